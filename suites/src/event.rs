@@ -1,0 +1,399 @@
+//! What happened, in order: the events that every report is folded from. See docs/events.md.
+//!
+//! A [`Record`] is one line of the agent's journal and of the harness's `events.ndjson`. Reading is done in two
+//! passes over the line (head, then the kind's own fields): it costs no buffering, and a kind that this version
+//! does not know is kept as it came.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CaseId, NodeName, RunId, Sha256};
+use crate::metrics::Value;
+use crate::outcome::Outcome;
+use crate::spec::CheckName;
+
+/// An event with its place in the order.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Record {
+    /// Its number: gapless from 0 in each file.
+    pub seq: u64,
+    /// When it happened, by the clock of the machine that saw it.
+    pub at: Timestamp,
+    /// In `events.ndjson`, where it came from, unless the harness itself saw it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Origin>,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// The node's record that a harness's record repeats.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The node.
+    pub node: NodeName,
+    /// `seq` in the node's journal.
+    pub seq: u64,
+}
+
+/// Why a line is not a record.
+#[derive(Debug, thiserror::Error)]
+#[error("not an event record (byte {}): {cause}", .cause.column())]
+pub struct RecordError {
+    cause: serde_json::Error,
+}
+
+#[derive(Deserialize)]
+struct Head<'a> {
+    seq: u64,
+    at: Timestamp,
+    #[serde(default)]
+    from: Option<Origin>,
+    #[serde(borrow)]
+    kind: std::borrow::Cow<'a, str>,
+}
+
+impl Record {
+    /// Reads one line, without its newline.
+    pub fn parse(line: &str) -> Result<Self, RecordError> {
+        let wrong = |cause| RecordError { cause };
+        let head: Head<'_> = serde_json::from_str(line).map_err(wrong)?;
+        let event = Event::parse(&head.kind, line).map_err(wrong)?;
+        Ok(Self { seq: head.seq, at: head.at, from: head.from, event })
+    }
+
+    /// The line, without a newline.
+    pub fn to_line(&self) -> String {
+        match &self.event {
+            // An unknown kind is passed on with every field that it came with.
+            Event::Unknown(fields) => {
+                let mut fields = fields.clone();
+                fields.insert("seq".into(), self.seq.into());
+                serde_json::Value::Object(fields).to_string()
+            }
+            _ => serde_json::to_string(self).unwrap_or_else(|cause| unreachable!("an event is plain data: {cause}")),
+        }
+    }
+}
+
+macro_rules! events {
+    ($( $(#[$doc:meta])* $kind:literal $name:ident { $( $(#[$fdoc:meta])* $field:ident : $type:ty ),* $(,)? } )*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+            pub struct $name { $( $(#[$fdoc])* pub $field: $type ),* }
+
+            impl From<$name> for Event {
+                fn from(event: $name) -> Self {
+                    Self::$name(event)
+                }
+            }
+        )*
+
+        /// Everything that can happen. The variants' own types say what each field means.
+        #[derive(Debug, Clone, PartialEq, Serialize)]
+        #[serde(tag = "kind")]
+        pub enum Event {
+            $( $(#[$doc])* #[serde(rename = $kind)] $name($name), )*
+            /// A kind of another version: kept, shown to nobody.
+            #[serde(untagged)]
+            Unknown(serde_json::Map<String, serde_json::Value>),
+        }
+
+        impl Event {
+            /// Every kind that this version knows.
+            pub const KINDS: &'static [&'static str] = &[$($kind),*];
+
+            fn parse(kind: &str, line: &str) -> Result<Self, serde_json::Error> {
+                match kind {
+                    $( $kind => serde_json::from_str(line).map(Self::$name), )*
+                    _ => serde_json::from_str(line).map(Self::Unknown),
+                }
+            }
+        }
+    };
+}
+
+events! {
+    /// The first record of every `events.ndjson`: what was asked for.
+    "run-created" RunCreated {
+        /// The run.
+        run: RunId,
+        /// Version of the harness.
+        harness: String,
+        /// The node that was asked for.
+        node: NodeName,
+        /// The cases in their order.
+        cases: Vec<CaseSummary>,
+        /// The commit of the tree that holds the suites, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        commit: Option<String>,
+    }
+
+    /// An input file was read and hashed.
+    "input" Input {
+        /// The name that the suite gives it.
+        name: String,
+        /// Its content.
+        sha256: Sha256,
+        /// Its size in bytes.
+        bytes: u64,
+        /// Where it comes from, where that is known (`provenance.json` beside it).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        source: Option<String>,
+    }
+
+    /// The node reached another state of its life.
+    "node" Node {
+        /// The node.
+        node: NodeName,
+        /// The state.
+        state: NodeState,
+        /// What a person wants to know about it.
+        detail: String,
+    }
+
+    /// Files went to the node's store.
+    "upload" Upload {
+        /// How many were sent.
+        sent: usize,
+        /// How many lay there already.
+        present: usize,
+        /// Bytes sent, uncompressed.
+        bytes: u64,
+        /// How long it took.
+        seconds: f64,
+    }
+
+    /// The connection to the node broke; the harness tries to attach again.
+    "connection-lost" ConnectionLost {
+        /// Why.
+        error: String,
+    }
+
+    /// The harness is attached again; nothing was lost.
+    "reattached" Reattached {
+        /// The first record asked for.
+        from_seq: u64,
+        /// How long the node was out of reach.
+        seconds: f64,
+    }
+
+    /// The user (or CI) asked the run to stop.
+    "interrupted" Interrupted {
+        /// By what: a signal's name.
+        by: String,
+    }
+
+    /// The last record of an `events.ndjson` whose run ended in good order.
+    "run-closed" RunClosed {
+        /// The process's exit code.
+        exit: u8,
+        /// What else there is to say, e.g. the error that ended the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    }
+
+    /// The first record of a node's journal.
+    "hello" Hello {
+        /// [`crate::plan::PROTOCOL`] of the agent.
+        protocol: u32,
+        /// Version of the agent.
+        agent: String,
+        /// The node's host name.
+        host: String,
+        /// Where libtorch was found, where a case needs it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        libtorch: Option<String>,
+    }
+
+    /// A case's process was started.
+    "case-started" CaseStarted {
+        /// The case.
+        case: CaseId,
+        /// 1 for the first try.
+        attempt: u32,
+    }
+
+    /// What the case runs on: device, threads, seed, libtorch, driver.
+    "device" Device {
+        /// The case.
+        case: CaseId,
+        /// The facts, as the case's process gave them.
+        facts: BTreeMap<String, serde_json::Value>,
+    }
+
+    /// How far a case has come.
+    "progress" Progress {
+        /// The case.
+        case: CaseId,
+        /// What it is doing, where it does several things in turn.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        phase: Option<String>,
+        /// Steps done.
+        step: u64,
+        /// Steps in all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        steps: Option<u64>,
+    }
+
+    /// A line of metrics.
+    "metrics" Metrics {
+        /// The case.
+        case: CaseId,
+        /// The step that they belong to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<u64>,
+        /// The metrics by name.
+        values: BTreeMap<String, Value>,
+    }
+
+    /// Output of a case's process. The texts of one stream, put together, are the stream (non-UTF-8 replaced).
+    "log" Log {
+        /// The case.
+        case: CaseId,
+        /// Which stream.
+        stream: Stream,
+        /// What was written, newlines included.
+        text: String,
+    }
+
+    /// The case wrote more than its log limit; the rest was read and dropped.
+    "log-truncated" LogTruncated {
+        /// The case.
+        case: CaseId,
+        /// Bytes dropped.
+        dropped: u64,
+    }
+
+    /// A file that the case made and that can be fetched.
+    "artifact" Artifact {
+        /// The case.
+        case: CaseId,
+        /// Path below the case's artifact folder.
+        path: String,
+        /// Size in bytes.
+        bytes: u64,
+        /// Its content.
+        sha256: Sha256,
+    }
+
+    /// Something that a person should know and that changes no outcome.
+    "warning" Warning {
+        /// The case, where it is about one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        case: Option<CaseId>,
+        /// What.
+        message: String,
+    }
+
+    /// A check was judged.
+    "check" Check {
+        /// The case.
+        case: CaseId,
+        /// 1 for the first try.
+        attempt: u32,
+        /// The verdict and its grounds.
+        finding: Finding,
+    }
+
+    /// A case ended. It is final unless another `case-started` of the same case follows.
+    "case-finished" CaseFinished {
+        /// The case.
+        case: CaseId,
+        /// 1 for the first try, 0 where it was never started.
+        attempt: u32,
+        /// How.
+        outcome: Outcome,
+        /// Why, in a sentence or a few lines.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+        /// Wall time of this try.
+        seconds: f64,
+    }
+
+    /// The last record of a node's journal.
+    "run-finished" RunFinished {
+        /// Why the run ended before its last case, where it did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    }
+}
+
+/// What the reports need to know of a case before it has started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CaseSummary {
+    /// The case.
+    pub id: CaseId,
+    /// The suite's sentence about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Where it is written: `file:line`.
+    pub at: String,
+}
+
+/// The states of a node's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NodeState {
+    /// Its address is known; it is being connected to.
+    Requested,
+    /// It answered, and is who it should be.
+    Reachable,
+    /// Agent and inputs are there.
+    Healthy,
+    /// Cases run.
+    Running,
+    /// Results are being fetched.
+    Draining,
+    /// It was left as it was found.
+    Gone,
+    /// It does not answer any more.
+    Lost,
+}
+
+/// A stream of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A check's verdict with its grounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The check.
+    pub check: CheckName,
+    /// What it is about, where the check is run on several things: a metric's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What was seen, e.g. `loss 0.31 after 200 steps`.
+    pub observed: String,
+    /// What was wanted, e.g. `at most 0.035 (5% of the first loss 0.69)`.
+    pub wanted: String,
+    /// The step where it went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<u64>,
+    /// The usual cause, where the check broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
+}
+
+/// Whether a check held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It held.
+    Held,
+    /// It did not hold.
+    Broke,
+    /// It was not judged; `observed` says why.
+    Skipped,
+}

@@ -1,0 +1,29 @@
+//! What gpu-harness runs and what comes back: the contract that the harness and the node agree on.
+//!
+//! | module | question it answers |
+//! | --- | --- |
+//! | [`spec`] | what does a suite file say? |
+//! | [`load`] | how is a suite file read, and what is wrong with it, where? |
+//! | [`plan`] | what is a node asked to do? |
+//! | [`wire`] | how do harness and agent talk? |
+//! | [`metrics`] | what does a running case say about itself? |
+//! | [`checks`] | does what was measured hold? |
+//! | [`event`] | what happened, in what order? |
+//! | [`outcome`] | how did a case end? |
+//! | [`exit`] | how does the process end? |
+//!
+//! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
+#![warn(missing_docs)]
+
+pub mod checks;
+pub mod event;
+pub mod exit;
+pub mod id;
+pub mod load;
+pub mod metrics;
+pub mod outcome;
+pub mod plan;
+pub mod schema;
+pub mod spec;
+pub mod unit;
+pub mod wire;

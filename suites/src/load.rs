@@ -1,0 +1,1 @@
+//! How a suite file is read.

@@ -1,0 +1,131 @@
+//! What a running case says about itself: one JSON object per line in `$GPU_HARNESS_METRICS`. See docs/metrics.md.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::spec::CheckName;
+
+/// A metric's value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A number; NaN and infinities are values too, written `"NaN"`, `"Infinity"`, `"-Infinity"` in events.
+    Number(f64),
+    /// A fact, e.g. the hash of a batch.
+    Text(String),
+    /// A fact that holds or does not.
+    Flag(bool),
+}
+
+impl Value {
+    /// The number, where it is one.
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(_) | Self::Flag(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(text),
+            Self::Flag(flag) => write!(f, "{flag}"),
+        }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) if number.is_nan() => serializer.serialize_str("NaN"),
+            Self::Number(number) if number.is_infinite() => {
+                serializer.serialize_str(if *number > 0.0 { "Infinity" } else { "-Infinity" })
+            }
+            Self::Number(number) => serializer.serialize_f64(*number),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Flag(flag) => serializer.serialize_bool(*flag),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = Value;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number, a text or true/false")
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+                Ok(Value::Number(number))
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(Value::Number(number as f64))
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+                Ok(Value::Number(number as f64))
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+                Ok(Value::Flag(flag))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(match text {
+                    "NaN" => Value::Number(f64::NAN),
+                    "Infinity" => Value::Number(f64::INFINITY),
+                    "-Infinity" => Value::Number(f64::NEG_INFINITY),
+                    _ => Value::Text(text.to_owned()),
+                })
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// One line, understood.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Line {
+    /// Metrics of a step.
+    Metrics {
+        /// The step, where the line names one.
+        step: Option<u64>,
+        /// The metrics by name.
+        values: BTreeMap<String, Value>,
+    },
+    /// `@progress`.
+    Progress {
+        /// What is being done.
+        phase: Option<String>,
+        /// Steps done.
+        step: u64,
+        /// Steps in all.
+        steps: Option<u64>,
+    },
+    /// `@artifact`: a path below `$GPU_HARNESS_ARTIFACTS`.
+    Artifact(String),
+    /// `@skip`: a check cannot be judged here.
+    Skip {
+        /// The check.
+        check: CheckName,
+        /// Why not.
+        reason: String,
+    },
+    /// `@device`: facts about what the case runs on.
+    Device(BTreeMap<String, serde_json::Value>),
+    /// `@error`: the process cannot go on, and it is not the fault of what is tested.
+    Error {
+        /// What happened, to what.
+        what: String,
+        /// What to do next.
+        hint: Option<String>,
+    },
+}

@@ -1,0 +1,85 @@
+//! What a node is asked to do: the cases, their files, and how long the asker must stay in touch.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{CaseId, RunId, Sha256};
+use crate::spec::{Case, InputPath};
+use crate::unit::Span;
+
+/// The version of the plan, the wire and the events together. It is raised when either side could misread the other.
+pub const PROTOCOL: u32 = 1;
+
+/// Everything that the agent needs to run a run on its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// [`PROTOCOL`] of the asker.
+    pub protocol: u32,
+    /// The run; also the name of its folder on the node.
+    pub run: RunId,
+    /// The cases, run in this order, one process each.
+    pub cases: Vec<PlannedCase>,
+    /// How long the node goes on when nobody asks for it.
+    pub lease: Lease,
+    /// Skip what is left after the first case that is not good.
+    pub fail_fast: bool,
+    /// How often a case that failed, errored or timed out is tried again.
+    pub retries: u32,
+    /// The whole run's limit: the running case is timed out, the rest is skipped.
+    pub timeout: Option<Span>,
+    /// The content of the worker binary in the node's store; `None` where no case needs it.
+    pub worker: Option<Sha256>,
+    /// Where libtorch is on the node, where the user says so; else the agent looks for it.
+    pub libtorch: Option<PathBuf>,
+}
+
+/// A case and the content of its files.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedCase {
+    /// `suite::case`.
+    pub id: CaseId,
+    /// What the suite file says.
+    pub spec: Case,
+    /// The content of each input, by the name that the spec gives it.
+    pub inputs: BTreeMap<InputPath, Sha256>,
+}
+
+/// A lease: the node is the asker's only as long as the asker renews it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// How long a renewal lasts.
+    pub ttl: Span,
+    /// What the node does when it runs out.
+    pub on_expiry: OnExpiry,
+}
+
+/// What a node does when its lease runs out: in each case it first ends what runs and removes the run's folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExpiry {
+    /// The agent ends; the machine is somebody's and stays.
+    Exit,
+    /// The machine is shut down.
+    Shutdown,
+}
+
+/// What `gpu-worker` reads: its case, with the inputs linked in the working folder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerCase {
+    /// `suite::case`.
+    pub id: CaseId,
+    /// What the suite file says.
+    pub spec: Case,
+}
+
+impl Plan {
+    /// Every blob that has to lie in the node's store before the run can start.
+    pub fn blobs(&self) -> Vec<&Sha256> {
+        let mut blobs = Vec::from_iter(self.cases.iter().flat_map(|case| case.inputs.values()).chain(&self.worker));
+        blobs.sort_unstable();
+        blobs.dedup();
+        blobs
+    }
+}

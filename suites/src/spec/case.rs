@@ -1,0 +1,215 @@
+//! A case: one thing to run in one process of its own, and what must hold of it.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{CheckName, Checks, InputPath};
+use crate::unit::{ByteSize, Span};
+
+/// One case. Exactly one of `train` and `command` says what it runs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Case {
+    /// The case's name, `[A-Za-z0-9_.-]+`, unique in its suite.
+    pub name: String,
+    /// What the case shows, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Overfits a model on one fixed batch in the built-in worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<Train>,
+    /// Runs any program, which writes its metrics to `$GPU_HARNESS_METRICS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
+    /// What must hold. A `train` case runs every check of its kind with its defaults; a `command` case those named
+    /// here, besides `exit-status` and `finite`.
+    #[serde(default)]
+    pub checks: Checks,
+    /// Checks that are not to run, each with the reason, which the report shows.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub skip_checks: BTreeMap<CheckName, String>,
+    /// A negative control: the checks that must NOT hold. The case passes when each of them fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub must_fail: Vec<CheckName>,
+    /// Which device to use.
+    #[serde(default)]
+    pub device: Device,
+    /// Seed of every random generator of the case.
+    #[serde(default)]
+    pub seed: u64,
+    /// The case is timed out after this long.
+    #[serde(default = "default_timeout")]
+    pub timeout: Span,
+    /// What the case may use.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Leaves the case out, for this reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skip: Option<String>,
+}
+
+fn default_timeout() -> Span {
+    Span(Duration::from_secs(600))
+}
+
+/// Where tensors live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// CUDA where it is usable, else the CPU; the report says which.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// CUDA; where it is not usable the case errors.
+    Cuda,
+}
+
+/// What a case may use of its node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// Address space of the case's processes (RLIMIT_AS); no limit by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// Log kept of the case; what goes beyond is counted and dropped. Default 256 MiB.
+    pub log: ByteSize,
+    /// CPU threads used by the built-in worker; default: the physical cores.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<NonZeroU32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: None, log: ByteSize(256 << 20), threads: None }
+    }
+}
+
+/// Overfits a model on one fixed batch: the cheapest proof that training still learns.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Train {
+    /// What is trained.
+    pub model: Model,
+    /// On what.
+    pub data: Data,
+    /// Optimizer steps on the one batch.
+    #[serde(default = "default_steps")]
+    pub steps: NonZeroU32,
+    /// Adam's learning rate; it decays to a hundredth of this along a cosine.
+    #[serde(default = "default_learning_rate")]
+    pub learning_rate: f64,
+    /// Breaks the training on purpose, for a case with `must-fail`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control: Option<Control>,
+    /// Steps of the second run from the same seed that `deterministic` compares bit by bit.
+    #[serde(default = "default_side_steps")]
+    pub repeat_steps: NonZeroU32,
+    /// Steps after the reload that `resume-parity` compares bit by bit.
+    #[serde(default = "default_side_steps")]
+    pub resume_steps: NonZeroU32,
+}
+
+fn default_steps() -> NonZeroU32 {
+    const { NonZeroU32::new(200).unwrap() }
+}
+
+fn default_side_steps() -> NonZeroU32 {
+    const { NonZeroU32::new(10).unwrap() }
+}
+
+fn default_learning_rate() -> f64 {
+    1e-3
+}
+
+/// What is trained: exactly one of `builtin` and `torchscript`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Model {
+    /// A model that the worker brings along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub builtin: Option<Builtin>,
+    /// A TorchScript file of the user's own. `segment`: `[N,3,H,W]` to `[N,1,H,W]` logits; `classify`:
+    /// `[N,3,H,W]` to `[N,K]` logits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub torchscript: Option<InputPath>,
+    /// Channels of the U-Net's first level.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub width: Option<NonZeroU32>,
+}
+
+/// The worker's own models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Builtin {
+    /// A small U-Net with BatchNorm (Ronneberger et al. 2015), for `segment`.
+    Unet,
+    /// ResNet-18 with BatchNorm (He et al. 2015, torchvision's layout), for `classify`.
+    Resnet18,
+}
+
+/// The one batch: an image and the boxes of what is on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Data {
+    /// The image: PNG, JPEG, TIFF or WebP.
+    pub image: InputPath,
+    /// CSV with a header and the columns xmin, ymin, xmax, ymax in pixels of the image.
+    pub boxes: InputPath,
+    /// What is learned from them.
+    pub task: Task,
+    /// Side length in pixels of what the model sees: the whole image for `segment`, each crop for `classify`.
+    pub size: NonZeroU32,
+    /// Crops in the batch for `classify`, half of them crowns and half background.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crops: Option<NonZeroU32>,
+}
+
+/// What is learned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Task {
+    /// Which pixels belong to a box (an ellipse inscribed in each): metric `iou`.
+    Segment,
+    /// Whether a crop shows a box or background: metric `accuracy`.
+    Classify,
+}
+
+/// A way to break training, so that the checks can be seen to notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Control {
+    /// No parameter is trained but the first layer's normalisation: the head stays as it was drawn.
+    FrozenHead,
+    /// The labels are permuted anew at each step.
+    ShuffledLabels,
+}
+
+/// Any program: a Python training script, pytest, cargo.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Command {
+    /// The program and its arguments; no shell is involved.
+    pub run: Vec<String>,
+    /// Files that go along, under the same relative names in the working folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<InputPath>,
+    /// Environment variables for the program. Never put a secret here: this file is not a place for one.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+}
+
+impl Case {
+    /// Every file that the case needs on the node.
+    pub fn inputs(&self) -> Vec<&InputPath> {
+        let train = self.train.iter().flat_map(|train| {
+            [Some(&train.data.image), Some(&train.data.boxes), train.model.torchscript.as_ref()].into_iter().flatten()
+        });
+        let command = self.command.iter().flat_map(|command| &command.files);
+        train.chain(command).collect()
+    }
+}

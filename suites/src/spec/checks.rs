@@ -1,0 +1,303 @@
+//! What must hold of a case. Each check is described in docs/checks.md; how it is judged is in [`crate::checks`].
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::unit::{ByteSize, Share, Span};
+
+/// The checks by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckName {
+    /// The first loss is near its analytic value.
+    InitialLoss,
+    /// Every step saw the same batch.
+    SameBatch,
+    /// Every trainable tensor has a gradient and moves; frozen ones do not.
+    Gradients,
+    /// No metric is NaN or infinite.
+    Finite,
+    /// The loss fell far enough, without a plateau above the floor.
+    LossDrop,
+    /// A metric reaches its figure.
+    Metric,
+    /// The gradient norm fell.
+    GradNormDrop,
+    /// A zeroed image scores clearly worse.
+    ZeroedImage,
+    /// The same seed gives the same losses, bit by bit.
+    Deterministic,
+    /// Mixed precision ends near full precision.
+    MixedPrecision,
+    /// Saved, reloaded and continued gives the same losses, bit by bit.
+    ResumeParity,
+    /// Memory does not grow.
+    MemoryFlat,
+    /// The exported model gives the same output.
+    ExportParity,
+    /// The case ended within its time budget.
+    TimeBudget,
+    /// The program ended with the wanted exit status.
+    ExitStatus,
+}
+
+impl CheckName {
+    /// All of them, in the order in which they are judged and reported.
+    pub const ALL: [Self; 15] = [
+        Self::ExitStatus,
+        Self::Finite,
+        Self::InitialLoss,
+        Self::SameBatch,
+        Self::Gradients,
+        Self::LossDrop,
+        Self::Metric,
+        Self::GradNormDrop,
+        Self::ZeroedImage,
+        Self::Deterministic,
+        Self::MixedPrecision,
+        Self::ResumeParity,
+        Self::MemoryFlat,
+        Self::ExportParity,
+        Self::TimeBudget,
+    ];
+
+    /// The name as it is written in suite files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InitialLoss => "initial-loss",
+            Self::SameBatch => "same-batch",
+            Self::Gradients => "gradients",
+            Self::Finite => "finite",
+            Self::LossDrop => "loss-drop",
+            Self::Metric => "metric",
+            Self::GradNormDrop => "grad-norm-drop",
+            Self::ZeroedImage => "zeroed-image",
+            Self::Deterministic => "deterministic",
+            Self::MixedPrecision => "mixed-precision",
+            Self::ResumeParity => "resume-parity",
+            Self::MemoryFlat => "memory-flat",
+            Self::ExportParity => "export-parity",
+            Self::TimeBudget => "time-budget",
+            Self::ExitStatus => "exit-status",
+        }
+    }
+}
+
+impl fmt::Display for CheckName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The checks of a case with their parameters. A check that is absent has its defaults in a `train` case, and is not
+/// run in a `command` case.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Checks {
+    /// See [`CheckName::ExitStatus`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_status: Option<ExitStatus>,
+    /// See [`CheckName::Finite`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finite: Option<Nothing>,
+    /// See [`CheckName::InitialLoss`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initial_loss: Option<InitialLoss>,
+    /// See [`CheckName::SameBatch`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_batch: Option<Nothing>,
+    /// See [`CheckName::Gradients`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradients: Option<Nothing>,
+    /// See [`CheckName::LossDrop`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_drop: Option<LossDrop>,
+    /// See [`CheckName::Metric`]. Default of a `train` case: train and eval metric at least 0.99 (`iou`) or
+    /// 1.0 (`accuracy`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metric: Option<Vec<MetricCheck>>,
+    /// See [`CheckName::GradNormDrop`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grad_norm_drop: Option<GradNormDrop>,
+    /// See [`CheckName::ZeroedImage`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zeroed_image: Option<ZeroedImage>,
+    /// See [`CheckName::Deterministic`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deterministic: Option<Nothing>,
+    /// See [`CheckName::MixedPrecision`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixed_precision: Option<MixedPrecision>,
+    /// See [`CheckName::ResumeParity`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_parity: Option<Nothing>,
+    /// See [`CheckName::MemoryFlat`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_flat: Option<MemoryFlat>,
+    /// See [`CheckName::ExportParity`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub export_parity: Option<ExportParity>,
+    /// See [`CheckName::TimeBudget`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_budget: Option<TimeBudget>,
+}
+
+/// A check without parameters: write `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// The exit status that the program must end with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExitStatus {
+    /// The wanted code.
+    pub code: u8,
+}
+
+/// Metric `loss` at the first step against its analytic value (ln K for K balanced classes).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InitialLoss {
+    /// The analytic value; default: what the case reports as `expected_initial_loss`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<f64>,
+    /// How far off it may be.
+    pub within: Share,
+}
+
+impl Default for InitialLoss {
+    fn default() -> Self {
+        Self { near: None, within: Share(0.25) }
+    }
+}
+
+/// Final `loss` ≤ max(floor, to × the first).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossDrop {
+    /// Share of the first loss.
+    pub to: Share,
+    /// Always low enough.
+    pub floor: f64,
+}
+
+impl Default for LossDrop {
+    fn default() -> Self {
+        Self { to: Share(0.05), floor: 1e-3 }
+    }
+}
+
+/// A metric against a figure. At least one of `at-least` and `at-most` is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct MetricCheck {
+    /// The metric's name, e.g. `eval/iou`.
+    pub name: String,
+    /// The figure that it must reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The figure that it must not exceed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// Which of its values counts.
+    #[serde(default)]
+    pub when: When,
+}
+
+/// Which value of a metric counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// The last one.
+    #[default]
+    Final,
+    /// Each one.
+    Every,
+    /// The one that comes closest to holding.
+    Best,
+    /// The arithmetic mean of all.
+    Mean,
+}
+
+/// Last `grad_norm` ≤ to × the largest of the first steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GradNormDrop {
+    /// Share of the initial norm.
+    pub to: Share,
+}
+
+impl Default for GradNormDrop {
+    fn default() -> Self {
+        Self { to: Share(0.05) }
+    }
+}
+
+/// `zeroed/<metric>` ≤ `eval/<metric>` − margin.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZeroedImage {
+    /// How much worse the zeroed image must score, in units of the metric.
+    pub margin: f64,
+}
+
+impl Default for ZeroedImage {
+    fn default() -> Self {
+        Self { margin: 0.2 }
+    }
+}
+
+/// Last `mixed/loss` against `loss` at the same step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MixedPrecision {
+    /// How far off the mixed-precision loss may be, as a share of the *initial* loss.
+    pub within: Share,
+}
+
+impl Default for MixedPrecision {
+    fn default() -> Self {
+        Self { within: Share(0.05) }
+    }
+}
+
+/// `memory_bytes` from a step on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MemoryFlat {
+    /// The step from which memory must not grow; what comes before is warm-up.
+    pub from_step: u64,
+    /// Growth that is still flat.
+    pub slack: ByteSize,
+}
+
+impl Default for MemoryFlat {
+    fn default() -> Self {
+        Self { from_step: 50, slack: ByteSize(16 << 20) }
+    }
+}
+
+/// `export_max_abs_diff`: the largest difference between the model's output and the exported model's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportParity {
+    /// Largest absolute difference allowed.
+    pub within: f64,
+}
+
+impl Default for ExportParity {
+    fn default() -> Self {
+        Self { within: 1e-4 }
+    }
+}
+
+/// The case's own time budget; unlike `timeout`, going over it is a failed check and does not stop the case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TimeBudget {
+    /// The longest that the case may take.
+    pub at_most: Span,
+}

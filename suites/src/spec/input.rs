@@ -1,0 +1,64 @@
+//! A file that a case needs: where it lies here, and what it is called on the node.
+
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A file named by a suite: a path relative to the suite's root, or `cache:PATH` for a file that
+/// `cargo xtask setup` fetched into the cache folder.
+///
+/// The root is the nearest folder above the suite file that holds `gpu-harness.yaml` or `.git`, else the suite
+/// file's own folder. On the node the file has the same relative name below the case's working folder, with
+/// `cache:` files under `cache/`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct InputPath(pub String);
+
+impl InputPath {
+    /// The path below the cache folder, where this names one.
+    pub fn in_cache(&self) -> Option<&Path> {
+        self.0.strip_prefix("cache:").map(Path::new)
+    }
+
+    /// The name below the case's working folder on the node, or `None` where the path is absolute, empty or leaves
+    /// its root through `..`.
+    pub fn on_node(&self) -> Option<PathBuf> {
+        let (below, path) = match self.in_cache() {
+            Some(path) => (Path::new("cache"), path),
+            None => (Path::new(""), Path::new(&self.0)),
+        };
+        let plain = path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let name: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+        (plain && !name.as_os_str().is_empty()).then(|| below.join(name))
+    }
+}
+
+impl fmt::Display for InputPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_leaves_its_root_has_no_name_on_the_node() {
+        for (path, name) in [
+            ("fixtures/a.png", Some("fixtures/a.png")),
+            ("./a.png", Some("a.png")),
+            ("cache:tiles/a.png", Some("cache/tiles/a.png")),
+            ("../a.png", None),
+            ("a/../../b.png", None),
+            ("/etc/passwd", None),
+            ("cache:/etc/passwd", None),
+            ("cache:../x", None),
+            ("", None),
+        ] {
+            assert_eq!(InputPath(path.into()).on_node(), name.map(PathBuf::from), "{path}");
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! What a suite file says: the typed form of `suites/*.yaml`. See docs/suites.md.
+
+mod case;
+mod checks;
+mod input;
+
+pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train};
+pub use checks::{
+    CheckName, Checks, ExitStatus, ExportParity, GradNormDrop, InitialLoss, LossDrop, MemoryFlat, MetricCheck,
+    MixedPrecision, Nothing, TimeBudget, When, ZeroedImage,
+};
+pub use input::InputPath;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A suite: a named list of cases that run on one node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Suite {
+    /// The suite's name, `[A-Za-z0-9_.-]+`: the first half of every case id.
+    pub suite: String,
+    /// What the suite is for, in a sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// The cases, run in this order.
+    pub cases: Vec<Case>,
+}

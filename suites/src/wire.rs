@@ -1,0 +1,124 @@
+//! How harness and agent talk: one JSON object per line over `gpu-agent serve`'s standard input and output.
+//!
+//! After [`Reply::Started`] (or an attach) the agent's output is its journal, verbatim, from the asked-for number
+//! on; journal lines have `seq`, replies have `reply`. See docs/events.md.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::id::{RunId, Sha256};
+use crate::plan::Plan;
+
+/// What the harness asks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "kebab-case")]
+pub enum Request {
+    /// The first line: who asks. Answered by [`Reply::Hello`] or [`Reply::Refused`].
+    Open {
+        /// [`crate::plan::PROTOCOL`] of the harness.
+        protocol: u32,
+        /// Version of the harness, for the error message.
+        harness: String,
+    },
+    /// Start a run (idempotent: a run that exists is attached to), then send its journal.
+    Start {
+        /// What to run.
+        plan: Box<Plan>,
+    },
+    /// Send the journal of a run.
+    Attach {
+        /// The run.
+        run: RunId,
+        /// The first `seq` to send.
+        from: u64,
+    },
+    /// The harness lives: the lease starts anew. Answered by [`Reply::Alive`].
+    Renew,
+    /// End the running case and skip the rest; the run ends in good order.
+    Cancel {
+        /// Why, for the report.
+        reason: String,
+    },
+    /// Everything was received, the run's folder may go.
+    Bye,
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "kebab-case")]
+pub enum Reply {
+    /// The agent can be talked to.
+    Hello {
+        /// [`crate::plan::PROTOCOL`] of the agent.
+        protocol: u32,
+        /// Version of the agent.
+        agent: String,
+        /// The node's clock, for the skew.
+        at: Timestamp,
+    },
+    /// Nothing was started: these blobs are not in the node's store.
+    Missing {
+        /// Their sha256.
+        blobs: Vec<Sha256>,
+    },
+    /// The run is under way; journal lines follow.
+    Started,
+    /// The answer to [`Request::Renew`].
+    Alive,
+    /// The request cannot be carried out; nothing was started.
+    Refused {
+        /// Why.
+        error: Refusal,
+    },
+    /// The run's supervisor has died without ending the run; the journal was sent as far as it goes.
+    Gone,
+    /// `gpu-agent receive`: what came is stored.
+    Received {
+        /// Number of blobs now in the store that were sent.
+        blobs: usize,
+        /// Their bytes, uncompressed.
+        bytes: u64,
+    },
+}
+
+/// Why an agent refuses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "refusal", rename_all = "kebab-case")]
+pub enum Refusal {
+    /// Harness and agent are of different versions.
+    #[error("the agent speaks protocol {agent}, the harness {harness}; use the gpu-agent that came with this gpu-harness")]
+    Protocol {
+        /// The agent's protocol.
+        agent: u32,
+        /// The harness's protocol.
+        harness: u32,
+    },
+    /// The store or the run folder cannot be written.
+    #[error("cannot write to {path} on the node: {cause}; name a writable folder with GPU_HARNESS_CACHE there")]
+    Unwritable {
+        /// The path on the node.
+        path: String,
+        /// The operating system's word.
+        cause: String,
+    },
+    /// What came does not have the sha256 that was announced.
+    #[error("what arrived as {wanted} has sha256 {got}: it was damaged on its way; run again")]
+    Damaged {
+        /// The announced sha256.
+        wanted: Sha256,
+        /// That of what came.
+        got: Sha256,
+    },
+    /// No such run on this node: its lease ended, or it never started here.
+    #[error("run {run} is not on this node; its lease may have ended")]
+    NoSuchRun {
+        /// The run.
+        run: RunId,
+    },
+    /// A line that is no request.
+    #[error("not a request: {cause}")]
+    BadRequest {
+        /// What is wrong with it.
+        cause: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Rigs: real programs that tests run against.
