@@ -73,7 +73,8 @@ impl Record {
                 fields.insert("seq".into(), self.seq.into());
                 serde_json::Value::Object(fields).to_string()
             }
-            _ => serde_json::to_string(self).unwrap_or_else(|cause| unreachable!("an event is plain data: {cause}")),
+            _ => serde_json::to_string(self)
+                .unwrap_or_else(|cause| unreachable!("an event is plain data: {cause}")),
         }
     }
 }

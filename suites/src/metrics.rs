@@ -1,9 +1,13 @@
 //! What a running case says about itself: one JSON object per line in `$GPU_HARNESS_METRICS`. See docs/metrics.md.
 
+mod parse;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use parse::{LineError, MAX_METRICS, MAX_NAME, parse};
 
 use crate::spec::CheckName;
 
@@ -24,6 +28,16 @@ impl Value {
         match self {
             Self::Number(number) => Some(*number),
             Self::Text(_) | Self::Flag(_) => None,
+        }
+    }
+
+    /// The value of a JSON string: the three numbers that JSON cannot write otherwise, else a text.
+    fn from_text(text: &str) -> Self {
+        match text {
+            "NaN" => Self::Number(f64::NAN),
+            "Infinity" => Self::Number(f64::INFINITY),
+            "-Infinity" => Self::Number(f64::NEG_INFINITY),
+            _ => Self::Text(text.to_owned()),
         }
     }
 }
@@ -79,12 +93,7 @@ impl<'de> Deserialize<'de> for Value {
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-                Ok(match text {
-                    "NaN" => Value::Number(f64::NAN),
-                    "Infinity" => Value::Number(f64::INFINITY),
-                    "-Infinity" => Value::Number(f64::NEG_INFINITY),
-                    _ => Value::Text(text.to_owned()),
-                })
+                Ok(Value::from_text(text))
             }
         }
         deserializer.deserialize_any(Visitor)

@@ -77,7 +77,8 @@ pub struct WorkerCase {
 impl Plan {
     /// Every blob that has to lie in the node's store before the run can start.
     pub fn blobs(&self) -> Vec<&Sha256> {
-        let mut blobs = Vec::from_iter(self.cases.iter().flat_map(|case| case.inputs.values()).chain(&self.worker));
+        let mut blobs =
+            Vec::from_iter(self.cases.iter().flat_map(|case| case.inputs.values()).chain(&self.worker));
         blobs.sort_unstable();
         blobs.dedup();
         blobs

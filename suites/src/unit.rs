@@ -33,7 +33,10 @@ impl FromStr for Span {
     type Err = UnitError;
 
     fn from_str(text: &str) -> Result<Self, UnitError> {
-        let wrong = || UnitError { text: text.to_owned(), wanted: "a length of time: write 300ms, 90s, 10m or 1h 30m" };
+        let wrong = || UnitError {
+            text: text.to_owned(),
+            wanted: "a length of time: write 300ms, 90s, 10m or 1h 30m",
+        };
         let span = jiff::SignedDuration::from_str(text.trim()).map_err(|_| wrong())?;
         Duration::try_from(span).map(Self).map_err(|_| wrong())
     }
@@ -43,7 +46,9 @@ impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.0.as_secs();
         match (whole / 3600, whole / 60 % 60, whole % 60) {
-            (0, 0, _) if whole < 10 && self.0.subsec_millis() > 0 => write!(f, "{:.1}s", self.0.as_secs_f64()),
+            (0, 0, _) if whole < 10 && self.0.subsec_millis() > 0 => {
+                write!(f, "{:.1}s", self.0.as_secs_f64())
+            }
             (0, 0, s) => write!(f, "{s}s"),
             (0, m, 0) => write!(f, "{m}m"),
             (0, m, s) => write!(f, "{m}m {s}s"),
@@ -103,7 +108,11 @@ impl FromStr for ByteSize {
         if !(0.0..=9e18).contains(&bytes) {
             return Err(wrong());
         }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked above")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "the range was checked above"
+        )]
         Ok(Self(bytes as u64))
     }
 }

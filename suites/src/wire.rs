@@ -86,7 +86,9 @@ pub enum Reply {
 #[serde(tag = "refusal", rename_all = "kebab-case")]
 pub enum Refusal {
     /// Harness and agent are of different versions.
-    #[error("the agent speaks protocol {agent}, the harness {harness}; use the gpu-agent that came with this gpu-harness")]
+    #[error(
+        "the agent speaks protocol {agent}, the harness {harness}; use the gpu-agent that came with this gpu-harness"
+    )]
     Protocol {
         /// The agent's protocol.
         agent: u32,
@@ -94,7 +96,9 @@ pub enum Refusal {
         harness: u32,
     },
     /// The store or the run folder cannot be written.
-    #[error("cannot write to {path} on the node: {cause}; name a writable folder with GPU_HARNESS_CACHE there")]
+    #[error(
+        "cannot write to {path} on the node: {cause}; name a writable folder with GPU_HARNESS_CACHE there"
+    )]
     Unwritable {
         /// The path on the node.
         path: String,

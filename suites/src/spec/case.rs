@@ -207,7 +207,9 @@ impl Case {
     /// Every file that the case needs on the node.
     pub fn inputs(&self) -> Vec<&InputPath> {
         let train = self.train.iter().flat_map(|train| {
-            [Some(&train.data.image), Some(&train.data.boxes), train.model.torchscript.as_ref()].into_iter().flatten()
+            [Some(&train.data.image), Some(&train.data.boxes), train.model.torchscript.as_ref()]
+                .into_iter()
+                .flatten()
         });
         let command = self.command.iter().flat_map(|command| &command.files);
         train.chain(command).collect()

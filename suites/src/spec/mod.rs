@@ -6,8 +6,8 @@ mod input;
 
 pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train};
 pub use checks::{
-    CheckName, Checks, ExitStatus, ExportParity, GradNormDrop, InitialLoss, LossDrop, MemoryFlat, MetricCheck,
-    MixedPrecision, Nothing, TimeBudget, When, ZeroedImage,
+    CheckName, Checks, ExitStatus, ExportParity, GradNormDrop, InitialLoss, LossDrop, MemoryFlat,
+    MetricCheck, MixedPrecision, Nothing, TimeBudget, When, ZeroedImage,
 };
 pub use input::InputPath;
 
