@@ -40,7 +40,7 @@ pub struct Origin {
 
 /// Why a line is not a record.
 #[derive(Debug, thiserror::Error)]
-#[error("not an event record (byte {}): {cause}", .cause.column())]
+#[error("not an event record: {cause}")]
 pub struct RecordError {
     cause: serde_json::Error,
 }
@@ -60,22 +60,16 @@ impl Record {
     pub fn parse(line: &str) -> Result<Self, RecordError> {
         let wrong = |cause| RecordError { cause };
         let head: Head<'_> = serde_json::from_str(line).map_err(wrong)?;
-        let event = Event::parse(&head.kind, line).map_err(wrong)?;
+        let mut event = Event::parse(&head.kind, line).map_err(wrong)?;
+        if let Event::Unknown(fields) = &mut event {
+            fields.retain(|name, _| !["seq", "at", "from"].contains(&name.as_str()));
+        }
         Ok(Self { seq: head.seq, at: head.at, from: head.from, event })
     }
 
     /// The line, without a newline.
     pub fn to_line(&self) -> String {
-        match &self.event {
-            // An unknown kind is passed on with every field that it came with.
-            Event::Unknown(fields) => {
-                let mut fields = fields.clone();
-                fields.insert("seq".into(), self.seq.into());
-                serde_json::Value::Object(fields).to_string()
-            }
-            _ => serde_json::to_string(self)
-                .unwrap_or_else(|cause| unreachable!("an event is plain data: {cause}")),
-        }
+        serde_json::to_string(self).unwrap_or_else(|cause| unreachable!("an event is plain data: {cause}"))
     }
 }
 
@@ -98,7 +92,7 @@ macro_rules! events {
         #[serde(tag = "kind")]
         pub enum Event {
             $( $(#[$doc])* #[serde(rename = $kind)] $name($name), )*
-            /// A kind of another version: kept, shown to nobody.
+            /// A kind of another version: kept with its `kind` and every other field, shown to nobody.
             #[serde(untagged)]
             Unknown(serde_json::Map<String, serde_json::Value>),
         }
