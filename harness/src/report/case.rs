@@ -1,0 +1,218 @@
+//! What is known of one case so far.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use gpu_suites::event::{CaseSummary, Finding, Stream, Verdict};
+use gpu_suites::id::{CaseId, Sha256};
+use gpu_suites::outcome::Outcome;
+use jiff::Timestamp;
+
+use super::excerpt::Excerpt;
+use super::series::Series;
+
+/// One case, as far as the events tell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseState {
+    /// The case, its description and where it is written.
+    pub summary: CaseSummary,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The latest attempt: 0 before the first.
+    pub attempt: u32,
+    /// Attempts that ended, oldest first; of very many, the latest.
+    pub ended: VecDeque<Attempt>,
+    /// Whether an attempt before the latest had not been good.
+    pub stumbled: bool,
+    /// When the latest attempt started.
+    pub started: Option<Timestamp>,
+    /// What the checks of the latest attempt found.
+    pub findings: Vec<Finding>,
+    /// The numbers of the latest attempt.
+    pub metrics: BTreeMap<String, Series>,
+    /// The facts (texts and flags) among the metrics of the latest attempt: the last value of each.
+    pub facts: BTreeMap<String, String>,
+    /// What the latest attempt runs on.
+    pub device: BTreeMap<String, String>,
+    /// How far the latest attempt has come.
+    pub progress: Option<Progress>,
+    /// Standard output of the latest attempt.
+    pub stdout: Excerpt,
+    /// Standard error of the latest attempt.
+    pub stderr: Excerpt,
+    /// Bytes of log that the node dropped, over all attempts.
+    pub log_dropped: u64,
+    /// Files that the case made.
+    pub artifacts: Vec<Artifact>,
+}
+
+/// Where a case stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Not started yet.
+    Waiting,
+    /// An attempt is running.
+    Running,
+    /// The latest attempt has ended.
+    Finished,
+}
+
+/// An attempt that ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// 1 for the first, 0 where the case was never started.
+    pub number: u32,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Option<String>,
+    /// Its wall time, from 0 to 10⁹.
+    pub seconds: f64,
+    /// When it ended.
+    pub at: Timestamp,
+}
+
+/// A file that the case made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Path below the case's artifact folder, as the node gave it.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// Its content.
+    pub sha256: Sha256,
+}
+
+/// How far an attempt has come, and how fast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// What it is doing.
+    pub phase: Option<String>,
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: Option<u64>,
+    /// Whether the case reports progress itself; else the steps of its metrics are taken.
+    pub(super) told: bool,
+    recent: VecDeque<(Timestamp, u64)>,
+}
+
+const RECENT: usize = 32;
+
+impl Progress {
+    pub(super) fn new(
+        at: Timestamp,
+        phase: Option<String>,
+        step: u64,
+        steps: Option<u64>,
+        told: bool,
+    ) -> Self {
+        Self { phase, step, steps, told, recent: VecDeque::from([(at, step)]) }
+    }
+
+    /// Whether `step` of `phase` goes on where this is.
+    pub(super) fn goes_on(&self, phase: Option<&String>, step: u64) -> bool {
+        self.phase.as_ref() == phase && step >= self.step
+    }
+
+    pub(super) fn advance(&mut self, at: Timestamp, step: u64, steps: Option<u64>) {
+        self.step = step;
+        self.steps = steps.or(self.steps);
+        // Samples closer than 100 ms replace each other, so that the window spans seconds at any rate.
+        let crowded = self.recent.len() > 1
+            && self.recent.iter().nth_back(1).is_some_and(|(before, _)| seconds_between(*before, at) < 0.1);
+        if crowded {
+            self.recent.pop_back();
+        } else if self.recent.len() == RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((at, step));
+    }
+
+    /// Steps per second over the last few seconds.
+    pub fn rate(&self) -> Option<f64> {
+        let (&(from, first), &(to, last)) = (self.recent.front()?, self.recent.back()?);
+        let seconds = seconds_between(from, to);
+        (seconds > 0.0 && last > first).then(|| (last - first) as f64 / seconds)
+    }
+
+    /// Seconds left at this rate.
+    pub fn seconds_left(&self) -> Option<f64> {
+        let left = self.steps?.checked_sub(self.step)?;
+        Some(left as f64 / self.rate()?)
+    }
+
+    /// The share that is done, 0 to 1.
+    pub fn share(&self) -> Option<f64> {
+        let steps = self.steps.filter(|steps| *steps > 0)?;
+        Some((self.step as f64 / steps as f64).min(1.0))
+    }
+}
+
+/// Seconds from one time to a later one; 0 where the clock went back.
+pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
+
+impl CaseState {
+    /// A case that has not started.
+    pub fn new(summary: CaseSummary) -> Self {
+        Self {
+            summary,
+            phase: Phase::Waiting,
+            attempt: 0,
+            ended: VecDeque::new(),
+            stumbled: false,
+            started: None,
+            findings: Vec::new(),
+            metrics: BTreeMap::new(),
+            facts: BTreeMap::new(),
+            device: BTreeMap::new(),
+            progress: None,
+            stdout: Excerpt::default(),
+            stderr: Excerpt::default(),
+            log_dropped: 0,
+            artifacts: Vec::new(),
+        }
+    }
+
+    /// The case.
+    pub fn id(&self) -> &CaseId {
+        &self.summary.id
+    }
+
+    /// The log kept of a stream.
+    pub fn log(&self, stream: Stream) -> &Excerpt {
+        match stream {
+            Stream::Stdout => &self.stdout,
+            Stream::Stderr => &self.stderr,
+        }
+    }
+
+    /// The end of the latest attempt, where it has ended.
+    pub fn last_ended(&self) -> Option<&Attempt> {
+        (self.phase == Phase::Finished).then(|| self.ended.back()).flatten()
+    }
+
+    /// Whether it passed, but not at once.
+    pub fn is_flaky(&self) -> bool {
+        self.stumbled && self.last_ended().is_some_and(|end| end.outcome == Outcome::Passed)
+    }
+
+    /// The findings of checks that did not hold.
+    pub fn broken(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.verdict == Verdict::Broke)
+    }
+
+    /// The training loss.
+    pub fn loss(&self) -> Option<&Series> {
+        self.metrics.get("loss")
+    }
+
+    /// The metric that says most about the result: the evaluated one before the trained one.
+    pub fn headline(&self) -> Option<(&str, &Series)> {
+        ["eval/", "train/"]
+            .iter()
+            .find_map(|prefix| self.metrics.iter().find(|(name, _)| name.starts_with(prefix)))
+            .map(|(name, series)| (name.as_str(), series))
+    }
+}

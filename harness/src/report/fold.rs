@@ -1,0 +1,408 @@
+//! The state of a run, folded from its events: what every report is made from.
+//!
+//! The fold is pure and total: any sequence of records gives a state that can be shown, and a record that makes no
+//! sense where it stands changes nothing. It takes the same memory whatever the run's length: texts are cut, lists
+//! have a greatest length and count what they leave out. Texts stay as they came; the reports clean them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use gpu_suites::event::{self, CaseSummary, Event, NodeState, Record, Stream};
+use gpu_suites::exit::Exit;
+use gpu_suites::id::{CaseId, NodeName, RunId};
+use gpu_suites::metrics::Value;
+use gpu_suites::outcome::Outcome;
+use jiff::Timestamp;
+
+use super::case::{Artifact, Attempt, CaseState, Phase, Progress};
+use super::series::Series;
+use crate::clean::cut;
+
+const TEXT: usize = 8 << 10;
+const NAME: usize = 256;
+const ATTEMPTS: usize = 16;
+const FINDINGS: usize = 64;
+const METRICS: usize = 128;
+const FACTS: usize = 64;
+const ARTIFACTS: usize = 256;
+const INPUTS: usize = 1_000;
+const WARNINGS: usize = 100;
+const NODE_STATES: usize = 256;
+const LOSSES: usize = 32;
+/// Cases taken from a journal that lists none.
+const UNLISTED_CASES: usize = 1_000;
+/// What the logs of ended cases may take together before further ones are shortened.
+const LOG_BUDGET: usize = 16 << 20;
+
+/// A run, as far as its events tell.
+#[derive(Debug, Clone, Default)]
+pub struct RunState {
+    /// The run.
+    pub run: Option<RunId>,
+    /// Version of the harness.
+    pub harness: Option<String>,
+    /// The node that was asked for.
+    pub node: Option<NodeName>,
+    /// The commit of the tree that holds the suites.
+    pub commit: Option<String>,
+    /// The time of the first record.
+    pub began: Option<Timestamp>,
+    /// The time of the latest record.
+    pub latest: Option<Timestamp>,
+    /// The node as it introduced itself.
+    pub hello: Option<event::Hello>,
+    /// The input files.
+    pub inputs: Vec<event::Input>,
+    /// The states of the node, oldest first.
+    pub node_states: Vec<NodeStep>,
+    /// The latest upload.
+    pub upload: Option<event::Upload>,
+    /// Times that the connection was lost, oldest first.
+    pub losses: Vec<Loss>,
+    /// How often the connection was lost.
+    pub loss_count: u64,
+    /// Warnings, oldest first; of very many, the first.
+    pub warnings: Vec<event::Warning>,
+    /// Warnings that are not in the list.
+    pub warnings_left_out: u64,
+    /// By what the run was interrupted.
+    pub interrupted: Option<String>,
+    /// Why the node ended the run early.
+    pub node_reason: Option<String>,
+    /// Whether the node has ended the run.
+    pub node_finished: bool,
+    /// The end of the run.
+    pub closed: Option<event::RunClosed>,
+    /// Whether the events end although the run has not: the harness was killed.
+    pub cut_off: bool,
+    cases: Vec<CaseState>,
+    places: HashMap<CaseId, usize>,
+    ended_log_bytes: usize,
+}
+
+/// A state that the node reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeStep {
+    /// When.
+    pub at: Timestamp,
+    /// Which.
+    pub state: NodeState,
+    /// What there is to know about it.
+    pub detail: String,
+}
+
+/// A time without connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Loss {
+    /// Since when.
+    pub at: Timestamp,
+    /// Why.
+    pub error: String,
+    /// How long, where the connection came back.
+    pub seconds: Option<f64>,
+}
+
+/// How a case counts in a report, whether or not the run came to its end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Option<String>,
+    /// Wall time of the latest attempt.
+    pub seconds: f64,
+}
+
+impl RunState {
+    /// Takes one more record in.
+    pub fn apply(&mut self, record: &Record) {
+        let at = record.at;
+        self.began.get_or_insert(at);
+        self.latest = Some(at);
+        // A node speaks of cases; of the run itself only the harness does.
+        let own = record.from.is_none();
+        match &record.event {
+            Event::RunCreated(event) if own => self.created(event),
+            Event::Input(event) if own && self.inputs.len() < INPUTS => self.inputs.push(event.clone()),
+            Event::Node(event) if own && self.node_states.len() < NODE_STATES => {
+                self.node_states.push(NodeStep { at, state: event.state, detail: short(&event.detail) });
+            }
+            Event::Upload(event) if own => self.upload = Some(event.clone()),
+            Event::ConnectionLost(event) if own => self.connection_lost(at, event),
+            Event::Reattached(event) if own => {
+                if let Some(loss) = self.losses.last_mut() {
+                    loss.seconds.get_or_insert(sane_seconds(event.seconds));
+                }
+            }
+            Event::Interrupted(event) if own => self.interrupted = Some(short(&event.by)),
+            Event::RunClosed(event) if own => self.closed = Some(event.clone()),
+            Event::Hello(event) => self.hello = Some(event.clone()),
+            Event::RunFinished(event) => {
+                self.node_finished = true;
+                self.node_reason = event.reason.as_deref().map(short);
+            }
+            Event::Warning(event) => self.warn(event),
+            other => self.apply_to_case(at, other),
+        }
+    }
+
+    fn apply_to_case(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::CaseStarted(event) => self.on_case(&event.case, |case| start(case, at, event.attempt)),
+            Event::Device(event) => self.on_case(&event.case, |case| {
+                for (name, fact) in &event.facts {
+                    let fact = fact.as_str().map_or_else(|| short(&fact.to_string()), short);
+                    keep(&mut case.device, FACTS, name, fact);
+                }
+            }),
+            Event::Progress(event) => self.on_case(&event.case, |case| progress(case, at, event)),
+            Event::Metrics(event) => self.on_case(&event.case, |case| metrics(case, at, event)),
+            Event::Log(event) => self.on_case(&event.case, |case| match event.stream {
+                Stream::Stdout => case.stdout.push(&event.text),
+                Stream::Stderr => case.stderr.push(&event.text),
+            }),
+            Event::LogTruncated(event) => self.on_case(&event.case, |case| {
+                case.log_dropped = case.log_dropped.saturating_add(event.dropped);
+            }),
+            Event::Artifact(event) => self.on_case(&event.case, |case| {
+                if case.artifacts.len() < ARTIFACTS {
+                    let path = short(&event.path);
+                    case.artifacts.retain(|known| known.path != path);
+                    case.artifacts.push(Artifact { path, bytes: event.bytes, sha256: event.sha256.clone() });
+                }
+            }),
+            Event::Check(event) => self.on_case(&event.case, |case| {
+                if case.findings.len() < FINDINGS {
+                    case.findings.push(short_finding(&event.finding));
+                }
+            }),
+            Event::CaseFinished(event) => self.finished(at, event),
+            _ => {}
+        }
+    }
+
+    fn created(&mut self, event: &event::RunCreated) {
+        if self.run.is_some() {
+            return;
+        }
+        self.run = Some(event.run.clone());
+        self.harness = Some(event.harness.clone());
+        self.node = Some(event.node.clone());
+        self.commit.clone_from(&event.commit);
+        for case in &event.cases {
+            self.add_case(case.clone());
+        }
+    }
+
+    fn add_case(&mut self, summary: CaseSummary) {
+        let place = self.cases.len();
+        if let std::collections::hash_map::Entry::Vacant(free) = self.places.entry(summary.id.clone()) {
+            free.insert(place);
+            self.cases.push(CaseState::new(summary));
+        }
+    }
+
+    /// A run that lists its cases has no others; a node's bare journal lists none.
+    fn on_case(&mut self, id: &CaseId, change: impl FnOnce(&mut CaseState)) {
+        if self.run.is_none() && !self.places.contains_key(id) && self.cases.len() < UNLISTED_CASES {
+            let id = CaseId(cut(id.as_str(), NAME).into_owned());
+            self.add_case(CaseSummary { id, description: None, at: String::new() });
+        }
+        if let Some(place) = self.places.get(id) {
+            change(&mut self.cases[*place]);
+        }
+    }
+
+    fn finished(&mut self, at: Timestamp, event: &event::CaseFinished) {
+        let mut room = LOG_BUDGET.saturating_sub(self.ended_log_bytes);
+        let mut kept = 0;
+        self.on_case(&event.case, |case| {
+            finish(case, at, event);
+            // The logs of good cases are in their files; of bad ones as much as there is room for.
+            if event.outcome.is_good() {
+                room = 0;
+            }
+            for log in [&mut case.stdout, &mut case.stderr] {
+                if log.kept() > room {
+                    log.shrink();
+                }
+                room = room.saturating_sub(log.kept());
+                kept += log.kept();
+            }
+        });
+        self.ended_log_bytes = self.ended_log_bytes.saturating_add(kept);
+    }
+
+    fn connection_lost(&mut self, at: Timestamp, event: &event::ConnectionLost) {
+        self.loss_count += 1;
+        if self.losses.len() == LOSSES {
+            self.losses.remove(0);
+        }
+        self.losses.push(Loss { at, error: short(&event.error), seconds: None });
+    }
+
+    fn warn(&mut self, event: &event::Warning) {
+        if self.warnings.len() == WARNINGS {
+            self.warnings_left_out += 1;
+        } else {
+            self.warnings.push(event::Warning { case: event.case.clone(), message: short(&event.message) });
+        }
+    }
+
+    /// Says that no more events will come, although the run was not closed.
+    pub fn cut_off(&mut self) {
+        self.cut_off = self.closed.is_none();
+    }
+
+    /// The cases in their order.
+    pub fn cases(&self) -> &[CaseState] {
+        &self.cases
+    }
+
+    /// One case.
+    pub fn case(&self, id: &CaseId) -> Option<&CaseState> {
+        self.places.get(id).map(|place| &self.cases[*place])
+    }
+
+    /// Seconds from the first record to the latest.
+    pub fn seconds(&self) -> f64 {
+        match (self.began, self.latest) {
+            (Some(began), Some(latest)) => super::case::seconds_between(began, latest),
+            _ => 0.0,
+        }
+    }
+
+    /// How a case counts if nothing more comes: one that did not finish is never a pass.
+    pub fn ending(&self, case: &CaseState) -> Ending {
+        if let Some(end) = case.last_ended() {
+            return Ending { outcome: end.outcome, reason: end.reason.clone(), seconds: end.seconds };
+        }
+        let seconds = match (case.started, self.latest) {
+            (Some(started), Some(latest)) => super::case::seconds_between(started, latest),
+            _ => 0.0,
+        };
+        let what = match case.phase {
+            Phase::Waiting => "was never started".to_owned(),
+            _ => format!("did not finish (attempt {})", case.attempt),
+        };
+        let (outcome, why) = match (&self.interrupted, &self.closed) {
+            (Some(by), _) => (Outcome::Cancelled, format!("the run was interrupted by {by}")),
+            (None, Some(event::RunClosed { error: Some(error), .. })) => (Outcome::Errored, error.clone()),
+            (None, Some(_)) => (Outcome::Errored, "the run ended before it".to_owned()),
+            (None, None) => match &self.node_reason {
+                Some(reason) => (Outcome::Errored, reason.clone()),
+                None => {
+                    (Outcome::Errored, "the events of the run end here: was gpu-harness killed?".to_owned())
+                }
+            },
+        };
+        Ending { outcome, reason: Some(format!("{what}: {why}")), seconds }
+    }
+
+    /// How many cases end in each way.
+    pub fn tally(&self) -> BTreeMap<Outcome, usize> {
+        let mut tally = BTreeMap::new();
+        for case in &self.cases {
+            *tally.entry(self.ending(case).outcome).or_default() += 1;
+        }
+        tally
+    }
+
+    /// The exit code that follows from the cases.
+    pub fn exit(&self) -> Exit {
+        Exit::of(self.cases.iter().map(|case| self.ending(case).outcome))
+    }
+}
+
+/// A new attempt begins with nothing known of it.
+fn start(case: &mut CaseState, at: Timestamp, attempt: u32) {
+    let fresh = CaseState::new(case.summary.clone());
+    let old = std::mem::replace(case, fresh);
+    case.phase = Phase::Running;
+    case.attempt = attempt;
+    case.started = Some(at);
+    case.ended = old.ended;
+    case.stumbled = old.stumbled;
+    case.log_dropped = old.log_dropped;
+    // An attempt that was started anew without having ended did not end well.
+    case.stumbled |= old.phase == Phase::Running;
+}
+
+fn finish(case: &mut CaseState, at: Timestamp, event: &event::CaseFinished) {
+    if case.phase == Phase::Finished {
+        // Said twice: the last word counts.
+        case.ended.pop_back();
+    }
+    case.stumbled |= case.ended.iter().any(|attempt| !attempt.outcome.is_good());
+    if case.ended.len() == ATTEMPTS {
+        case.ended.pop_front();
+    }
+    case.phase = Phase::Finished;
+    case.attempt = event.attempt;
+    case.ended.push_back(Attempt {
+        number: event.attempt,
+        outcome: event.outcome,
+        reason: event.reason.as_deref().map(short),
+        seconds: sane_seconds(event.seconds),
+        at,
+    });
+}
+
+fn progress(case: &mut CaseState, at: Timestamp, event: &event::Progress) {
+    match &mut case.progress {
+        Some(progress) if progress.told && progress.goes_on(event.phase.as_ref(), event.step) => {
+            progress.advance(at, event.step, event.steps);
+        }
+        _ => {
+            let phase = event.phase.as_deref().map(|phase| cut(phase, NAME).into_owned());
+            case.progress = Some(Progress::new(at, phase, event.step, event.steps, true));
+        }
+    }
+}
+
+fn metrics(case: &mut CaseState, at: Timestamp, event: &event::Metrics) {
+    match (&mut case.progress, event.step) {
+        (None, Some(step)) => case.progress = Some(Progress::new(at, None, step, None, false)),
+        (Some(progress), Some(step)) if !progress.told && step > progress.step => {
+            progress.advance(at, step, None);
+        }
+        _ => {}
+    }
+    for (name, value) in &event.values {
+        match value {
+            Value::Number(number) => match case.metrics.get_mut(name) {
+                Some(series) => series.push(event.step, *number),
+                None => keep(&mut case.metrics, METRICS, name, Series::new(event.step, *number)),
+            },
+            Value::Text(text) => keep(&mut case.facts, FACTS, name, short(text)),
+            Value::Flag(flag) => keep(&mut case.facts, FACTS, name, flag.to_string()),
+        }
+    }
+}
+
+/// Sets an entry, unless that would be one too many or its name is no name.
+fn keep<T>(map: &mut BTreeMap<String, T>, most: usize, name: &str, value: T) {
+    if name.len() <= NAME && (map.len() < most || map.contains_key(name)) {
+        map.insert(name.to_owned(), value);
+    }
+}
+
+fn short(text: &str) -> String {
+    cut(text, TEXT).into_owned()
+}
+
+fn short_finding(finding: &event::Finding) -> event::Finding {
+    event::Finding {
+        check: finding.check,
+        subject: finding.subject.as_deref().map(short),
+        verdict: finding.verdict,
+        observed: short(&finding.observed),
+        wanted: short(&finding.wanted),
+        step: finding.step,
+        cause: finding.cause.as_deref().map(short),
+    }
+}
+
+/// A node may claim any duration; what is shown and summed is not absurd.
+fn sane_seconds(seconds: f64) -> f64 {
+    if seconds.is_finite() { seconds.clamp(0.0, 1e9) } else { 0.0 }
+}
