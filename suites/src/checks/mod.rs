@@ -1,11 +1,40 @@
-//! Does what was measured hold? Each check is a fold over the lines that a case writes.
+//! Does what was measured hold? Each check is a fold over the lines that a case writes. See docs/checks.md.
+//!
+//! [`Evaluator`] hands every line to the checks that the case runs, and collects their verdicts when its process has
+//! ended; [`judge`] turns the verdicts into the case's outcome. A check keeps figures, not lines: memory stays
+//! bounded however long a case runs.
 
+mod curve;
+mod evaluator;
+mod exit_status;
+mod export_parity;
+mod finite;
+mod grad_norm_drop;
+mod gradients;
+mod initial_loss;
+mod judge;
+mod loss_drop;
+mod memory_flat;
+mod metric;
+mod mixed_precision;
+mod parity;
+mod ruling;
+mod same_batch;
+mod seen;
+mod selection;
+mod text;
+mod time_budget;
+mod zeroed_image;
+
+use std::fmt;
 use std::time::Duration;
 
-use crate::event::{Finding, Verdict};
-use crate::metrics::Line;
-use crate::outcome::Outcome;
-use crate::spec::Case;
+pub use evaluator::Evaluator;
+pub use judge::judge;
+pub use selection::selected;
+
+use ruling::Ruling;
+use seen::{Sample, Seen};
 
 /// The case must be stopped now: what follows would be worth nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,33 +68,21 @@ pub enum ProcessEnd {
     Aborted,
 }
 
-/// Judges the checks of one case while it runs.
-#[derive(Debug)]
-pub struct Evaluator {
-    _case: Case,
-}
-
-impl Evaluator {
-    /// The evaluator of a case that is about to start.
-    pub fn for_case(case: &Case) -> Self {
-        Self { _case: case.clone() }
+/// One check at work.
+trait Fold: fmt::Debug + Send {
+    /// The metrics whose whole series is kept for this check.
+    fn keeps(&self) -> &'static [&'static str] {
+        &[]
     }
 
-    /// Takes in a line. `Some` means that the case must be stopped now.
-    pub fn observe(&mut self, _line: &Line) -> Option<Abort> {
-        None
+    /// Whether a verdict makes sense only when the process ran to its end.
+    fn wants_the_end(&self) -> bool {
+        true
     }
 
-    /// The verdicts, in the order of [`crate::spec::CheckName::ALL`].
-    pub fn conclude(self, _end: &End) -> Vec<Finding> {
-        Vec::new()
-    }
-}
+    /// Takes in one value of one metric.
+    fn observe(&mut self, _sample: &Sample<'_>) {}
 
-/// The case's outcome by its findings, and the reason where it did not pass.
-pub fn judge(_case: &Case, findings: &[Finding]) -> (Outcome, Option<String>) {
-    match findings.iter().find(|finding| finding.verdict == Verdict::Broke) {
-        Some(finding) => (Outcome::Failed, Some(format!("{}: {}", finding.check, finding.observed))),
-        None => (Outcome::Passed, None),
-    }
+    /// What it comes to.
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling>;
 }

@@ -1,0 +1,74 @@
+//! `grad-norm-drop`: the gradient norm fell, as it does where a minimum is near.
+//!
+//! One step's norm is noisy: the median of the last [`WINDOW`] is held against the largest of the first [`WINDOW`].
+
+use std::collections::VecDeque;
+
+use crate::spec;
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::{count, short};
+
+const WINDOW: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct GradNormDrop {
+    wanted: spec::GradNormDrop,
+    came: usize,
+    largest: f64,
+    last: VecDeque<(Option<u64>, f64)>,
+}
+
+impl GradNormDrop {
+    pub(super) fn new(wanted: spec::GradNormDrop) -> Self {
+        Self { wanted, came: 0, largest: f64::NEG_INFINITY, last: VecDeque::with_capacity(WINDOW + 1) }
+    }
+}
+
+/// The middle one of some values, of two the larger.
+pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
+    let mut sorted = Vec::from_iter(values);
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
+impl Fold for GradNormDrop {
+    fn observe(&mut self, sample: &Sample<'_>) {
+        let Some(norm) = sample.number_of("grad_norm") else { return };
+        self.came += 1;
+        if self.came <= WINDOW {
+            self.largest = self.largest.max(norm);
+        }
+        self.last.push_back((sample.step, norm));
+        if self.last.len() > WINDOW {
+            self.last.pop_front();
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let Some((step, _)) = self.last.back() else {
+            return vec![seen.missing("grad_norm", "a `grad_norm` for each step")];
+        };
+        if self.came < 2 * WINDOW {
+            let observed = format!("only {}", count(self.came, "gradient norm"));
+            let wanted =
+                format!("at least {}, to compare the first {WINDOW} with the last {WINDOW}", 2 * WINDOW);
+            let cause = "too few steps, or a norm that is not written in each step";
+            return vec![Ruling::broke(observed, wanted).at(*step).because(cause)];
+        }
+        let last = median(self.last.iter().map(|point| point.1));
+        let limit = self.wanted.to.0 * self.largest;
+        let observed = format!("{} (median of the last {WINDOW} gradient norms)", short(last));
+        let wanted = format!(
+            "at most {} ({} of {}, the largest of the first {WINDOW})",
+            short(limit),
+            self.wanted.to,
+            short(self.largest)
+        );
+        vec![Ruling::of(last <= limit, observed, wanted).at(step.filter(|_| last > limit)).because(
+            "too few steps, a learning rate that does not decay, or a loss that cannot reach its minimum: see loss-drop",
+        )]
+    }
+}

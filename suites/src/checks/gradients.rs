@@ -1,0 +1,97 @@
+//! `gradients`: after the first backward every trainable tensor has a defined, finite, non-zero gradient and moves;
+//! what is frozen does not.
+
+use std::collections::BTreeMap;
+
+use crate::metrics::Value;
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::{clip, short};
+
+/// What is counted, how a sentence says it, and what usually causes it.
+const CENSUS: [(&str, &str, &str); 5] = [
+    (
+        "params_without_gradient",
+        "without a gradient",
+        "a layer that forward does not use, or a detach(), no_grad() or .item() on the way to the loss",
+    ),
+    (
+        "params_nonfinite_gradient",
+        "with a NaN or infinite gradient",
+        "a division, logarithm or square root at zero, or half precision without loss scaling",
+    ),
+    (
+        "params_zero_gradient",
+        "with a gradient of exactly zero",
+        "a dead ReLU, a saturated activation, weights that start at zero, or a bias before a BatchNorm",
+    ),
+    (
+        "params_unchanged",
+        "that step 1 did not change",
+        "an optimizer that was not given these parameters, or a learning rate of zero",
+    ),
+    (
+        "frozen_changed",
+        "frozen and changed all the same",
+        "requires_grad set back on, or weight decay on frozen parameters",
+    ),
+];
+
+const TOTAL: &str = "params_trainable";
+
+#[derive(Debug, Default)]
+pub(super) struct Gradients {
+    counts: BTreeMap<&'static str, (Option<u64>, f64)>,
+    names: BTreeMap<&'static str, String>,
+}
+
+impl Fold for Gradients {
+    fn wants_the_end(&self) -> bool {
+        false
+    }
+
+    fn observe(&mut self, sample: &Sample<'_>) {
+        let known = CENSUS.iter().map(|row| row.0).chain([TOTAL]);
+        for name in known {
+            match sample.value {
+                Value::Number(number) if sample.name == name => {
+                    self.counts.insert(name, (sample.step, *number));
+                }
+                Value::Text(text) if sample.name.strip_prefix(name) == Some("_names") => {
+                    self.names.insert(name, clip(text, 500));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let needed = std::iter::once(TOTAL).chain(CENSUS.iter().map(|row| row.0));
+        let wanted = "every trainable parameter with a finite gradient other than zero, and changed by step 1; no frozen one changed";
+        if let Some(name) = needed.into_iter().find(|name| !self.counts.contains_key(name)) {
+            return vec![seen.missing(name, wanted)];
+        }
+        let (step, total) = self.counts[TOTAL];
+        if total < 1.0 {
+            let cause = "every parameter is frozen, or the model was made without any";
+            return vec![Ruling::broke("no trainable parameter", wanted).at(step).because(cause)];
+        }
+        // A NaN is neither zero nor a count: it breaks too.
+        let wrong = Vec::from_iter(CENSUS.iter().filter(|row| self.counts[row.0].1 != 0.0));
+        let Some((worst, _, cause)) = wrong.first() else {
+            return vec![Ruling::of(
+                true,
+                format!("{} trainable parameters, all with a gradient and changed", short(total)),
+                wanted,
+            )];
+        };
+        let parts = Vec::from_iter(wrong.iter().map(|(name, what, _)| {
+            let names = self.names.get(name).map_or(String::new(), |names| format!(" ({names})"));
+            format!("{} {what}{names}", short(self.counts[name].1))
+        }));
+        let observed = format!("of {} trainable parameters {}", short(total), parts.join("; "));
+        vec![Ruling::broke(observed, wanted).at(self.counts[worst].0).because(*cause)]
+    }
+}

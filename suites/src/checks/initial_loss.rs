@@ -1,0 +1,57 @@
+//! `initial-loss`: the first loss is near its analytic value, before anything was learned.
+//!
+//! A model that knows nothing gives every class the same probability: the loss is ln K for K balanced classes.
+
+use crate::spec;
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::{at, short};
+
+#[derive(Debug)]
+pub(super) struct InitialLoss {
+    wanted: spec::InitialLoss,
+    first: Option<(Option<u64>, f64)>,
+    expected: Option<f64>,
+}
+
+impl InitialLoss {
+    pub(super) fn new(wanted: spec::InitialLoss) -> Self {
+        Self { wanted, first: None, expected: None }
+    }
+}
+
+impl Fold for InitialLoss {
+    fn wants_the_end(&self) -> bool {
+        false
+    }
+
+    fn observe(&mut self, sample: &Sample<'_>) {
+        if let Some(loss) = sample.number_of("loss") {
+            self.first.get_or_insert((sample.step, loss));
+        }
+        if let Some(expected) = sample.number_of("expected_initial_loss") {
+            self.expected = Some(expected);
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let Some((step, loss)) = self.first else { return vec![seen.missing("loss", "a first `loss`")] };
+        let Some(near) = self.wanted.near.or(self.expected) else {
+            let wanted = "`expected_initial_loss`, or `near` in the suite file";
+            return vec![seen.missing("expected_initial_loss", wanted)];
+        };
+        let slack = near.abs() * self.wanted.within.0;
+        let (low, high) = (near - slack, near + slack);
+        let wanted = format!("{} to {} ({} ± {})", short(low), short(high), short(near), self.wanted.within);
+        let cause = if loss < low {
+            "the model is trained already, the labels leak into the input, or the loss is averaged over more than the batch"
+        } else {
+            "a sum in place of a mean, inputs that are not normalised, labels outside of the classes, or an output layer \
+             that starts too wide"
+        };
+        let holds = (low..=high).contains(&loss);
+        vec![Ruling::of(holds, format!("loss {}{}", short(loss), at(step)), wanted).at(step).because(cause)]
+    }
+}

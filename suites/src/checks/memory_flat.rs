@@ -1,0 +1,102 @@
+//! `memory-flat`: memory does not grow once the first steps have warmed every cache and pool.
+//!
+//! The median of the first [`WINDOW`] values from `from-step` on is held against the median of the last.
+
+use std::collections::VecDeque;
+
+use crate::spec;
+use crate::unit::ByteSize;
+
+use super::Fold;
+use super::grad_norm_drop::median;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::{at, count};
+
+const WINDOW: usize = 5;
+
+#[derive(Debug)]
+pub(super) struct MemoryFlat {
+    wanted: spec::MemoryFlat,
+    /// All values, those before `from-step` included.
+    came: u64,
+    judged: usize,
+    first: Vec<f64>,
+    last: VecDeque<f64>,
+    /// From where on memory stayed above the limit.
+    above_since: Option<Option<u64>>,
+}
+
+impl MemoryFlat {
+    pub(super) fn new(wanted: spec::MemoryFlat) -> Self {
+        Self { wanted, came: 0, judged: 0, first: Vec::new(), last: VecDeque::new(), above_since: None }
+    }
+
+    fn limit(&self) -> f64 {
+        median(self.first.iter().copied()) + self.wanted.slack.0 as f64
+    }
+}
+
+impl Fold for MemoryFlat {
+    fn observe(&mut self, sample: &Sample<'_>) {
+        let Some(bytes) = sample.number_of("memory_bytes") else { return };
+        self.came += 1;
+        if sample.step.unwrap_or(self.came) < self.wanted.from_step {
+            return;
+        }
+        self.judged += 1;
+        if self.first.len() < WINDOW {
+            self.first.push(bytes);
+        } else if bytes <= self.limit() {
+            self.above_since = None;
+        } else if self.above_since.is_none() {
+            self.above_since = Some(sample.step);
+        }
+        self.last.push_back(bytes);
+        if self.last.len() > WINDOW {
+            self.last.pop_front();
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let from = self.wanted.from_step;
+        if self.came == 0 {
+            return vec![seen.missing("memory_bytes", "a `memory_bytes` for each step")];
+        }
+        if self.judged < 2 * WINDOW {
+            let why = format!("{} from step {from} on: too few to judge", count(self.judged, "value"));
+            return vec![Ruling::skipped(why, format!("at least {} values from step {from} on", 2 * WINDOW))];
+        }
+        let (first, last) = (median(self.first.iter().copied()), median(self.last.iter().copied()));
+        let holds = last <= self.limit();
+        let step = self.above_since.flatten().filter(|_| !holds);
+        let observed = if holds {
+            format!("{} at the end", size(last))
+        } else {
+            format!("{} at the end, over the limit for good since{}", size(last), since(step))
+        };
+        let wanted = format!(
+            "at most {} ({} from step {from} on, and {} more)",
+            size(self.limit()),
+            size(first),
+            self.wanted.slack
+        );
+        vec![Ruling::of(holds, observed, wanted).at(step).because(
+            "losses or outputs kept in a list without detach() or item(), or a cache that is never emptied",
+        )]
+    }
+}
+
+fn since(step: Option<u64>) -> String {
+    let at = at(step);
+    if at.is_empty() { " an unnamed step".into() } else { at.replacen(" at", "", 1) }
+}
+
+fn size(bytes: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a size for people; it saturates"
+    )]
+    ByteSize(bytes as u64).to_string()
+}

@@ -1,0 +1,72 @@
+//! `mixed-precision`: the loss of a run in mixed precision ends near that of full precision.
+
+use crate::spec;
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::short;
+
+#[derive(Debug)]
+pub(super) struct MixedPrecision {
+    wanted: spec::MixedPrecision,
+    /// Step and value of the last `mixed/loss`.
+    last: Option<(u64, f64)>,
+}
+
+impl MixedPrecision {
+    pub(super) fn new(wanted: spec::MixedPrecision) -> Self {
+        Self { wanted, last: None }
+    }
+}
+
+impl Fold for MixedPrecision {
+    fn keeps(&self) -> &'static [&'static str] {
+        &["loss"]
+    }
+
+    fn observe(&mut self, sample: &Sample<'_>) {
+        if let Some(loss) = sample.number_of("mixed/loss") {
+            let next = self.last.map_or(1, |(step, _)| step.saturating_add(1));
+            self.last = Some((sample.step.unwrap_or(next), loss));
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let losses = seen.series("loss").and_then(|series| Some((series, series.first?.1)));
+        let Some((losses, first)) = losses else {
+            return vec![seen.missing("loss", "a `loss` for each step")];
+        };
+        let Some((step, mixed)) = self.last else {
+            return vec![
+                seen.missing("mixed/loss", "a `mixed/loss` for each step of a run in mixed precision"),
+            ];
+        };
+        let Some(full) = losses.by_step().get(&step).copied() else {
+            if !losses.cut().is_empty() {
+                return vec![Ruling::skipped(
+                    format!("no loss is kept for step {step}{}", losses.cut()),
+                    "both losses",
+                )];
+            }
+            let observed = format!("`mixed/loss` ends at step {step}, for which there is no `loss`");
+            let cause = "the two runs count their steps differently";
+            return vec![
+                Ruling::broke(observed, "both losses at the same step").at(Some(step)).because(cause),
+            ];
+        };
+        let slack = self.wanted.within.0 * first.abs();
+        let holds = (mixed - full).abs() <= slack;
+        let observed = format!("loss {} in mixed precision at step {step}", short(mixed));
+        let wanted = format!(
+            "{} ± {} ({} of the first loss {})",
+            short(full),
+            short(slack),
+            self.wanted.within,
+            short(first)
+        );
+        vec![Ruling::of(holds, observed, wanted).at(Some(step).filter(|_| !holds)).because(
+            "no loss scaling, a reduction in half precision, or an epsilon that is zero in half precision",
+        )]
+    }
+}

@@ -1,0 +1,54 @@
+//! `same-batch`: every step saw the same batch, by its hash. Without it, "overfits one batch" shows nothing.
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::{clip, count};
+
+#[derive(Debug, Default)]
+pub(super) struct SameBatch {
+    first: Option<String>,
+    came: usize,
+    differs: Option<(Option<u64>, String)>,
+}
+
+impl Fold for SameBatch {
+    fn wants_the_end(&self) -> bool {
+        false
+    }
+
+    fn observe(&mut self, sample: &Sample<'_>) {
+        if sample.name != "batch_hash" {
+            return;
+        }
+        self.came += 1;
+        let hash = clip(&sample.value.to_string(), 64);
+        match &self.first {
+            None => self.first = Some(hash),
+            Some(first) if self.differs.is_none() && *first != hash => {
+                self.differs = Some((sample.step, hash))
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let Some(first) = &self.first else {
+            return vec![seen.missing("batch_hash", "a `batch_hash` for each step")];
+        };
+        let wanted = format!("{} in every step", clip(first, 16));
+        vec![match &self.differs {
+            None => Ruling::of(
+                true,
+                format!("the same batch {} in {}", clip(first, 16), count(self.came, "step")),
+                wanted,
+            ),
+            Some((step, hash)) => {
+                let place = step.map_or("a later step".to_owned(), |step| format!("step {step}"));
+                Ruling::broke(format!("{place} saw another batch, {}", clip(hash, 16)), wanted)
+                    .at(*step)
+                    .because("a shuffling loader, a random augmentation, or a batch that is changed in place")
+            }
+        }]
+    }
+}

@@ -1,0 +1,86 @@
+//! `zeroed-image`: with the image blanked out the model scores clearly worse, so it does look at the image.
+
+use std::collections::BTreeMap;
+
+use crate::spec;
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::short;
+
+/// The most different metrics that are compared.
+const MAX_PAIRS: usize = 64;
+
+#[derive(Debug)]
+pub(super) struct ZeroedImage {
+    wanted: spec::ZeroedImage,
+    /// The metric that has to be there, where the case's task says it.
+    metric: Option<&'static str>,
+    pairs: BTreeMap<String, Pair>,
+}
+
+#[derive(Debug, Default)]
+struct Pair {
+    eval: Option<f64>,
+    zeroed: Option<f64>,
+}
+
+impl ZeroedImage {
+    pub(super) fn new(wanted: spec::ZeroedImage, metric: Option<&'static str>) -> Self {
+        Self { wanted, metric, pairs: BTreeMap::new() }
+    }
+
+    fn pair(&mut self, name: &str) -> Option<&mut Pair> {
+        if self.metric.is_some_and(|metric| metric != name) {
+            return None;
+        }
+        if !self.pairs.contains_key(name) {
+            if self.pairs.len() == MAX_PAIRS {
+                return None;
+            }
+            self.pairs.insert(name.to_owned(), Pair::default());
+        }
+        self.pairs.get_mut(name)
+    }
+}
+
+impl Fold for ZeroedImage {
+    fn observe(&mut self, sample: &Sample<'_>) {
+        let Some(value) = sample.value.number() else { return };
+        if let Some(pair) = sample.name.strip_prefix("eval/").and_then(|name| self.pair(name)) {
+            pair.eval = Some(value);
+        } else if let Some(pair) = sample.name.strip_prefix("zeroed/").and_then(|name| self.pair(name)) {
+            pair.zeroed = Some(value);
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let zeroed = Vec::from_iter(
+            self.pairs.iter().filter_map(|(name, pair)| Some((name, pair.eval, pair.zeroed?))),
+        );
+        if zeroed.is_empty() {
+            let name = self.metric.map_or("zeroed/<metric>".to_owned(), |metric| format!("zeroed/{metric}"));
+            return vec![seen.missing(&name, "the metric on a zeroed image")];
+        }
+        let rule = |(name, eval, zeroed): (&String, Option<f64>, f64)| {
+            let Some(eval) = eval else {
+                return seen
+                    .missing(&format!("eval/{name}"), "the metric on the image itself, to compare with")
+                    .about(name);
+            };
+            let limit = eval - self.wanted.margin;
+            let observed = format!("{name} {} on a zeroed image", short(zeroed));
+            let wanted = format!(
+                "at most {} ({} on the image, less {})",
+                short(limit),
+                short(eval),
+                short(self.wanted.margin)
+            );
+            Ruling::of(zeroed <= limit, observed, wanted).about(name).because(
+                "the answer does not come from the image: labels leak into the input, or a bias alone gives them",
+            )
+        };
+        zeroed.into_iter().map(rule).collect()
+    }
+}
