@@ -55,12 +55,11 @@ impl Evaluator {
                 let reason = self.stopped.clone()?;
                 Some(Abort { reason })
             }
-            // How the process ends, how long it takes and what is NaN is not its own to leave out.
-            Line::Skip {
-                check: CheckName::ExitStatus | CheckName::Finite | CheckName::TimeBudget, ..
-            } => None,
             Line::Skip { check, reason } => {
-                self.skips.insert(*check, text::clip(reason, MAX_TEXT));
+                // How the process ends, how long it takes and what is NaN is not its own to leave out.
+                if !matches!(check, CheckName::ExitStatus | CheckName::Finite | CheckName::TimeBudget) {
+                    self.skips.insert(*check, text::clip(reason, MAX_TEXT));
+                }
                 None
             }
             Line::Error { what, hint } => {

@@ -11,7 +11,7 @@ use super::Fold;
 use super::grad_norm_drop::median;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
-use super::text::{at, count};
+use super::text::count;
 
 const WINDOW: usize = 5;
 
@@ -24,7 +24,7 @@ pub(super) struct MemoryFlat {
     first: Vec<f64>,
     last: VecDeque<f64>,
     /// From where on memory stayed above the limit.
-    above_since: Option<Option<u64>>,
+    above_since: Option<u64>,
 }
 
 impl MemoryFlat {
@@ -41,7 +41,8 @@ impl Fold for MemoryFlat {
     fn observe(&mut self, sample: &Sample<'_>) {
         let Some(bytes) = sample.number_of("memory_bytes") else { return };
         self.came += 1;
-        if sample.step.unwrap_or(self.came) < self.wanted.from_step {
+        let step = sample.step.unwrap_or(self.came);
+        if step < self.wanted.from_step {
             return;
         }
         self.judged += 1;
@@ -50,7 +51,7 @@ impl Fold for MemoryFlat {
         } else if bytes <= self.limit() {
             self.above_since = None;
         } else if self.above_since.is_none() {
-            self.above_since = Some(sample.step);
+            self.above_since = Some(step);
         }
         self.last.push_back(bytes);
         if self.last.len() > WINDOW {
@@ -69,11 +70,11 @@ impl Fold for MemoryFlat {
         }
         let (first, last) = (median(self.first.iter().copied()), median(self.last.iter().copied()));
         let holds = last <= self.limit();
-        let step = self.above_since.flatten().filter(|_| !holds);
+        let step = self.above_since.filter(|_| !holds);
         let observed = if holds {
             format!("{} at the end", size(last))
         } else {
-            format!("{} at the end, over the limit for good since{}", size(last), since(step))
+            format!("{} at the end, over the limit for good since step {}", size(last), step.unwrap_or(from))
         };
         let wanted = format!(
             "at most {} ({} from step {from} on, and {} more)",
@@ -85,11 +86,6 @@ impl Fold for MemoryFlat {
             "losses or outputs kept in a list without detach() or item(), or a cache that is never emptied",
         )]
     }
-}
-
-fn since(step: Option<u64>) -> String {
-    let at = at(step);
-    if at.is_empty() { " an unnamed step".into() } else { at.replacen(" at", "", 1) }
 }
 
 fn size(bytes: f64) -> String {

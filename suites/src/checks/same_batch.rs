@@ -26,7 +26,7 @@ impl Fold for SameBatch {
         match &self.first {
             None => self.first = Some(hash),
             Some(first) if self.differs.is_none() && *first != hash => {
-                self.differs = Some((sample.step, hash))
+                self.differs = Some((sample.step, hash));
             }
             Some(_) => {}
         }

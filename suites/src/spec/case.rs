@@ -73,7 +73,7 @@ pub enum Device {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Limits {
-    /// Address space of the case's processes (RLIMIT_AS); no limit by default.
+    /// Address space of the case's processes (`RLIMIT_AS`); no limit by default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<ByteSize>,
     /// Log kept of the case; what goes beyond is counted and dropped. Default 256 MiB.
