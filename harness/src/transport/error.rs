@@ -1,0 +1,315 @@
+//! Why a node cannot be reached, or was lost: one variant for each thing that was tried.
+//!
+//! Texts finish the sentence "failed to …". Where the user has to do something, the text says what.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::ssh::HostKey;
+
+/// Who is at the other end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peer {
+    /// The account there.
+    pub user: String,
+    /// The name or address that is connected to.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { user, host, port } = self;
+        write!(f, "{user}@{host} port {port}")
+    }
+}
+
+/// What failed on the way to a command's end.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The address is not one.
+    #[error("read the address `{address}`: {reason}\nhint: write ssh://[user@]host[:port]")]
+    Address {
+        /// As given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The ssh configuration file cannot be read.
+    #[error("read the ssh configuration {}", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The parser's word.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The ssh configuration asks for something that is not built.
+    #[error(
+        "connect to {host}: the ssh configuration {} sets {option} for it, which gpu-harness does not follow\n\
+         hint: name a host that can be reached directly, or forward a port (`ssh -L`) and use ssh://localhost:PORT",
+        path.display()
+    )]
+    Unsupported {
+        /// The host as the user named it.
+        host: String,
+        /// The option.
+        option: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The name has no address.
+    #[error("find the address of {peer}")]
+    Resolve {
+        /// Who.
+        peer: Peer,
+        /// The resolver's word.
+        source: io::Error,
+    },
+    /// No address accepted a TCP connection.
+    #[error("connect to {peer} (tried {})", .tried.join(", "))]
+    Connect {
+        /// Who.
+        peer: Peer,
+        /// Each address, with what it answered.
+        tried: Vec<String>,
+        /// The last answer.
+        source: io::Error,
+    },
+    /// The ssh handshake failed.
+    #[error("agree with {peer} on an ssh session")]
+    Handshake {
+        /// Who.
+        peer: Peer,
+        /// libssh2's word.
+        source: ssh2::Error,
+    },
+    /// A file of known host keys cannot be read.
+    #[error("read the known host keys in {}", path.display())]
+    KnownHosts {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// No known key for this host.
+    #[error(
+        "trust {peer}: its host key is not known\n\
+         it shows {} {}\n\
+         hint: compare that with what `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` prints on the machine itself; \
+         where they are equal, trust it with\n    {}",
+        .key.kind(), .key.fingerprint(), .key.family(), scan(peer, key, file)
+    )]
+    HostKeyUnknown {
+        /// Who.
+        peer: Peer,
+        /// What it shows.
+        key: HostKey,
+        /// Where known keys are kept.
+        file: PathBuf,
+    },
+    /// Another key than the known one: a new machine under an old name, or somebody in between.
+    #[error(
+        "trust {peer}: ITS HOST KEY HAS CHANGED\n\
+         it shows {} {}\n\
+         but {} line {line} has {}\n\
+         Somebody may be listening in, or the machine was set up anew. Nothing was sent to it.\n\
+         hint: compare the key with the machine's own; where the change is right, remove the old one with\n    {}",
+        .key.kind(), .key.fingerprint(), file.display(), known, forget(peer, file)
+    )]
+    HostKeyChanged {
+        /// Who.
+        peer: Peer,
+        /// What it shows.
+        key: HostKey,
+        /// Where the known key is written.
+        file: PathBuf,
+        /// The line there, counted from 1.
+        line: usize,
+        /// The known key's type and fingerprint.
+        known: String,
+    },
+    /// The key is marked `@revoked`.
+    #[error("trust {peer}: its host key {} {} is marked @revoked in {} line {line}", .key.kind(), .key.fingerprint(), file.display())]
+    HostKeyRevoked {
+        /// Who.
+        peer: Peer,
+        /// What it shows.
+        key: HostKey,
+        /// Where it is marked.
+        file: PathBuf,
+        /// The line there, counted from 1.
+        line: usize,
+    },
+    /// Not the one key that this node was given.
+    #[error(
+        "trust {peer}: it shows the host key {} {}, and the node was given {} {}\n\
+         This is another machine than the one that was made. Nothing was sent to it.",
+        .key.kind(), .key.fingerprint(), pinned.kind(), pinned.fingerprint()
+    )]
+    HostKeyNotPinned {
+        /// Who.
+        peer: Peer,
+        /// What it shows.
+        key: HostKey,
+        /// The only key that is accepted.
+        pinned: HostKey,
+    },
+    /// No key of ours is accepted.
+    #[error("log in to {peer}: {}", login(peer, tried))]
+    Auth {
+        /// Who.
+        peer: Peer,
+        /// Each key, in the order of the attempts.
+        tried: Vec<TriedKey>,
+    },
+    /// The far side opens no more channels.
+    #[error("open a channel at {peer} for `{command}` (a server allows so many at once: MaxSessions)")]
+    OpenChannel {
+        /// Who.
+        peer: Peer,
+        /// The command that was to run in it.
+        command: String,
+        /// libssh2's word.
+        source: ssh2::Error,
+    },
+    /// The far side refused to run the command.
+    #[error("start `{command}` at {peer}")]
+    Start {
+        /// Who.
+        peer: Peer,
+        /// The command.
+        command: String,
+        /// libssh2's word.
+        source: ssh2::Error,
+    },
+    /// The connection ended before the command did.
+    #[error("{0}")]
+    ConnectionLost(Box<Lost>),
+    /// A program on this machine could not be started.
+    #[error("start `{program}` on this machine")]
+    Spawn {
+        /// The program.
+        program: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// A program on this machine could not be waited for.
+    #[error("wait for `{program}` on this machine")]
+    Wait {
+        /// The program.
+        program: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// An operating system resource for the connection could not be had.
+    #[error("set up the connection to {peer}")]
+    Setup {
+        /// Who.
+        peer: Peer,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// The end of the command was told before, or its transport is gone.
+    #[error("learn how the command ended: its connection is closed")]
+    Gone,
+}
+
+impl TransportError {
+    /// Whether trying again, with nothing changed, may do better.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Resolve { .. }
+            | Self::Connect { .. }
+            | Self::OpenChannel { .. }
+            | Self::ConnectionLost(_)
+            | Self::Setup { .. }
+            | Self::Gone => true,
+            // A server that agrees on no method will not do so later; one that hangs up or stays silent may.
+            Self::Handshake { source, .. } => !matches!(source.code(), ssh2::ErrorCode::Session(NO_COMMON_METHOD)),
+            _ => false,
+        }
+    }
+}
+
+/// libssh2's `LIBSSH2_ERROR_KEX_FAILURE`.
+const NO_COMMON_METHOD: i32 = -5;
+
+/// A connection that ended too early.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(
+    "keep the connection to {peer}: {cause}, {} after it was made, while {doing}",
+    seconds(*after)
+)]
+pub struct Lost {
+    /// Who was at the other end.
+    pub peer: Peer,
+    /// What it was used for at that moment.
+    pub doing: String,
+    /// How long it had stood.
+    pub after: Duration,
+    /// What ended it.
+    pub cause: LostCause,
+}
+
+/// What ended a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LostCause {
+    /// The other end closed it, or something in between did.
+    Closed(String),
+    /// Nothing was heard for this long, not even an answer to "are you there".
+    Silent(Duration),
+}
+
+impl fmt::Display for LostCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed(how) => write!(f, "it was cut ({how})"),
+            Self::Silent(limit) => write!(f, "no answer for {}", seconds(*limit)),
+        }
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    let all = duration.as_secs();
+    match (all / 3600, all / 60 % 60, all % 60) {
+        (0, 0, _) => format!("{:.1} s", duration.as_secs_f64()),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+/// A key that was tried, or could not be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TriedKey {
+    /// The key file, or the agent and the key's comment.
+    pub key: String,
+    /// What came of it.
+    pub result: String,
+}
+
+fn login(peer: &Peer, tried: &[TriedKey]) -> String {
+    let hint = format!(
+        "hint: add the public half of a key to ~/.ssh/authorized_keys of {} there, or name the right key: \
+         `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`",
+        peer.user
+    );
+    if tried.is_empty() {
+        return format!("there is no key to try\n{hint}");
+    }
+    let lines: Vec<String> = tried.iter().map(|TriedKey { key, result }| format!("  {key}: {result}")).collect();
+    format!("no key is accepted; tried\n{}\n{hint}", lines.join("\n"))
+}
+
+fn scan(peer: &Peer, key: &HostKey, file: &std::path::Path) -> String {
+    let port = if peer.port == 22 { String::new() } else { format!(" -p {}", peer.port) };
+    let file = super::quote(&file.display().to_string());
+    format!("ssh-keyscan{port} -t {} {} >> {file}", key.family(), super::quote(&peer.host))
+}
+
+fn forget(peer: &Peer, file: &std::path::Path) -> String {
+    let name = if peer.port == 22 { peer.host.clone() } else { format!("[{}]:{}", peer.host, peer.port) };
+    format!("ssh-keygen -f {} -R {}", super::quote(&file.display().to_string()), super::quote(&name))
+}

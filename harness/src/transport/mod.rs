@@ -1,0 +1,65 @@
+//! How a command is run on a node: on this machine, or on another one by ssh.
+//!
+//! A [`Transport`] starts commands, and an [`Exec`] is one of them with its streams. Both places look the same to the
+//! caller: streams are bounded both ways, so a slow reader slows the command down and nothing piles up in memory;
+//! dropping an [`Exec`] ends the command; the end of a command ([`ExitStatus`]) and the end of the connection
+//! ([`TransportError::ConnectionLost`]) cannot be mistaken for one another.
+
+mod command;
+mod error;
+mod exec;
+mod local;
+mod ssh;
+
+pub use command::{Command, quote};
+pub use error::{Lost, LostCause, Peer, TransportError, TriedKey};
+pub use exec::{Exec, ExitStatus, Stdin, StdinClosed, Stdout};
+pub use ssh::{HostKey, HostKeyError, Link, SshOptions};
+
+/// A way to run commands on a node.
+#[derive(Debug)]
+pub enum Transport {
+    /// This machine.
+    Local,
+    /// Another machine, over one ssh connection.
+    Ssh(Link),
+}
+
+impl Transport {
+    /// Commands on this machine.
+    pub fn local() -> Self {
+        Self::Local
+    }
+
+    /// Commands on the machine at `address`: `ssh://[user@]host[:port]`, where `host` may be an alias of the ssh
+    /// configuration. The connection is made and authenticated when this returns.
+    pub async fn ssh(address: &str, options: SshOptions) -> Result<Self, TransportError> {
+        Ok(Self::Ssh(Link::connect(address, options).await?))
+    }
+
+    /// Starts a command. Over ssh this returns before the far side has answered, so that what is written to the
+    /// command's input travels with the request; that a command could not be started is told by its streams' end.
+    #[expect(clippy::unused_async, reason = "a transport that has to wait here must not change every caller")]
+    pub async fn exec(&self, command: Command) -> Result<Exec, TransportError> {
+        match self {
+            Self::Local => local::exec(&command),
+            Self::Ssh(link) => link.exec(&command),
+        }
+    }
+
+    /// Makes the connection anew, to the same place in the same way. Commands of the old one end.
+    pub async fn reconnect(&mut self) -> Result<(), TransportError> {
+        match self {
+            Self::Local => Ok(()),
+            Self::Ssh(link) => link.reconnect().await,
+        }
+    }
+
+    /// The place, for messages.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Local => "this machine".to_owned(),
+            Self::Ssh(link) => link.peer().to_string(),
+        }
+    }
+}
