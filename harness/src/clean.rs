@@ -71,7 +71,7 @@ pub fn log_line(raw: &str) -> String {
 ///
 /// - GitHub Actions: `::name::` at the start of a line; `##[name]` anywhere
 /// - Azure Pipelines: `##vso[…]` and `##[…]` anywhere
-/// - `TeamCity`: `##teamcity[…]` anywhere
+/// - TeamCity: `##teamcity[…]` anywhere
 /// - GitLab: `section_start:` and `section_end:` anywhere
 fn defused(line: &str) -> String {
     let mut safe = String::with_capacity(line.len() + 8);

@@ -240,7 +240,7 @@ impl RunState {
         self.losses.push(Loss { at, error: short(&event.error), seconds: None });
     }
 
-    fn warn(&mut self, event: &event::Warning) {
+    pub(super) fn warn(&mut self, event: &event::Warning) {
         if self.warnings.len() == WARNINGS {
             self.warnings_left_out += 1;
         } else {

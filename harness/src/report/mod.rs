@@ -4,18 +4,40 @@
 //! | --- | --- |
 //! | [`fold`] | what do the events so far amount to? |
 //! | [`case`] | what is known of one case? |
+//! | [`series`], [`excerpt`] | what is kept of a metric, of a log? |
+//! | [`events`] | how is `events.ndjson` read? |
+//! | [`junit`] | what does CI get? |
+//! | [`summary`] | what does a person get at the end? |
+//! | [`terminal`] | what does a person see meanwhile? |
+//! | [`log_files`] | where do the cases' logs go? |
+//! | [`figures`], [`look`] | how are numbers and outcomes set? |
+//! | [`files`] | how are files written whole, and where? |
 
 pub mod case;
+pub mod events;
 pub mod excerpt;
+pub mod figures;
+pub mod files;
 pub mod fold;
+pub mod junit;
+pub mod log_files;
+pub mod look;
 pub mod series;
+pub mod summary;
+pub mod terminal;
 
-use std::path::Path;
+#[cfg(test)]
+mod sample;
 
-use gpu_suites::event::Record;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gpu_suites::event::{Record, Warning};
 use gpu_suites::exit::Exit;
 
+pub use files::write_atomic;
 pub use fold::RunState;
+pub use log_files::LogFiles;
 
 /// Something that shows a run while it goes on.
 pub trait Reporter {
@@ -24,4 +46,81 @@ pub trait Reporter {
 
     /// The run is over, its files are in `run_dir`.
     fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit);
+}
+
+/// Why a report could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The events cannot be read.
+    #[error("failed to read the events in {}; name the folder of a run, such as gpu-harness-runs/latest", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no event in the file.
+    #[error("{} has no events of a run", path.display())]
+    NoEvents {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A report cannot be written.
+    #[error("failed to write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ReportError {
+    fn new(path: &Path, source: io::Error) -> Self {
+        Self::Write { path: path.into(), source }
+    }
+}
+
+/// Makes every report of a run anew from its `events.ndjson`, however the run ended.
+///
+/// The logs of a run that is still going on are left to the process that writes them.
+pub fn render(run_dir: &Path, junit: Option<&Path>) -> Result<RunState, ReportError> {
+    let path = run_dir.join("events.ndjson");
+    let mut state = RunState::default();
+    let mut logs = LogFiles::new(run_dir);
+    let damage = events::read(&path, |record| {
+        state.apply(&record);
+        logs.take(&record)
+    })?;
+    if state.began.is_none() {
+        return Err(ReportError::NoEvents { path });
+    }
+    logs.flush()?;
+    if damage.lines > 0 {
+        let message =
+            format!("events.ndjson is damaged: lines that are no events were left out: {}", damage.lines);
+        state.warn(&Warning { case: None, message });
+    }
+    if !logs.is_written_elsewhere() {
+        state.cut_off();
+    }
+    write_junit(&state, run_dir, junit)?;
+    write_summary(&state, run_dir)?;
+    Ok(state)
+}
+
+/// Writes `junit.xml`, and the same to `also`.
+pub fn write_junit(state: &RunState, run_dir: &Path, also: Option<&Path>) -> Result<(), ReportError> {
+    let xml = junit::xml(state, run_dir);
+    for path in [Some(run_dir.join("junit.xml")), also.map(Path::to_owned)].into_iter().flatten() {
+        write_atomic(&path, &xml).map_err(|source| ReportError::new(&path, source))?;
+    }
+    Ok(())
+}
+
+/// Writes `summary.txt`.
+pub fn write_summary(state: &RunState, run_dir: &Path) -> Result<(), ReportError> {
+    let path = run_dir.join("summary.txt");
+    let text = summary::summary(state, look::Look::PLAIN);
+    write_atomic(&path, text.as_bytes()).map_err(|source| ReportError::new(&path, source))
 }

@@ -1,0 +1,263 @@
+//! JUnit: what every CI system reads. A test suite per suite, a test case per case.
+//!
+//! | outcome | element | why |
+//! | --- | --- | --- |
+//! | passed | none | |
+//! | failed | `<failure type="CHECK">` | the code under test is at fault |
+//! | errored, timed out | `<error type="errored">`, `"timed-out"` | it is not known whether the code is at fault |
+//! | cancelled | `<error type="cancelled">` | as little known; viewers count `<skipped>` as harmless, which it is not |
+//! | skipped | `<skipped>` | with the reason |
+//! | not finished | `<error>` | a run that was killed is never a pass |
+//!
+//! Numbers go into `system-out` as `[[PROPERTY|name=value]]`, files as `[[ATTACHMENT|path]]`. The report follows
+//! from the events alone (its times too) and is of bounded size. junit-report writes what it is given: all text is
+//! cleaned before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use gpu_suites::event::{Finding, Stream};
+use gpu_suites::outcome::Outcome;
+use jiff::Timestamp;
+use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestResult, TestSuite};
+
+use super::case::CaseState;
+use super::excerpt::Excerpt;
+use super::figures;
+use super::files;
+use super::fold::{Ending, RunState};
+use super::summary;
+use crate::clean;
+
+const MESSAGE: usize = 1 << 10;
+const NAME: usize = 256;
+
+/// The report. `run_dir` is where its attachments lie.
+pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {
+    let mut suites: Vec<TestSuite> = Vec::new();
+    let mut places = BTreeMap::new();
+    for case in state.cases() {
+        let name = case.id().suite();
+        let place = *places.entry(name).or_insert_with(|| {
+            suites.push(suite(state, name, case.started));
+            suites.len() - 1
+        });
+        suites[place].add_testcase(test_case(state, case, run_dir));
+    }
+    if suites.is_empty() {
+        let mut empty = suite(state, "gpu-harness", None);
+        empty.add_testcase(nothing_ran(state));
+        suites.push(empty);
+    }
+    suites[0].system_out = Some(cdata(&about_run(state)));
+    let mut xml = Vec::new();
+    let report = ReportBuilder::new().add_testsuites(suites).build();
+    report
+        .write_xml(&mut xml)
+        .unwrap_or_else(|error| unreachable!("writing to memory does not fail: {error}"));
+    xml.push(b'\n');
+    xml
+}
+
+fn suite(state: &RunState, name: &str, started: Option<Timestamp>) -> TestSuite {
+    let node = state.node.as_ref().map_or("", |node| node.as_str());
+    let host = state.hello.as_ref().map_or(node, |hello| &hello.host);
+    TestSuite {
+        name: attribute(name, NAME),
+        package: "gpu-harness".to_owned(),
+        timestamp: time(started.or(state.began)),
+        hostname: attribute(host, NAME),
+        testcases: Vec::new(),
+        system_out: None,
+        system_err: None,
+    }
+}
+
+/// A run with no case is an error, and says so where CI looks.
+fn nothing_ran(state: &RunState) -> TestCase {
+    let error = state.closed.as_ref().and_then(|closed| closed.error.as_deref());
+    let why = error.unwrap_or("no case was run");
+    let mut case = TestCase::error("run", Duration::ZERO, "errored", &attribute(why, MESSAGE));
+    case.set_classname("gpu-harness");
+    case
+}
+
+fn test_case(state: &RunState, case: &CaseState, run_dir: &Path) -> TestCase {
+    let ending = state.ending(case);
+    TestCase {
+        name: attribute(case.id().case(), NAME),
+        time: Duration::seconds_f64(ending.seconds.clamp(0.0, 1e9)),
+        result: result(case, &ending),
+        classname: Some(attribute(&format!("gpu-harness.{}", case.id().suite()), NAME)),
+        filepath: source_file(&case.summary.at).map(|file| attribute(file, MESSAGE)),
+        system_out: Some(cdata(&system_out(case, &ending, run_dir))),
+        system_err: (case.stderr.total() > 0).then(|| cdata(&log(&case.stderr))),
+    }
+}
+
+/// `file` of `file:line`.
+fn source_file(at: &str) -> Option<&str> {
+    let file = at.rsplit_once(':').map_or(at, |(file, _)| file);
+    (!file.is_empty()).then_some(file)
+}
+
+fn result(case: &CaseState, ending: &Ending) -> TestResult {
+    let reason = ending.reason.as_deref().unwrap_or_default();
+    let type_ = match ending.outcome {
+        Outcome::Passed => return TestResult::Success,
+        Outcome::Skipped => {
+            let message = attribute(reason, MESSAGE);
+            return TestResult::SkippedWithCause { type_: "skipped".to_owned(), message, cause: None };
+        }
+        Outcome::Failed => {
+            let type_ = case.broken().next().map_or("failed", |finding| finding.check.as_str()).to_owned();
+            let message = attribute(&summary::failure(case, ending), MESSAGE);
+            return TestResult::Failure { type_, message, cause: Some(cdata(&grounds(case, reason))) };
+        }
+        Outcome::Errored => "errored",
+        Outcome::TimedOut => "timed-out",
+        Outcome::Cancelled => "cancelled",
+    };
+    let message = if reason.is_empty() { ending.outcome.to_string() } else { attribute(reason, MESSAGE) };
+    TestResult::Error { type_: type_.to_owned(), message, cause: Some(cdata(&grounds(case, reason))) }
+}
+
+/// The reason, then every check that did not hold.
+fn grounds(case: &CaseState, reason: &str) -> String {
+    let mut blocks = Vec::new();
+    if !reason.is_empty() {
+        blocks.push(reason.trim_end().to_owned());
+    }
+    blocks.extend(case.broken().map(finding));
+    blocks.join("\n\n")
+}
+
+fn finding(finding: &Finding) -> String {
+    let mut text = format!("{}:", summary::check_name(finding));
+    for (name, value) in [
+        ("observed", Some(finding.observed.clone())),
+        ("wanted", Some(finding.wanted.clone())),
+        ("step", finding.step.map(|step| step.to_string())),
+        ("usual cause", finding.cause.clone()),
+    ] {
+        if let Some(value) = value {
+            text.extend(["\n  ", name, ": ", &value.replace('\n', "\n    ")]);
+        }
+    }
+    text
+}
+
+fn system_out(case: &CaseState, ending: &Ending, run_dir: &Path) -> String {
+    let mut lines = vec![property("outcome", &ending.outcome.to_string())];
+    if case.ended.len() > 1 || case.stumbled {
+        lines.push(property("attempts", &case.attempt.to_string()));
+        lines.push(property("flaky", &case.is_flaky().to_string()));
+    }
+    lines.extend(case.device.iter().map(|(name, fact)| property(&format!("device.{name}"), fact)));
+    for (name, series) in &case.metrics {
+        lines.push(property(name, &figures::figure(series.last)));
+        if series.count > 1 {
+            for (what, value) in [("first", series.first), ("min", series.min), ("max", series.max)] {
+                if !(value.is_infinite() && series.count == series.non_finite) {
+                    lines.push(property(&format!("{name}.{what}"), &figures::figure(value)));
+                }
+            }
+            lines.push(property(&format!("{name}.count"), &series.count.to_string()));
+        }
+        if series.non_finite > 0 {
+            lines.push(property(&format!("{name}.non-finite"), &series.non_finite.to_string()));
+        }
+    }
+    lines.extend(case.facts.iter().map(|(name, fact)| property(name, fact)));
+    lines.extend(attachments(case, run_dir));
+    let before = case.ended.len().saturating_sub(usize::from(case.last_ended().is_some()));
+    lines.extend(case.ended.iter().take(before).map(|attempt| {
+        let reason = attempt.reason.as_deref().unwrap_or("no reason given");
+        let took = figures::seconds(attempt.seconds);
+        plain(&format!("attempt {} {} after {took}: {reason}", attempt.number, attempt.outcome))
+    }));
+    lines.extend(case.findings.iter().map(|finding| plain(&summary::finding(finding))));
+    if case.log_dropped > 0 {
+        lines.push(format!("log cut at its limit: {} dropped", figures::bytes(case.log_dropped)));
+    }
+    if case.stdout.total() > 0 {
+        lines.push("--- standard output ---".to_owned());
+        lines.push(log(&case.stdout));
+    }
+    lines.join("\n")
+}
+
+fn attachments(case: &CaseState, run_dir: &Path) -> Vec<String> {
+    let logs = [Stream::Stdout, Stream::Stderr].into_iter().filter(|stream| case.log(*stream).total() > 0);
+    let logs = logs.filter_map(|stream| {
+        Some(files::case_folder(run_dir, case.id())?.join(files::log_name(stream, case.attempt)))
+    });
+    let artifacts = case.artifacts.iter().filter_map(|made| files::artifact(run_dir, case.id(), &made.path));
+    let paths = logs.chain(artifacts).filter_map(|path| path.to_str().map(str::to_owned));
+    paths
+        .filter(|path| !path.contains("]]"))
+        .map(|path| format!("[[ATTACHMENT|{}]]", clean::text(&path)))
+        .collect()
+}
+
+/// What is said once: the run, the node, the inputs and what went on around the cases.
+fn about_run(state: &RunState) -> String {
+    let mut lines = Vec::new();
+    let mut say = |name: &str, value: Option<&str>| lines.extend(value.map(|value| property(name, value)));
+    say("run", state.run.as_ref().map(gpu_suites::id::RunId::as_str));
+    say("node", state.node.as_ref().map(gpu_suites::id::NodeName::as_str));
+    say("gpu-harness", state.harness.as_deref());
+    say("gpu-agent", state.hello.as_ref().map(|hello| hello.agent.as_str()));
+    say("libtorch", state.hello.as_ref().and_then(|hello| hello.libtorch.as_deref()));
+    say("commit", state.commit.as_deref());
+    for input in &state.inputs {
+        say(&format!("input.{}", input.name), Some(input.sha256.as_str()));
+    }
+    for loss in &state.losses {
+        let back = loss
+            .seconds
+            .map_or("not back".to_owned(), |away| format!("back after {}", figures::seconds(away)));
+        lines.push(plain(&format!("connection lost: {} ({back})", loss.error)));
+    }
+    for warning in &state.warnings {
+        let about = warning.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
+        lines.push(plain(&format!("warning: {about}{}", warning.message)));
+    }
+    lines.join("\n")
+}
+
+/// Text of an attribute: one line.
+fn attribute(text: &str, most: usize) -> String {
+    clean::one_line(text, most)
+}
+
+/// Text of an element. A CDATA section cannot hold `]]>`: it ends within it, and another one goes on.
+fn cdata(text: &str) -> String {
+    clean::text(text).replace("]]>", "]]]]><![CDATA[>")
+}
+
+/// A line in which nothing is taken for a property or an attachment.
+fn plain(text: &str) -> String {
+    disarmed(&clean::one_line(text, MESSAGE))
+}
+
+fn log(excerpt: &Excerpt) -> String {
+    disarmed(&clean::text(&excerpt.text()))
+}
+
+/// A log that says `[[ATTACHMENT|/etc/passwd]]` must not make CI publish that file.
+fn disarmed(text: &str) -> String {
+    text.replace("[[", "[ [")
+}
+
+fn property(name: &str, value: &str) -> String {
+    let name = clean::one_line(name, NAME).replace(['|', '=', '[', ']'], "_");
+    let value = clean::one_line(value, MESSAGE).replace("]]", "] ]");
+    format!("[[PROPERTY|{name}={}]]", disarmed(&value))
+}
+
+/// A time that RFC 3339 can write.
+fn time(at: Option<Timestamp>) -> OffsetDateTime {
+    let seconds = at.unwrap_or(Timestamp::UNIX_EPOCH).as_second().clamp(0, 253_402_300_799);
+    OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH)
+}

@@ -1,0 +1,228 @@
+//! The end of a run in words: who ran where, a row per case, what did not hold, and the count.
+
+use gpu_suites::event::{Finding, Verdict};
+use gpu_suites::exit::Exit;
+use gpu_suites::outcome::Outcome;
+
+use super::case::CaseState;
+use super::figures::{self, count, figure};
+use super::fold::{Ending, RunState};
+use super::look::{Look, sign};
+use crate::clean::{log_line, one_line};
+
+const CELL: usize = 256;
+
+/// The whole summary, with a newline at its end.
+pub fn summary(state: &RunState, look: Look) -> String {
+    let mut lines = vec![heading(state, look), String::new()];
+    lines.extend(table(state, look));
+    let troubles = troubles(state, look);
+    if !troubles.is_empty() {
+        lines.push(String::new());
+        lines.extend(troubles);
+    }
+    lines.push(String::new());
+    lines.push(tally(state, look));
+    lines.join("\n") + "\n"
+}
+
+/// What ran where.
+pub fn heading(state: &RunState, look: Look) -> String {
+    let mut parts = vec![format!("gpu-harness {}", cell(state.harness.as_deref().unwrap_or("?")))];
+    parts.extend(state.run.as_ref().map(|run| format!("run {}", cell(run.as_str()))));
+    parts.extend(state.node.as_ref().map(|node| format!("node {}", cell(node.as_str()))));
+    parts.extend(state.commit.as_ref().map(|commit| format!("commit {}", cell(commit))));
+    look.bold(&fit(&parts.join(" · "), look.columns()))
+}
+
+struct Row {
+    outcome: Outcome,
+    cells: [String; 5],
+}
+
+fn row(state: &RunState, case: &CaseState) -> Row {
+    let ending = state.ending(case);
+    let outcome = format!("{} {}", sign(ending.outcome), ending.outcome);
+    let outcome = if case.is_flaky() { format!("{outcome} (attempt {})", case.attempt) } else { outcome };
+    let took = if case.attempt == 0 { String::new() } else { figures::seconds(ending.seconds) };
+    let loss = case.loss().map(loss).unwrap_or_default();
+    let metric = case.headline().map(|(name, series)| format!("{} {}", cell(name), figure(series.last)));
+    let id = cell(case.id().as_str());
+    Row { outcome: ending.outcome, cells: [outcome, id, took, loss, metric.unwrap_or_default()] }
+}
+
+/// `first → last` of a loss.
+pub fn loss(series: &super::series::Series) -> String {
+    if series.count < 2 {
+        return figure(series.last);
+    }
+    format!("{} → {}", figure(series.first), figure(series.last))
+}
+
+fn table(state: &RunState, look: Look) -> Vec<String> {
+    let rows: Vec<Row> = state.cases().iter().map(|case| row(state, case)).collect();
+    let titles = ["outcome", "case", "time", "loss", "metric"].map(str::to_owned);
+    let mut widths = [0; 5];
+    for cells in rows.iter().map(|row| &row.cells).chain([&titles]) {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(console::measure_text_width(cell));
+        }
+    }
+    // Names give way where the table does not fit; the figures are what one looks for.
+    let others = widths.iter().sum::<usize>() - widths[1] + 2 * 5;
+    widths[1] = widths[1].min(look.columns().saturating_sub(others).max(16));
+    let set = |cells: &[String; 5], paint: &dyn Fn(&str) -> String| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(widths)
+            .enumerate()
+            .map(|(column, (cell, width))| {
+                let alignment =
+                    if column == 2 { console::Alignment::Right } else { console::Alignment::Left };
+                let cell = fit(cell, width);
+                let cell = console::pad_str(&cell, width, alignment, None).into_owned();
+                if column == 0 { paint(&cell) } else { cell }
+            })
+            .collect();
+        fit(format!("  {}", padded.join("  ")).trim_end(), look.columns())
+    };
+    let mut lines = vec![look.dim(&set(&titles, &str::to_owned))];
+    lines.extend(rows.iter().map(|row| set(&row.cells, &|text| look.outcome(row.outcome, text))));
+    lines
+}
+
+/// What a reader has to know besides the table.
+fn troubles(state: &RunState, look: Look) -> Vec<String> {
+    let mut lines = Vec::new();
+    for case in state.cases() {
+        lines.extend(verdict(state, case, look));
+    }
+    if state.cut_off {
+        lines.push(look.odd("the events of this run end before the run does: gpu-harness was killed"));
+    }
+    if let Some(error) = state.closed.as_ref().and_then(|closed| closed.error.as_ref()) {
+        lines.push(look.bad(&format!("the run ended early: {}", log_line(error))));
+    }
+    if state.loss_count > 0 {
+        let away: f64 = state.losses.iter().filter_map(|loss| loss.seconds).sum();
+        let times = figures::count(usize::try_from(state.loss_count).unwrap_or(usize::MAX), "time");
+        let away = figures::seconds(away);
+        lines.push(format!("the connection was lost {times}, for {away} in all; no event was lost with it"));
+    }
+    for warning in &state.warnings {
+        let about =
+            warning.case.as_ref().map(|case| format!("{}: ", cell(case.as_str()))).unwrap_or_default();
+        lines.push(format!("{} {about}{}", look.odd("warning:"), log_line(&warning.message)));
+    }
+    if state.warnings_left_out > 0 {
+        lines.push(format!("and {} warnings more, in events.ndjson", state.warnings_left_out));
+    }
+    lines
+}
+
+/// Why a case counts as it does: nothing for one that simply passed.
+pub fn verdict(state: &RunState, case: &CaseState, look: Look) -> Vec<String> {
+    let ending = state.ending(case);
+    let id = cell(case.id().as_str());
+    let broken: Vec<String> = case.broken().map(check_name).collect();
+    let mut lines = Vec::new();
+    match ending.outcome {
+        Outcome::Passed if !broken.is_empty() => {
+            let control = format!("{id}: negative control: {} broke, as it must", broken.join(", "));
+            lines.push(look.dim(&control));
+        }
+        Outcome::Passed => {}
+        outcome => {
+            let why = ending.reason.as_deref().map(log_line).filter(|why| !why.is_empty());
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            lines.push(format!("{} {id}{why}", look.outcome(outcome, &outcome.to_string())));
+        }
+    }
+    if matches!(ending.outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Errored) {
+        for broken in case.broken() {
+            lines.push(format!("  {}", finding(broken)));
+            lines.extend(
+                broken.cause.as_ref().map(|cause| look.dim(&format!("    usual cause: {}", log_line(cause)))),
+            );
+        }
+    }
+    if case.is_flaky() {
+        let before = case.ended.iter().rev().skip(1).find(|attempt| !attempt.outcome.is_good());
+        let why = before.map_or_else(
+            || "an earlier attempt did not end".to_owned(),
+            |attempt| {
+                let why = attempt.reason.as_deref().map(log_line).unwrap_or_default();
+                format!("attempt {} {}: {why}", attempt.number, attempt.outcome)
+            },
+        );
+        lines.push(look.odd(&format!("flaky {id}: passed on attempt {}; {why}", case.attempt)));
+    }
+    lines
+}
+
+/// One check on one line.
+pub fn finding(finding: &Finding) -> String {
+    let name = check_name(finding);
+    let observed = log_line(&finding.observed);
+    match finding.verdict {
+        Verdict::Held => format!("{name} held: {observed}"),
+        Verdict::Skipped => format!("{name} skipped: {observed}"),
+        Verdict::Broke => {
+            let step = finding.step.map(|step| format!(" (step {step})")).unwrap_or_default();
+            format!("{name} broke: {observed}{step}; wanted {}", log_line(&finding.wanted))
+        }
+    }
+}
+
+/// The check, with what it is about.
+pub fn check_name(finding: &Finding) -> String {
+    match &finding.subject {
+        Some(subject) => format!("{} {}", finding.check, cell(subject)),
+        None => finding.check.to_string(),
+    }
+}
+
+/// A failed case in a line.
+pub fn failure(case: &CaseState, ending: &Ending) -> String {
+    let mut broken = case.broken();
+    let Some(first) = broken.next() else {
+        return ending.reason.clone().unwrap_or_else(|| "a check did not hold".to_owned());
+    };
+    let more = broken.count();
+    let more = if more > 0 { format!(" (and {} more)", count(more, "check")) } else { String::new() };
+    finding(first) + &more
+}
+
+/// `5 passed, 1 failed in 1m 23s`.
+pub fn tally(state: &RunState, look: Look) -> String {
+    let parts: Vec<String> = state
+        .tally()
+        .into_iter()
+        .map(|(outcome, number)| look.outcome(outcome, &format!("{number} {outcome}")))
+        .collect();
+    let flaky = state.cases().iter().filter(|case| case.is_flaky()).count();
+    let flaky = if flaky > 0 { look.odd(&format!(" ({flaky} flaky)")) } else { String::new() };
+    let cases = if parts.is_empty() { look.bad("no case was run") } else { parts.join(", ") };
+    format!("{cases}{flaky} in {}", figures::seconds(state.seconds()))
+}
+
+/// What an exit code means.
+pub fn meaning(exit: Exit) -> &'static str {
+    match exit {
+        Exit::AllPassed => "every case passed",
+        Exit::CheckFailed => "a check did not hold",
+        Exit::Usage => "what was asked for is wrong; nothing was run",
+        Exit::Infrastructure => "trouble with the node, not with what was tested",
+        Exit::Limit => "a time limit was reached",
+        Exit::Interrupted => "interrupted",
+    }
+}
+
+fn cell(text: &str) -> String {
+    log_line(&one_line(text, CELL))
+}
+
+/// The text in at most so many columns.
+pub fn fit(text: &str, columns: usize) -> String {
+    console::truncate_str(text, columns, "…").into_owned()
+}

@@ -1,0 +1,227 @@
+//! The live view: a moving line per running case, above it what is over.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use gpu_suites::event::{CaseFinished, Event, Record};
+use gpu_suites::exit::Exit;
+use gpu_suites::id::CaseId;
+use gpu_suites::outcome::Outcome;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::line::Line;
+use super::log_lines::LogLines;
+use super::plain::{essence, tail};
+use super::{Verbosity, write_end};
+use crate::clean::log_line;
+use crate::report::look::{Look, sign};
+use crate::report::{Reporter, RunState, figures, summary};
+
+/// How often the moving lines are drawn anew: the elapsed time counts on where no event comes.
+const TICK: Duration = Duration::from_millis(120);
+/// A line is not made anew more often than this: a case may report 100,000 times a second.
+const REST: Duration = Duration::from_millis(40);
+
+/// A reporter for a terminal.
+pub struct Live {
+    lines: MultiProgress,
+    look: Look,
+    verbosity: Verbosity,
+    running: HashMap<CaseId, Running>,
+    status: Option<ProgressBar>,
+    log: LogLines,
+    end: Box<dyn FnMut() -> Box<dyn io::Write>>,
+}
+
+struct Running {
+    bar: ProgressBar,
+    line: Arc<Mutex<Line>>,
+    made: Instant,
+}
+
+impl Live {
+    /// The view on standard output.
+    pub fn on_stdout(verbosity: Verbosity) -> Self {
+        let colour = console::colors_enabled();
+        let look = Look { colour, width: None };
+        let target = ProgressDrawTarget::stdout();
+        Self::new(target, look, verbosity, Box::new(|| Box::new(io::stdout())))
+    }
+
+    fn new(
+        target: ProgressDrawTarget,
+        look: Look,
+        verbosity: Verbosity,
+        end: Box<dyn FnMut() -> Box<dyn io::Write>>,
+    ) -> Self {
+        let lines = MultiProgress::with_draw_target(target);
+        Self { lines, look, verbosity, running: HashMap::new(), status: None, log: LogLines::default(), end }
+    }
+
+    fn columns(&self) -> usize {
+        columns(self.look)
+    }
+
+    /// Prints a line above the moving ones.
+    fn say(&self, line: &str) {
+        let _ = self.lines.println(summary::fit(line, self.columns()));
+    }
+
+    /// What goes on while no case runs.
+    fn status(&mut self, text: &str) {
+        let status = self.status.get_or_insert_with(|| {
+            let bar = ProgressBar::new_spinner().with_style(style("{spinner} {msg}"));
+            let bar = self.lines.add(bar);
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        status.set_message(summary::fit(text, columns(self.look).saturating_sub(2)));
+    }
+
+    fn clear_status(&mut self) {
+        if let Some(status) = self.status.take() {
+            status.finish_and_clear();
+        }
+    }
+
+    fn started(&mut self, record: &Record, case: &CaseId, state: &RunState) {
+        self.clear_status();
+        let Some(known) = state.case(case) else { return };
+        let line = Arc::new(Mutex::new(Line::of(known, record.at)));
+        let (shown, look) = (Arc::clone(&line), self.look);
+        let draw = move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let line = shown.lock().unwrap_or_else(PoisonError::into_inner);
+            let _ = out.write_str(&line.set(look, Instant::now(), columns(look).saturating_sub(3)));
+        };
+        let bar = ProgressBar::new_spinner().with_style(style("{spinner} {line}").with_key("line", draw));
+        let bar = self.lines.add(bar);
+        bar.enable_steady_tick(TICK);
+        let old = self.running.insert(case.clone(), Running { bar, line, made: Instant::now() });
+        if let Some(old) = old {
+            old.bar.finish_and_clear();
+        }
+    }
+
+    fn moved(&mut self, record: &Record, case: &CaseId, state: &RunState) {
+        let (Some(running), Some(case)) = (self.running.get_mut(case), state.case(case)) else { return };
+        if running.made.elapsed() < REST {
+            return;
+        }
+        running.made = Instant::now();
+        *running.line.lock().unwrap_or_else(PoisonError::into_inner) = Line::of(case, record.at);
+    }
+
+    fn finished(&mut self, event: &CaseFinished, state: &RunState) {
+        if let Some(running) = self.running.remove(&event.case) {
+            running.bar.finish_and_clear();
+            self.lines.remove(&running.bar);
+        }
+        for line in self.log.finish(&event.case) {
+            self.say_log(&line);
+        }
+        let Some(case) = state.case(&event.case) else { return };
+        let mark = self.look.outcome(event.outcome, sign(event.outcome));
+        let took = if event.attempt > 0 { figures::seconds(event.seconds) } else { String::new() };
+        let essence = essence(case);
+        let why = event.reason.as_deref().map(log_line).unwrap_or_default();
+        let end = if event.outcome == Outcome::Passed { essence } else { why };
+        let took = self.look.dim(&took);
+        self.say(format!("{mark} {}  {took}  {end}", log_line(case.id().as_str())).trim_end());
+        let is_passed = event.outcome == Outcome::Passed;
+        for line in summary::verdict(state, case, self.look).iter().skip(usize::from(!is_passed)) {
+            self.say(&format!("    {}", line.trim_start()));
+        }
+        if !event.outcome.is_good() && self.verbosity < Verbosity::Verbose {
+            for line in tail(case) {
+                self.say_log(&line);
+            }
+        }
+    }
+
+    fn say_log(&self, line: &str) {
+        if !line.is_empty() {
+            self.say(&self.look.dim(&format!("    | {line}")));
+        }
+    }
+}
+
+impl Reporter for Live {
+    fn event(&mut self, record: &Record, state: &RunState) {
+        let is_verbose = self.verbosity == Verbosity::Verbose;
+        match &record.event {
+            Event::RunCreated(_) => self.say(&summary::heading(state, self.look)),
+            Event::Node(event) if self.running.is_empty() => {
+                let state = format!("{:?}", event.state).to_lowercase();
+                let text =
+                    format!("node {} {state}: {}", log_line(event.node.as_str()), log_line(&event.detail));
+                self.status(&text);
+            }
+            Event::Upload(event) if self.running.is_empty() && event.sent > 0 => {
+                let text =
+                    format!("sent {} ({})", figures::count(event.sent, "file"), figures::bytes(event.bytes));
+                self.status(&text);
+            }
+            Event::CaseStarted(event) => self.started(record, &event.case, state),
+            Event::Progress(event) => self.moved(record, &event.case, state),
+            Event::Metrics(event) => self.moved(record, &event.case, state),
+            Event::CaseFinished(event) => self.finished(event, state),
+            Event::Warning(event) => {
+                let about = event.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
+                let message = log_line(&format!("{about}{}", event.message));
+                self.say(&format!("{} {message}", self.look.odd("warning:")));
+            }
+            Event::ConnectionLost(event) => {
+                self.say(&format!("{} {}", self.look.odd("connection lost:"), log_line(&event.error)));
+                self.status("trying to reach the node again");
+            }
+            Event::Reattached(event) => {
+                self.clear_status();
+                let away = figures::seconds(event.seconds);
+                self.say(&self.look.odd(&format!("connected again after {away}; nothing was lost")));
+            }
+            Event::Interrupted(event) => {
+                let by = log_line(&event.by);
+                self.say(&self.look.odd(&format!("interrupted by {by}: ending the run")));
+            }
+            Event::Check(event) if is_verbose => {
+                self.say(&self.look.dim(&format!("    {}", summary::finding(&event.finding))));
+            }
+            Event::Log(event) if is_verbose => {
+                for line in self.log.take(event) {
+                    self.say_log(&line);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit) {
+        self.clear_status();
+        for (_, running) in self.running.drain() {
+            running.bar.finish_and_clear();
+        }
+        let _ = self.lines.clear();
+        let look = Look { width: Some(self.columns()), ..self.look };
+        let _ = write_end(&mut *(self.end)(), state, run_dir, exit, look);
+    }
+}
+
+impl Drop for Live {
+    /// A run that ends without a word (a panic) leaves no half-drawn line behind.
+    fn drop(&mut self) {
+        let _ = self.lines.clear();
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
+    style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+}
+
+/// The width of the terminal now: it may have been resized.
+fn columns(look: Look) -> usize {
+    look.width.unwrap_or_else(|| usize::from(console::Term::stdout().size().1)).max(40)
+}

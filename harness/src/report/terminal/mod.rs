@@ -1,0 +1,60 @@
+//! What a person sees of a run: a live view on a terminal, plain lines in a log.
+//!
+//! Every text of the node goes through [`crate::clean::log_line`] before it is printed.
+
+mod line;
+mod live;
+mod log_lines;
+mod plain;
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use gpu_suites::exit::Exit;
+
+use super::look::Look;
+use super::{Reporter, RunState, summary};
+
+pub use live::Live;
+pub use plain::Plain;
+
+/// Lines of log that are shown of a case that is not good.
+const TAIL_LINES: usize = 20;
+
+/// How much is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// What is wrong, and the summary.
+    Quiet,
+    /// What goes on.
+    Normal,
+    /// Every log line and every check too.
+    Verbose,
+}
+
+/// The reporter for standard output: `live` where that is a terminal that can move its cursor.
+pub fn reporter(live: bool, verbosity: Verbosity) -> Box<dyn Reporter> {
+    if live && verbosity > Verbosity::Quiet {
+        return Box::new(Live::on_stdout(verbosity));
+    }
+    let grouping = std::env::var_os("GITHUB_ACTIONS").is_some();
+    Box::new(Plain::new(io::stdout(), verbosity, grouping))
+}
+
+/// The summary, where the files are, and what the exit code means.
+fn write_end(
+    out: &mut dyn Write,
+    state: &RunState,
+    run_dir: &Path,
+    exit: Exit,
+    look: Look,
+) -> io::Result<()> {
+    let path = |name: &str| crate::clean::text(&run_dir.join(name).to_string_lossy()).into_owned();
+    writeln!(out, "\n{}", summary::summary(state, look))?;
+    writeln!(out, "{} {}", look.dim("junit:"), path("junit.xml"))?;
+    writeln!(out, "{}   {}", look.dim("run:"), path(""))?;
+    let meaning = format!("exit {}: {}", exit.code(), summary::meaning(exit));
+    let meaning = if exit == Exit::AllPassed { look.good(&meaning) } else { look.bad(&meaning) };
+    writeln!(out, "{meaning}")?;
+    out.flush()
+}

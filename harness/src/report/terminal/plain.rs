@@ -1,0 +1,246 @@
+//! Plain lines for a log that is read later, or folded by a viewer: no colour, no cursor, nothing that goes away.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::Path;
+
+use gpu_suites::event::{self, Event, NodeState, Record};
+use gpu_suites::exit::Exit;
+use gpu_suites::id::CaseId;
+use gpu_suites::outcome::Outcome;
+use jiff::Timestamp;
+
+use super::log_lines::LogLines;
+use super::{TAIL_LINES, Verbosity, write_end};
+use crate::clean::log_line;
+use crate::report::case::{CaseState, Progress, seconds_between};
+use crate::report::figures::{self, figure};
+use crate::report::look::Look;
+use crate::report::{Reporter, RunState, summary};
+
+/// Progress is told when this much has passed since the case was last heard of,
+const PAUSE: f64 = 10.0;
+/// or at each quarter of its steps, but not more often than this.
+const LEAST_PAUSE: f64 = 1.0;
+
+/// A reporter that prints plain lines.
+#[derive(Debug)]
+pub struct Plain<W> {
+    out: W,
+    verbosity: Verbosity,
+    /// Whether GitHub folds: log excerpts become groups.
+    grouping: bool,
+    lines: LogLines,
+    told: HashMap<CaseId, Told>,
+}
+
+/// What was last told of a running case.
+#[derive(Debug)]
+struct Told {
+    at: Timestamp,
+    quarter: u32,
+    phase: Option<String>,
+}
+
+impl<W: Write> Plain<W> {
+    /// A reporter that writes to `out`.
+    pub fn new(out: W, verbosity: Verbosity, grouping: bool) -> Self {
+        Self { out, verbosity, grouping, lines: LogLines::default(), told: HashMap::new() }
+    }
+
+    /// Nobody reads any more? The run goes on.
+    fn say(&mut self, line: &str) {
+        let _ = writeln!(self.out, "{line}");
+    }
+
+    fn is_normal(&self) -> bool {
+        self.verbosity >= Verbosity::Normal
+    }
+
+    fn started(&mut self, at: Timestamp, event: &event::CaseStarted, state: &RunState) {
+        self.told.insert(event.case.clone(), Told { at, quarter: 0, phase: None });
+        if !self.is_normal() {
+            return;
+        }
+        let place = state.cases().iter().position(|case| *case.id() == event.case).unwrap_or_default() + 1;
+        let attempt = if event.attempt > 1 { format!(", attempt {}", event.attempt) } else { String::new() };
+        let all = state.cases().len();
+        self.say(&format!("started   {} ({place} of {all}{attempt})", log_line(event.case.as_str())));
+    }
+
+    fn progressed(&mut self, at: Timestamp, case: &CaseState) {
+        let (Some(progress), Some(told)) = (&case.progress, self.told.get_mut(case.id())) else { return };
+        if told.phase != progress.phase {
+            told.phase.clone_from(&progress.phase);
+            told.quarter = 0;
+        }
+        let quarter = quarter(progress);
+        let pause = seconds_between(told.at, at);
+        let is_mark = quarter > told.quarter && quarter < 4 && pause >= LEAST_PAUSE;
+        if !(is_mark || pause >= PAUSE) {
+            return;
+        }
+        told.at = at;
+        told.quarter = quarter;
+        let line = progress_line(progress, case);
+        self.say(&line);
+    }
+
+    fn finished(&mut self, event: &event::CaseFinished, state: &RunState) {
+        self.told.remove(&event.case);
+        let rest = self.lines.finish(&event.case);
+        if self.verbosity == Verbosity::Verbose {
+            rest.iter().for_each(|line| self.say(&format!("  | {line}")));
+        }
+        let Some(case) = state.case(&event.case) else { return };
+        if !self.is_normal() && event.outcome.is_good() {
+            return;
+        }
+        self.say(&outcome_line(case, event));
+        for line in summary::verdict(state, case, Look::PLAIN)
+            .iter()
+            .skip(usize::from(event.outcome != Outcome::Passed))
+        {
+            self.say(&format!("  {}", line.trim_start()));
+        }
+        if !event.outcome.is_good() && self.verbosity < Verbosity::Verbose {
+            self.tail(case);
+        }
+    }
+
+    /// The last lines of a case's log: standard error's, and standard output's where there is room.
+    fn tail(&mut self, case: &CaseState) {
+        let lines = tail(case);
+        if lines.is_empty() {
+            return;
+        }
+        if self.grouping {
+            self.say(&format!("::group::last lines of the log of {}", log_line(case.id().as_str())));
+        }
+        for line in &lines {
+            self.say(&format!("  | {line}"));
+        }
+        if self.grouping {
+            self.say("::endgroup::");
+        }
+    }
+}
+
+impl<W: Write> Reporter for Plain<W> {
+    fn event(&mut self, record: &Record, state: &RunState) {
+        let is_verbose = self.verbosity == Verbosity::Verbose;
+        match &record.event {
+            Event::CaseStarted(event) => self.started(record.at, event, state),
+            Event::CaseFinished(event) => self.finished(event, state),
+            Event::Warning(event) => {
+                let about = event.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
+                self.say(&format!("warning: {}", log_line(&format!("{about}{}", event.message))));
+            }
+            Event::ConnectionLost(event) => self.say(&format!("connection lost: {}", log_line(&event.error))),
+            Event::Reattached(event) => {
+                let away = figures::seconds(event.seconds);
+                self.say(&format!("connected again after {away}; nothing was lost"));
+            }
+            Event::Interrupted(event) => self.say(&format!("interrupted by {}", log_line(&event.by))),
+            Event::Node(event) if event.state == NodeState::Lost => self.say(&node_line(event)),
+            _ if !self.is_normal() => {}
+            Event::RunCreated(_) => self.say(&summary::heading(state, Look::PLAIN)),
+            Event::Node(event) => self.say(&node_line(event)),
+            Event::Upload(event) => self.say(&upload_line(event)),
+            Event::Progress(event::Progress { case, .. }) | Event::Metrics(event::Metrics { case, .. }) => {
+                if let Some(case) = state.case(case) {
+                    self.progressed(record.at, case);
+                }
+            }
+            Event::Check(event) if is_verbose => self.say(&format!("  {}", summary::finding(&event.finding))),
+            Event::Device(event) if is_verbose => self.say(&device_line(event)),
+            Event::Log(event) if is_verbose => {
+                for line in self.lines.take(event) {
+                    self.say(&format!("  | {line}"));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit) {
+        let _ = write_end(&mut self.out, state, run_dir, exit, Look::PLAIN);
+    }
+}
+
+/// The last lines of a case's log, cleaned.
+pub(super) fn tail(case: &CaseState) -> Vec<String> {
+    let errors = case.stderr.last_lines(TAIL_LINES);
+    let mut lines = case.stdout.last_lines(TAIL_LINES - errors.len());
+    lines.extend(errors);
+    lines.iter().map(|line| log_line(line)).collect()
+}
+
+/// `passed    suite::case in 12.3s: loss 0.69 → 0.002, eval/iou 0.99`
+pub(super) fn outcome_line(case: &CaseState, event: &event::CaseFinished) -> String {
+    let mut line = format!("{:<9} {}", event.outcome.to_string(), log_line(case.id().as_str()));
+    if event.attempt > 0 {
+        line += &format!(" in {}", figures::seconds(event.seconds));
+    }
+    let essence = essence(case);
+    match event.outcome {
+        Outcome::Passed if essence.is_empty() => line,
+        Outcome::Passed => format!("{line}: {essence}"),
+        _ => match event.reason.as_deref().map(log_line) {
+            Some(reason) if !reason.is_empty() => format!("{line}: {reason}"),
+            _ => line,
+        },
+    }
+}
+
+/// What a case came to: its loss and its metric.
+pub(super) fn essence(case: &CaseState) -> String {
+    let loss = case.loss().map(|loss| format!("loss {}", summary::loss(loss)));
+    let metric = case.headline().map(|(name, series)| format!("{} {}", log_line(name), figure(series.last)));
+    loss.into_iter().chain(metric).collect::<Vec<_>>().join(", ")
+}
+
+fn quarter(progress: &Progress) -> u32 {
+    let steps = progress.steps.filter(|steps| *steps > 0);
+    steps.map_or(0, |steps| u32::try_from((progress.step.saturating_mul(4) / steps).min(4)).unwrap_or(4))
+}
+
+fn progress_line(progress: &Progress, case: &CaseState) -> String {
+    let mut parts = Vec::new();
+    parts.extend(progress.share().map(|share| format!("{:>3.0}%", share * 100.0)));
+    parts.extend(progress.phase.as_deref().map(log_line));
+    parts.push(match progress.steps {
+        Some(steps) => format!("step {}/{steps}", progress.step),
+        None => format!("step {}", progress.step),
+    });
+    parts.extend(case.loss().map(|loss| format!("loss {}", figure(loss.last))));
+    parts.extend(progress.rate().map(|rate| format!("{} steps/s", figure(rate))));
+    parts.extend(progress.seconds_left().map(|left| format!("{} left", figures::about(left))));
+    format!("  {}", parts.join("  "))
+}
+
+fn node_line(event: &event::Node) -> String {
+    let state = format!("{:?}", event.state).to_lowercase();
+    let detail = log_line(&event.detail);
+    let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
+    format!("node {} {state}{detail}", log_line(event.node.as_str()))
+}
+
+fn upload_line(event: &event::Upload) -> String {
+    let sent = figures::count(event.sent, "file");
+    let size = figures::bytes(event.bytes);
+    let took = figures::seconds(event.seconds);
+    match (event.sent, event.present) {
+        (0, present) => format!("sent nothing: {} there already", figures::count(present, "file")),
+        (_, 0) => format!("sent {sent} ({size}) in {took}"),
+        (_, present) => format!("sent {sent} ({size}) in {took}; {present} there already"),
+    }
+}
+
+fn device_line(event: &event::Device) -> String {
+    let facts = event.facts.iter().map(|(name, fact)| {
+        let fact = fact.as_str().map_or_else(|| fact.to_string(), str::to_owned);
+        format!("{name} {fact}")
+    });
+    format!("  device: {}", log_line(&facts.collect::<Vec<_>>().join(", ")))
+}
