@@ -1,0 +1,36 @@
+//! `gpu-harness list`.
+
+use std::io::Write as _;
+
+use gpu_suites::exit::Exit;
+
+use super::Choice;
+use crate::plan::Selection;
+use crate::run::RunError;
+
+/// Flags of `list`.
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    #[command(flatten)]
+    choice: Choice,
+    /// Print one JSON object a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let cases = Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?.cases();
+        let widest = cases.iter().map(|case| case.id.as_str().len()).max().unwrap_or(0);
+        let mut out = std::io::stdout().lock();
+        for case in cases {
+            if self.json {
+                writeln!(out, "{}", serde_json::to_string(&case)?)?;
+            } else {
+                writeln!(out, "{:widest$}  {}", case.id.as_str(), case.description.unwrap_or_default())?;
+            }
+        }
+        Ok(Exit::AllPassed)
+    }
+}

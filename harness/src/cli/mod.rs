@@ -1,0 +1,93 @@
+//! The command line, lowered to typed requests in one place.
+
+mod list;
+mod report;
+mod run;
+mod selfcheck;
+
+use std::io::{self, IsTerminal as _};
+use std::path::PathBuf;
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use gpu_suites::exit::Exit;
+
+/// Test training and inference on a GPU node from a machine that has no GPU.
+///
+/// A suite file (suites/*.yaml) says what is run and what must hold; a node runs it; the results come back live, as
+/// JUnit, and as a folder with everything.
+#[derive(Debug, Parser)]
+#[command(name = "gpu-harness", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "\
+Examples:
+  gpu-harness run                                   every suite in suites/, on the default node
+  gpu-harness run suites/overfit-one-image.yaml     one suite
+  gpu-harness run --node ssh://ubuntu@gpu-box       on a machine of yours
+  gpu-harness run --case 'unet*' --junit junit.xml  some cases, report for CI
+  gpu-harness list                                  what there is to run
+  gpu-harness selfcheck --node ssh://ubuntu@gpu-box what a node has: GPU, driver, libtorch
+
+Exit codes: 0 all passed, 1 a check failed, 2 usage or file error, 3 infrastructure, 4 time limit, 130 interrupted.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run suites on a node and report what came of them
+    Run(run::Run),
+    /// List the cases that there are to run
+    List(list::List),
+    /// Make the reports of a run again from its events, also of a run that was killed
+    Report(report::Report),
+    /// Print the JSON Schema of suite files, for editors
+    Schema,
+    /// Print what a node has: GPU, driver, libtorch, CUDA, disk, cores, clock
+    Selfcheck(selfcheck::Selfcheck),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+impl Cli {
+    /// Carries out the command.
+    pub fn execute(self) -> anyhow::Result<Exit> {
+        match self.command {
+            Verb::Run(verb) => verb.execute(),
+            Verb::List(verb) => verb.execute(),
+            Verb::Report(verb) => verb.execute(),
+            Verb::Schema => {
+                println!("{:#}", gpu_suites::schema::json_schema());
+                Ok(Exit::AllPassed)
+            }
+            Verb::Selfcheck(verb) => verb.execute(),
+            Verb::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
+                Ok(Exit::AllPassed)
+            }
+        }
+    }
+}
+
+/// Which suites and cases; shared by the commands that choose some.
+#[derive(Debug, clap::Args)]
+struct Choice {
+    /// Suite files, or folders of them [default: suites/]
+    #[arg(value_name = "SUITE|DIR")]
+    suites: Vec<PathBuf>,
+    /// Only cases whose name, or suite::name, matches this glob; may be given several times
+    #[arg(long = "case", value_name = "GLOB")]
+    cases: Vec<String>,
+}
+
+/// One thread is enough: it moves lines from a socket to a file, and every blocking part has its own thread.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Whether what we print is read by a person as it comes.
+fn is_live() -> bool {
+    io::stdout().is_terminal() && io::stderr().is_terminal() && std::env::var_os("CI").is_none()
+}

@@ -1,0 +1,32 @@
+//! `gpu-harness report`.
+
+use std::path::PathBuf;
+
+use gpu_suites::exit::Exit;
+
+use crate::report;
+
+/// Flags of `report`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Every report is made from RUN_DIR/events.ndjson alone. A case that had not finished when the events end is an error,
+never a pass. The exit code is the one that the run would have had.
+
+Example:
+  gpu-harness report gpu-harness-runs/latest --junit junit.xml")]
+pub(super) struct Report {
+    /// The run's folder, e.g. gpu-harness-runs/latest
+    #[arg(value_name = "RUN_DIR")]
+    run_dir: PathBuf,
+    /// Also write the JUnit report to this file
+    #[arg(long, value_name = "PATH")]
+    junit: Option<PathBuf>,
+}
+
+impl Report {
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        let state = report::render(&self.run_dir, self.junit.as_deref())?;
+        print!("{}", report::summary::summary(&state, report::look::Look { colour: console::colors_enabled(), width: None }));
+        Ok(state.exit())
+    }
+}

@@ -1,0 +1,78 @@
+//! `gpu-harness run`.
+
+use std::path::PathBuf;
+
+use gpu_suites::exit::Exit;
+use gpu_suites::unit::Span;
+
+use super::{Choice, is_live, runtime};
+use crate::report::terminal::{self, Verbosity};
+use crate::run::Asked;
+use crate::run_dir::DEFAULT_PARENT;
+
+/// Flags of `run`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The node:
+  local                     this machine (a process of its own, as on any node)
+  ssh://[user@]host[:port]  a machine that is there; its host key must be in known_hosts
+  NAME                      a node in gpu-harness.yaml; its `default:` is used where --node is absent
+
+Examples:
+  gpu-harness run --node ssh://ubuntu@gpu-box --timeout 20m
+  gpu-harness run suites/overfit-one-image.yaml --case '*unet*' -v
+  gpu-harness run --junit test-results/gpu.xml --retries 1")]
+pub(super) struct Run {
+    #[command(flatten)]
+    choice: Choice,
+    /// Where to run: local, ssh://[user@]host[:port], or a name in gpu-harness.yaml
+    #[arg(long, value_name = "NODE", env = "GPU_HARNESS_NODE")]
+    node: Option<String>,
+    /// Also write the JUnit report to this file
+    #[arg(long, value_name = "PATH")]
+    junit: Option<PathBuf>,
+    /// Folder that gets one folder a run, and a `latest` link
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_PARENT)]
+    out: PathBuf,
+    /// Limit of the whole run, e.g. 90s, 20m
+    #[arg(long, value_name = "D")]
+    timeout: Option<Span>,
+    /// Stop after the first case that is not good
+    #[arg(long)]
+    fail_fast: bool,
+    /// Try a case that failed, errored or timed out again, up to N times
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: u32,
+    /// Print only what is wrong, and the summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print every log line and every check
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+impl Run {
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        let verbosity = match (self.quiet, self.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        let reporter = terminal::reporter(is_live(), verbosity);
+        let asked = Asked {
+            suites: self.choice.suites,
+            cases: self.choice.cases,
+            node: self.node,
+            out: self.out,
+            junit: self.junit,
+            timeout: self.timeout,
+            fail_fast: self.fail_fast,
+            retries: self.retries,
+        };
+        let runtime = runtime()?;
+        let exit = runtime.block_on(crate::run::run(asked, reporter));
+        // A thread that still waits for a dead connection must not keep the process.
+        runtime.shutdown_background();
+        Ok(exit?)
+    }
+}

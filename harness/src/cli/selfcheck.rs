@@ -1,0 +1,37 @@
+//! `gpu-harness selfcheck`: what a node has, told by its own agent.
+
+use gpu_suites::exit::Exit;
+
+use super::runtime;
+use crate::config::Config;
+use crate::node::Node;
+use crate::remote::Remote;
+use crate::run::{RunError, connect};
+use crate::selfcheck;
+
+/// Flags of `selfcheck`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Selfcheck {
+    /// The node: local, ssh://[user@]host[:port], or a name in gpu-harness.yaml
+    #[arg(long, value_name = "NODE", env = "GPU_HARNESS_NODE")]
+    node: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Selfcheck {
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        let config = std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
+        let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;
+        let runtime = runtime()?;
+        let text = runtime.block_on(async {
+            let transport = connect(&node).await.map_err(crate::remote::RemoteError::from)?;
+            let remote = Remote::new(node, transport)?;
+            selfcheck::selfcheck(&remote, self.json).await
+        });
+        runtime.shutdown_background();
+        print!("{}", text?);
+        Ok(Exit::AllPassed)
+    }
+}

@@ -1,0 +1,150 @@
+//! The files that the cases need: found, looked at and hashed here, before any node costs money.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use gpu_suites::load::{Diagnostic, Loaded};
+use gpu_suites::spec::{Case, InputPath};
+
+use crate::content::Blob;
+
+/// What a file has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Any,
+    Image,
+    TorchScript,
+}
+
+/// The inputs of a run, each read once.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    read: BTreeMap<PathBuf, Blob>,
+}
+
+/// A file of the case at `index` and where in the suite file it is named.
+fn named(case: &Case, index: usize) -> Vec<(&InputPath, String, Form)> {
+    let at = format!("cases[{index}]");
+    let mut named = Vec::new();
+    if let Some(train) = &case.train {
+        named.push((&train.data.image, format!("{at}.train.data.image"), Form::Image));
+        named.push((&train.data.boxes, format!("{at}.train.data.boxes"), Form::Any));
+        if let Some(model) = &train.model.torchscript {
+            named.push((model, format!("{at}.train.model.torchscript"), Form::TorchScript));
+        }
+    }
+    if let Some(command) = &case.command {
+        let files = command.files.iter().enumerate();
+        named.extend(files.map(|(n, file)| (file, format!("{at}.command.files[{n}]"), Form::Any)));
+    }
+    named
+}
+
+impl Inputs {
+    /// The content of every file of the case at `index`; every file that will not do gives a diagnostic.
+    pub fn of_case(&mut self, loaded: &Loaded, index: usize) -> Result<BTreeMap<InputPath, Blob>, Vec<Diagnostic>> {
+        let mut found = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for (input, at, form) in named(&loaded.suite.cases[index], index) {
+            match self.read(loaded, input, form) {
+                Ok(blob) => {
+                    found.insert(input.clone(), blob);
+                }
+                Err((message, hint)) => wrong.push(loaded.diagnostic(&at, message, hint)),
+            }
+        }
+        if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+    }
+
+    fn read(&mut self, loaded: &Loaded, input: &InputPath, form: Form) -> Result<Blob, (String, Option<String>)> {
+        let path = locate(loaded, input)?;
+        if let Some(blob) = self.read.get(&path) {
+            return Ok(blob.clone());
+        }
+        let blob = Blob::read(&path).map_err(|error| unreadable(&path, input, &error))?;
+        match form {
+            Form::Any => {}
+            Form::Image => check_image(&path)?,
+            Form::TorchScript => check_torchscript(&path)?,
+        }
+        self.read.insert(path, blob.clone());
+        Ok(blob)
+    }
+}
+
+fn locate(loaded: &Loaded, input: &InputPath) -> Result<PathBuf, (String, Option<String>)> {
+    let Some(below) = input.in_cache() else { return Ok(loaded.root.join(&input.0)) };
+    let cache = crate::cache::folder().ok_or_else(|| {
+        ("there is no cache folder".to_owned(), Some(format!("set {} to a folder", crate::cache::VARIABLE)))
+    })?;
+    Ok(cache.join(below))
+}
+
+fn unreadable(path: &Path, input: &InputPath, error: &io::Error) -> (String, Option<String>) {
+    let shown = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound if input.in_cache().is_some() => (
+            format!("no such file: {shown}"),
+            Some("`cargo xtask setup` fetches what `cache:` files name".into()),
+        ),
+        io::ErrorKind::NotFound => {
+            (format!("no such file: {shown}"), Some("paths are relative to the suite's root; see docs/suites.md".into()))
+        }
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
+            (format!("{shown} is a symbolic link that leads back to itself"), Some("name the file itself".into()))
+        }
+        _ => (format!("cannot read {shown}: {error}"), None),
+    }
+}
+
+fn check_image(path: &Path) -> Result<(), (String, Option<String>)> {
+    let shown = path.display();
+    let hint = Some("PNG, JPEG, TIFF and WebP are read".to_owned());
+    let reader = image::ImageReader::open(path).and_then(image::ImageReader::with_guessed_format);
+    let reader = reader.map_err(|error| (format!("cannot read {shown}: {error}"), None))?;
+    match reader.into_dimensions() {
+        Ok(_) => Ok(()),
+        Err(error) => Err((format!("{shown} is not an image: {error}"), hint)),
+    }
+}
+
+/// A TorchScript archive is a ZIP file that holds code and `constants.pkl`; a checkpoint of weights alone has neither.
+fn check_torchscript(path: &Path) -> Result<(), (String, Option<String>)> {
+    let shown = path.display();
+    let hint = Some("make one with `torch.jit.script(model).save(path)` in Python".to_owned());
+    let (start, end) = ends_of(path).map_err(|error| (format!("cannot read {shown}: {error}"), None))?;
+    if !start.starts_with(b"PK\x03\x04") {
+        return Err((format!("{shown} is not a TorchScript file: it is no ZIP archive"), hint));
+    }
+    let holds = |name: &[u8]| end.windows(name.len()).any(|window| window == name);
+    if holds(b"constants.pkl") {
+        return Ok(());
+    }
+    Err((format!("{shown} is not a TorchScript file: it holds weights, but no code"), hint))
+}
+
+/// The first four bytes, and the last MiB, where a ZIP archive has its list of files.
+fn ends_of(path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut file = File::open(path)?;
+    let mut start = Vec::new();
+    file.by_ref().take(4).read_to_end(&mut start)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(1 << 20)))?;
+    let mut end = Vec::new();
+    file.take(1 << 20).read_to_end(&mut end)?;
+    Ok((start, end))
+}
+
+/// What is known of where a file comes from: the `detail` of a `provenance.json` beside it.
+pub fn provenance(path: &Path) -> Option<String> {
+    #[derive(serde::Deserialize)]
+    struct Provenance {
+        source: String,
+        detail: String,
+    }
+    let text = std::fs::read_to_string(path.with_file_name("provenance.json")).ok()?;
+    let Provenance { source, detail } = serde_json::from_str(&text).ok()?;
+    Some(format!("{source}: {detail}"))
+}

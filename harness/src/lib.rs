@@ -1,0 +1,28 @@
+//! The harness: how a node is had and how results reach a person.
+//!
+//! Data flows one way: suite files → [`plan`] → [`node`] → [`session`] → events → [`report`].
+#![warn(missing_docs)]
+
+mod archive;
+pub mod binaries;
+pub mod cache;
+pub mod clean;
+pub mod cli;
+pub mod commit;
+pub mod config;
+pub mod content;
+pub mod event_log;
+pub mod failure;
+pub mod inputs;
+pub mod interrupt;
+pub mod lines;
+pub mod node;
+pub mod plan;
+pub mod recorder;
+pub mod remote;
+pub mod report;
+pub mod run;
+pub mod run_dir;
+pub mod selfcheck;
+pub mod session;
+pub mod transport;

@@ -1,0 +1,235 @@
+//! The agent on a node: how its commands are spelled, how it gets there, and how files get into its store.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gpu_suites::id::RunId;
+use gpu_suites::wire::{Refusal, Reply};
+
+use crate::archive::{self, ChunkReader, ChunkWriter};
+use crate::binaries::{Program, ProgramError};
+use crate::content::Blob;
+use crate::node::{Node, Place};
+use crate::transport::{Command, Exec, ExitStatus, Transport, TransportError, quote};
+
+/// What the shell on the node ends with when the agent is not in its store. No agent ends so.
+const NO_AGENT: i32 = 91;
+
+/// The agent of one node.
+#[derive(Debug)]
+pub struct Remote {
+    node: Node,
+    agent: Blob,
+    transport: Transport,
+}
+
+/// What cannot be done on a node.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// The agent's program is not here.
+    #[error(transparent)]
+    Program(#[from] ProgramError),
+    /// The node cannot be reached, or not any more.
+    #[error("failed to {0}")]
+    Transport(#[from] TransportError),
+    /// The node was asked and did not answer.
+    #[error("{node} has not answered for {} s", silence.as_secs())]
+    Silent {
+        /// The node.
+        node: String,
+        /// For how long.
+        silence: Duration,
+    },
+    /// The agent could not be put into the node's store.
+    #[error("failed to put gpu-agent on {node}: {said}\nhint: {hint}")]
+    Bootstrap {
+        /// The node.
+        node: String,
+        /// What the node's shell said.
+        said: String,
+        /// What to do.
+        hint: &'static str,
+    },
+    /// The agent refuses.
+    #[error("{node} refuses: {refusal}")]
+    Refused {
+        /// The node.
+        node: String,
+        /// Why.
+        #[source]
+        refusal: Refusal,
+    },
+    /// The agent ended without doing what it was asked.
+    #[error("gpu-agent {verb} on {node} ended with {status}: {said}")]
+    Ended {
+        /// The agent's command.
+        verb: &'static str,
+        /// The node.
+        node: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of its standard error.
+        said: String,
+    },
+    /// A local file could not be read while it was sent, or written while it was fetched.
+    #[error("failed to {doing}")]
+    File {
+        /// What was being done, to what.
+        doing: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+}
+
+impl RemoteError {
+    /// Whether a new connection may do better.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Transport(error) => error.is_transient(),
+            Self::Silent { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+impl Remote {
+    /// The agent on `node`, reached through `transport`.
+    pub fn new(node: Node, transport: Transport) -> Result<Self, RemoteError> {
+        Ok(Self { node, agent: Program::Agent.find()?, transport })
+    }
+
+    /// The node.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// A new connection in place of a broken one.
+    pub async fn reconnect(&mut self) -> Result<(), RemoteError> {
+        Ok(self.transport.reconnect().await?)
+    }
+
+    /// Starts an agent command there.
+    pub async fn start(&self, arguments: &[&str]) -> Result<Exec, RemoteError> {
+        let command = match &self.node.place {
+            Place::Local => self.local(arguments),
+            Place::Ssh { .. } => Command::shell(self.script(&format!(
+                "if [ -x \"$A\" ]; then exec \"$A\" {}; fi; exit {NO_AGENT}",
+                arguments.join(" ")
+            ))),
+        };
+        Ok(self.transport.exec(command).await?)
+    }
+
+    fn local(&self, arguments: &[&str]) -> Command {
+        let program = self.agent.path.to_string_lossy().into_owned();
+        let argv = std::iter::once(program).chain(arguments.iter().map(ToString::to_string)).collect();
+        let cache = self.node.cache.as_ref().map(|cache| ("GPU_HARNESS_CACHE".to_owned(), cache.display().to_string()));
+        Command::argv(argv, cache.into_iter().collect())
+    }
+
+    /// Runs `body` in the node's POSIX shell, with `$C` the agent's folder and `$A` the agent's file.
+    fn script(&self, body: &str) -> String {
+        let folder = self.node.cache.as_ref().map_or(String::new(), |cache| {
+            format!("GPU_HARNESS_CACHE={}; export GPU_HARNESS_CACHE; ", quote(&cache.display().to_string()))
+        });
+        let sha256 = &self.agent.sha256;
+        let script = format!(
+            "{folder}C=\"${{GPU_HARNESS_CACHE:-${{XDG_CACHE_HOME:-$HOME/.cache}}/gpu-harness}}\"; \
+             A=\"$C/store/{sha256}\"; {body}"
+        );
+        // The login shell may be any: only its quoting of one word is relied upon.
+        format!("exec /bin/sh -c {}", quote(&script))
+    }
+
+    /// Whether a command that ended like this did not find the agent.
+    pub fn lacks_agent(status: &ExitStatus) -> bool {
+        *status == ExitStatus::Code(NO_AGENT)
+    }
+
+    /// Puts the agent into the node's store, verified by its sha256 there.
+    pub async fn bootstrap(&self) -> Result<(), RemoteError> {
+        let body = format!(
+            "umask 077; T=\"$C/store/.tmp-agent-$$\"; mkdir -p \"$C/store\" || exit 92; \
+             gzip -dc > \"$T\" || {{ rm -f \"$T\"; exit 93; }}; \
+             case \"$(sha256sum < \"$T\")\" in {}*) ;; *) rm -f \"$T\"; exit 94;; esac; \
+             chmod 0555 \"$T\" && mv -f \"$T\" \"$A\"",
+            self.agent.sha256
+        );
+        let packed = archive::gzip(&self.agent.path)
+            .map_err(|source| RemoteError::File { doing: format!("read {}", self.agent.path.display()), source })?;
+        let mut exec = self.transport.exec(Command::shell(self.script(&body))).await?;
+        for chunk in packed.chunks(256 << 10) {
+            if exec.stdin.write(chunk.to_vec()).await.is_err() {
+                break;
+            }
+        }
+        exec.stdin.close();
+        let status = exec.wait().await?;
+        let hint = match status {
+            ExitStatus::Code(0) => return Ok(()),
+            ExitStatus::Code(92 | 93) => {
+                "the folder must be writable and have room: name another with `cache:` for this node in gpu-harness.yaml"
+            }
+            ExitStatus::Code(94) => "the program was damaged on its way; run again",
+            _ => "the node needs a POSIX shell with gzip and sha256sum",
+        };
+        Err(RemoteError::Bootstrap { node: self.node.name.to_string(), said: exec.stderr_text(), hint })
+    }
+
+    /// Sends blobs to the node's store as one zstd tar stream; the agent verifies each.
+    pub async fn send(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+        let mut exec = self.start(&["receive"]).await?;
+        let (chunks, mut packed) = tokio::sync::mpsc::channel(4);
+        let packer = tokio::task::spawn_blocking(move || archive::pack(&blobs, ChunkWriter(chunks)));
+        while let Some(chunk) = packed.recv().await {
+            if exec.stdin.write(chunk).await.is_err() {
+                break;
+            }
+        }
+        drop(packed);
+        exec.stdin.close();
+        let mut said = Vec::new();
+        while let Some(chunk) = exec.stdout.recv().await {
+            said.extend_from_slice(&chunk?);
+        }
+        let status = exec.wait().await?;
+        let packing = packer.await.map_err(io::Error::other).flatten();
+        match serde_json::from_slice(&said) {
+            Ok(Reply::Received { .. }) => Ok(()),
+            Ok(Reply::Refused { error }) => {
+                Err(RemoteError::Refused { node: self.node.name.to_string(), refusal: error })
+            }
+            _ => {
+                // Where the far side is to blame, packing ended early too; its own word says more.
+                packing.map_err(|source| RemoteError::File { doing: "read what is to be sent".into(), source })?;
+                Err(self.ended("receive", status, &exec))
+            }
+        }
+    }
+
+    /// Brings a run's artifacts into `folder`, one folder a case.
+    pub async fn fetch(&self, run: &RunId, folder: PathBuf) -> Result<(), RemoteError> {
+        let mut exec = self.start(&["fetch", "--run", run.as_str()]).await?;
+        exec.stdin.close();
+        let (chunks, received) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
+        let unpacker = tokio::task::spawn_blocking(move || archive::unpack(ChunkReader::new(received), &folder));
+        while let Some(chunk) = exec.stdout.recv().await {
+            if chunks.send(chunk?).await.is_err() {
+                break;
+            }
+        }
+        drop(chunks);
+        let status = exec.wait().await?;
+        let unpacked = unpacker.await.map_err(io::Error::other).flatten();
+        if status != ExitStatus::Code(0) {
+            return Err(self.ended("fetch", status, &exec));
+        }
+        unpacked.map_err(|source| RemoteError::File { doing: "unpack the artifacts".into(), source })
+    }
+
+    /// The error for an agent command that ended as it should not.
+    pub fn ended(&self, verb: &'static str, status: ExitStatus, exec: &Exec) -> RemoteError {
+        RemoteError::Ended { verb, node: self.node.name.to_string(), status, said: exec.stderr_text() }
+    }
+}

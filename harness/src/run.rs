@@ -1,0 +1,170 @@
+//! One run from the choice of cases to the exit code.
+
+use std::path::PathBuf;
+
+use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
+use gpu_suites::exit::Exit;
+use gpu_suites::outcome::Outcome;
+use gpu_suites::plan::{Lease, OnExpiry};
+use gpu_suites::unit::Span;
+use jiff::Timestamp;
+
+use crate::config::{Config, ConfigError};
+use crate::failure::chain;
+use crate::interrupt::Interrupts;
+use crate::node::{Node, NodeError, Place};
+use crate::plan::{Options, PlanError, Prepared, Selection};
+use crate::recorder::{Recorder, RecorderError};
+use crate::remote::{Remote, RemoteError};
+use crate::report::Reporter;
+use crate::run_dir::{self, RunDir, RunDirError};
+use crate::session::{Session, SessionError};
+use crate::transport::{SshOptions, Transport};
+
+/// What the user asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Suite files and folders of them; default: `suites/`.
+    pub suites: Vec<PathBuf>,
+    /// `--case` patterns; default: every case.
+    pub cases: Vec<String>,
+    /// `--node`.
+    pub node: Option<String>,
+    /// `--out`: the parent of run folders.
+    pub out: PathBuf,
+    /// `--junit`: where else the JUnit report goes.
+    pub junit: Option<PathBuf>,
+    /// `--timeout`: the whole run's limit.
+    pub timeout: Option<Span>,
+    /// `--fail-fast`.
+    pub fail_fast: bool,
+    /// `--retries`.
+    pub retries: u32,
+}
+
+/// Why nothing was run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The working folder is gone.
+    #[error("failed to find the working folder")]
+    Cwd(#[source] std::io::Error),
+    /// `gpu-harness.yaml` is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// There is no such node.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The suites or their inputs are wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The run's folder cannot be made.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// The results cannot be kept.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// Signals cannot be listened for.
+    #[error("failed to listen for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+impl RunError {
+    /// The exit code that this is: what the user wrote is wrong, or this machine is.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_) | Self::Node(_) | Self::Plan(_) | Self::RunDir(_) => Exit::Usage,
+            Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
+        }
+    }
+}
+
+/// Runs what was asked for; `reporter` tells the user as it goes.
+///
+/// Whatever goes wrong once the run's folder is there is told by its report and by the exit code; an error means
+/// that nothing was run.
+pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunError> {
+    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    let node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
+    let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
+    let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?;
+    let options = Options {
+        lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
+        fail_fast: asked.fail_fast,
+        retries: asked.retries,
+        timeout: asked.timeout,
+        libtorch: node.libtorch.clone(),
+    };
+    // What can be wrong here is found before a folder, let alone a node, is had.
+    let mut prepared = selection.prepare(run_dir::new_run_id(Timestamp::now()), &options)?;
+    let folder = RunDir::create(&asked.out, prepared.plan.run.clone())?;
+    let mut recorder = Recorder::create(folder, node.name.clone(), asked.junit, reporter)?;
+    recorder.own(RunCreated {
+        run: prepared.plan.run.clone(),
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        node: node.name.clone(),
+        cases: prepared.cases.clone(),
+        commit: crate::commit::of(selection.root()),
+    })?;
+    for input in prepared.inputs.drain(..) {
+        recorder.own(input)?;
+    }
+    for (case, reason) in prepared.skipped.drain(..) {
+        let reason = Some(reason);
+        recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
+    }
+    let ended = follow(node, &prepared, &mut recorder, &mut interrupts).await;
+    close(recorder, ended)
+}
+
+async fn follow(
+    node: Node,
+    prepared: &Prepared,
+    recorder: &mut Recorder,
+    interrupts: &mut Interrupts,
+) -> Result<(), SessionError> {
+    if prepared.plan.cases.is_empty() {
+        return Ok(());
+    }
+    recorder.node_is(NodeState::Requested, &describe(&node))?;
+    let connecting = connect(&node);
+    let transport = tokio::select! {
+        transport = connecting => transport.map_err(RemoteError::from)?,
+        by = interrupts.next() => return Err(SessionError::Interrupted { by }),
+    };
+    let mut remote = Remote::new(node, transport)?;
+    Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await
+}
+
+/// A connection to the node.
+pub async fn connect(node: &Node) -> Result<Transport, crate::transport::TransportError> {
+    match &node.place {
+        Place::Local => Ok(Transport::local()),
+        Place::Ssh { address, identity, known_hosts } => {
+            let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
+            Transport::ssh(address, options).await
+        }
+    }
+}
+
+fn describe(node: &Node) -> String {
+    match &node.place {
+        Place::Local => "this machine".to_owned(),
+        Place::Ssh { address, .. } => address.clone(),
+    }
+}
+
+/// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
+fn close(mut recorder: Recorder, ended: Result<(), SessionError>) -> Result<Exit, RunError> {
+    let error = ended.as_ref().err().map(|error| chain(error));
+    let (outcome, reason) = match &ended {
+        Ok(()) => (Outcome::Errored, "the node ended the run without it".to_owned()),
+        Err(SessionError::Interrupted { by }) => (Outcome::Cancelled, format!("interrupted by {by}")),
+        Err(SessionError::Limit { .. }) => (Outcome::TimedOut, error.clone().unwrap_or_default()),
+        Err(_) => (Outcome::Errored, error.clone().unwrap_or_default()),
+    };
+    recorder.end_unfinished(outcome, &reason)?;
+    let exit = recorder.state().exit();
+    recorder.own(RunClosed { exit: exit.code(), error })?;
+    recorder.finish(exit)?;
+    Ok(exit)
+}

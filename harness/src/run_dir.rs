@@ -1,0 +1,63 @@
+//! A run's folder: everything that came of the run, and a `latest` link to the newest.
+//!
+//! | in it | what |
+//! | --- | --- |
+//! | `events.ndjson` | every event, in order; all else is made from it |
+//! | `junit.xml` | the report for CI |
+//! | `summary.txt` | the report for people |
+//! | `cases/SUITE.CASE/` | the case's logs and `artifacts/` |
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use gpu_suites::id::RunId;
+use jiff::{Timestamp, tz::TimeZone};
+
+/// The default parent of run folders.
+pub const DEFAULT_PARENT: &str = "gpu-harness-runs";
+
+/// A run's folder.
+#[derive(Debug, Clone)]
+pub struct RunDir {
+    /// The run.
+    pub run: RunId,
+    /// The folder.
+    pub path: PathBuf,
+}
+
+/// Why a run's folder could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to make the run's folder {}; choose another place with --out", path.display())]
+pub struct RunDirError {
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl RunDir {
+    /// Makes a new run's folder below `parent` and points `parent/latest` at it.
+    pub fn create(parent: &Path, run: RunId) -> Result<Self, RunDirError> {
+        let path = parent.join(run.as_str());
+        let failed = |source| RunDirError { path: path.clone(), source };
+        std::fs::create_dir_all(path.join("cases")).map_err(failed)?;
+        link_latest(parent, run.as_str()).map_err(failed)?;
+        Ok(Self { run, path })
+    }
+
+    /// The events.
+    pub fn events(&self) -> PathBuf {
+        self.path.join("events.ndjson")
+    }
+}
+
+/// A name that sorts by time and that two runs of the same second do not share.
+pub fn new_run_id(now: Timestamp) -> RunId {
+    let stamp = now.to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S");
+    RunId(format!("{stamp}-{:08x}", rand::random::<u32>()))
+}
+
+/// Replaces the link in one step, so that a reader always finds one.
+fn link_latest(parent: &Path, run: &str) -> io::Result<()> {
+    let fresh = parent.join(format!(".latest-{run}"));
+    std::os::unix::fs::symlink(run, &fresh)?;
+    std::fs::rename(&fresh, parent.join("latest"))
+}

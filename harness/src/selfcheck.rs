@@ -1,0 +1,100 @@
+//! Asks a node's agent what the node has, and measures the clock skew that only two machines together can know.
+
+use gpu_suites::wire::{Reply, Request};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::binaries::Program;
+use crate::lines::{Lines, TooLong};
+use crate::remote::{Remote, RemoteError};
+
+/// The agent's answer as text or JSON, with the skew between the node's clock and ours.
+pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteError> {
+    let skew = skew(remote).await?;
+    // Without a worker the agent still tells what it can.
+    let worker = Program::Worker.find().ok();
+    if let Some(worker) = &worker {
+        remote.send(vec![worker.clone()]).await?;
+    }
+    let mut arguments = vec!["selfcheck"];
+    if json {
+        arguments.push("--json");
+    }
+    if let Some(worker) = &worker {
+        arguments.extend(["--worker-blob", worker.sha256.as_str()]);
+    }
+    let mut exec = remote.start(&arguments).await?;
+    exec.stdin.close();
+    let mut said = Vec::new();
+    while let Some(chunk) = exec.stdout.recv().await {
+        said.extend_from_slice(&chunk?);
+    }
+    let status = exec.wait().await?;
+    if !status.success() {
+        return Err(remote.ended("selfcheck", status, &exec));
+    }
+    let said = String::from_utf8_lossy(&said);
+    let said = crate::clean::text(&said);
+    Ok(if json { with_skew_json(&said, skew) } else { with_skew_text(&said, skew) })
+}
+
+/// The node's clock minus ours, taken at the middle of the round trip.
+async fn skew(remote: &Remote) -> Result<SignedDuration, RemoteError> {
+    for attempt in 0..2 {
+        let mut exec = remote.start(&["serve"]).await?;
+        let open = Request::Open { protocol: gpu_suites::plan::PROTOCOL, harness: env!("CARGO_PKG_VERSION").into() };
+        // The first answer comes when the agent has started; the second takes one round trip and nothing else.
+        let _ = exec.stdin.write(crate::session::line(&open)).await;
+        let mut lines = Lines::default();
+        let mut hellos: Vec<(Timestamp, Timestamp)> = Vec::new();
+        let mut asked = Timestamp::now();
+        let mut best = None;
+        while let Some(chunk) = exec.stdout.recv().await {
+            let now = Timestamp::now();
+            let fed = lines.feed(&chunk?, |line| {
+                if let Ok(Reply::Hello { at, .. }) = serde_json::from_slice(line) {
+                    hellos.push((at, now));
+                }
+                Ok::<_, TooLong>(())
+            });
+            if fed.is_err() {
+                break;
+            }
+            match hellos.as_slice() {
+                [] => {}
+                [_] => {
+                    asked = Timestamp::now();
+                    let _ = exec.stdin.write(crate::session::line(&open)).await;
+                }
+                [.., (there, here)] => {
+                    let middle = asked + asked.duration_until(*here) / 2;
+                    best = Some(middle.duration_until(*there));
+                    break;
+                }
+            }
+        }
+        exec.stdin.close();
+        if let Some(skew) = best {
+            return Ok(skew);
+        }
+        let status = exec.wait().await?;
+        if attempt > 0 || !Remote::lacks_agent(&status) {
+            return Err(remote.ended("serve", status, &exec));
+        }
+        remote.bootstrap().await?;
+    }
+    unreachable!("the second attempt returns")
+}
+
+fn with_skew_text(said: &str, skew: SignedDuration) -> String {
+    format!("{said}clock skew     {:+.1} ms against this machine\n", skew.as_secs_f64() * 1e3)
+}
+
+fn with_skew_json(said: &str, skew: SignedDuration) -> String {
+    match serde_json::from_str(said) {
+        Ok(serde_json::Value::Object(mut facts)) => {
+            facts.insert("clock_skew_ms".into(), (skew.as_secs_f64() * 1e3).into());
+            format!("{:#}\n", serde_json::Value::Object(facts))
+        }
+        _ => said.to_owned(),
+    }
+}

@@ -1,0 +1,399 @@
+//! The conversation with a node's agent: start a run, follow its journal to the end, and come back after every cut.
+//!
+//! The journal's numbering is what makes this safe. The session knows the next number that it wants; after a cut it
+//! asks for the journal from there. A record that comes twice is dropped, a gap is an error, and half a line is no
+//! line: so every event is kept once, in order, wherever the connection was cut.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use gpu_suites::event::{ConnectionLost, Event, Interrupted, NodeState, Reattached, Record, Upload, Warning};
+use gpu_suites::id::Sha256;
+use gpu_suites::plan::{PROTOCOL, Plan};
+use gpu_suites::wire::{Reply, Request};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::content::Blob;
+use crate::failure::chain;
+use crate::interrupt::Interrupts;
+use crate::lines::{Lines, TooLong};
+use crate::recorder::{Recorder, RecorderError};
+use crate::remote::{Remote, RemoteError};
+use crate::transport::Exec;
+
+/// A node that says nothing for this long, though it was asked, is out of reach.
+const SILENCE: Duration = Duration::from_secs(20);
+/// How long the agent may take to end a run that was cancelled: its grace for the case is 5 s.
+const CANCEL_GRACE: Duration = Duration::from_secs(30);
+/// How much longer than the run's own limit the harness waits for the agent to say that it was reached.
+const LIMIT_GRACE: Duration = Duration::from_secs(30);
+
+/// Why a run was not followed to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The node refused, or could not be set up.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+    /// What came could not be kept here.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// The node was out of reach for longer than its lease.
+    #[error("{node} was out of reach for longer than its lease of {} s: {last}", lease.as_secs())]
+    Lost {
+        /// The node.
+        node: String,
+        /// The lease.
+        lease: Duration,
+        /// The last error.
+        #[source]
+        last: Box<RemoteError>,
+    },
+    /// The agent's supervisor died.
+    #[error("the agent on {node} died in mid-run; its log is supervisor.log in the run's folder there")]
+    AgentDied {
+        /// The node.
+        node: String,
+    },
+    /// The agent sent something that no agent sends.
+    #[error("{node} sent what no agent sends: {problem}")]
+    Protocol {
+        /// The node.
+        node: String,
+        /// What.
+        problem: String,
+    },
+    /// The run's time limit was reached and the agent did not end the run.
+    #[error("the run's time limit was reached, and the agent on {node} did not end the run")]
+    Limit {
+        /// The node.
+        node: String,
+    },
+    /// The user wants it to end now.
+    #[error("interrupted by {by}")]
+    Interrupted {
+        /// The signal.
+        by: &'static str,
+    },
+}
+
+/// How one conversation ended.
+enum Ended {
+    Finished,
+    NoAgent,
+    Missing(Vec<Sha256>),
+}
+
+/// What to open a conversation with.
+enum Opening<'a> {
+    Start(&'a Plan),
+    Attach,
+}
+
+/// A run on a node, being followed.
+pub struct Session<'a> {
+    remote: &'a mut Remote,
+    recorder: &'a mut Recorder,
+    interrupts: &'a mut Interrupts,
+    plan: &'a Plan,
+    blobs: &'a [Blob],
+    /// The next record that is wanted from the node's journal.
+    next: u64,
+    reachable: bool,
+    started: bool,
+    /// The last record is here; what is left is to fetch the artifacts and to say so.
+    complete: bool,
+    limit: Option<Instant>,
+}
+
+impl<'a> Session<'a> {
+    /// A session for `plan`, whose blobs are in `blobs`.
+    pub fn new(
+        remote: &'a mut Remote,
+        recorder: &'a mut Recorder,
+        interrupts: &'a mut Interrupts,
+        plan: &'a Plan,
+        blobs: &'a [Blob],
+    ) -> Self {
+        let limit = plan.timeout.map(|timeout| Instant::now() + timeout.0 + LIMIT_GRACE);
+        Self { remote, recorder, interrupts, plan, blobs, next: 0, reachable: false, started: false, complete: false, limit }
+    }
+
+    /// Runs the plan and follows it to its end; artifacts are in `recorder`'s run folder afterwards.
+    pub async fn follow(mut self) -> Result<(), SessionError> {
+        let (mut bootstrapped, mut uploaded) = (false, false);
+        loop {
+            let plan = self.plan;
+            let opening = if self.started { Opening::Attach } else { Opening::Start(plan) };
+            match self.converse(opening).await {
+                Ok(Ended::Finished) => return Ok(()),
+                Ok(Ended::NoAgent) if !bootstrapped => {
+                    bootstrapped = true;
+                    self.or_interrupted(async |remote| remote.bootstrap().await).await?;
+                }
+                Ok(Ended::Missing(wanted)) if !uploaded => {
+                    uploaded = true;
+                    self.upload(&wanted).await?;
+                }
+                Ok(Ended::NoAgent) => return Err(self.protocol("gpu-agent is not where it was just put")),
+                Ok(Ended::Missing(_)) => return Err(self.protocol("files are missing that it just took")),
+                Err(SessionError::Remote(error)) if error.is_transient() => self.reconnect(error).await?,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One conversation, to its end or to the end of the connection.
+    async fn converse(&mut self, opening: Opening<'_>) -> Result<Ended, SessionError> {
+        let mut exec = self.remote.start(&["serve"]).await?;
+        // All is said at once: each answer waited for would cost a round trip.
+        let open = Request::Open { protocol: PROTOCOL, harness: env!("CARGO_PKG_VERSION").to_owned() };
+        let second = match opening {
+            Opening::Start(plan) => Request::Start { plan: Box::new(plan.clone()) },
+            Opening::Attach => Request::Attach { run: self.plan.run.clone(), from: self.next },
+        };
+        let mut said = line(&open);
+        said.extend(line(&second));
+        if exec.stdin.write(said).await.is_err() {
+            return self.unexpected_end(exec).await;
+        }
+        if self.complete {
+            return self.finish(exec).await;
+        }
+        let mut lines = Lines::default();
+        let pause = renewal(self.plan.lease.ttl.0);
+        let mut renew_at = Instant::now() + pause;
+        let mut heard_at = Instant::now();
+        let mut cancelled: Option<(Instant, &'static str)> = None;
+        loop {
+            let limit = [self.limit, cancelled.map(|(at, _)| at + CANCEL_GRACE)].into_iter().flatten().min();
+            tokio::select! {
+                chunk = exec.stdout.recv() => {
+                    let Some(chunk) = chunk else { return self.unexpected_end(exec).await };
+                    let chunk = chunk.map_err(RemoteError::from)?;
+                    heard_at = Instant::now();
+                    let mut end = ControlFlow::Continue(());
+                    lines.feed(&chunk, |line| {
+                        if end.is_continue() {
+                            end = self.heard(line)?;
+                        }
+                        Ok::<_, Trouble>(())
+                    }).map_err(|trouble| self.trouble(trouble))?;
+                    self.recorder.flush()?;
+                    match end {
+                        ControlFlow::Continue(()) => {}
+                        ControlFlow::Break(Ended::Finished) => return self.finish(exec).await,
+                        ControlFlow::Break(ended) => return Ok(ended),
+                    }
+                }
+                () = sleep_until(renew_at) => {
+                    if heard_at.elapsed() > SILENCE + pause {
+                        let (node, silence) = (self.node(), heard_at.elapsed());
+                        return Err(RemoteError::Silent { node, silence }.into());
+                    }
+                    renew_at = Instant::now() + pause;
+                    // A node that does not read is noticed by its silence.
+                    let _ = tokio::time::timeout(pause, exec.stdin.write(line(&Request::Renew))).await;
+                    self.recorder.tick()?;
+                }
+                by = self.interrupts.next() => {
+                    if cancelled.is_some() || !self.started {
+                        return Err(SessionError::Interrupted { by });
+                    }
+                    cancelled = Some((Instant::now(), by));
+                    self.recorder.own(Interrupted { by: by.to_owned() })?;
+                    let cancel = Request::Cancel { reason: format!("interrupted by {by}") };
+                    let _ = tokio::time::timeout(pause, exec.stdin.write(line(&cancel))).await;
+                }
+                () = until(limit) => {
+                    return Err(match cancelled {
+                        Some((_, by)) => SessionError::Interrupted { by },
+                        None => SessionError::Limit { node: self.node() },
+                    });
+                }
+            }
+        }
+    }
+
+    /// Takes one line of the agent's.
+    fn heard(&mut self, line: &[u8]) -> Result<ControlFlow<Ended>, Trouble> {
+        let text = std::str::from_utf8(line).map_err(|_| Trouble::Odd("a line that is not UTF-8".into()))?;
+        if text.starts_with("{\"reply\":") {
+            let reply = serde_json::from_str(text).map_err(|error| Trouble::Odd(format!("a reply: {error}")))?;
+            return self.answered(reply);
+        }
+        let record = Record::parse(text).map_err(|error| Trouble::Odd(error.to_string()))?;
+        if record.seq < self.next {
+            return Ok(ControlFlow::Continue(()));
+        }
+        if record.seq > self.next {
+            return Err(Trouble::Odd(format!("record {} where {} was next", record.seq, self.next)));
+        }
+        self.next += 1;
+        self.complete = matches!(record.event, Event::RunFinished(_));
+        self.recorder.node(record)?;
+        Ok(if self.complete { ControlFlow::Break(Ended::Finished) } else { ControlFlow::Continue(()) })
+    }
+
+    fn answered(&mut self, reply: Reply) -> Result<ControlFlow<Ended>, Trouble> {
+        match reply {
+            Reply::Hello { agent, .. } => {
+                if !self.reachable {
+                    self.reachable = true;
+                    self.recorder.node_is(NodeState::Reachable, &format!("gpu-agent {agent}"))?;
+                }
+            }
+            Reply::Started => {
+                if !self.started {
+                    self.started = true;
+                    self.recorder.node_is(NodeState::Running, "")?;
+                }
+            }
+            Reply::Alive => {}
+            Reply::Missing { blobs } => return Ok(ControlFlow::Break(Ended::Missing(blobs))),
+            Reply::Refused { error } => return Err(Trouble::Refused(error)),
+            Reply::Gone => return Err(Trouble::Gone),
+            Reply::Received { .. } => return Err(Trouble::Odd("an answer to what was not asked".into())),
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// All records are here: brings the artifacts, then lets the run's folder on the node go.
+    async fn finish(&mut self, mut exec: Exec) -> Result<Ended, SessionError> {
+        if self.recorder.has_artifacts() {
+            self.recorder.node_is(NodeState::Draining, "fetching artifacts")?;
+            let folder = self.recorder.folder().join("cases");
+            match self.remote.fetch(&self.plan.run, folder).await {
+                Err(error) if !error.is_transient() => {
+                    let message = format!("the artifacts could not be fetched: {}", chain(&error));
+                    self.recorder.own(Warning { case: None, message })?;
+                }
+                fetched => fetched?,
+            }
+        }
+        let _ = exec.stdin.write(line(&Request::Bye)).await;
+        exec.stdin.close();
+        // The agent's end says that it heard; a node that keeps it to itself cleans up when the lease ends.
+        let _ = tokio::time::timeout(Duration::from_secs(5), exec.wait()).await;
+        self.recorder.node_is(NodeState::Gone, "left as it was found")?;
+        Ok(Ended::Finished)
+    }
+
+    /// The agent's output ended before the run did.
+    async fn unexpected_end(&mut self, exec: Exec) -> Result<Ended, SessionError> {
+        let mut exec = exec;
+        let status = exec.wait().await.map_err(RemoteError::from)?;
+        if Remote::lacks_agent(&status) {
+            return Ok(Ended::NoAgent);
+        }
+        Err(self.remote.ended("serve", status, &exec).into())
+    }
+
+    async fn upload(&mut self, wanted: &[Sha256]) -> Result<(), SessionError> {
+        let wanted: BTreeSet<&Sha256> = wanted.iter().collect();
+        let mut seen = BTreeSet::new();
+        let distinct = self.blobs.iter().filter(|blob| seen.insert(&blob.sha256));
+        let (missing, present): (Vec<_>, Vec<_>) = distinct.cloned().partition(|blob| wanted.contains(&blob.sha256));
+        let begun = Instant::now();
+        let (sent, bytes) = (missing.len(), missing.iter().map(|blob| blob.bytes).sum());
+        self.or_interrupted(async |remote| remote.send(missing).await).await?;
+        let seconds = begun.elapsed().as_secs_f64();
+        self.recorder.own(Upload { sent, present: present.len(), bytes, seconds })?;
+        Ok(())
+    }
+
+    /// Tries to reach the node again for as long as its lease can last.
+    async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
+        let lost = Instant::now();
+        let lease = self.plan.lease.ttl.0;
+        self.recorder.own(ConnectionLost { error: chain(&error) })?;
+        let mut last = error;
+        let mut pause = Duration::from_millis(50);
+        while lost.elapsed() < lease {
+            if self.limit.is_some_and(|limit| Instant::now() > limit) {
+                return Err(SessionError::Limit { node: self.node() });
+            }
+            match self.or_interrupted(async |remote| remote.reconnect().await).await {
+                Ok(()) => {
+                    let seconds = lost.elapsed().as_secs_f64();
+                    self.recorder.own(Reattached { from_seq: self.next, seconds })?;
+                    return Ok(());
+                }
+                Err(SessionError::Remote(error)) if error.is_transient() => last = error,
+                Err(error) => return Err(error),
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
+            }
+            pause = (pause * 2).min(Duration::from_secs(5));
+        }
+        self.recorder.node_is(NodeState::Lost, "out of reach for longer than its lease")?;
+        Err(SessionError::Lost { node: self.node(), lease, last: Box::new(last) })
+    }
+
+    async fn or_interrupted<T>(
+        &mut self,
+        work: impl AsyncFnOnce(&mut Remote) -> Result<T, RemoteError>,
+    ) -> Result<T, SessionError> {
+        tokio::select! {
+            done = work(self.remote) => Ok(done?),
+            by = self.interrupts.next() => Err(SessionError::Interrupted { by }),
+        }
+    }
+
+    fn node(&self) -> String {
+        self.remote.node().name.to_string()
+    }
+
+    fn protocol(&self, problem: &str) -> SessionError {
+        SessionError::Protocol { node: self.node(), problem: problem.to_owned() }
+    }
+
+    fn trouble(&self, trouble: Trouble) -> SessionError {
+        match trouble {
+            Trouble::Recorder(error) => error.into(),
+            Trouble::Odd(problem) => SessionError::Protocol { node: self.node(), problem },
+            Trouble::Gone => SessionError::AgentDied { node: self.node() },
+            Trouble::Refused(refusal) => RemoteError::Refused { node: self.node(), refusal }.into(),
+        }
+    }
+}
+
+/// What can be wrong with a line.
+enum Trouble {
+    Odd(String),
+    Gone,
+    Refused(gpu_suites::wire::Refusal),
+    Recorder(RecorderError),
+}
+
+impl From<TooLong> for Trouble {
+    fn from(error: TooLong) -> Self {
+        Self::Odd(error.to_string())
+    }
+}
+
+impl From<RecorderError> for Trouble {
+    fn from(error: RecorderError) -> Self {
+        Self::Recorder(error)
+    }
+}
+
+/// Often enough that a lease survives three renewals that are lost.
+fn renewal(lease: Duration) -> Duration {
+    (lease / 4).clamp(Duration::from_millis(100), Duration::from_secs(5))
+}
+
+pub(crate) fn line(request: &Request) -> Vec<u8> {
+    let mut line = serde_json::to_vec(request).unwrap_or_else(|error| unreachable!("a request is plain data: {error}"));
+    line.push(b'\n');
+    line
+}
+
+async fn until(limit: Option<Instant>) {
+    match limit {
+        Some(limit) => sleep_until(limit).await,
+        None => std::future::pending().await,
+    }
+}
