@@ -1,0 +1,178 @@
+//! Where a case computes: device, threads, determinism, and the facts about it that the report records.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
+
+use gpu_suites::spec;
+use serde_json::json;
+
+use crate::cuda::{Cuda, loaded_library};
+use crate::error::{Result, WorkerError};
+use crate::shim;
+
+/// The version that this worker is built for; tch knows no other.
+pub(crate) const LIBTORCH: &str = "2.11.0";
+
+/// The place where tensors of a case live.
+pub(crate) struct Place {
+    pub(crate) device: tch::Device,
+    pub(crate) threads: u32,
+    cuda: Cuda,
+}
+
+impl Place {
+    /// Chooses the device, and makes everything after it repeatable.
+    pub(crate) fn prepare(wanted: spec::Device, threads: Option<NonZeroU32>) -> Result<Self> {
+        let found = shim::libtorch_version();
+        if found != LIBTORCH {
+            return Err(WorkerError::Version { found, wanted: LIBTORCH });
+        }
+        let cuda = match wanted {
+            spec::Device::Cpu => Cuda::not_wanted(),
+            spec::Device::Auto | spec::Device::Cuda => Cuda::load(),
+        };
+        let device = match (wanted, &cuda.why_not) {
+            (spec::Device::Cuda, Some(why)) => return Err(WorkerError::Cuda(why.clone())),
+            (_, None) => tch::Device::Cuda(0),
+            (_, Some(_)) => tch::Device::Cpu,
+        };
+        let threads = threads.map_or_else(physical_cores, NonZeroU32::get);
+        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+        shim::set_deterministic(true)?;
+        Ok(Self { device, threads, cuda })
+    }
+
+    /// What the report records about the place.
+    pub(crate) fn facts(&self, seed: u64) -> serde_json::Value {
+        let cpu = cpu_name().unwrap_or_else(|| "unknown".into());
+        let mut facts = json!({
+            "name": if self.device.is_cuda() { "cuda" } else { "cpu" },
+            "cpu": cpu,
+            "threads": self.threads,
+            "seed": seed,
+            "libtorch": shim::libtorch_version(),
+            "deterministic": true,
+        });
+        if let Some(why) = &self.cuda.why_not {
+            facts["cuda_why_not"] = why.as_str().into();
+        }
+        if let Some(driver) = &self.cuda.driver {
+            facts["driver"] = driver.as_str().into();
+        }
+        if let (true, Some(gpu)) = (self.device.is_cuda(), self.cuda.devices.first()) {
+            facts["gpu"] = gpu.name.as_str().into();
+            facts["gpu_uuid"] = gpu.uuid.as_str().into();
+            facts["gpu_compute"] = format!("{}.{}", gpu.compute[0], gpu.compute[1]).into();
+            facts["cudnn"] = cudnn_version().into();
+        }
+        facts
+    }
+
+    /// Why bfloat16 is no use here, if so.
+    pub(crate) fn without_bf16(&self) -> Option<String> {
+        match (self.device.is_cuda(), self.cuda.devices.first()) {
+            (true, Some(gpu)) if gpu.compute[0] >= 8 => None,
+            (true, Some(gpu)) => Some(format!("{} has no bfloat16 (compute capability below 8.0)", gpu.name)),
+            (true, None) => Some("the GPU's compute capability is not known".into()),
+            (false, _) => (!cpu_has_bf16())
+                .then(|| "this CPU has no bfloat16 instructions (avx512_bf16 or amx_bf16)".to_owned()),
+        }
+    }
+
+    /// Bytes in use: by tensors on a GPU, by the process on the CPU.
+    pub(crate) fn memory(&self) -> Result<Option<f64>> {
+        if self.device.is_cuda() {
+            return Ok(Some(shim::cuda_allocated(self.device)? as f64));
+        }
+        Ok(resident_bytes().map(|bytes| bytes as f64))
+    }
+}
+
+/// What `gpu-worker --selfcheck` prints: one JSON object.
+pub(crate) fn selfcheck() -> serde_json::Value {
+    let cuda = Cuda::load();
+    let folder =
+        loaded_library("libtorch_cpu.so").and_then(|path| path.parent().map(std::path::Path::to_owned));
+    json!({
+        "libtorch": shim::libtorch_version(),
+        "libtorch_wanted": LIBTORCH,
+        "libtorch_folder": folder,
+        "cuda": cuda,
+        "cudnn": cudnn_version(),
+        "bf16": {
+            "cpu": cpu_has_bf16(),
+            "cuda": cuda.usable && cuda.devices.first().is_some_and(|gpu| gpu.compute[0] >= 8),
+        },
+        "threads": physical_cores(),
+    })
+}
+
+fn cudnn_version() -> Option<i64> {
+    (tch::Cuda::is_available() && tch::Cuda::cudnn_is_available()).then(tch::utils::version_cudnn)
+}
+
+/// Cores that this process may use, hyper-threads counted once: more threads than cores slow convolutions down.
+fn physical_cores() -> u32 {
+    let allowed = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    let cores = std::fs::read_to_string("/proc/cpuinfo").map_or(0, |text| cores_in(&text));
+    let cores = if cores == 0 { allowed } else { cores.min(allowed) };
+    u32::try_from(cores).unwrap_or(u32::MAX)
+}
+
+/// The distinct (package, core) pairs of `/proc/cpuinfo`; 0 where it does not say.
+fn cores_in(cpuinfo: &str) -> usize {
+    let field = |block: &str, name: &str| {
+        let line = block.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+        line.split(':').nth(1).map(|value| value.trim().to_owned())
+    };
+    let cores = cpuinfo.split("\n\n").filter_map(|block| {
+        Some((field(block, "physical id").unwrap_or_default(), field(block, "core id")?))
+    });
+    cores.collect::<BTreeSet<_>>().len()
+}
+
+fn cpuinfo_line(name: &str) -> Option<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+    line.split_once(':').map(|(_, value)| value.trim().to_owned())
+}
+
+fn cpu_name() -> Option<String> {
+    cpuinfo_line("model name")
+}
+
+fn cpu_has_bf16() -> bool {
+    let flags = cpuinfo_line("flags").unwrap_or_default();
+    flags.split_whitespace().any(|flag| flag == "avx512_bf16" || flag == "amx_bf16")
+}
+
+fn resident_bytes() -> Option<u64> {
+    let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let resident: u64 = pages.split_whitespace().nth(1)?.parse().ok()?;
+    // SAFETY: asks for a constant of the system.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    Some(resident * u64::try_from(page).ok()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hyper_threads_are_counted_once() {
+        let cpu = |processor: u32, core: u32| {
+            format!("processor\t: {processor}\nphysical id\t: 0\nflags\t\t: fpu\ncore id\t\t: {core}\n")
+        };
+        let four_threads = [cpu(0, 0), cpu(1, 1), cpu(2, 0), cpu(3, 1)].join("\n");
+        assert_eq!(cores_in(&four_threads), 2);
+        assert_eq!(cores_in("processor\t: 0\nBogoMIPS\t: 243.75\n"), 0);
+    }
+
+    #[test]
+    fn the_memory_of_the_process_is_seen_to_grow() {
+        let before = resident_bytes().unwrap();
+        let block = vec![1u8; 64 << 20];
+        let after = resident_bytes().unwrap();
+        assert!(after >= before + (48 << 20), "{before} {after} {}", block.len());
+    }
+}

@@ -1,0 +1,139 @@
+//! Why the worker cannot go on: what happened, to what, and what to do next.
+
+use std::path::PathBuf;
+
+use tch::TchError;
+
+/// Everything that ends a case before its training could be judged. None of it says that the training is wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkerError {
+    #[error("{path} is no case that this gpu-worker understands: {cause}")]
+    Case { path: PathBuf, cause: String },
+    #[error("the case {id} has nothing to train")]
+    NothingToTrain { id: String },
+    #[error("model `{model}` cannot learn the task `{task}`")]
+    TaskOfModel { model: &'static str, task: &'static str },
+    #[error("cannot write the metrics: {0}")]
+    Metrics(#[source] std::io::Error),
+    #[error("cannot read the image {path}: {cause}")]
+    Image { path: PathBuf, cause: String },
+    #[error("cannot read the boxes {path}: {cause}")]
+    Boxes { path: PathBuf, cause: String },
+    #[error("{path} line {line}: {cause}")]
+    BoxesLine { path: PathBuf, line: u64, cause: String },
+    #[error("{path} has no room for {wanted} crops without a box: {found} were found")]
+    Crops { path: PathBuf, wanted: usize, found: usize },
+    #[error("cannot write {path}: {cause}")]
+    Artifact { path: PathBuf, cause: String },
+    #[error("{path} is not a TorchScript model that libtorch {libtorch} can load: {cause}")]
+    Script { path: PathBuf, libtorch: String, cause: String },
+    #[error("the model's output has the shape {output:?}, the target {target:?} (input {input:?})")]
+    Shape { input: Vec<i64>, output: Vec<i64>, target: Vec<i64> },
+    #[error("the U-Net halves its input three times: `size: {size}` is not divisible by {multiple}")]
+    Size { size: i64, multiple: i64 },
+    #[error("{path} has no parameter that can be trained")]
+    NoParameters { path: PathBuf },
+    #[error("CUDA was asked for and is not usable: {0}")]
+    Cuda(String),
+    #[error("out of memory on {device}: {cause}")]
+    OutOfMemory { device: &'static str, cause: String },
+    #[error("the GPU failed: {0}")]
+    Gpu(String),
+    #[error("libtorch failed: {0}")]
+    Libtorch(String),
+    #[error("libtorch {found} was loaded, this gpu-worker is built for {wanted}")]
+    Version { found: String, wanted: &'static str },
+}
+
+pub(crate) type Result<T> = std::result::Result<T, WorkerError>;
+
+impl WorkerError {
+    /// Sorts an exception of libtorch by its text: it has no codes.
+    pub(crate) fn libtorch(text: &str) -> Self {
+        let cause = first_paragraph(text);
+        let lower = cause.to_lowercase();
+        if lower.contains("cuda out of memory") || lower.contains("cuda error: out of memory") {
+            Self::OutOfMemory { device: "the GPU", cause }
+        } else if lower.contains("can't allocate memory") || lower.contains("bad_alloc") {
+            Self::OutOfMemory { device: "the CPU", cause }
+        } else if ["cuda error", "cudnn error", "cublas error", "cudnn_status", "cublas_status"]
+            .iter()
+            .any(|word| lower.contains(word))
+        {
+            Self::Gpu(cause)
+        } else {
+            Self::Libtorch(cause)
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Case { .. } => "use the gpu-worker that came with this gpu-harness",
+            Self::NothingToTrain { .. } => "gpu-worker runs cases with `train:`; others run by themselves",
+            Self::TaskOfModel { .. } => "use `unet` for `segment` and `resnet18` for `classify`",
+            Self::Metrics(_) => "the supervisor reads them; look at what ended it",
+            Self::Image { .. } => "give a PNG, JPEG, TIFF or WebP file that an image viewer opens",
+            Self::Boxes { .. } | Self::BoxesLine { .. } => {
+                "give a CSV file with a header and the columns xmin, ymin, xmax, ymax in pixels of the image"
+            }
+            Self::Crops { .. } => "ask for fewer `crops`, or use an image with more background",
+            Self::Artifact { .. } => "look at the space left on the node's disk",
+            Self::Script { .. } => {
+                "save it with torch.jit.script(model).save(path) or torch.jit.trace(…).save(path)"
+            }
+            Self::Shape { .. } => {
+                "`segment` wants logits [N, 1, H, W] as large as the input, `classify` wants logits [N, K] with K ≥ 2"
+            }
+            Self::Size { .. } => "use a `size` like 128, 160 or 256",
+            Self::NoParameters { .. } => {
+                "leave requires_grad on for what is to be trained; a frozen module has none"
+            }
+            Self::Cuda(_) => {
+                "leave `device` out to use the CPU where there is no GPU, or see `gpu-harness selfcheck`"
+            }
+            Self::OutOfMemory { .. } => {
+                "use a smaller `size`, fewer `crops` or a narrower model, or a larger node"
+            }
+            Self::Gpu(_) => {
+                "see `gpu-harness selfcheck` and the node's kernel log for an XID; try another node"
+            }
+            Self::Libtorch(_) => "the case's log has libtorch's own words",
+            Self::Version { .. } => "point the node's libtorch setting (or LIBTORCH) at that version",
+        }
+    }
+}
+
+impl From<TchError> for WorkerError {
+    fn from(error: TchError) -> Self {
+        match error {
+            TchError::Torch(text) => Self::libtorch(&text),
+            other => Self::libtorch(&other.to_string()),
+        }
+    }
+}
+
+/// The part of an exception's text before its stack of C++ frames.
+fn first_paragraph(text: &str) -> String {
+    let end = text.find("\nException raised from").unwrap_or(text.len());
+    text[..end].trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_exception_is_sorted_by_its_text_and_loses_its_frames() {
+        let cpu = "[enforce fail at alloc_cpu.cpp:121] data. DefaultCPUAllocator: can't allocate memory: you tried \
+                   to allocate 8 bytes.\nException raised from alloc (most recent call first):\nframe #0";
+        let WorkerError::OutOfMemory { device: "the CPU", cause } = WorkerError::libtorch(cpu) else {
+            panic!("{cpu}")
+        };
+        assert!(cause.ends_with("8 bytes."), "{cause}");
+        let gpu = "CUDA out of memory. Tried to allocate 2.00 GiB.";
+        assert!(matches!(WorkerError::libtorch(gpu), WorkerError::OutOfMemory { device: "the GPU", .. }));
+        assert!(matches!(WorkerError::libtorch("CUDA error: an illegal memory access"), WorkerError::Gpu(_)));
+        assert!(matches!(WorkerError::libtorch("size mismatch"), WorkerError::Libtorch(_)));
+    }
+}

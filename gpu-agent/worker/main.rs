@@ -1,0 +1,98 @@
+//! gpu-worker trains one case in a process of its own and writes what it measures to `$GPU_HARNESS_METRICS`.
+//!
+//! It judges nothing: whether the numbers are good is for the checks in gpu-suites, which the supervisor runs. The
+//! working folder holds the case's inputs under the names that the case gives them.
+
+mod cuda;
+mod data;
+mod device;
+mod emit;
+mod error;
+mod model;
+mod optim;
+mod overlay;
+mod shim;
+mod train;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use gpu_suites::plan::WorkerCase;
+
+use crate::emit::Emitter;
+use crate::error::{Result, WorkerError};
+
+/// The case could not be run (EX_SOFTWARE of sysexits.h); `@error` says why.
+const CANNOT_GO_ON: u8 = 70;
+/// The command line makes no sense (EX_USAGE).
+const USAGE: u8 = 64;
+
+const HELP: &str = "\
+Trains one case of a gpu-harness suite. The supervisor starts it; by hand it is of use for a look.
+
+usage: gpu-worker CASE_JSON                     run the case in the current folder
+       gpu-worker --bench-steps N CASE_JSON     print seconds per step as JSON
+       gpu-worker --selfcheck                   print what libtorch and CUDA can do here as JSON
+
+Metrics go to the file that $GPU_HARNESS_METRICS names, else to standard output.";
+
+fn main() -> ExitCode {
+    // SAFETY: no other thread runs yet. cuBLAS is deterministic with this workspace; it reads it when it starts.
+    unsafe { std::env::set_var("CUBLAS_WORKSPACE_CONFIG", ":4096:8") };
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
+    let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
+    match texts.as_slice() {
+        ["--selfcheck"] => {
+            println!("{}", device::selfcheck());
+            ExitCode::SUCCESS
+        }
+        ["--help" | "-h"] => {
+            println!("{HELP}");
+            ExitCode::SUCCESS
+        }
+        ["--bench-steps", steps, _] => match steps.parse() {
+            Ok(steps) => ended(bench(Path::new(&arguments[2]), steps)),
+            Err(_) => misused(),
+        },
+        [path] if !path.starts_with('-') => ended(run(Path::new(&arguments[0]))),
+        _ => misused(),
+    }
+}
+
+fn misused() -> ExitCode {
+    eprintln!("{HELP}");
+    ExitCode::from(USAGE)
+}
+
+fn run(path: &Path) -> Result<()> {
+    let mut emitter = Emitter::open()?;
+    let outcome = read(path).and_then(|case| train::run(&case, &mut emitter));
+    if let Err(error) = &outcome {
+        emitter.error(error)?;
+    }
+    outcome
+}
+
+fn bench(path: &Path, steps: u32) -> Result<()> {
+    let figures = train::bench(&read(path)?, steps, &mut Emitter::to_nowhere())?;
+    println!("{figures}");
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<WorkerCase> {
+    let wrong = |cause: String| WorkerError::Case { path: path.to_owned(), cause };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
+fn ended(outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gpu-worker: {error}\nhint: {}", error.hint());
+            ExitCode::from(CANNOT_GO_ON)
+        }
+    }
+}

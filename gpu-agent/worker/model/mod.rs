@@ -1,0 +1,212 @@
+//! What is trained: a built-in model or the user's own TorchScript file, behind one face.
+
+pub(crate) mod layers;
+mod resnet;
+mod unet;
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use gpu_suites::spec::{Builtin, Model as Spec, Task};
+use tch::{Device, Tensor};
+
+use self::layers::channels_last;
+use self::resnet::ResNet18;
+use self::unet::{UNet, WIDTH};
+use crate::data::here;
+use crate::error::{Result, WorkerError};
+use crate::shim::Module;
+
+/// A model with its tensors.
+pub(crate) struct Model {
+    network: Network,
+    /// Every parameter by name, frozen ones included.
+    pub(crate) parameters: Vec<(String, Tensor)>,
+    /// What belongs to the model and is not trained, e.g. BatchNorm's running statistics.
+    pub(crate) buffers: Vec<(String, Tensor)>,
+    device: Device,
+}
+
+enum Network {
+    UNet(UNet),
+    ResNet18(ResNet18),
+    /// The module, and whether it is in training mode.
+    Script(Module, Cell<bool>),
+}
+
+impl Model {
+    /// Makes the model as the current random state draws it.
+    pub(crate) fn new(spec: &Spec, task: Task, device: Device) -> Result<Self> {
+        let (network, weights) = match (spec.builtin, &spec.torchscript, task) {
+            (_, Some(file), _) => return Self::script(&here(file)?, device),
+            (Some(Builtin::Unet), None, Task::Segment) => {
+                let (network, weights) =
+                    UNet::new(spec.width.map_or(WIDTH, std::num::NonZeroU32::get), device)?;
+                (Network::UNet(network), weights)
+            }
+            (Some(Builtin::Resnet18), None, Task::Classify) => {
+                let (network, weights) = ResNet18::new(device)?;
+                (Network::ResNet18(network), weights)
+            }
+            (Some(Builtin::Unet), None, Task::Classify) => {
+                return Err(WorkerError::TaskOfModel { model: "unet", task: "classify" });
+            }
+            (Some(Builtin::Resnet18), None, Task::Segment) => {
+                return Err(WorkerError::TaskOfModel { model: "resnet18", task: "segment" });
+            }
+            (None, None, _) => return Err(WorkerError::TaskOfModel { model: "(none)", task: "any" }),
+        };
+        Ok(Self { network, parameters: weights.parameters, buffers: weights.buffers, device })
+    }
+
+    fn script(path: &Path, device: Device) -> Result<Self> {
+        let wrong = |error: WorkerError| match error {
+            WorkerError::Libtorch(cause) => not_a_script(path, cause),
+            other => other,
+        };
+        std::fs::File::open(path).map_err(|error| not_a_script(path, error.to_string()))?;
+        let module = Module::load(path, device).map_err(wrong)?;
+        let (parameters, buffers) = (module.parameters()?, module.buffers()?);
+        if !parameters.iter().any(|(_, tensor)| tensor.requires_grad()) {
+            return Err(WorkerError::NoParameters { path: path.to_owned() });
+        }
+        module.set_train(true)?;
+        Ok(Self { network: Network::Script(module, Cell::new(true)), parameters, buffers, device })
+    }
+
+    /// The input as this model computes fastest with it.
+    pub(crate) fn laid_out(&self, input: &Tensor) -> Result<Tensor> {
+        match self.network {
+            Network::UNet(_) | Network::ResNet18(_) if self.device == Device::Cpu => channels_last(input),
+            _ => Ok(input.shallow_clone()),
+        }
+    }
+
+    /// The logits; `train` is the mode of BatchNorm and dropout.
+    pub(crate) fn forward(&self, input: &Tensor, train: bool) -> Result<Tensor> {
+        match &self.network {
+            Network::UNet(network) => {
+                check_sides(input)?;
+                network.forward(input, train)
+            }
+            Network::ResNet18(network) => network.forward(input, train),
+            Network::Script(module, mode) => {
+                if mode.replace(train) != train {
+                    module.set_train(train)?;
+                }
+                module.forward(input)
+            }
+        }
+    }
+
+    /// The tensors that an optimizer has to update.
+    pub(crate) fn trainable(&self) -> Vec<(String, Tensor)> {
+        let open = self.parameters.iter().filter(|(_, tensor)| tensor.requires_grad());
+        open.map(|(name, tensor)| (name.clone(), tensor.shallow_clone())).collect()
+    }
+
+    /// Freezes everything but the first normalisation, so that the model cannot learn what it is to learn.
+    pub(crate) fn freeze_head_and_body(&self) -> Result<()> {
+        // A normalisation has the first one-dimensional parameters: its scale, and its shift right after.
+        let first = self.parameters.iter().position(|(_, tensor)| tensor.dim() == 1).unwrap_or(0);
+        for (index, (_, tensor)) in self.parameters.iter().enumerate() {
+            let open = index == first || (index == first + 1 && tensor.dim() == 1);
+            let _ = tensor.f_set_requires_grad(open)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the model, in evaluation mode, as a TorchScript file that any libtorch loads.
+    pub(crate) fn export(&self, example: &Tensor, path: &Path) -> Result<()> {
+        match &self.network {
+            Network::Script(module, mode) => {
+                mode.set(false);
+                module.set_train(false)?;
+                module.save(path)
+            }
+            Network::UNet(_) | Network::ResNet18(_) => {
+                let forward = |input: &Tensor| self.forward(input, false);
+                Module::trace(example, &self.parameters, &self.buffers, forward)?.save(path)
+            }
+        }
+    }
+}
+
+fn check_sides(input: &Tensor) -> Result<()> {
+    let shape = input.size();
+    if shape[2] % UNet::MULTIPLE == 0 && shape[3] % UNet::MULTIPLE == 0 {
+        return Ok(());
+    }
+    Err(WorkerError::Size { size: shape[2], multiple: UNet::MULTIPLE })
+}
+
+fn not_a_script(path: &Path, cause: String) -> WorkerError {
+    WorkerError::Script { path: PathBuf::from(path), libtorch: crate::shim::libtorch_version(), cause }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn builtin(builtin: Builtin, task: Task) -> Model {
+        tch::manual_seed(1);
+        let spec = Spec { builtin: Some(builtin), torchscript: None, width: None };
+        Model::new(&spec, task, Device::Cpu).unwrap()
+    }
+
+    fn numbers(model: &Model) -> usize {
+        model.parameters.iter().map(|(_, tensor)| tensor.numel()).sum()
+    }
+
+    #[test]
+    fn resnet18_is_torchvisions() {
+        let model = builtin(Builtin::Resnet18, Task::Classify);
+        // 11,689,512 with 1000 classes: 998 · 513 fewer with two.
+        assert_eq!(numbers(&model), 11_689_512 - 998 * 513);
+        assert_eq!(model.parameters.len(), 62);
+        assert_eq!(model.parameters[3].0, "layer1.0.conv1.weight");
+        let input = Tensor::f_randn([4, 3, 64, 64], (tch::Kind::Float, Device::Cpu)).unwrap();
+        assert_eq!(model.forward(&input, true).unwrap().size(), [4, 2]);
+    }
+
+    #[test]
+    fn the_unet_answers_for_each_pixel() {
+        let model = builtin(Builtin::Unet, Task::Segment);
+        let input = Tensor::f_randn([1, 3, 32, 48], (tch::Kind::Float, Device::Cpu)).unwrap();
+        assert_eq!(model.forward(&input, true).unwrap().size(), [1, 1, 32, 48]);
+        let odd = Tensor::f_randn([1, 3, 36, 48], (tch::Kind::Float, Device::Cpu)).unwrap();
+        assert!(model.forward(&odd, true).unwrap_err().to_string().contains("36"));
+    }
+
+    #[test]
+    fn an_exported_model_answers_the_same_and_keeps_its_buffers() {
+        let model = builtin(Builtin::Unet, Task::Segment);
+        let input = Tensor::f_randn([1, 3, 32, 32], (tch::Kind::Float, Device::Cpu)).unwrap();
+        model.forward(&input, true).unwrap();
+        let path = std::env::temp_dir().join(format!("exported-{}.pt", std::process::id()));
+        model.export(&input, &path).unwrap();
+        let again = Model::script(&path, Device::Cpu).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(again.parameters.len(), model.parameters.len());
+        assert_eq!(again.buffers.len(), model.buffers.len());
+        let difference = model.forward(&input, false).unwrap() - again.forward(&input, false).unwrap();
+        assert!(difference.abs().max().double_value(&[]) < 1e-5);
+    }
+
+    #[test]
+    fn a_frozen_head_leaves_one_normalisation_to_train() {
+        let model = builtin(Builtin::Unet, Task::Segment);
+        model.freeze_head_and_body().unwrap();
+        let names: Vec<String> = model.trainable().into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["down0.norm1.weight", "down0.norm1.bias"]);
+    }
+
+    #[test]
+    fn a_file_that_is_no_torchscript_is_named() {
+        let path = std::env::temp_dir().join(format!("no-script-{}.pt", std::process::id()));
+        std::fs::write(&path, "hello").unwrap();
+        let error = Model::script(&path, Device::Cpu).err().unwrap().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(error.contains("no-script") && error.contains("not a TorchScript model"), "{error}");
+    }
+}
