@@ -54,17 +54,21 @@ pub fn text(text: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
-/// The text on one line of at most `most` bytes: line ends become `⏎`.
+/// The text on one line of about `most` bytes: line ends become `⏎`.
 pub fn one_line(raw: &str, most: usize) -> String {
-    let short = cut(raw, most);
-    let clean = text(&short);
-    let lines: Vec<&str> = clean.trim().lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    lines.join(" ⏎ ").replace('\t', " ")
+    joined(raw, most).trim_start().to_owned()
 }
 
-/// One line that no CI system takes for a command: see [`defused`].
+/// One line that no CI system takes for a command, with its indentation: see [`defused`].
 pub fn log_line(raw: &str) -> String {
-    defused(&one_line(raw, LINE))
+    defused(&joined(raw, LINE))
+}
+
+fn joined(raw: &str, most: usize) -> String {
+    let short = cut(raw, most);
+    let clean = text(&short);
+    let lines: Vec<&str> = clean.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+    lines.join(" ⏎ ").replace('\t', "    ")
 }
 
 /// Breaks, by one blank, what CI systems read as commands in a log:
@@ -241,7 +245,7 @@ mod tests {
     fn no_log_line_is_a_command_to_a_ci_system() {
         for (raw, clean) in [
             ("::set-output name=a::b", ": :set-output name=a::b"),
-            ("   ::error file=x::y", ": :error file=x::y"),
+            ("   ::error file=x::y", "   : :error file=x::y"),
             ("std::vector is no command", "std::vector is no command"),
             ("##[group]Build", "# #[group]Build"),
             ("x ##vso[task.setvariable variable=a]b", "x # #vso[task.setvariable variable=a]b"),
@@ -255,6 +259,7 @@ mod tests {
             ("SECTION_END:1:step", "SECTION _END:1:step"),
             ("## a heading, # a comment", "## a heading, # a comment"),
             ("two\nlines\n", "two ⏎ lines"),
+            ("\t  indented", "      indented"),
         ] {
             assert_eq!(log_line(raw), clean, "{raw:?}");
         }

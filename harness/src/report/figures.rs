@@ -22,6 +22,17 @@ pub fn about(seconds_left: f64) -> String {
     if seconds_left < 59.5 { format!("{seconds_left:.0}s") } else { seconds(seconds_left) }
 }
 
+/// Steps per second: `41.3`, `1250`.
+pub fn rate(rate: f64) -> String {
+    if rate < 9.995 {
+        figure((rate * 100.0).round() / 100.0)
+    } else if rate < 100.0 {
+        format!("{rate:.1}")
+    } else {
+        format!("{rate:.0}")
+    }
+}
+
 /// A size: `512 B`, `12.3 MiB`.
 pub fn bytes(bytes: u64) -> String {
     let mut size = bytes as f64;
@@ -128,12 +139,13 @@ mod tests {
             assert_eq!(seconds(value), text, "{value}");
         }
         assert_eq!(about(7.4), "7s");
+        assert_eq!([rate(0.123), rate(24.39), rate(1249.6)], ["0.12", "24.4", "1250"]);
     }
 
     #[test]
     fn values_have_four_significant_digits() {
         for (value, text) in [
-            (0.693_147, "0.6931"),
+            (0.693_512, "0.6935"),
             (0.002_134_9, "0.002135"),
             (0.012_345_6, "0.01235"),
             (1.0, "1"),
@@ -159,7 +171,8 @@ mod tests {
     fn a_curve_falls_where_its_values_fall() {
         let line: Vec<(u64, f64)> = (0..8).map(|step| (step, 7.0 - step as f64)).collect();
         assert_eq!(sparkline(&line, 8), "█▇▆▅▄▃▂▁");
-        let decay: Vec<(u64, f64)> = (0..8).map(|step| (step, 0.1_f64.powi(step as i32))).collect();
+        let decay: Vec<(u64, f64)> =
+            line.iter().map(|(step, value)| (*step, 10.0_f64.powf(*value))).collect();
         assert_eq!(sparkline(&decay, 8), "█▇▆▅▄▃▂▁", "logarithmic");
         assert_eq!(sparkline(&[(0, 1.0), (1, 1.0)], 8), "▁▁");
         assert_eq!(sparkline(&[(0, 1.0)], 8), "");

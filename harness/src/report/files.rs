@@ -46,7 +46,11 @@ pub fn log_name(stream: gpu_suites::event::Stream, attempt: u32) -> String {
         gpu_suites::event::Stream::Stdout => "stdout",
         gpu_suites::event::Stream::Stderr => "stderr",
     };
-    if attempt <= 1 { format!("{stream}.log") } else { format!("{stream}.{attempt}.log") }
+    // A node that claims ever new attempts does not get ever new files.
+    match attempt.min(100) {
+        0 | 1 => format!("{stream}.log"),
+        attempt => format!("{stream}.{attempt}.log"),
+    }
 }
 
 #[cfg(test)]

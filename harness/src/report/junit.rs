@@ -129,7 +129,7 @@ fn grounds(case: &CaseState, reason: &str) -> String {
         blocks.push(reason.trim_end().to_owned());
     }
     blocks.extend(case.broken().map(finding));
-    blocks.join("\n\n")
+    disarmed(&blocks.join("\n\n"))
 }
 
 fn finding(finding: &Finding) -> String {
@@ -141,7 +141,7 @@ fn finding(finding: &Finding) -> String {
         ("usual cause", finding.cause.clone()),
     ] {
         if let Some(value) = value {
-            text.extend(["\n  ", name, ": ", &value.replace('\n', "\n    ")]);
+            text.extend(["\n  ", name, ": ", &clean::text(value.trim_end()).replace('\n', "\n    ")]);
         }
     }
     text
@@ -226,9 +226,9 @@ fn about_run(state: &RunState) -> String {
     lines.join("\n")
 }
 
-/// Text of an attribute: one line.
+/// Text of an attribute: one line, harmless too where a CI step prints it.
 fn attribute(text: &str, most: usize) -> String {
-    clean::one_line(text, most)
+    disarmed(&clean::log_line(&clean::one_line(text, most)))
 }
 
 /// Text of an element. A CDATA section cannot hold `]]>`: it ends within it, and another one goes on.
@@ -238,7 +238,7 @@ fn cdata(text: &str) -> String {
 
 /// A line in which nothing is taken for a property or an attachment.
 fn plain(text: &str) -> String {
-    disarmed(&clean::one_line(text, MESSAGE))
+    attribute(text, MESSAGE)
 }
 
 fn log(excerpt: &Excerpt) -> String {

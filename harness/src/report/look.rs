@@ -72,7 +72,7 @@ pub fn sign(outcome: Outcome) -> &'static str {
         Outcome::Passed => "✓",
         Outcome::Failed => "✗",
         Outcome::Errored => "!",
-        Outcome::TimedOut => "⏱",
+        Outcome::TimedOut => "◔",
         Outcome::Skipped => "-",
         Outcome::Cancelled => "■",
     }

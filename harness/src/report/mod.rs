@@ -124,3 +124,6 @@ pub fn write_summary(state: &RunState, run_dir: &Path) -> Result<(), ReportError
     let text = summary::summary(state, look::Look::PLAIN);
     write_atomic(&path, text.as_bytes()).map_err(|source| ReportError::new(&path, source))
 }
+
+#[cfg(test)]
+mod tests;

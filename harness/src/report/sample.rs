@@ -97,7 +97,9 @@ fn summary(case: &str, line: u32) -> CaseSummary {
 /// The state after some records.
 pub(super) fn state(records: &[Record]) -> RunState {
     let mut state = RunState::default();
-    records.iter().for_each(|record| state.apply(record));
+    for record in records {
+        state.apply(record);
+    }
     state
 }
 

@@ -42,8 +42,8 @@ struct Row {
 
 fn row(state: &RunState, case: &CaseState) -> Row {
     let ending = state.ending(case);
-    let outcome = format!("{} {}", sign(ending.outcome), ending.outcome);
-    let outcome = if case.is_flaky() { format!("{outcome} (attempt {})", case.attempt) } else { outcome };
+    let word = if case.is_flaky() { "flaky".to_owned() } else { ending.outcome.to_string() };
+    let outcome = format!("{} {word}", sign(ending.outcome));
     let took = if case.attempt == 0 { String::new() } else { figures::seconds(ending.seconds) };
     let loss = case.loss().map(loss).unwrap_or_default();
     let metric = case.headline().map(|(name, series)| format!("{} {}", cell(name), figure(series.last)));
@@ -79,7 +79,7 @@ fn table(state: &RunState, look: Look) -> Vec<String> {
             .map(|(column, (cell, width))| {
                 let alignment =
                     if column == 2 { console::Alignment::Right } else { console::Alignment::Left };
-                let cell = fit(cell, width);
+                let cell = if column == 1 { fit_end(cell, width) } else { fit(cell, width) };
                 let cell = console::pad_str(&cell, width, alignment, None).into_owned();
                 if column == 0 { paint(&cell) } else { cell }
             })
@@ -95,7 +95,11 @@ fn table(state: &RunState, look: Look) -> Vec<String> {
 fn troubles(state: &RunState, look: Look) -> Vec<String> {
     let mut lines = Vec::new();
     for case in state.cases() {
-        lines.extend(verdict(state, case, look));
+        let notes = notes(case, state.ending(case).outcome, look);
+        if state.ending(case).outcome != Outcome::Passed || !notes.is_empty() {
+            lines.push(headline(state, case, look));
+        }
+        lines.extend(notes.iter().map(|note| format!("  {note}")));
     }
     if state.cut_off {
         lines.push(look.odd("the events of this run end before the run does: gpu-harness was killed"));
@@ -120,44 +124,41 @@ fn troubles(state: &RunState, look: Look) -> Vec<String> {
     lines
 }
 
-/// Why a case counts as it does: nothing for one that simply passed.
-pub fn verdict(state: &RunState, case: &CaseState, look: Look) -> Vec<String> {
+/// A case's outcome and reason.
+fn headline(state: &RunState, case: &CaseState, look: Look) -> String {
     let ending = state.ending(case);
-    let id = cell(case.id().as_str());
-    let broken: Vec<String> = case.broken().map(check_name).collect();
-    let mut lines = Vec::new();
-    match ending.outcome {
-        Outcome::Passed if !broken.is_empty() => {
-            let control = format!("{id}: negative control: {} broke, as it must", broken.join(", "));
-            lines.push(look.dim(&control));
-        }
-        Outcome::Passed => {}
-        outcome => {
-            let why = ending.reason.as_deref().map(log_line).filter(|why| !why.is_empty());
-            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            lines.push(format!("{} {id}{why}", look.outcome(outcome, &outcome.to_string())));
-        }
-    }
-    if matches!(ending.outcome, Outcome::Failed | Outcome::TimedOut | Outcome::Errored) {
+    let why = ending.reason.as_deref().map(log_line).filter(|why| !why.is_empty());
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{} {}{why}", look.outcome(ending.outcome, &ending.outcome.to_string()), cell(case.id().as_str()))
+}
+
+/// What there is to say about a case's outcome: nothing for one that simply passed.
+pub fn notes(case: &CaseState, outcome: Outcome, look: Look) -> Vec<String> {
+    let mut notes = Vec::new();
+    let is_control = outcome == Outcome::Passed && case.broken().next().is_some();
+    if is_control {
+        let broken: Vec<String> = case.broken().map(check_name).collect();
+        notes.push(look.dim(&format!("negative control: {} broke, as it must", broken.join(", "))));
+    } else {
         for broken in case.broken() {
-            lines.push(format!("  {}", finding(broken)));
-            lines.extend(
-                broken.cause.as_ref().map(|cause| look.dim(&format!("    usual cause: {}", log_line(cause)))),
-            );
+            notes.push(finding(broken));
+            let usual = broken.cause.as_ref().map(|usual| format!("  usual cause: {}", log_line(usual)));
+            notes.extend(usual.map(|usual| look.dim(&usual)));
         }
     }
-    if case.is_flaky() {
+    if outcome == Outcome::Passed && case.is_flaky() {
         let before = case.ended.iter().rev().skip(1).find(|attempt| !attempt.outcome.is_good());
-        let why = before.map_or_else(
+        let before = before.map_or_else(
             || "an earlier attempt did not end".to_owned(),
             |attempt| {
-                let why = attempt.reason.as_deref().map(log_line).unwrap_or_default();
-                format!("attempt {} {}: {why}", attempt.number, attempt.outcome)
+                let why =
+                    attempt.reason.as_deref().map(|why| format!(": {}", log_line(why))).unwrap_or_default();
+                format!("attempt {} {}{why}", attempt.number, attempt.outcome)
             },
         );
-        lines.push(look.odd(&format!("flaky {id}: passed on attempt {}; {why}", case.attempt)));
+        notes.push(look.odd(&format!("flaky: passed on attempt {}; {before}", case.attempt)));
     }
-    lines
+    notes
 }
 
 /// One check on one line.
@@ -165,7 +166,7 @@ pub fn finding(finding: &Finding) -> String {
     let name = check_name(finding);
     let observed = log_line(&finding.observed);
     match finding.verdict {
-        Verdict::Held => format!("{name} held: {observed}"),
+        Verdict::Held => format!("{name} held: {observed}; wanted {}", log_line(&finding.wanted)),
         Verdict::Skipped => format!("{name} skipped: {observed}"),
         Verdict::Broke => {
             let step = finding.step.map(|step| format!(" (step {step})")).unwrap_or_default();
@@ -225,4 +226,15 @@ fn cell(text: &str) -> String {
 /// The text in at most so many columns.
 pub fn fit(text: &str, columns: usize) -> String {
     console::truncate_str(text, columns, "…").into_owned()
+}
+
+/// The end of the text in at most so many columns.
+fn fit_end(text: &str, columns: usize) -> String {
+    if console::measure_text_width(text) <= columns {
+        return text.to_owned();
+    }
+    let starts = text.char_indices().map(|(start, _)| start);
+    let mut ends = starts.map(|start| &text[start..]);
+    let end = ends.find(|end| console::measure_text_width(end) < columns).unwrap_or_default();
+    format!("…{end}")
 }

@@ -77,7 +77,7 @@ impl Line {
             parts.push(format!("loss {}{}", figure(loss), look.curve(&curve)));
         }
         if let (Some(rate), true) = (self.rate, with_rate) {
-            parts.push(format!("{}/s", figure(rate)));
+            parts.push(format!("{}/s", figures::rate(rate)));
         }
         let elapsed = figures::about(self.elapsed + since);
         parts.push(match self.left {

@@ -130,9 +130,8 @@ impl Live {
         let end = if event.outcome == Outcome::Passed { essence } else { why };
         let took = self.look.dim(&took);
         self.say(format!("{mark} {}  {took}  {end}", log_line(case.id().as_str())).trim_end());
-        let is_passed = event.outcome == Outcome::Passed;
-        for line in summary::verdict(state, case, self.look).iter().skip(usize::from(!is_passed)) {
-            self.say(&format!("    {}", line.trim_start()));
+        for note in summary::notes(case, event.outcome, self.look) {
+            self.say(&format!("    {note}"));
         }
         if !event.outcome.is_good() && self.verbosity < Verbosity::Verbose {
             for line in tail(case) {

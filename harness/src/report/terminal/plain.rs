@@ -90,18 +90,17 @@ impl<W: Write> Plain<W> {
         self.told.remove(&event.case);
         let rest = self.lines.finish(&event.case);
         if self.verbosity == Verbosity::Verbose {
-            rest.iter().for_each(|line| self.say(&format!("  | {line}")));
+            for line in rest {
+                self.say(&format!("  | {line}"));
+            }
         }
         let Some(case) = state.case(&event.case) else { return };
         if !self.is_normal() && event.outcome.is_good() {
             return;
         }
         self.say(&outcome_line(case, event));
-        for line in summary::verdict(state, case, Look::PLAIN)
-            .iter()
-            .skip(usize::from(event.outcome != Outcome::Passed))
-        {
-            self.say(&format!("  {}", line.trim_start()));
+        for note in summary::notes(case, event.outcome, Look::PLAIN) {
+            self.say(&format!("  {note}"));
         }
         if !event.outcome.is_good() && self.verbosity < Verbosity::Verbose {
             self.tail(case);
@@ -178,19 +177,15 @@ pub(super) fn tail(case: &CaseState) -> Vec<String> {
 
 /// `passed    suite::case in 12.3s: loss 0.69 → 0.002, eval/iou 0.99`
 pub(super) fn outcome_line(case: &CaseState, event: &event::CaseFinished) -> String {
-    let mut line = format!("{:<9} {}", event.outcome.to_string(), log_line(case.id().as_str()));
-    if event.attempt > 0 {
-        line += &format!(" in {}", figures::seconds(event.seconds));
-    }
-    let essence = essence(case);
-    match event.outcome {
-        Outcome::Passed if essence.is_empty() => line,
-        Outcome::Passed => format!("{line}: {essence}"),
-        _ => match event.reason.as_deref().map(log_line) {
-            Some(reason) if !reason.is_empty() => format!("{line}: {reason}"),
-            _ => line,
-        },
-    }
+    let took = figures::seconds(event.seconds);
+    let took = if event.attempt > 0 { format!(" in {took}") } else { String::new() };
+    let end = match event.outcome {
+        Outcome::Passed => essence(case),
+        _ => event.reason.as_deref().map(log_line).unwrap_or_default(),
+    };
+    let colon = if end.is_empty() { "" } else { ": " };
+    let outcome = event.outcome.to_string();
+    format!("{outcome:<9} {}{took}{colon}{end}", log_line(case.id().as_str()))
 }
 
 /// What a case came to: its loss and its metric.
@@ -214,7 +209,7 @@ fn progress_line(progress: &Progress, case: &CaseState) -> String {
         None => format!("step {}", progress.step),
     });
     parts.extend(case.loss().map(|loss| format!("loss {}", figure(loss.last))));
-    parts.extend(progress.rate().map(|rate| format!("{} steps/s", figure(rate))));
+    parts.extend(progress.rate().map(|rate| format!("{} steps/s", figures::rate(rate))));
     parts.extend(progress.seconds_left().map(|left| format!("{} left", figures::about(left))));
     format!("  {}", parts.join("  "))
 }
