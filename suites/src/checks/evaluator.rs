@@ -153,6 +153,7 @@ impl Evaluator {
         cut_short: Option<&CutShort>,
     ) -> Ruling {
         let not_judged = match (ruling.kind, cut_short) {
+            (Kind::Missing, Some(cut)) if cut.early => Some(cut.why.clone()),
             (Kind::Missing, Some(cut)) => Some(format!("{}: {}", ruling.observed, cut.why)),
             (Kind::Missing, None) if self.case.must_fail.contains(&check) => {
                 Some(format!("{}, so that the control shows nothing", ruling.observed))

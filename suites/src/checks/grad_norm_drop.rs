@@ -67,7 +67,7 @@ impl Fold for GradNormDrop {
             self.wanted.to,
             short(self.largest)
         );
-        vec![Ruling::of(last <= limit, observed, wanted).at(step.filter(|_| last > limit)).because(
+        vec![Ruling::of(last <= limit, observed, wanted).at(*step).because(
             "too few steps, a learning rate that does not decay, or a loss that cannot reach its minimum: see loss-drop",
         )]
     }

@@ -12,7 +12,9 @@ use crate::spec::{Case, CheckName};
 /// which nothing could be judged is an error, never a pass.
 pub fn judge(case: &Case, findings: &[Finding]) -> (Outcome, Option<String>) {
     if let Some(finding) = findings.iter().find(|finding| is_from_outside(finding)) {
-        return (Outcome::Errored, Some(with_cause(finding.observed.clone(), finding)));
+        let parts =
+            Vec::from_iter([Some(finding.observed.as_str()), finding.cause.as_deref()].into_iter().flatten());
+        return (Outcome::Errored, Some(parts.join("; ")));
     }
     let (outcome, reasons) =
         if case.must_fail.is_empty() { of_case(findings) } else { of_control(&case.must_fail, findings) };
@@ -76,10 +78,7 @@ fn name(finding: &Finding) -> String {
 }
 
 fn sentence(finding: &Finding) -> String {
-    with_cause(format!("{}: {}, wanted {}", name(finding), finding.observed, finding.wanted), finding)
-}
-
-fn with_cause(text: String, finding: &Finding) -> String {
+    let text = format!("{}: {}, wanted {}", name(finding), finding.observed, finding.wanted);
     match &finding.cause {
         Some(cause) => format!("{text}; usual cause: {cause}"),
         None => text,

@@ -115,7 +115,7 @@ impl Fold for Metrics {
             };
             Ruling::of(metric.holds(), observed, metric.wanted())
                 .about(name)
-                .at(point.step.filter(|_| !metric.holds()))
+                .at(point.step)
                 .because(self.cause(metric))
         };
         self.0.iter().map(rule).collect()

@@ -65,7 +65,7 @@ impl Fold for MixedPrecision {
             self.wanted.within,
             short(first)
         );
-        vec![Ruling::of(holds, observed, wanted).at(Some(step).filter(|_| !holds)).because(
+        vec![Ruling::of(holds, observed, wanted).at(Some(step)).because(
             "no loss scaling, a reduction in half precision, or an epsilon that is zero in half precision",
         )]
     }

@@ -62,8 +62,12 @@ impl Ruling {
         Self { subject: Some(subject.into()), ..self }
     }
 
+    /// The step where it went wrong, kept only where the check broke.
     pub(super) fn at(self, step: Option<u64>) -> Self {
-        Self { step, ..self }
+        match self.kind {
+            Kind::Broke => Self { step, ..self },
+            _ => self,
+        }
     }
 
     /// The usual cause, kept only where it is asked for: where the check broke.

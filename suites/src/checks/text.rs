@@ -14,7 +14,9 @@ pub(super) fn short(number: f64) -> String {
         return format!("{number:.0}");
     }
     if !(1e-3..1e9).contains(&size) {
-        return format!("{number:.3e}");
+        let text = format!("{number:.3e}");
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+        return format!("{}e{exponent}", mantissa.trim_end_matches('0').trim_end_matches('.'));
     }
     #[expect(
         clippy::cast_possible_truncation,
@@ -63,7 +65,8 @@ mod tests {
             (12.345_678, "12.35"),
             (123_456.78, "123457"),
             (0.000_123_456, "1.235e-4"),
-            (1.5e12, "1.500e12"),
+            (1.5e12, "1.5e12"),
+            (1e-4, "1e-4"),
             (-2.5, "-2.5"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),
