@@ -229,7 +229,7 @@ pub fn fit(text: &str, columns: usize) -> String {
 }
 
 /// The end of the text in at most so many columns.
-fn fit_end(text: &str, columns: usize) -> String {
+pub fn fit_end(text: &str, columns: usize) -> String {
     if console::measure_text_width(text) <= columns {
         return text.to_owned();
     }

@@ -22,7 +22,7 @@ use crate::report::{Reporter, RunState, figures, summary};
 
 /// How often the moving lines are drawn anew: the elapsed time counts on where no event comes.
 const TICK: Duration = Duration::from_millis(120);
-/// A line is not made anew more often than this: a case may report 100,000 times a second.
+/// A curve is not drawn anew more often than this: a case may report 100,000 times a second.
 const REST: Duration = Duration::from_millis(40);
 
 /// A reporter for a terminal.
@@ -39,7 +39,7 @@ pub struct Live {
 struct Running {
     bar: ProgressBar,
     line: Arc<Mutex<Line>>,
-    made: Instant,
+    drawn: Instant,
 }
 
 impl Live {
@@ -99,7 +99,7 @@ impl Live {
         let bar = ProgressBar::new_spinner().with_style(style("{spinner} {line}").with_key("line", draw));
         let bar = self.lines.add(bar);
         bar.enable_steady_tick(TICK);
-        let old = self.running.insert(case.clone(), Running { bar, line, made: Instant::now() });
+        let old = self.running.insert(case.clone(), Running { bar, line, drawn: Instant::now() });
         if let Some(old) = old {
             old.bar.finish_and_clear();
         }
@@ -107,11 +107,12 @@ impl Live {
 
     fn moved(&mut self, record: &Record, case: &CaseId, state: &RunState) {
         let (Some(running), Some(case)) = (self.running.get_mut(case), state.case(case)) else { return };
-        if running.made.elapsed() < REST {
-            return;
+        let mut line = running.line.lock().unwrap_or_else(PoisonError::into_inner);
+        line.follow(case, record.at);
+        if running.drawn.elapsed() >= REST {
+            running.drawn = Instant::now();
+            line.draw_curve(case);
         }
-        running.made = Instant::now();
-        *running.line.lock().unwrap_or_else(PoisonError::into_inner) = Line::of(case, record.at);
     }
 
     fn finished(&mut self, event: &CaseFinished, state: &RunState) {
@@ -124,12 +125,15 @@ impl Live {
         }
         let Some(case) = state.case(&event.case) else { return };
         let mark = self.look.outcome(event.outcome, sign(event.outcome));
-        let took = if event.attempt > 0 { figures::seconds(event.seconds) } else { String::new() };
-        let essence = essence(case);
-        let why = event.reason.as_deref().map(log_line).unwrap_or_default();
-        let end = if event.outcome == Outcome::Passed { essence } else { why };
-        let took = self.look.dim(&took);
-        self.say(format!("{mark} {}  {took}  {end}", log_line(case.id().as_str())).trim_end());
+        let mut parts = vec![format!("{mark} {}", log_line(case.id().as_str()))];
+        if event.attempt > 0 {
+            parts.push(self.look.dim(&figures::seconds(event.seconds)));
+        }
+        parts.push(match event.outcome {
+            Outcome::Passed => essence(case),
+            _ => event.reason.as_deref().map(log_line).unwrap_or_default(),
+        });
+        self.say(parts.join("  ").trim_end());
         for note in summary::notes(case, event.outcome, self.look) {
             self.say(&format!("    {note}"));
         }
@@ -223,4 +227,73 @@ fn style(template: &str) -> ProgressStyle {
 /// The width of the terminal now: it may have been resized.
 fn columns(look: Look) -> usize {
     look.width.unwrap_or_else(|| usize::from(console::Term::stdout().size().1)).max(40)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+    use indicatif::{InMemoryTerm, TermLike as _};
+
+    /// A terminal in memory, and what was written after the view was taken down.
+    fn replay(records: &[Record], verbosity: Verbosity) -> (InMemoryTerm, Live, RunState) {
+        let terminal = InMemoryTerm::new(200, 110);
+        let end = terminal.clone();
+        let mut live = Live::new(
+            ProgressDrawTarget::term_like(Box::new(terminal.clone())),
+            Look { colour: false, width: Some(110) },
+            verbosity,
+            Box::new(move || Box::new(Printer(end.clone()))),
+        );
+        let mut state = RunState::default();
+        for record in records {
+            state.apply(record);
+            live.event(record, &state);
+        }
+        (terminal, live, state)
+    }
+
+    struct Printer(InMemoryTerm);
+
+    impl io::Write for Printer {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.write_str(&String::from_utf8_lossy(text).replace('\n', "\r\n"))?;
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_view_leaves_behind_what_is_over_and_the_summary() {
+        let (terminal, mut live, state) = replay(&sample::every_outcome(), Verbosity::Normal);
+        live.finish(&state, Path::new("gpu-harness-runs/20261122"), state.exit());
+        insta::assert_snapshot!("live", terminal.contents());
+    }
+
+    #[test]
+    fn a_running_case_has_one_line_below_all_others() {
+        let (terminal, live, _) = replay(&sample::every_outcome()[..400], Verbosity::Normal);
+        let wanted = "overfit-one-image::unet-crowns  ";
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let last = || terminal.contents().lines().last().unwrap_or_default().to_owned();
+        while !last().contains(wanted) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(last().contains(wanted) && last().contains(" left"), "{}", terminal.contents());
+        assert_eq!(terminal.contents().matches(wanted).count(), 1, "{}", terminal.contents());
+        drop(live);
+        assert!(!terminal.contents().contains(wanted), "{}", terminal.contents());
+    }
+
+    #[test]
+    fn a_hostile_node_writes_nothing_but_text() {
+        let (terminal, mut live, state) = replay(&sample::hostile(), Verbosity::Verbose);
+        live.finish(&state, Path::new("run"), state.exit());
+        let shown = terminal.contents();
+        assert!(shown.starts_with("gpu-harness 0.1.0"), "nothing is wiped: {shown}");
+        assert!(shown.contains("] ]><script>") || shown.contains("]]><script>"), "{shown}");
+    }
 }
