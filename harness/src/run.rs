@@ -1,6 +1,7 @@
 //! One run from the choice of cases to the exit code.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
@@ -19,7 +20,7 @@ use crate::remote::{Remote, RemoteError};
 use crate::report::Reporter;
 use crate::run_dir::{self, RunDir, RunDirError};
 use crate::session::{Session, SessionError};
-use crate::transport::{SshOptions, Transport};
+use crate::transport::{SshOptions, Transport, TransportError};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Default)]
@@ -135,13 +136,28 @@ async fn follow(
     Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await
 }
 
+/// How often a first connection is tried that was accepted and then cut.
+const FIRST_TRIES: u32 = 10;
+
 /// A connection to the node.
-pub async fn connect(node: &Node) -> Result<Transport, crate::transport::TransportError> {
-    match &node.place {
-        Place::Local => Ok(Transport::local()),
-        Place::Ssh { address, identity, known_hosts } => {
-            let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
-            Transport::ssh(address, options).await
+///
+/// A host that refuses, or that nobody knows, is most likely mistyped: that is told at once. One that answers and
+/// then breaks off is tried again.
+pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
+    let Place::Ssh { address, identity, known_hosts } = &node.place else { return Ok(Transport::local()) };
+    let mut tries = 1;
+    loop {
+        let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
+        match Transport::ssh(address, options).await {
+            Err(error)
+                if tries < FIRST_TRIES
+                    && error.is_transient()
+                    && !matches!(error, TransportError::Connect { .. } | TransportError::Resolve { .. }) =>
+            {
+                tokio::time::sleep(Duration::from_millis(100) * tries).await;
+                tries += 1;
+            }
+            ended => return ended,
         }
     }
 }

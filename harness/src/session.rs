@@ -84,6 +84,13 @@ enum Ended {
     Missing(Vec<Sha256>),
 }
 
+/// What the node was given because it lacked it: once is enough.
+#[derive(Default)]
+struct Supplied {
+    agent: bool,
+    files: bool,
+}
+
 /// What to open a conversation with.
 enum Opening<'a> {
     Start(&'a Plan),
@@ -121,26 +128,37 @@ impl<'a> Session<'a> {
 
     /// Runs the plan and follows it to its end; artifacts are in `recorder`'s run folder afterwards.
     pub async fn follow(mut self) -> Result<(), SessionError> {
-        let (mut bootstrapped, mut uploaded) = (false, false);
+        let mut supplied = Supplied::default();
         loop {
-            let plan = self.plan;
-            let opening = if self.started { Opening::Attach } else { Opening::Start(plan) };
-            match self.converse(opening).await {
-                Ok(Ended::Finished) => return Ok(()),
-                Ok(Ended::NoAgent) if !bootstrapped => {
-                    bootstrapped = true;
-                    self.or_interrupted(async |remote| remote.bootstrap().await).await?;
-                }
-                Ok(Ended::Missing(wanted)) if !uploaded => {
-                    uploaded = true;
-                    self.upload(&wanted).await?;
-                }
-                Ok(Ended::NoAgent) => return Err(self.protocol("gpu-agent is not where it was just put")),
-                Ok(Ended::Missing(_)) => return Err(self.protocol("files are missing that it just took")),
+            match self.step(&mut supplied).await {
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Ok(ControlFlow::Continue(())) => {}
                 Err(SessionError::Remote(error)) if error.is_transient() => self.reconnect(error).await?,
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// One conversation, and what the node turned out to lack.
+    async fn step(&mut self, supplied: &mut Supplied) -> Result<ControlFlow<()>, SessionError> {
+        let plan = self.plan;
+        let opening = if self.started { Opening::Attach } else { Opening::Start(plan) };
+        match self.converse(opening).await? {
+            Ended::Finished => return Ok(ControlFlow::Break(())),
+            Ended::NoAgent if supplied.agent => return Err(self.protocol("gpu-agent is not where it was just put")),
+            Ended::Missing(_) if supplied.files => {
+                return Err(self.protocol("files are missing that it just took"));
+            }
+            Ended::NoAgent => {
+                self.or_interrupted(async |remote| remote.bootstrap().await).await?;
+                supplied.agent = true;
+            }
+            Ended::Missing(wanted) => {
+                self.upload(&wanted).await?;
+                supplied.files = true;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// One conversation, to its end or to the end of the connection.

@@ -1,1 +1,17 @@
-//! Rigs: real programs that tests run against.
+//! Rigs: real programs that tests run against, and promises that can be checked at any count.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`project`] | a user's folder, and gpu-harness run in it |
+//! | [`sshd`] | a real OpenSSH server |
+//! | [`proxy`] | a wire that delays, cuts and goes silent |
+//! | [`xml`] | a real XML parser |
+//! | [`cuts`] | the promise that a cut connection loses no event |
+//! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
+
+pub mod cuts;
+pub mod kills;
+pub mod project;
+pub mod proxy;
+pub mod sshd;
+pub mod xml;

@@ -1,0 +1,23 @@
+//! The figures of docs/benchmarks.md that are about whole programs: `cargo xtask bench NAME`.
+
+mod flood;
+mod overhead;
+mod table;
+mod upload;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = arguments.get(1).and_then(|text| text.parse().ok());
+    match arguments.first().map(String::as_str) {
+        Some("overhead") => overhead::run(number.unwrap_or(15)),
+        Some("upload") => upload::run(number.unwrap_or(64)),
+        Some("flood") => flood::run(number.unwrap_or(60)),
+        _ => {
+            eprintln!("usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=64] | flood [SECONDS=60]");
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,222 @@
+//! A user's project in a temporary folder, and gpu-harness run in it as a user would.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use gpu_suites::event::{Event, Record};
+use gpu_suites::outcome::Outcome;
+use tempfile::TempDir;
+
+/// A folder with suites, and a cache folder of its own: the local node's store and runs.
+pub struct Project {
+    folder: TempDir,
+    env: Vec<(String, String)>,
+}
+
+/// What came of one run.
+#[derive(Debug)]
+pub struct Finished {
+    /// How gpu-harness ended.
+    pub status: ExitStatus,
+    /// What it printed.
+    pub stdout: String,
+    /// What it printed to standard error.
+    pub stderr: String,
+    /// The run's folder, where one was made.
+    pub run_dir: Option<PathBuf>,
+}
+
+/// A program of this workspace, built by `cargo xtask test`.
+///
+/// # Panics
+/// Where it was not built.
+pub fn program(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("this program has a path");
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not built; run the tests by `cargo xtask test`"))
+}
+
+impl Project {
+    /// An empty project.
+    ///
+    /// # Panics
+    /// Where no temporary folder can be made.
+    #[expect(clippy::new_without_default, reason = "a new project is a new folder on disk")]
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir(folder.path().join("suites")).expect("the folder is writable");
+        fs::write(folder.path().join("gpu-harness.yaml"), "{}\n").expect("the folder is writable");
+        Self { folder, env: Vec::new() }
+    }
+
+    /// A project with one suite, `suites/s.yaml`.
+    pub fn with_suite(yaml: &str) -> Self {
+        Self::new().file("suites/s.yaml", yaml)
+    }
+
+    /// Adds a file.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    #[must_use]
+    pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("the folder is writable");
+        fs::write(path, content).expect("the folder is writable");
+        self
+    }
+
+    /// Sets a variable for every gpu-harness of this project.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.env.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// The project's folder.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The local node's folder.
+    pub fn cache(&self) -> PathBuf {
+        self.path().join("cache")
+    }
+
+    /// `gpu-harness ARGUMENTS` in the project's folder, not started yet.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("gpu-harness"));
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command.env("GPU_HARNESS_CACHE", self.cache()).env("NO_COLOR", "1");
+        command.env_remove("GPU_HARNESS_NODE").env_remove("GITHUB_ACTIONS");
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command
+    }
+
+    /// Runs gpu-harness to its end.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn gpu_harness(&self, arguments: &[&str]) -> Finished {
+        let output = self.command(arguments).output().expect("gpu-harness starts");
+        self.finished(output.status, &output.stdout, &output.stderr)
+    }
+
+    /// `gpu-harness run ARGUMENTS`.
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        self.gpu_harness(&[&["run"], arguments].concat())
+    }
+
+    /// Starts `gpu-harness run ARGUMENTS` and lets it go on; what it prints is kept for [`Project::collect`].
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(&[&["run"], arguments].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gpu-harness starts")
+    }
+
+    /// Waits for a started run.
+    ///
+    /// # Panics
+    /// Where its output cannot be read.
+    pub fn collect(&self, child: Child) -> Finished {
+        let output = child.wait_with_output().expect("the output of gpu-harness");
+        self.finished(output.status, &output.stdout, &output.stderr)
+    }
+
+    fn finished(&self, status: ExitStatus, stdout: &[u8], stderr: &[u8]) -> Finished {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Finished { status, stdout: text(stdout), stderr: text(stderr), run_dir: self.latest() }
+    }
+
+    /// The newest run's folder.
+    pub fn latest(&self) -> Option<PathBuf> {
+        fs::canonicalize(self.path().join("gpu-harness-runs/latest")).ok()
+    }
+
+    /// Waits until the newest run has an event that `wanted` accepts.
+    ///
+    /// # Panics
+    /// Where none comes in 30 s.
+    pub fn await_event(&self, wanted: impl Fn(&Event) -> bool) {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(30) {
+            let events = self.latest().map(|folder| events_in(&folder)).unwrap_or_default();
+            if events.iter().any(|record| wanted(&record.event)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the event that was waited for has not come in 30 s");
+    }
+}
+
+impl Finished {
+    /// The exit code.
+    ///
+    /// # Panics
+    /// Where a signal ended it.
+    pub fn code(&self) -> i32 {
+        self.status.code().unwrap_or_else(|| panic!("gpu-harness was ended by a signal: {self:?}"))
+    }
+
+    /// The run's folder.
+    ///
+    /// # Panics
+    /// Where none was made.
+    pub fn folder(&self) -> &Path {
+        self.run_dir.as_deref().unwrap_or_else(|| panic!("no run's folder was made: {self:?}"))
+    }
+
+    /// The run's events.
+    pub fn events(&self) -> Vec<Record> {
+        events_in(self.folder())
+    }
+
+    /// The last outcome of `case`, with its reason.
+    ///
+    /// # Panics
+    /// Where it has none.
+    pub fn outcome(&self, case: &str) -> (Outcome, String) {
+        let events = self.events();
+        let last = events.iter().rev().find_map(|record| match &record.event {
+            Event::CaseFinished(event) if event.case.case() == case => {
+                Some((event.outcome, event.reason.clone().unwrap_or_default()))
+            }
+            _ => None,
+        });
+        last.unwrap_or_else(|| panic!("{case} has no outcome: {self:?}"))
+    }
+
+    /// All that a case wrote to its standard output and standard error.
+    pub fn log(&self, case: &str) -> String {
+        let events = self.events();
+        let texts = events.iter().filter_map(|record| match &record.event {
+            Event::Log(event) if event.case.case() == case => Some(event.text.as_str()),
+            _ => None,
+        });
+        texts.collect()
+    }
+
+    /// The JUnit report.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn junit(&self) -> String {
+        fs::read_to_string(self.folder().join("junit.xml")).expect("a JUnit report")
+    }
+}
+
+/// The records in a run's folder; half a line at the end is no record yet.
+///
+/// # Panics
+/// Where a whole line is no record.
+pub fn events_in(folder: &Path) -> Vec<Record> {
+    let text = fs::read(folder.join("events.ndjson")).unwrap_or_default();
+    let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+    let text = std::str::from_utf8(&text[..whole]).expect("events are UTF-8");
+    text.lines().map(|line| Record::parse(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
