@@ -315,12 +315,3 @@ proptest! {
         parsed(&xml(&sample::state(&records)));
     }
 }
-
-#[test]
-#[ignore = "writes a run for the replay example"]
-fn write_sample() {
-    let path = std::path::Path::new("/tmp/rep/run/events.ndjson");
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let lines: String = sample::every_outcome().iter().map(|record| record.to_line() + "\n").collect();
-    std::fs::write(path, lines).unwrap();
-}
