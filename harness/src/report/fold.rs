@@ -17,7 +17,7 @@ use super::case::{Artifact, Attempt, CaseState, Phase, Progress};
 use super::series::Series;
 use crate::clean::cut;
 
-const TEXT: usize = 8 << 10;
+const TEXT: usize = 4 << 10;
 const NAME: usize = 256;
 const ATTEMPTS: usize = 16;
 const FINDINGS: usize = 64;
@@ -135,7 +135,7 @@ impl RunState {
             }
             Event::Interrupted(event) if own => self.interrupted = Some(short(&event.by)),
             Event::RunClosed(event) if own => self.closed = Some(event.clone()),
-            Event::Hello(event) => self.hello = Some(event.clone()),
+            Event::Hello(event) => self.hello = Some(short_hello(event)),
             Event::RunFinished(event) => {
                 self.node_finished = true;
                 self.node_reason = event.reason.as_deref().map(short);
@@ -163,7 +163,7 @@ impl RunState {
             Event::LogTruncated(event) => self.on_case(&event.case, |case| {
                 case.log_dropped = case.log_dropped.saturating_add(event.dropped);
             }),
-            Event::Artifact(event) => self.on_case(&event.case, |case| {
+            Event::Artifact(event) if event.sha256.is_valid() => self.on_case(&event.case, |case| {
                 if case.artifacts.len() < ARTIFACTS {
                     let path = short(&event.path);
                     case.artifacts.retain(|known| known.path != path);
@@ -244,7 +244,8 @@ impl RunState {
         if self.warnings.len() == WARNINGS {
             self.warnings_left_out += 1;
         } else {
-            self.warnings.push(event::Warning { case: event.case.clone(), message: short(&event.message) });
+            let case = event.case.as_ref().map(|case| CaseId(cut(case.as_str(), NAME).into_owned()));
+            self.warnings.push(event::Warning { case, message: short(&event.message) });
         }
     }
 
@@ -388,6 +389,15 @@ fn keep<T>(map: &mut BTreeMap<String, T>, most: usize, name: &str, value: T) {
 
 fn short(text: &str) -> String {
     cut(text, TEXT).into_owned()
+}
+
+fn short_hello(hello: &event::Hello) -> event::Hello {
+    event::Hello {
+        protocol: hello.protocol,
+        agent: short(&hello.agent),
+        host: short(&hello.host),
+        libtorch: hello.libtorch.as_deref().map(short),
+    }
 }
 
 fn short_finding(finding: &event::Finding) -> event::Finding {

@@ -146,6 +146,10 @@ pub fn notes(case: &CaseState, outcome: Outcome, look: Look) -> Vec<String> {
             notes.extend(usual.map(|usual| look.dim(&usual)));
         }
     }
+    if case.log_dropped > 0 {
+        let dropped = figures::bytes(case.log_dropped);
+        notes.push(look.dim(&format!("log cut at its limit: {dropped} beyond it were dropped")));
+    }
     if outcome == Outcome::Passed && case.is_flaky() {
         let before = case.ended.iter().rev().skip(1).find(|attempt| !attempt.outcome.is_good());
         let before = before.map_or_else(
