@@ -1,0 +1,154 @@
+//! Where the agent keeps things on a node: the store of blobs, and a folder for each run.
+
+use std::ffi::OsStr;
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use gpu_suites::id::{CaseId, RunId, Sha256};
+
+/// The environment variable that moves the folder.
+pub(crate) const VARIABLE: &str = "GPU_HARNESS_CACHE";
+
+/// The agent's folder: `$GPU_HARNESS_CACHE`, else `$XDG_CACHE_HOME/gpu-harness`, else `~/.cache/gpu-harness`.
+#[derive(Debug, Clone)]
+pub(crate) struct Folder(PathBuf);
+
+/// There is no place for the folder.
+#[derive(Debug, thiserror::Error)]
+#[error("neither {VARIABLE} nor HOME is set: name a writable folder with {VARIABLE}")]
+pub(crate) struct NoFolder;
+
+impl Folder {
+    pub(crate) fn from_environment() -> Result<Self, NoFolder> {
+        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set(VARIABLE)
+            .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
+            .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))
+            .map(Self)
+            .ok_or(NoFolder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn store(&self) -> PathBuf {
+        self.0.join("store")
+    }
+
+    pub(crate) fn blob(&self, sha256: &Sha256) -> PathBuf {
+        self.store().join(sha256.as_str())
+    }
+
+    pub(crate) fn runs(&self) -> PathBuf {
+        self.0.join("runs")
+    }
+
+    pub(crate) fn run(&self, run: &RunId) -> RunDir {
+        RunDir(self.runs().join(run.as_str()))
+    }
+
+    /// Makes what is missing, and shows that it can be written: the error names the path.
+    pub(crate) fn prepare(&self) -> Result<(), (PathBuf, io::Error)> {
+        for path in [self.store(), self.runs()] {
+            make(&path).map_err(|error| (path.clone(), error))?;
+            let probe = path.join(format!(".tmp-probe-{}", std::process::id()));
+            fs::write(&probe, "").and_then(|()| fs::remove_file(&probe)).map_err(|error| (path, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// Makes a folder and those above it, for this user only.
+pub(crate) fn make(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The folder of one run, `runs/<run-id>`.
+#[derive(Debug, Clone)]
+pub(crate) struct RunDir(PathBuf);
+
+impl RunDir {
+    pub(crate) fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The agent's folder that this run's folder lies in.
+    pub(crate) fn folder(&self) -> Folder {
+        Folder(self.0.parent().and_then(Path::parent).unwrap_or(Path::new(".")).to_owned())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        RunId(self.0.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned())
+    }
+
+    pub(crate) fn plan(&self) -> PathBuf {
+        self.0.join("plan.json")
+    }
+
+    pub(crate) fn journal(&self) -> PathBuf {
+        self.0.join("journal.ndjson")
+    }
+
+    /// A FIFO: renewals and a cancellation, on their way to the supervisor.
+    pub(crate) fn control(&self) -> PathBuf {
+        self.0.join("control")
+    }
+
+    /// Locked for as long as the supervisor lives.
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    /// Room on the disk for the journal's last lines.
+    pub(crate) fn reserve(&self) -> PathBuf {
+        self.0.join("reserve")
+    }
+
+    pub(crate) fn log(&self) -> PathBuf {
+        self.0.join("supervisor.log")
+    }
+
+    pub(crate) fn cases(&self) -> PathBuf {
+        self.0.join("cases")
+    }
+
+    pub(crate) fn case(&self, case: &CaseId) -> CaseDir {
+        CaseDir(self.cases().join(case.folder()))
+    }
+}
+
+/// The folder of one case, `cases/<suite.case>`.
+#[derive(Debug, Clone)]
+pub(crate) struct CaseDir(PathBuf);
+
+impl CaseDir {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the process runs, with the inputs below.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.0.join("work")
+    }
+
+    pub(crate) fn artifacts(&self) -> PathBuf {
+        self.0.join("artifacts")
+    }
+
+    /// A FIFO: the metrics, one JSON object a line.
+    pub(crate) fn metrics(&self) -> PathBuf {
+        self.0.join("metrics")
+    }
+
+    /// What the worker reads.
+    pub(crate) fn case(&self) -> PathBuf {
+        self.0.join("case.json")
+    }
+}

@@ -1,0 +1,159 @@
+//! Hears the harness's requests, one JSON object a line, and passes renewals and cancellations on at once.
+
+use std::io::{self, BufRead, Read};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use gpu_suites::wire::Request;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use crate::control::Control;
+use crate::folder::{Folder, RunDir};
+
+/// The longest request that is taken: a plan with thousands of cases.
+const LONGEST: u64 = 16 << 20;
+/// How long to wait for an event of the file system before looking by oneself.
+const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+/// What was heard.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Request(Request),
+    Nonsense(String),
+    /// The harness says no more.
+    End,
+}
+
+/// The listening thread, seen from the answering one.
+#[derive(Debug)]
+pub(super) struct Hearing {
+    heard: Receiver<Heard>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    /// Readable when there is something to see to.
+    bell: OwnedFd,
+    renewals: AtomicU64,
+    /// The run that renewals and cancellations are about.
+    attended: Mutex<Option<RunDir>>,
+    folder: Folder,
+}
+
+impl Hearing {
+    pub(super) fn begin(folder: Folder) -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        let shared =
+            Arc::new(Shared { bell, renewals: AtomicU64::new(0), attended: Mutex::new(None), folder });
+        let (tell, heard) = sync_channel(1);
+        let listener = Arc::clone(&shared);
+        std::thread::Builder::new().name("hear".into()).spawn(move || listener.listen(&tell))?;
+        Ok(Self { heard, shared })
+    }
+
+    pub(super) fn next(&self) -> Option<Heard> {
+        self.heard.try_recv().ok()
+    }
+
+    pub(super) fn renewals(&self) -> u64 {
+        self.shared.renewals.load(Ordering::Acquire)
+    }
+
+    /// From now on renewals and cancellations are about this run.
+    pub(super) fn attend(&self, dir: RunDir) {
+        *self.shared.attended() = Some(dir);
+    }
+
+    pub(super) fn attended(&self) -> Option<RunDir> {
+        self.shared.attended().clone()
+    }
+
+    /// Waits until something was heard or `journal` has changed; not for ever.
+    pub(super) fn wait(&self, journal: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        let mut fds = vec![PollFd::new(&self.shared.bell, PollFlags::IN)];
+        fds.extend(journal.map(|journal| PollFd::from_borrowed_fd(journal, PollFlags::IN)));
+        let limit = journal.is_some().then_some(&LOOK);
+        match poll(&mut fds, limit) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        drain(self.shared.bell.as_fd());
+        journal.into_iter().for_each(drain);
+        Ok(())
+    }
+}
+
+fn drain(fd: BorrowedFd<'_>) {
+    let mut buffer = [0_u8; 4096];
+    while rustix::io::read(fd, &mut buffer).is_ok_and(|count| count == buffer.len()) {}
+}
+
+impl Shared {
+    fn attended(&self) -> MutexGuard<'_, Option<RunDir>> {
+        self.attended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn listen(&self, tell: &SyncSender<Heard>) {
+        let mut input = io::stdin().lock();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let read = input.by_ref().take(LONGEST).read_until(b'\n', &mut line);
+            let whole = read.is_ok() && line.last() == Some(&b'\n');
+            if !whole && line.len() as u64 == LONGEST {
+                self.tell(tell, Heard::Nonsense(format!("a line of more than {LONGEST} bytes")));
+                self.tell(tell, Heard::End);
+                return;
+            }
+            if !whole {
+                // Half a line is what a cut connection leaves.
+                self.tell(tell, Heard::End);
+                return;
+            }
+            match serde_json::from_slice(&line) {
+                Ok(request) => self.hear(tell, request),
+                Err(error) => self.tell(tell, Heard::Nonsense(error.to_string())),
+            }
+        }
+    }
+
+    fn hear(&self, tell: &SyncSender<Heard>, request: Request) {
+        match &request {
+            Request::Renew => {
+                self.send(Control::Renew);
+                self.renewals.fetch_add(1, Ordering::Release);
+                self.ring();
+                return;
+            }
+            Request::Cancel { reason } => self.send(Control::Cancel(reason.clone())),
+            // So that a renewal right behind it reaches the run though the answer is still being made.
+            Request::Attach { run, .. } if run.is_valid() => {
+                let dir = self.folder.run(run);
+                *self.attended() = dir.plan().is_file().then_some(dir);
+            }
+            _ => {}
+        }
+        self.tell(tell, Heard::Request(request));
+    }
+
+    fn send(&self, control: Control) {
+        let dir = self.attended().clone();
+        // Where nobody reads it, the follower finds the supervisor dead by itself.
+        let _ = dir.map(|dir| control.send(&dir));
+    }
+
+    fn tell(&self, tell: &SyncSender<Heard>, heard: Heard) {
+        // The bell first: where the channel is full, the other thread must come and empty it. And after it, since
+        // that thread may have looked in between.
+        self.ring();
+        let _ = tell.send(heard);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        let _ = rustix::io::write(&self.bell, &1_u64.to_ne_bytes());
+    }
+}

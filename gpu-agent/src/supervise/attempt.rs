@@ -1,0 +1,379 @@
+//! One try of one case: its folder, its process, what it writes, and how it ends.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::ExitStatus;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use gpu_suites::checks::{End, Evaluator, ProcessEnd};
+use gpu_suites::event::{
+    Artifact, CaseStarted, Check, Device, Event, Finding, LogTruncated, Metrics, Progress, Stream, Warning,
+};
+use gpu_suites::metrics::Line;
+use gpu_suites::outcome::Outcome;
+use gpu_suites::plan::PlannedCase;
+use gpu_suites::unit::Span;
+
+use super::ending::{Seen, ending};
+use super::intake::{Intake, Taken};
+use super::log::{Log, Tail};
+use super::process::Process;
+use super::readers::{Message, Readers};
+use super::watch::Stop;
+use super::{Left, Run, case_folder, environment, memory, signals};
+use crate::artifacts;
+use crate::folder::CaseDir;
+
+/// What a process that is asked to end has to do so.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long output may wait to be written together with what follows.
+const BATCHING: Duration = Duration::from_millis(10);
+/// The most files that a case can announce.
+const MOST_ANNOUNCED: usize = 1000;
+
+/// A try under way.
+pub(super) struct Attempt<'r, 'a> {
+    run: &'r mut Run<'a>,
+    case: &'a PlannedCase,
+    dir: CaseDir,
+    begun: Instant,
+    limit: Option<(Instant, Span)>,
+    logs: [Log; 2],
+    /// Bytes of log that may still be kept.
+    log_left: u64,
+    log_dropped: u64,
+    stderr: Tail,
+    intake: Intake,
+    evaluator: Evaluator,
+    announced: Vec<String>,
+    progress: Option<String>,
+    stop: Option<Stop>,
+    /// When what waits for the journal is written.
+    flush_at: Option<Instant>,
+}
+
+impl<'r, 'a> Attempt<'r, 'a> {
+    /// Runs the case once; its end is written by the caller.
+    pub(super) fn run(run: &'r mut Run<'a>, case: &'a PlannedCase, attempt: u32) -> Left {
+        let begun = Instant::now();
+        let mut this = Attempt {
+            dir: run.dir.case(&case.id),
+            begun,
+            limit: begun.checked_add(case.spec.timeout.0).map(|at| (at, case.spec.timeout)),
+            logs: [Log::of(Stream::Stdout), Log::of(Stream::Stderr)],
+            log_left: case.spec.limits.log.0,
+            log_dropped: 0,
+            stderr: Tail::default(),
+            intake: Intake::default(),
+            evaluator: Evaluator::for_case(&case.spec),
+            announced: Vec::new(),
+            progress: None,
+            stop: None,
+            flush_at: None,
+            run,
+            case,
+        };
+        let oom_kills = memory::oom_kills();
+        let (process, readers) = match this.start() {
+            Ok(started) => started,
+            Err(reason) => {
+                return Left { started: false, outcome: Outcome::Errored, reason: Some(reason), stop: None };
+            }
+        };
+        this.run.journal.append(CaseStarted { case: case.id.clone(), attempt });
+        this.run.journal.flush();
+        let process = this.pump(process, &readers);
+        this.finish_streams();
+        this.artifacts();
+        let out_of_memory = memory::oom_kills() > oom_kills;
+        this.conclude(attempt, &process, out_of_memory)
+    }
+
+    fn start(&mut self) -> Result<(Process, Readers), String> {
+        let case = self.case;
+        case_folder::make(&self.dir, case, &self.run.folder).map_err(|error| error.to_string())?;
+        // Open both ways, it neither waits for a writer nor ends with one.
+        let metrics = OpenOptions::new().read(true).write(true).open(self.dir.metrics());
+        let metrics = metrics.map_err(|error| format!("{}: {error}", self.dir.metrics().display()))?;
+        let argv = self.argv()?;
+        let libtorch = self.run.libtorch.as_ref().and_then(|found| found.as_ref().ok());
+        let environment = environment::of_case(case, self.run.dir, &self.dir, libtorch, std::env::vars_os());
+        let limit = case.spec.limits.memory.map(|size| size.0);
+        let started = Process::start(&argv, environment, &self.dir.work(), limit);
+        let (process, [out, err]) = started.map_err(|error| cannot_start(&argv[0], &error))?;
+        let readers = Readers::start([out, err, metrics.into()], process.pid(), &self.run.outbox);
+        let readers = readers.map_err(|error| {
+            process.kill();
+            format!("the case's output cannot be read: {error}")
+        })?;
+        Ok((process, readers))
+    }
+
+    fn argv(&self) -> Result<Vec<OsString>, String> {
+        if let Some(command) = &self.case.spec.command {
+            return Ok(command.run.iter().map(OsString::from).collect());
+        }
+        let worker = self.run.plan.worker.as_ref().ok_or("the plan has no worker")?;
+        Ok(vec![self.run.folder.blob(worker).into(), self.dir.case().into()])
+    }
+
+    /// Takes in what comes until the process and all that it started have ended and everything was read.
+    fn pump(&mut self, process: Process, readers: &Readers) -> ProcessEnd {
+        let mut running = Some(process);
+        let mut ended = ProcessEnd::Exited(0);
+        let mut kill_at = None;
+        let mut drained = 0;
+        while drained < Readers::COUNT {
+            if let Some(process) = &running {
+                self.see_to_the_end(process, &mut kill_at);
+            }
+            let wake = [self.flush_at, kill_at.or_else(|| self.run.watch.next(self.limit))];
+            match self.next(wake.into_iter().flatten().min()) {
+                Some(Message::Log(stream, bytes)) => self.log(stream, &bytes),
+                Some(Message::Metrics(bytes)) => self.metrics(&bytes),
+                Some(Message::Drained) => drained += 1,
+                Some(Message::Exited) => {
+                    if let Some(process) = running.take() {
+                        ended = self.reap(process);
+                        readers.drain();
+                    }
+                }
+                Some(Message::Woken) | None => {}
+            }
+            if self.flush_at.is_some_and(|at| Instant::now() >= at) {
+                self.flush();
+            }
+        }
+        match self.stop {
+            Some(Stop::Aborted(_)) => ProcessEnd::Aborted,
+            _ => ended,
+        }
+    }
+
+    /// Ends the process where it has to end: first by asking it, then by force.
+    fn see_to_the_end(&mut self, process: &Process, kill_at: &mut Option<Instant>) {
+        let trouble = || self.run.journal.trouble().map(|trouble| Stop::Disk(trouble.to_owned()));
+        if !matches!(self.stop, Some(Stop::Lease | Stop::Disk(_))) {
+            let due = match self.stop {
+                None => trouble().or_else(|| self.run.watch.due(self.limit)),
+                Some(_) => trouble(),
+            };
+            self.stop = due.or(self.stop.take());
+        }
+        let now = Instant::now();
+        match (&self.stop, *kill_at) {
+            // Nobody is there to see how it ends, or nothing of it could be kept.
+            (Some(Stop::Lease | Stop::Disk(_)), _) => process.kill(),
+            (Some(_), None) => {
+                process.terminate();
+                *kill_at = Some(now + GRACE);
+            }
+            (Some(_), Some(at)) if now >= at => {
+                process.kill();
+                *kill_at = Some(now + GRACE);
+            }
+            _ => {}
+        }
+    }
+
+    fn next(&self, until: Option<Instant>) -> Option<Message> {
+        let wait = until.map_or(super::TICK, |at| at.saturating_duration_since(Instant::now()));
+        match self.run.inbox.recv_timeout(wait.min(super::TICK)) {
+            Ok(message) => Some(message),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    fn reap(&mut self, process: Process) -> ProcessEnd {
+        let (status, left) = process.reap();
+        if left > 0 {
+            self.warn(format!(
+                "{left} processes of the case cannot be ended: a disk or a driver of the node hangs"
+            ));
+        }
+        process_end(status)
+    }
+
+    fn log(&mut self, stream: Stream, bytes: &[u8]) {
+        if stream == Stream::Stderr {
+            self.stderr.push(bytes);
+        }
+        let kept = usize::try_from(self.log_left).unwrap_or(usize::MAX).min(bytes.len());
+        self.log_left -= kept as u64;
+        self.log_dropped += (bytes.len() - kept) as u64;
+        // What came first stands first.
+        let [mut this, mut other] = [0, 1];
+        if self.logs[this].stream != stream {
+            std::mem::swap(&mut this, &mut other);
+        }
+        self.emit_log(other, |log, emit| log.flush(emit));
+        self.emit_log(this, |log, emit| log.push(&bytes[..kept], emit));
+        if self.logs.iter().any(|log| !log.is_empty()) {
+            self.soon();
+        }
+    }
+
+    fn emit_log(&mut self, at: usize, act: impl FnOnce(&mut Log, &mut dyn FnMut(String))) {
+        let stream = self.logs[at].stream;
+        let (journal, case) = (&mut self.run.journal, self.case);
+        let mut emitted = false;
+        act(&mut self.logs[at], &mut |text| {
+            emitted = true;
+            // Where the disk is full, what cannot be kept is not piled up.
+            if journal.trouble().is_none() {
+                journal.append(gpu_suites::event::Log { case: case.id.clone(), stream, text });
+            }
+        });
+        if emitted {
+            self.soon();
+        }
+    }
+
+    fn metrics(&mut self, bytes: &[u8]) {
+        let mut intake = std::mem::take(&mut self.intake);
+        intake.push(bytes, |taken| self.taken(taken));
+        self.intake = intake;
+    }
+
+    fn taken(&mut self, taken: Taken) {
+        let line = match taken {
+            Taken::Line(line) => line,
+            Taken::Complaint(message) => return self.warn(message),
+        };
+        let abort = self.evaluator.observe(&line);
+        let case = self.case.id.clone();
+        match line {
+            Line::Metrics { step, values } => self.append(Metrics { case, step, values }),
+            Line::Progress { phase, step, steps } => {
+                let of = steps.map_or(String::new(), |steps| format!(" of {steps}"));
+                let during = phase.as_deref().map_or(String::new(), |phase| format!(" ({phase})"));
+                self.progress = Some(format!("step {step}{of}{during}"));
+                self.append(Progress { case, phase, step, steps });
+            }
+            Line::Device(facts) => self.append(Device { case, facts }),
+            Line::Artifact(path) if self.announced.len() < MOST_ANNOUNCED => self.announced.push(path),
+            // The evaluator has taken note of them.
+            Line::Artifact(_) | Line::Skip { .. } | Line::Error { .. } => {}
+        }
+        if let (Some(abort), None) = (abort, &self.stop) {
+            self.warn(format!("the case is stopped: {}", abort.reason));
+            self.stop = Some(Stop::Aborted(abort.reason));
+        }
+    }
+
+    fn append(&mut self, event: impl Into<Event>) {
+        if self.run.journal.trouble().is_none() {
+            self.run.journal.append(event);
+            self.soon();
+        }
+    }
+
+    fn warn(&mut self, message: String) {
+        self.append(Warning { case: Some(self.case.id.clone()), message });
+    }
+
+    fn soon(&mut self) {
+        self.flush_at.get_or_insert_with(|| Instant::now() + BATCHING);
+    }
+
+    fn flush(&mut self) {
+        for at in 0..self.logs.len() {
+            self.emit_log(at, |log, emit| log.flush(emit));
+        }
+        self.flush_at = None;
+        if self.run.journal.trouble().is_none() {
+            self.run.journal.flush();
+        }
+    }
+
+    fn finish_streams(&mut self) {
+        for at in 0..self.logs.len() {
+            self.emit_log(at, |log, emit| log.finish(emit));
+        }
+        let mut intake = std::mem::take(&mut self.intake);
+        intake.finish(|taken| self.taken(taken));
+        if self.log_dropped > 0 {
+            self.append(LogTruncated { case: self.case.id.clone(), dropped: self.log_dropped });
+        }
+        self.flush();
+    }
+
+    fn artifacts(&mut self) {
+        if self.stop == Some(Stop::Lease) {
+            return;
+        }
+        let found = artifacts::of_case(&self.dir.artifacts(), &mut self.run.budget);
+        for path in std::mem::take(&mut self.announced) {
+            if !found.files.iter().any(|file| file.path == Path::new(&path)) {
+                self.warn(format!("the case announced the artifact {path:?}, and there is no such file below its artifact folder"));
+            }
+        }
+        for left_out in found.left_out {
+            self.warn(left_out);
+        }
+        for file in found.files {
+            match artifacts::hash(&file) {
+                Ok((sha256, bytes)) => {
+                    let path = file.path.display().to_string();
+                    self.append(Artifact { case: self.case.id.clone(), path, bytes, sha256 });
+                }
+                Err(error) => {
+                    self.warn(format!("the artifact {} cannot be read: {error}", file.path.display()))
+                }
+            }
+        }
+    }
+
+    fn conclude(self, attempt: u32, process: &ProcessEnd, out_of_memory: bool) -> Left {
+        let Self { run, case, evaluator, stop, begun, .. } = self;
+        // A case that was ended from outside says nothing about the code.
+        let findings = match stop {
+            None | Some(Stop::Aborted(_)) => {
+                evaluator.conclude(&End { process: process.clone(), elapsed: begun.elapsed() })
+            }
+            Some(_) => Vec::<Finding>::new(),
+        };
+        let (outcome, reason) = ending(
+            &Seen {
+                case: &case.spec,
+                findings: &findings,
+                process,
+                stderr: &self.stderr.text(),
+                progress: self.progress.as_deref(),
+                out_of_memory,
+            },
+            stop.as_ref(),
+        );
+        for finding in findings {
+            run.journal.append(Check { case: case.id.clone(), attempt, finding });
+        }
+        Left { started: true, outcome, reason, stop }
+    }
+}
+
+fn process_end(status: io::Result<ExitStatus>) -> ProcessEnd {
+    match status.as_ref().map(|status| (status.code(), status.signal())) {
+        Ok((Some(code), _)) => ProcessEnd::Exited(code),
+        Ok((None, Some(signal))) => ProcessEnd::Signalled { signal, name: signals::name(signal) },
+        // Neither happens to a process that was waited for.
+        Ok((None, None)) | Err(_) => ProcessEnd::Exited(-1),
+    }
+}
+
+fn cannot_start(program: &OsString, error: &io::Error) -> String {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => {
+            "is it installed on the node and on the PATH there, or named in `files` and called as ./NAME?"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "is it executable (chmod +x), or should its interpreter be named first?"
+        }
+        io::ErrorKind::OutOfMemory => "`limits: memory` may be too little to start it at all",
+        _ => "the program must be one that this node can run",
+    };
+    format!("{} cannot be started: {error}\nhint: {hint}", program.display())
+}

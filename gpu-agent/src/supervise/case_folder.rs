@@ -1,0 +1,56 @@
+//! Makes a case's folder: its inputs under the names that the suite gives them, and the places for what it writes.
+//!
+//! Inputs are copies, by reference where the file system can (reflink): whatever a case does to its files, even as
+//! root, the store stays as it was verified.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use gpu_suites::plan::{PlannedCase, WorkerCase};
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+use crate::folder::{self, CaseDir, Folder};
+
+/// What could not be made.
+#[derive(Debug, thiserror::Error)]
+#[error("the case's folder could not be made: {}: {source}", path.display())]
+pub(super) struct FolderError {
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Makes the folder anew: a second try begins with what the first one began with.
+pub(super) fn make(dir: &CaseDir, case: &PlannedCase, store: &Folder) -> Result<(), FolderError> {
+    let to = |path: &Path, result: io::Result<()>| {
+        result.map_err(|source| FolderError { path: path.to_owned(), source })
+    };
+    if dir.path().exists() {
+        to(dir.path(), fs::remove_dir_all(dir.path()))?;
+    }
+    for path in [dir.work(), dir.artifacts()] {
+        to(&path, folder::make(&path))?;
+    }
+    for (input, sha256) in &case.inputs {
+        // The plan was admitted: every input has a name.
+        let Some(name) = input.on_node() else { continue };
+        let path = dir.work().join(name);
+        to(&path, copy(&store.blob(sha256), &path))?;
+    }
+    let fifo = mknodat(CWD, dir.metrics(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
+    to(&dir.metrics(), fifo.map_err(io::Error::from))?;
+    let worker_case = WorkerCase { id: case.id.clone(), spec: case.spec.clone() };
+    let written = serde_json::to_vec(&worker_case).map_err(io::Error::from);
+    to(&dir.case(), written.and_then(|bytes| fs::write(dir.case(), bytes)))
+}
+
+fn copy(blob: &Path, path: &Path) -> io::Result<()> {
+    if let Some(parent) = path.parent() {
+        folder::make(parent)?;
+    }
+    fs::copy(blob, path)?;
+    let executable = fs::metadata(blob)?.permissions().mode() & 0o100;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600 | executable))
+}

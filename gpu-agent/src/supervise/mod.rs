@@ -1,0 +1,281 @@
+//! Runs a run, case by case, detached from everybody: the one process that writes the journal.
+//!
+//! It lives as long as the lease: while cases run, and after the last one until the harness has said bye, so that a
+//! harness that was cut off can come back for the end.
+
+mod attempt;
+mod case_folder;
+mod ending;
+mod environment;
+mod intake;
+mod log;
+mod memory;
+mod process;
+mod readers;
+mod signals;
+mod watch;
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
+
+use gpu_suites::event::{CaseFinished, Hello, RunFinished};
+use gpu_suites::outcome::Outcome;
+use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan, PlannedCase};
+
+use crate::artifacts::Budget;
+use crate::folder::{Folder, RunDir};
+use crate::journal::Journal;
+use crate::libtorch::{self, Libtorch, NotFound};
+use crate::lock::Lock;
+use crate::{store, strays};
+use attempt::Attempt;
+use readers::Message;
+use watch::{Stop, Watch};
+
+/// The environment variable that replaces `shutdown -h now`, for nodes that are shut down in another way.
+const SHUTDOWN: &str = "GPU_AGENT_SHUTDOWN";
+/// Chunks of output that wait for the journal, 64 KiB at most each: what the case writes beyond has to wait.
+const QUEUED: usize = 16;
+/// How often the clock is looked at when nothing happens.
+const TICK: Duration = Duration::from_millis(500);
+
+/// Why a run cannot be supervised; it is in the run folder's `supervisor.log`.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {doing} {}", path.display())]
+pub(crate) struct SuperviseError {
+    doing: &'static str,
+    path: std::path::PathBuf,
+    source: io::Error,
+}
+
+fn to<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, SuperviseError> {
+    result.map_err(|source| SuperviseError { doing, path: path.to_owned(), source })
+}
+
+/// Runs the run in `dir`, whose lock is the standard input.
+pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
+    let dir = RunDir::at(dir);
+    let lock = to("keep the lock of", dir.path(), keep_lock(&dir))?;
+    // Whatever a case leaves behind becomes a child of this process, which ends it.
+    let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
+    let plan = fs::read(dir.plan()).and_then(|bytes| Ok(serde_json::from_slice::<Plan>(&bytes)?));
+    let plan = to("read", &dir.plan(), plan)?;
+    let journal = to("write", &dir.journal(), Journal::create(&dir))?;
+    let control = to("open", &dir.control(), crate::control::open(&dir))?;
+    let (outbox, inbox) = sync_channel(QUEUED);
+    let watch = Arc::new(Watch::begin(&plan));
+    let listener = Arc::clone(&watch);
+    let bell = outbox.clone();
+    let heard =
+        std::thread::Builder::new().name("control".into()).spawn(move || listener.listen(control, &bell));
+    to("listen at", &dir.control(), heard)?;
+    let folder = dir.folder();
+    let libtorch = plan.worker.as_ref().map(|_| libtorch::find(plan.libtorch.as_deref(), &folder));
+    let mut run = Run {
+        plan: &plan,
+        dir: &dir,
+        folder,
+        journal,
+        watch,
+        inbox,
+        outbox,
+        libtorch,
+        budget: Budget::default(),
+    };
+    run.hello();
+    // The harness sees the run start before the store is looked through.
+    store::tidy(&run.folder);
+    let ended = run.cases();
+    run.close(ended.as_deref());
+    let expired = run.wait_for_bye();
+    strays::end(&dir.run());
+    let removed = fs::remove_dir_all(dir.path());
+    drop(lock);
+    if expired && plan.lease.on_expiry == OnExpiry::Shutdown {
+        shut_down();
+    }
+    to("remove", dir.path(), removed)
+}
+
+/// The lock came as standard input; it must not be handed on to a case.
+fn keep_lock(dir: &RunDir) -> io::Result<Lock> {
+    // By hand, standard input is no lock.
+    if let Some(lock) = Lock::take(dir)? {
+        return Ok(lock);
+    }
+    let (input, lock) = (rustix::fs::fstat(rustix::stdio::stdin())?, rustix::fs::stat(dir.lock())?);
+    if (input.st_dev, input.st_ino) != (lock.st_dev, lock.st_ino) {
+        return Err(io::Error::other("another supervisor holds it"));
+    }
+    let kept: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(kept.into())
+}
+
+fn shut_down() {
+    let words = std::env::var(SHUTDOWN).unwrap_or_else(|_| "shutdown -h now".to_owned());
+    let mut words = words.split_whitespace();
+    if let Some(program) = words.next()
+        && let Err(error) = Command::new(program).args(words).status()
+    {
+        eprintln!("gpu-agent: failed to shut the node down by {program}: {error}");
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    plan: &'a Plan,
+    dir: &'a RunDir,
+    folder: Folder,
+    journal: Journal,
+    watch: Arc<Watch>,
+    inbox: Receiver<Message>,
+    outbox: SyncSender<Message>,
+    /// `None` where no case needs it.
+    libtorch: Option<Result<Libtorch, NotFound>>,
+    /// What the run's artifacts may still take.
+    budget: Budget,
+}
+
+/// How a case is left: what the rest of the run makes of it.
+struct Left {
+    started: bool,
+    outcome: Outcome,
+    reason: Option<String>,
+    stop: Option<Stop>,
+}
+
+impl<'a> Run<'a> {
+    fn hello(&mut self) {
+        let libtorch = self.libtorch.as_ref().map(|found| match found {
+            Ok(libtorch) => libtorch.describe(),
+            Err(_) => "not found".to_owned(),
+        });
+        self.journal.append(Hello {
+            protocol: PROTOCOL,
+            agent: env!("CARGO_PKG_VERSION").to_owned(),
+            host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            libtorch,
+        });
+        self.journal.flush();
+    }
+
+    /// Runs the cases in order. `Some` says why the run ended before its last case.
+    fn cases(&mut self) -> Option<String> {
+        let plan = self.plan;
+        let mut ended: Option<(Outcome, String)> = None;
+        for case in &plan.cases {
+            if ended.is_none() {
+                ended = self.ended_already();
+            }
+            if let Some((outcome, reason)) = &ended {
+                self.never_started(case, *outcome, reason.clone());
+                continue;
+            }
+            let left = self.case(case);
+            ended = match left.stop {
+                Some(Stop::Lease) => return Some("the lease ran out".into()),
+                Some(stop) => stop.rest(),
+                None if plan.fail_fast && !left.outcome.is_good() => {
+                    Some((Outcome::Skipped, format!("{} {} and the run fails fast", case.id, left.outcome)))
+                }
+                None => None,
+            };
+        }
+        ended.map(|(_, reason)| reason)
+    }
+
+    /// Why no case can be started any more, and what becomes of those that are left.
+    fn ended_already(&self) -> Option<(Outcome, String)> {
+        let stop = match self.journal.trouble() {
+            Some(trouble) => Some(Stop::Disk(trouble.to_owned())),
+            None => self.watch.due(None),
+        };
+        stop.and_then(|stop| stop.rest())
+    }
+
+    fn never_started(&mut self, case: &PlannedCase, outcome: Outcome, reason: String) {
+        self.journal.append(CaseFinished {
+            case: case.id.clone(),
+            attempt: 0,
+            outcome,
+            reason: Some(reason),
+            seconds: 0.0,
+        });
+        self.flush();
+    }
+
+    /// Runs one case, again where that may change how it ends.
+    fn case(&mut self, case: &'a PlannedCase) -> Left {
+        if let Some(reason) = &case.spec.skip {
+            self.never_started(case, Outcome::Skipped, reason.clone());
+            return Left { started: false, outcome: Outcome::Skipped, reason: None, stop: None };
+        }
+        if let (true, Some(Err(error))) = (case.spec.train.is_some(), &self.libtorch) {
+            let reason = error.to_string();
+            self.never_started(case, Outcome::Errored, reason);
+            return Left { started: false, outcome: Outcome::Errored, reason: None, stop: None };
+        }
+        let mut attempt = 1;
+        loop {
+            let begun = Instant::now();
+            let left = Attempt::run(self, case, attempt);
+            if left.stop == Some(Stop::Lease) {
+                return left;
+            }
+            self.journal.append(CaseFinished {
+                case: case.id.clone(),
+                attempt: if left.started || attempt > 1 { attempt } else { 0 },
+                outcome: left.outcome,
+                reason: left.reason.clone(),
+                seconds: begun.elapsed().as_secs_f64(),
+            });
+            self.flush();
+            let ends_the_run = left.stop.as_ref().is_some_and(|stop| stop.rest().is_some());
+            let again = left.started && left.outcome.is_retryable() && attempt <= self.plan.retries;
+            if !again || ends_the_run {
+                return left;
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Writes what waits, out of the reserve where there is no other room: nothing runs now.
+    fn flush(&mut self) {
+        self.journal.flush();
+        if self.journal.trouble().is_some()
+            && let Err(error) = self.journal.rescue()
+        {
+            // Without a journal nobody can be told; the lock is released and the harness finds the run gone.
+            eprintln!("gpu-agent: {}: {error}", self.journal.trouble().unwrap_or_default());
+            std::process::exit(1);
+        }
+    }
+
+    fn close(&mut self, reason: Option<&str>) {
+        self.journal.append(RunFinished { reason: reason.map(str::to_owned) });
+        self.flush();
+    }
+
+    /// Whether the lease ran out before the harness said bye.
+    fn wait_for_bye(&mut self) -> bool {
+        loop {
+            if self.watch.is_expired() {
+                return true;
+            }
+            if self.watch.said_bye() {
+                return false;
+            }
+            match self.inbox.recv_timeout(TICK) {
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+            }
+        }
+    }
+}
