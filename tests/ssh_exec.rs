@@ -101,7 +101,7 @@ async fn echo(node: &Transport, length: usize) {
     let sent = noise(length);
     let expected = Sha256::digest(&sent);
     let mut exec = shell(node, "cat").await;
-    let mut stdin = std::mem::replace(&mut exec.stdin, spare_stdin().await);
+    let mut stdin = exec.take_stdin();
     let writing = tokio::spawn(async move {
         for chunk in sent.chunks(200_001) {
             stdin.write(chunk).await.unwrap();
@@ -118,12 +118,6 @@ async fn echo(node: &Transport, length: usize) {
     assert_eq!(count, length);
     assert_eq!(received.finalize(), expected);
     assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(0));
-}
-
-/// The input of a command that has ended, to stand in for one that was moved away.
-async fn spare_stdin() -> gpu_harness::transport::Stdin {
-    let Exec { stdin, .. } = shell(&Transport::local(), "true").await;
-    stdin
 }
 
 #[tokio::test]

@@ -1,1 +1,265 @@
+//! Who is trusted, who is let in, and what a person reads where not.
 
+use std::path::Path;
+use std::process::{Child, Command as Program, Stdio};
+use std::time::Duration;
+
+use gpu_harness::transport::{Command, ExitStatus, HostKey, SshOptions, Transport, TransportError};
+use gpu_harness_tests::sshd::Sshd;
+
+fn options(sshd: &Sshd) -> SshOptions {
+    SshOptions::below(sshd.client_home(), sshd.client_config())
+}
+
+async fn refused(sshd: &Sshd, address: &str, options: SshOptions) -> TransportError {
+    let connecting = tokio::time::timeout(Duration::from_secs(20), Transport::ssh(address, options));
+    let error = connecting.await.expect("no answer").expect_err("it was let in");
+    assert!(!error.to_string().contains("PRIVATE KEY"), "{error}");
+    let _ = sshd;
+    error
+}
+
+async fn works(address: &str, options: SshOptions) {
+    let node = Transport::ssh(address, options).await.unwrap();
+    let mut exec = node.exec(Command::shell("exit 3")).await.unwrap();
+    assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(3));
+}
+
+/// The text with what differs from run to run replaced.
+fn steady(sshd: &Sshd, text: &str) -> String {
+    let home = sshd.client_home();
+    let mut text = text
+        .replace(&home.display().to_string(), "HOME")
+        .replace(&format!("{}@", sshd.user()), "USER@")
+        .replace(&format!("of {} there", sshd.user()), "of USER there")
+        .replace(&sshd.port().to_string(), "PORT");
+    // In the order in which they appear, so that equal and different fingerprints can be told apart.
+    for name in ["SHA256:(first)", "SHA256:(second)"] {
+        let prints = text.match_indices("SHA256:").map(|(at, _)| at);
+        let Some(at) = prints.into_iter().find(|at| !text[*at..].starts_with("SHA256:(")) else { break };
+        let print = text[at..at + "SHA256:".len() + 43].to_owned();
+        text = text.replace(&print, name);
+    }
+    text
+}
+
+fn fingerprint(sshd: &Sshd) -> String {
+    HostKey::parse(&sshd.host_key()).unwrap().fingerprint()
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_refused_with_the_way_to_trust_it() {
+    let sshd = Sshd::start();
+    std::fs::remove_file(sshd.known_hosts()).unwrap();
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    assert!(error.to_string().contains(&fingerprint(&sshd)), "{error}");
+    assert!(!error.is_transient());
+    assert!(!sshd.log().contains("publickey"), "a key was shown to a host that is not trusted");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+
+    // What it says to do is what helps.
+    let command = error.to_string().lines().last().unwrap().trim().to_owned();
+    assert!(Program::new("sh").arg("-c").arg(&command).stderr(Stdio::null()).status().unwrap().success());
+    works(&sshd.address(), options(&sshd)).await;
+}
+
+#[tokio::test]
+async fn a_changed_host_key_is_refused_loudly_with_the_line_that_has_the_old_one() {
+    let mut sshd = Sshd::start();
+    let line = sshd.known_hosts_line(sshd.port());
+    std::fs::write(sshd.known_hosts(), format!("# mine\nother {}\n{line}", sshd.host_key())).unwrap();
+    works(&sshd.address(), options(&sshd)).await;
+    sshd.rotate_host_key();
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    assert!(!error.is_transient());
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+
+    // What it says to do leaves an unknown host.
+    let command = error.to_string().lines().last().unwrap().trim().to_owned();
+    let mut shell = Program::new("sh");
+    assert!(shell.arg("-c").arg(&command).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    assert!(matches!(error, TransportError::HostKeyUnknown { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_revoked_host_key_is_refused() {
+    let sshd = Sshd::start();
+    let revoked = format!("@revoked * {}\n{}", sshd.host_key(), sshd.known_hosts_line(sshd.port()));
+    std::fs::write(sshd.known_hosts(), revoked).unwrap();
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+}
+
+#[tokio::test]
+async fn a_server_with_several_keys_shows_the_one_that_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    for kind in ["rsa", "ecdsa"] {
+        let file = folder.path().join(kind);
+        let made = Program::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(&file).status().unwrap();
+        assert!(made.success());
+    }
+    let path = |kind: &str| folder.path().join(kind);
+    // These come before the server's own ed25519 key.
+    let lines = [format!("HostKey {}", path("ecdsa").display()), format!("HostKey {}", path("rsa").display())];
+    let sshd = Sshd::with(&[&lines[0], &lines[1]]);
+    works(&sshd.address(), options(&sshd)).await;
+    for kind in ["rsa", "ecdsa"] {
+        let public = std::fs::read_to_string(path(kind).with_extension("pub")).unwrap();
+        std::fs::write(sshd.known_hosts(), format!("[127.0.0.1]:{} {public}", sshd.port())).unwrap();
+        works(&sshd.address(), options(&sshd)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_pinned_key_is_the_only_one_and_known_hosts_does_not_count() {
+    let sshd = Sshd::start();
+    let pinned = HostKey::parse(&sshd.host_key()).unwrap();
+    std::fs::write(sshd.known_hosts(), format!("@revoked * {}\n", sshd.host_key())).unwrap();
+    works(&sshd.address(), SshOptions { pinned: Some(pinned), ..options(&sshd) }).await;
+
+    let other = Sshd::start();
+    let pinned = HostKey::parse(&other.host_key()).ok();
+    std::fs::write(sshd.known_hosts(), sshd.known_hosts_line(sshd.port())).unwrap();
+    let error = refused(&sshd, &sshd.address(), SshOptions { pinned, ..options(&sshd) }).await;
+    assert!(!error.is_transient());
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+}
+
+#[tokio::test]
+async fn a_key_that_is_not_accepted_is_named_with_what_to_do() {
+    let sshd = Sshd::start();
+    let wrong = sshd.other_key("wrong", "");
+    std::fs::rename(&wrong, sshd.identity()).unwrap();
+    let identity = Some(sshd.client_home().join(".ssh/not-there"));
+    let error = refused(&sshd, &sshd.address(), SshOptions { identity, ..options(&sshd) }).await;
+    assert!(!error.is_transient());
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+}
+
+#[tokio::test]
+async fn having_no_key_at_all_is_said() {
+    let sshd = Sshd::start();
+    std::fs::remove_file(sshd.identity()).unwrap();
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_after_too_many_keys_is_not_tried_again() {
+    let sshd = Sshd::with(&["MaxAuthTries 2"]);
+    let keys = ["one", "two", "three"].map(|name| sshd.other_key(name, ""));
+    let lines: Vec<String> = keys.iter().map(|key| format!("IdentityFile {}\n", key.display())).collect();
+    std::fs::write(sshd.client_config(), lines.concat()).unwrap();
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    assert!(!error.is_transient(), "{error}");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+}
+
+#[tokio::test]
+async fn a_key_with_a_passphrase_works_through_an_agent_only() {
+    let sshd = Sshd::start();
+    let protected = sshd.other_key("protected", "open sesame");
+    sshd.authorize(&protected);
+    std::fs::remove_file(sshd.identity()).unwrap();
+    let with_key = SshOptions { identity: Some(protected.clone()), ..options(&sshd) };
+    let error = refused(&sshd, &sshd.address(), with_key.clone()).await;
+    assert!(!error.is_transient());
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+
+    let agent = Agent::start(&sshd.client_home().join("agent"));
+    agent.add(&protected, "open sesame");
+    works(&sshd.address(), SshOptions { agent: Some(agent.socket.clone()), ..with_key }).await;
+    works(&sshd.address(), SshOptions { agent: Some(agent.socket.clone()), ..options(&sshd) }).await;
+}
+
+#[tokio::test]
+async fn an_agent_that_is_gone_does_not_keep_a_key_file_from_being_used() {
+    let sshd = Sshd::start();
+    let agent = Some(sshd.client_home().join("no-agent"));
+    works(&sshd.address(), SshOptions { agent: agent.clone(), ..options(&sshd) }).await;
+    std::fs::remove_file(sshd.identity()).unwrap();
+    let error = refused(&sshd, &sshd.address(), SshOptions { agent, ..options(&sshd) }).await;
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+}
+
+#[tokio::test]
+async fn the_ssh_configuration_is_followed() {
+    let sshd = Sshd::start();
+    let folder = sshd.client_home().join("elsewhere");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::rename(sshd.identity(), folder.join("key")).unwrap();
+    std::fs::rename(sshd.known_hosts(), folder.join("hosts")).unwrap();
+    let config = format!(
+        "Host gpu-?\n  HostName 127.0.0.1\n  User {}\n  Port {}\nHost *\n  User nobody\n  \
+         IdentityFile ~/elsewhere/key\n  UserKnownHostsFile ~/elsewhere/hosts\n",
+        sshd.user(),
+        sshd.port()
+    );
+    std::fs::write(sshd.client_config(), config).unwrap();
+    works("ssh://gpu-1", options(&sshd)).await;
+    let error = refused(&sshd, "ssh://nobody@gpu-1", options(&sshd)).await;
+    assert!(matches!(error, TransportError::Auth { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_host_that_is_not_there_is_named_and_may_be_tried_again() {
+    let sshd = Sshd::start();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let error = refused(&sshd, &format!("ssh://me@127.0.0.1:{port}"), options(&sshd)).await;
+    assert!(error.is_transient());
+    assert_eq!(error.to_string(), format!("connect to me@127.0.0.1 port {port} (tried 127.0.0.1:{port})"));
+    let source = std::error::Error::source(&error).unwrap().to_string();
+    assert!(source.contains("Connection refused"), "{source}");
+
+    let error = refused(&sshd, "ssh://me@no-such-host.invalid", options(&sshd)).await;
+    assert!(matches!(error, TransportError::Resolve { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_speaks_ssh_is_noticed_in_time() {
+    let sshd = Sshd::start();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("ssh://me@127.0.0.1:{}", silent.local_addr().unwrap().port());
+    let connect_timeout = Duration::from_millis(700);
+    let started = std::time::Instant::now();
+    let error = refused(&sshd, &address, SshOptions { connect_timeout, ..options(&sshd) }).await;
+    assert!(matches!(error, TransportError::Handshake { .. }), "{error:?}");
+    assert!(error.is_transient());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+}
+
+struct Agent {
+    socket: std::path::PathBuf,
+    process: Child,
+}
+
+impl Agent {
+    fn start(socket: &Path) -> Self {
+        let mut program = Program::new("ssh-agent");
+        let process = program.arg("-D").arg("-a").arg(socket).stdout(Stdio::null()).spawn().unwrap();
+        let deadline = std::time::Instant::now() + Duration::from_secs(5);
+        while !socket.exists() {
+            assert!(std::time::Instant::now() < deadline, "ssh-agent does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Self { socket: socket.to_owned(), process }
+    }
+
+    fn add(&self, key: &Path, passphrase: &str) {
+        let ask = key.with_extension("ask");
+        std::fs::write(&ask, format!("#!/bin/sh\necho '{passphrase}'\n")).unwrap();
+        std::fs::set_permissions(&ask, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        let mut program = Program::new("ssh-add");
+        program.arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).env("SSH_ASKPASS", ask);
+        let output = program.env("SSH_ASKPASS_REQUIRE", "force").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

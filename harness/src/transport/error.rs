@@ -27,6 +27,23 @@ impl fmt::Display for Peer {
     }
 }
 
+/// A line of a `known_hosts` file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The file.
+    pub file: PathBuf,
+    /// The line there, counted from 1.
+    pub line: usize,
+    /// The key that stands there.
+    pub key: HostKey,
+}
+
+impl fmt::Display for KnownKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file.display(), self.line)
+    }
+}
+
 /// What failed on the way to a command's end.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
@@ -114,34 +131,28 @@ pub enum TransportError {
     #[error(
         "trust {peer}: ITS HOST KEY HAS CHANGED\n\
          it shows {} {}\n\
-         but {} line {line} has {}\n\
+         but {known} has {} {}\n\
          Somebody may be listening in, or the machine was set up anew. Nothing was sent to it.\n\
          hint: compare the key with the machine's own; where the change is right, remove the old one with\n    {}",
-        .key.kind(), .key.fingerprint(), file.display(), known, forget(peer, file)
+        .key.kind(), .key.fingerprint(), known.key.kind(), known.key.fingerprint(), forget(peer, &known.file)
     )]
     HostKeyChanged {
         /// Who.
         peer: Peer,
         /// What it shows.
         key: HostKey,
-        /// Where the known key is written.
-        file: PathBuf,
-        /// The line there, counted from 1.
-        line: usize,
-        /// The known key's type and fingerprint.
-        known: String,
+        /// Where another key is written.
+        known: Box<KnownKey>,
     },
     /// The key is marked `@revoked`.
-    #[error("trust {peer}: its host key {} {} is marked @revoked in {} line {line}", .key.kind(), .key.fingerprint(), file.display())]
+    #[error("trust {peer}: its host key {} {} is marked @revoked in {marked}", .key.kind(), .key.fingerprint())]
     HostKeyRevoked {
         /// Who.
         peer: Peer,
         /// What it shows.
         key: HostKey,
         /// Where it is marked.
-        file: PathBuf,
-        /// The line there, counted from 1.
-        line: usize,
+        marked: Box<KnownKey>,
     },
     /// Not the one key that this node was given.
     #[error(

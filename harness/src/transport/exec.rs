@@ -79,6 +79,12 @@ impl Exec {
         }
     }
 
+    /// The input, for a task of its own that writes it; closed here from now on.
+    pub fn take_stdin(&mut self) -> Stdin {
+        let closed = Stdin { chunks: None, nudge: Arc::clone(&self.stdin.nudge) };
+        std::mem::replace(&mut self.stdin, closed)
+    }
+
     /// The end of what the command has written to its standard error so far.
     pub fn stderr_text(&self) -> String {
         self.stderr.text()
@@ -222,8 +228,8 @@ impl Tail {
 pub(super) struct FarSide {
     /// What the caller has written; the sender's end is the end of the input.
     pub(super) stdin: mpsc::Receiver<Vec<u8>>,
-    /// Where output goes. Only the transport sends, so room that was seen stays.
-    pub(super) stdout: mpsc::Sender<Result<Vec<u8>, TransportError>>,
+    /// Where output goes; dropped at its end. Only the transport sends, so room that was seen stays.
+    pub(super) stdout: Option<mpsc::Sender<Result<Vec<u8>, TransportError>>>,
     /// Where standard error goes.
     pub(super) stderr: Tail,
     /// Where the end goes; closed when the caller has dropped the [`Exec`].
@@ -238,12 +244,21 @@ impl FarSide {
 
     /// Whether a chunk of output finds room (or nobody wants it).
     pub(super) fn has_room(&self) -> bool {
-        self.stdout.capacity() > 1 || self.stdout.is_closed()
+        self.stdout.as_ref().is_none_or(|stdout| stdout.capacity() > 1 || stdout.is_closed())
+    }
+
+    /// Hands a chunk of output over, for which there is room; what nobody wants is thrown away.
+    pub(super) fn put(&self, chunk: &[u8]) {
+        if let Some(stdout) = self.stdout.as_ref().filter(|stdout| !stdout.is_closed()) {
+            let _ = stdout.try_send(Ok(chunk.to_vec()));
+        }
     }
 
     /// Ends the command with an error, on its output and for whoever waits.
     pub(super) fn fail(self, mut error: impl FnMut() -> TransportError) {
-        let _ = self.stdout.try_send(Err(error()));
+        if let Some(stdout) = self.stdout {
+            let _ = stdout.try_send(Err(error()));
+        }
         let _ = self.ended.send(Err(error()));
     }
 }
@@ -261,5 +276,5 @@ pub(super) fn pair(nudge: &Nudge) -> (Exec, FarSide) {
         stderr: stderr.clone(),
         ended: Ended::Awaited(end),
     };
-    (exec, FarSide { stdin, stdout, stderr, ended })
+    (exec, FarSide { stdin, stdout: Some(stdout), stderr, ended })
 }

@@ -37,7 +37,7 @@ pub(super) fn exec(command: &Command) -> Result<Exec, TransportError> {
     if let Some(input) = child.stdin.take() {
         tokio::spawn(feed(input, stdin));
     }
-    if let Some(output) = child.stdout.take() {
+    if let (Some(output), Some(stdout)) = (child.stdout.take(), stdout) {
         tokio::spawn(pass_on(output, stdout));
     }
     let words = child.stderr.take().map(|from| tokio::spawn(keep_tail(from, stderr)));

@@ -12,7 +12,7 @@ mod local;
 mod ssh;
 
 pub use command::{Command, quote};
-pub use error::{Lost, LostCause, Peer, TransportError, TriedKey};
+pub use error::{KnownKey, Lost, LostCause, Peer, TransportError, TriedKey};
 pub use exec::{Exec, ExitStatus, Stdin, StdinClosed, Stdout};
 pub use ssh::{HostKey, HostKeyError, Link, SshOptions};
 
@@ -22,7 +22,7 @@ pub enum Transport {
     /// This machine.
     Local,
     /// Another machine, over one ssh connection.
-    Ssh(Link),
+    Ssh(Box<Link>),
 }
 
 impl Transport {
@@ -34,7 +34,7 @@ impl Transport {
     /// Commands on the machine at `address`: `ssh://[user@]host[:port]`, where `host` may be an alias of the ssh
     /// configuration. The connection is made and authenticated when this returns.
     pub async fn ssh(address: &str, options: SshOptions) -> Result<Self, TransportError> {
-        Ok(Self::Ssh(Link::connect(address, options).await?))
+        Ok(Self::Ssh(Box::new(Link::connect(address, options).await?)))
     }
 
     /// Starts a command. Over ssh this returns before the far side has answered, so that what is written to the

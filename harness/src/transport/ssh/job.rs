@@ -189,6 +189,9 @@ impl Job {
             return Ok(Stage::Running(channel));
         }
         // The end of the output is not the command's end: it may go on reading. Only the far side's close is.
+        if let Some(far) = &mut self.far {
+            far.stdout = None;
+        }
         match channel.wait_close() {
             Ok(()) => {
                 if let Some(far) = self.far.take() {
@@ -296,7 +299,7 @@ impl Job {
                 Ok(0) => break,
                 Ok(count) => {
                     self.reading = false;
-                    let _ = far.stdout.try_send(Ok(turn.buffer[..count].to_vec()));
+                    far.put(&turn.buffer[..count]);
                     turn.moved = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -1,4 +1,4 @@
-//! The files that say which host has which key: sshd(8), "SSH_KNOWN_HOSTS FILE FORMAT".
+//! The files that say which host has which key: see "known hosts file format" in sshd(8).
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,16 +9,13 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
 
 use super::HostKey;
-use crate::transport::TransportError;
+use crate::transport::{KnownKey, TransportError};
 
 /// A line about the host in question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
-    pub(super) file: PathBuf,
-    /// Counted from 1.
-    pub(super) line: usize,
+    pub(super) known: KnownKey,
     pub(super) revoked: bool,
-    pub(super) key: HostKey,
 }
 
 /// What the files say about a key that a host shows.
@@ -46,7 +43,7 @@ pub(super) fn entries(files: &[PathBuf], name: &str) -> Result<Vec<Entry>, Trans
 
 /// Compares a key that a host shows with the lines about it.
 pub(super) fn judge<'a>(entries: &'a [Entry], shown: &HostKey) -> Verdict<'a> {
-    let same = |entry: &&Entry| entry.key == *shown;
+    let same = |entry: &&Entry| entry.known.key == *shown;
     if let Some(entry) = entries.iter().filter(same).find(|entry| entry.revoked) {
         return Verdict::Revoked(entry);
     }
@@ -55,7 +52,7 @@ pub(super) fn judge<'a>(entries: &'a [Entry], shown: &HostKey) -> Verdict<'a> {
         return Verdict::Trusted;
     }
     // The line to show is the one of the same type, where there is one.
-    let of_same_type = valid.clone().find(|entry| entry.key.kind() == shown.kind());
+    let of_same_type = valid.clone().find(|entry| entry.known.key.kind() == shown.kind());
     of_same_type.or_else(|| valid.next()).map_or(Verdict::Unknown, Verdict::Changed)
 }
 
@@ -75,7 +72,7 @@ fn matching(file: &Path, text: &str, name: &str) -> Vec<Entry> {
         let Some((hosts, key)) = line.split_once([' ', '\t']).filter(|_| !line.starts_with('#')) else { continue };
         let Ok(key) = HostKey::parse(key) else { continue };
         if names(hosts, name) {
-            found.push(Entry { file: file.to_owned(), line: index + 1, revoked, key });
+            found.push(Entry { known: KnownKey { file: file.to_owned(), line: index + 1, key }, revoked });
         }
     }
     found
@@ -135,7 +132,7 @@ mod tests {
     const B: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ3l1n5HxT8m0u2Cq7sT0m1gq0v3c9b8J2dZ4r5t6y7";
 
     fn lines(text: &str, name: &str) -> Vec<usize> {
-        matching(Path::new("file"), text, name).iter().map(|entry| entry.line).collect()
+        matching(Path::new("file"), text, name).iter().map(|entry| entry.known.line).collect()
     }
 
     #[test]
@@ -178,7 +175,7 @@ mod tests {
         assert_eq!(judge(&entries(""), &a), Verdict::Unknown);
         assert_eq!(judge(&entries(&format!("gpu {B}\ngpu {A}")), &a), Verdict::Trusted);
         let revoked = entries(&format!("gpu {A}\n@revoked * {A}"));
-        assert!(matches!(judge(&revoked, &a), Verdict::Revoked(Entry { line: 2, .. })));
+        assert_eq!(judge(&revoked, &a), Verdict::Revoked(&revoked[1]));
         assert_eq!(judge(&revoked, &b), Verdict::Changed(&revoked[0]));
         assert_eq!(judge(&entries(&format!("@revoked gpu {B}")), &a), Verdict::Unknown);
     }
@@ -187,7 +184,7 @@ mod tests {
     fn a_changed_key_points_at_the_line_of_its_own_type() {
         let rsa = format!("ssh-rsa {}", STANDARD.encode([&[0, 0, 0, 7][..], b"ssh-rsa"].concat()));
         let entries = matching(Path::new("file"), &format!("gpu {rsa}\ngpu {A}"), "gpu");
-        assert!(matches!(judge(&entries, &HostKey::parse(B).unwrap()), Verdict::Changed(Entry { line: 2, .. })));
+        assert_eq!(judge(&entries, &HostKey::parse(B).unwrap()), Verdict::Changed(&entries[1]));
     }
 
     #[test]

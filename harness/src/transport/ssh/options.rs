@@ -46,7 +46,7 @@ impl SshOptions {
         let home = std::env::home_dir().unwrap_or_else(|| PathBuf::from("/"));
         let config = home.join(".ssh/config");
         let agent = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
-        Self { agent, identity, known_hosts, ..Self::below(home, config) }
+        Self { known_hosts, identity, agent, ..Self::below(home, config) }
     }
 
     /// Only what lies below `home`, and the given configuration: nothing of the environment.
@@ -82,7 +82,7 @@ impl Target {
     /// Reads `ssh://[user@]host[:port]` and what the ssh configuration says about `host`.
     pub(super) fn find(address: &str, options: &SshOptions) -> Result<Self, TransportError> {
         let Address { user, host, port } = Address::parse(address)
-            .map_err(|reason| TransportError::Address { address: address.to_owned(), reason })?;
+            .map_err(|reason| TransportError::Address { address: without_password(address), reason })?;
         let params = read_config(options)?.query(&host);
         if let Some(option) = proxy(&params) {
             return Err(TransportError::Unsupported { host, option, path: options.config.clone() });
@@ -154,6 +154,14 @@ impl Address {
     }
 }
 
+/// The address as it may be shown.
+fn without_password(address: &str) -> String {
+    match address.rsplit_once('@').and_then(|(user, place)| Some((user.rsplit_once(':')?.0, place))) {
+        Some((user, place)) if user != "ssh" => format!("{user}:…@{place}"),
+        _ => address.to_owned(),
+    }
+}
+
 fn read_config(options: &SshOptions) -> Result<SshConfig, TransportError> {
     let failed = |source| TransportError::Config { path: options.config.clone(), source };
     let file = match File::open(&options.config) {
@@ -184,7 +192,7 @@ fn proxy(params: &HostParams) -> Option<&'static str> {
     set(setting(params, "proxycommand")).then_some("ProxyCommand")
 }
 
-/// `~` and the percent signs of ssh_config(5) that name files.
+/// `~` and the percent signs of `ssh_config` that name files.
 fn expand(path: &Path, peer: &Peer, options: &SshOptions) -> PathBuf {
     let home = options.home.to_string_lossy();
     let text = path.to_string_lossy();
@@ -262,7 +270,21 @@ mod tests {
         .iter()
         .map(|address| Target::find(address, &options).unwrap_err().to_string().lines().next().unwrap().to_owned())
         .collect();
-        insta::assert_snapshot!(said.join("\n"));
+        insta::assert_snapshot!(said.join("\n"), @r"
+        read the address `gpu`: it does not begin with ssh://
+        read the address `ssh://`: the host or the user is empty
+        read the address `ssh://@gpu`: the host or the user is empty
+        read the address `ssh://gpu:`: `` is no port (1 to 65535; IPv6 addresses go in brackets)
+        read the address `ssh://gpu:0`: `0` is no port (1 to 65535; IPv6 addresses go in brackets)
+        read the address `ssh://gpu:65536`: `65536` is no port (1 to 65535; IPv6 addresses go in brackets)
+        read the address `ssh://::1`: `:1` is no port (1 to 65535; IPv6 addresses go in brackets)
+        read the address `ssh://[::1`: the bracket of an IPv6 address is not closed
+        read the address `ssh://[::1]x`: `x` is no port (1 to 65535; IPv6 addresses go in brackets)
+        read the address `ssh://me:…@gpu`: it holds a password; only keys are used
+        read the address `ssh://gpu/path`: '/' cannot be part of it
+        read the address `ssh://-oProxyCommand=x`: the host or the user is empty
+        read the address `ssh://g pu`: ' ' cannot be part of it
+        ");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::SshOptions;
 use crate::transport::exec::FarSide;
 use crate::transport::{Lost, LostCause, Peer, TransportError};
 
-/// The quickest ciphers of both libraries first: libssh2's ChaCha20 is plain C, AES-GCM is the processor's.
+/// The quickest ciphers of both libraries first: libssh2's `ChaCha20` is plain C, AES-GCM is the processor's.
 const CIPHERS: &str =
     "aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes128-ctr,aes256-ctr";
 /// Bytes that are read from a command's output at once.
@@ -95,7 +95,7 @@ impl Worker {
         session.set_timeout(u32::try_from(options.connect_timeout.as_millis()).unwrap_or(u32::MAX));
         let wanted = match &options.pinned {
             Some(key) => preference([key]),
-            None => preference(known.iter().filter(|entry| !entry.revoked).map(|entry| &entry.key)),
+            None => preference(known.iter().filter(|entry| !entry.revoked).map(|entry| &entry.known.key)),
         };
         for (method, names) in
             [(MethodType::HostKey, wanted.as_str()), (MethodType::CryptCs, CIPHERS), (MethodType::CryptSc, CIPHERS)]
@@ -103,7 +103,7 @@ impl Worker {
             session.method_pref(method, names).map_err(failed)?;
         }
         session.handshake().map_err(failed)?;
-        let shown = session.host_key().map(|(blob, _)| HostKey::from_blob(blob)).unwrap_or_else(|| HostKey::from_blob([]));
+        let shown = session.host_key().map_or_else(|| HostKey::from_blob([]), |(blob, _)| HostKey::from_blob(blob));
         trust(shown, target, options, &known)?;
         log_in(&session, target, options, made)?;
         session.set_blocking(false);
@@ -216,7 +216,7 @@ impl Worker {
             TransportError::ConnectionLost(Box::new(Lost { peer, doing, after, cause }))
         };
         for job in jobs {
-            job.fail(&lost);
+            job.fail(lost);
         }
         let _ = socket.shutdown(std::net::Shutdown::Both);
         drop(session);
@@ -250,15 +250,11 @@ fn trust(
     match known_hosts::judge(known, &shown) {
         Verdict::Trusted => Ok(()),
         Verdict::Revoked(entry) => {
-            Err(TransportError::HostKeyRevoked { peer, key: shown, file: entry.file.clone(), line: entry.line })
+            Err(TransportError::HostKeyRevoked { peer, key: shown, marked: Box::new(entry.known.clone()) })
         }
-        Verdict::Changed(entry) => Err(TransportError::HostKeyChanged {
-            peer,
-            key: shown,
-            file: entry.file.clone(),
-            line: entry.line,
-            known: format!("{} {}", entry.key.kind(), entry.key.fingerprint()),
-        }),
+        Verdict::Changed(entry) => {
+            Err(TransportError::HostKeyChanged { peer, key: shown, known: Box::new(entry.known.clone()) })
+        }
         Verdict::Unknown => {
             let file = target.known_hosts.first().cloned().unwrap_or_else(|| options.home.join(".ssh/known_hosts"));
             Err(TransportError::HostKeyUnknown { peer, key: shown, file })
