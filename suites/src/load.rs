@@ -1,14 +1,28 @@
 //! How a suite file is read, and how what is wrong with it is shown: with file, line, column and a hint.
+//!
+//! text → tree of values with their places → typed suite → rules. Each stage adds to one list of what is wrong, so
+//! that everything in a file is told at once, in the order of the file.
 
 mod diagnostic;
 mod discover;
+mod rules;
+mod tree;
+mod typed;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use diagnostic::{Diagnostic, LoadError, Position};
 pub use discover::discover;
 
 use crate::spec::Suite;
+use diagnostic::Source;
+use tree::{Fault, Node, Place, Step};
+
+/// The largest suite file: nobody writes a larger one by hand.
+pub const MAX_BYTES: u64 = 1 << 20;
 
 /// A suite file that was read and makes sense.
 #[derive(Debug, Clone)]
@@ -19,45 +33,107 @@ pub struct Loaded {
     pub path: PathBuf,
     /// The folder that its inputs are relative to.
     pub root: PathBuf,
+    document: Arc<Document>,
+}
+
+#[derive(Debug)]
+struct Document {
+    source: Source,
+    tree: Node,
 }
 
 impl Loaded {
     /// Where in the file a value stands, e.g. `cases[2].train.data.image`; `None` where the file does not name it.
-    pub fn position(&self, _path: &str) -> Option<Position> {
-        None
+    pub fn position(&self, path: &str) -> Option<Position> {
+        let steps = steps(path);
+        steps.iter().try_fold(&self.document.tree, |node, step| node.get(step)).map(|node| node.place.start)
     }
 
     /// A message about a value, e.g. an input that is not there, shown like every other error of the file. Where
     /// the file does not name the value, the nearest one around it is shown.
-    pub fn diagnostic(&self, _path: &str, message: impl Into<String>, hint: Option<String>) -> Diagnostic {
-        Diagnostic {
-            message: message.into(),
-            path: self.path.clone(),
-            position: None,
-            source: None,
-            width: 1,
-            hint,
-            also: None,
-        }
+    pub fn diagnostic(&self, path: &str, message: impl Into<String>, hint: Option<String>) -> Diagnostic {
+        let place = place_of(&self.document.tree, &steps(path));
+        self.document.source.diagnostic(Fault { place, message: message.into(), hint, also: None })
     }
 }
 
 /// Reads a suite file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| LoadError::Unreadable { path: path.to_owned(), cause })?;
-    let suite = serde_yaml::from_str(&text).map_err(|cause| {
-        LoadError::Wrong(vec![Diagnostic {
-            message: cause.to_string(),
-            path: path.to_owned(),
-            position: None,
-            source: None,
-            width: 1,
-            hint: None,
-            also: None,
-        }])
-    })?;
-    Ok(Loaded { suite, path: path.to_owned(), root: root_of(path) })
+    let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    let source = match Source::new(path, &bytes) {
+        Ok(source) => source,
+        Err(diagnostic) => return Err(LoadError::Wrong(vec![*diagnostic])),
+    };
+    match read(&source) {
+        Ok((suite, tree)) => {
+            let document = Arc::new(Document { source, tree });
+            Ok(Loaded { suite, path: path.to_owned(), root: root_of(path), document })
+        }
+        Err(mut faults) => {
+            faults.sort_by_key(|fault| fault.place.start);
+            Err(LoadError::Wrong(faults.into_iter().map(|fault| source.diagnostic(fault)).collect()))
+        }
+    }
+}
+
+fn read(source: &Source) -> Result<(Suite, Node), Vec<Fault>> {
+    let start = Place { start: Position { line: 1, column: 1 }, width: 1 };
+    let empty = || Fault::new(start, "the file is empty").hint("begin with `suite: NAME` and `cases:`");
+    let mut faults = Vec::new();
+    let tree = match tree::parse(source.text(), &mut faults) {
+        Ok(tree) => tree.filter(|tree| !tree.is_null()),
+        Err(fault) => {
+            let tab =
+                source.text().lines().nth(fault.place.start.line - 1).is_some_and(|line| line.contains('\t'));
+            let hint = if tab {
+                "indent with spaces: YAML allows no tabs there"
+            } else {
+                "look at the indentation, and at brackets and quotes just before"
+            };
+            faults.push(if fault.hint.is_none() { fault.hint(hint) } else { fault });
+            return Err(faults);
+        }
+    };
+    let Some(tree) = tree else { return Err(vec![empty()]) };
+    let parts = typed::parts(&tree, &mut faults);
+    for violation in rules::violations(parts.head.as_ref(), &parts.cases) {
+        let place = place_of(&tree, &steps(&violation.path));
+        let also = violation.also.map(|(path, what)| (place_of(&tree, &steps(&path)).start, what));
+        faults.push(Fault { place, message: violation.message, hint: Some(violation.hint), also });
+    }
+    match parts.whole() {
+        Some(suite) if faults.is_empty() => Ok((suite, tree)),
+        _ => Err(faults),
+    }
+}
+
+/// The steps of `cases[2].train.data.image`.
+fn steps(path: &str) -> Vec<Step> {
+    let parts = path.split(['.', '[']).filter(|part| !part.is_empty());
+    let step = |part: &str| match part.strip_suffix(']').and_then(|number| number.parse().ok()) {
+        Some(index) => Step::Index(index),
+        None => Step::Key(part.to_owned()),
+    };
+    parts.map(step).collect()
+}
+
+/// The place of a value, or of the nearest one around it that the file names. Of a mapping or list, the key in front
+/// of it says more than its first line.
+fn place_of(tree: &Node, steps: &[Step]) -> Place {
+    let mut place = Place { width: 1, ..tree.place };
+    let mut node = tree;
+    for step in steps {
+        let Some(next) = node.get(step) else { break };
+        place = match next.kind {
+            tree::Kind::Scalar { .. } => next.place,
+            _ => node.key(step).unwrap_or(Place { width: 1, ..next.place }),
+        };
+        node = next;
+    }
+    place
 }
 
 /// The nearest folder above the file that holds `gpu-harness.yaml` or `.git`, else the file's own folder.

@@ -1,6 +1,69 @@
 //! The JSON Schema of suite files, for editors: `gpu-harness schema` prints it.
+//!
+//! It is derived from the types in [`crate::spec`], so every description is the doc comment of its field. What the
+//! types cannot say is added here; what a schema cannot say at all is told by the loader.
 
-/// The schema of a suite file.
-pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(crate::spec::Suite).to_value()
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use crate::spec::{CheckName, Suite};
+
+/// The schema of a suite file (JSON Schema, draft 2020-12).
+pub fn json_schema() -> Value {
+    let mut schema =
+        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Suite>().to_value();
+    schema["title"] = json!("gpu-harness suite");
+    schema["properties"]["cases"]["minItems"] = json!(1);
+    let name = json!("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$");
+    schema["properties"]["suite"]["pattern"] = name.clone();
+    let types = &mut schema["$defs"];
+    types["Case"]["properties"]["name"]["pattern"] = name;
+    types["Case"]["oneOf"] = json!([{ "required": ["train"] }, { "required": ["command"] }]);
+    types["Model"]["oneOf"] = json!([{ "required": ["builtin"] }, { "required": ["torchscript"] }]);
+    types["MetricCheck"]["anyOf"] = json!([{ "required": ["at-least"] }, { "required": ["at-most"] }]);
+    types["Command"]["properties"]["run"]["minItems"] = json!(1);
+    // The keys of `skip-checks` are checks.
+    let names = CheckName::ALL.map(CheckName::as_str);
+    types["Case"]["properties"]["skip-checks"]["propertyNames"] = json!({ "enum": names });
+    // Defaults as people write them.
+    types["Case"]["properties"]["timeout"]["default"] = json!("10m");
+    types["Case"]["properties"]["limits"]["default"] = json!({ "log": "256 MiB" });
+    types["Limits"]["properties"]["log"]["default"] = json!("256 MiB");
+    types["MemoryFlat"]["properties"]["slack"]["default"] = json!("16 MiB");
+    tidy(&mut schema);
+    schema
+}
+
+/// A key is given a value or left out: where schemars allows `null` beside a type, the loader does not. Descriptions
+/// lose the line breaks of the source.
+fn tidy(schema: &mut Value) {
+    match schema {
+        Value::Object(fields) => {
+            if let Some(Value::String(text)) = fields.get_mut("description") {
+                let paragraphs = text.split("\n\n").map(|paragraph| paragraph.replace('\n', " "));
+                *text = Vec::from_iter(paragraphs).join("\n\n");
+            }
+            if let Some(Value::Array(types)) = fields.get_mut("type") {
+                types.retain(|one| one != "null");
+                if let [one] = types.as_slice() {
+                    let one = one.clone();
+                    fields.insert("type".into(), one);
+                }
+            }
+            if let Some(Value::Array(choices)) = fields.get_mut("anyOf") {
+                choices.retain(|choice| choice != &json!({ "type": "null" }));
+                if let [Value::Object(one)] = choices.as_slice() {
+                    let one = one.clone();
+                    fields.remove("anyOf");
+                    fields.extend(one);
+                }
+            }
+            if fields.get("default") == Some(&Value::Null) {
+                fields.remove("default");
+            }
+            fields.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        _ => {}
+    }
 }

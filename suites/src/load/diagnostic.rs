@@ -2,7 +2,13 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use super::MAX_BYTES;
+use super::tree::{Fault, Place};
+
+/// The longest part of a line that is shown.
+const MAX_SHOWN: usize = 160;
 
 /// A place in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,7 +19,7 @@ pub struct Position {
     pub column: usize,
 }
 
-/// One thing that is wrong with a suite file.
+/// One thing that is wrong with a suite file. Its `Display` is plain text; the fields are there for who colours it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// What is wrong, on one line.
@@ -82,4 +88,66 @@ pub enum LoadError {
         /// Where was looked, and for what.
         what: String,
     },
+}
+
+/// The text of a suite file.
+#[derive(Debug)]
+pub(super) struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// The text, where the bytes are one that may be read.
+    pub(super) fn new(path: &Path, bytes: &[u8]) -> Result<Self, Box<Diagnostic>> {
+        let whole = |message: String, hint: &str| Diagnostic {
+            message,
+            path: path.to_owned(),
+            position: None,
+            source: None,
+            width: 1,
+            hint: Some(hint.to_owned()),
+            also: None,
+        };
+        if bytes.len() as u64 > MAX_BYTES {
+            let message = format!("the file is larger than {} MiB", MAX_BYTES >> 20);
+            return Err(Box::new(whole(message, "is this a suite file? Make several of it where it is")));
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = &bytes[..error.valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            let start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let column = String::from_utf8_lossy(&before[start..]).chars().count() + 1;
+            let position = Some(Position { line, column });
+            Box::new(Diagnostic { position, ..whole("the file is not UTF-8".into(), "save it as UTF-8") })
+        })?;
+        Ok(Self { path: path.to_owned(), text: text.strip_prefix('\u{feff}').unwrap_or(text).to_owned() })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn diagnostic(&self, fault: Fault) -> Diagnostic {
+        let Fault { place: Place { start, width }, message, hint, also } = fault;
+        let line = self.text.lines().nth(start.line - 1);
+        let source = line.filter(|_| start.column <= MAX_SHOWN).map(|line| {
+            let clean = |c: char| if c.is_control() { ' ' } else { c };
+            line.chars().take(MAX_SHOWN).map(clean).collect::<String>()
+        });
+        let room =
+            source.as_ref().map_or(1, |source| (source.chars().count() + 1).saturating_sub(start.column));
+        let width = width.clamp(1, room.max(1));
+        let one_line = |text: String| text.replace(|c: char| c.is_control(), " ");
+        let path = self.path.clone();
+        Diagnostic {
+            message: one_line(message),
+            path,
+            position: Some(start),
+            source,
+            width,
+            hint: hint.map(one_line),
+            also: also.map(|(position, what)| (position, one_line(what))),
+        }
+    }
 }

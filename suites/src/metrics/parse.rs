@@ -4,6 +4,7 @@
 //! then quoted and it is read once more, so that the lines which are plain JSON pay nothing for it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::ControlFlow;
 
@@ -70,7 +71,15 @@ fn explain(error: &serde_json::Error) -> LineError {
         serde_json::error::Category::Syntax => {
             format!(r#"not JSON ({what}): write one object a line, such as {{"step": 1, "loss": 0.5}}"#)
         }
-        _ => what.to_owned(),
+        _ => match what
+            .split_once(": ")
+            .and_then(|(start, rest)| Some((start, rest.split_once(", expected ")?)))
+        {
+            Some(("invalid type" | "invalid value", (found, wanted))) => {
+                format!("expected {wanted}, found {found}")
+            }
+            _ => what.to_owned(),
+        },
     };
     LineError { byte: error.column().max(1), what }
 }
@@ -152,10 +161,13 @@ impl<'de> Visitor<'de> for LineVisitor {
                         "more than {MAX_METRICS} metrics in one line: write several lines with the same step"
                     )));
                 }
-                if let Some(earlier) = values.insert(name, value) {
-                    let _ = earlier;
-                    return Err(de::Error::custom("a metric is in the line twice: write it once"));
-                }
+                match values.entry(name) {
+                    Entry::Vacant(entry) => entry.insert(value),
+                    Entry::Occupied(entry) => {
+                        let twice = format!("metric `{}` is in the line twice: write it once", entry.key());
+                        return Err(de::Error::custom(twice));
+                    }
+                };
             }
         }
         if values.is_empty() {
@@ -285,6 +297,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = r#"an object such as {"step": 12, "steps": 300}"#)]
 struct Progress {
     #[serde(default)]
     phase: Option<String>,
@@ -294,12 +307,14 @@ struct Progress {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = r#"an object such as {"check": "metric", "reason": "…"}"#)]
 struct Skip {
     check: CheckName,
     reason: String,
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = r#"an object such as {"what": "…", "hint": "…"}"#)]
 struct Error {
     what: String,
     #[serde(default)]

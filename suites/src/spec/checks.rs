@@ -96,50 +96,50 @@ impl fmt::Display for CheckName {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Checks {
-    /// See [`CheckName::ExitStatus`].
+    /// The program ended with the wanted exit status.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_status: Option<ExitStatus>,
-    /// See [`CheckName::Finite`].
+    /// No metric is NaN or infinite.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finite: Option<Nothing>,
-    /// See [`CheckName::InitialLoss`].
+    /// The first loss is near its analytic value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub initial_loss: Option<InitialLoss>,
-    /// See [`CheckName::SameBatch`].
+    /// Every step saw the same batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub same_batch: Option<Nothing>,
-    /// See [`CheckName::Gradients`].
+    /// Every trainable tensor has a gradient and moves; frozen ones do not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradients: Option<Nothing>,
-    /// See [`CheckName::LossDrop`].
+    /// The loss fell far enough, without a plateau above the floor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_drop: Option<LossDrop>,
-    /// See [`CheckName::Metric`]. Default of a `train` case: train and eval metric at least 0.99 (`iou`) or
+    /// A metric reaches its figure. Default of a `train` case: train and eval metric at least 0.99 (`iou`) or
     /// 1.0 (`accuracy`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<Vec<MetricCheck>>,
-    /// See [`CheckName::GradNormDrop`].
+    /// The gradient norm fell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grad_norm_drop: Option<GradNormDrop>,
-    /// See [`CheckName::ZeroedImage`].
+    /// A zeroed image scores clearly worse.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zeroed_image: Option<ZeroedImage>,
-    /// See [`CheckName::Deterministic`].
+    /// The same seed gives the same losses, bit by bit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deterministic: Option<Nothing>,
-    /// See [`CheckName::MixedPrecision`].
+    /// Mixed precision ends near full precision.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixed_precision: Option<MixedPrecision>,
-    /// See [`CheckName::ResumeParity`].
+    /// Saved, reloaded and continued gives the same losses, bit by bit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resume_parity: Option<Nothing>,
-    /// See [`CheckName::MemoryFlat`].
+    /// Memory does not grow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_flat: Option<MemoryFlat>,
-    /// See [`CheckName::ExportParity`].
+    /// The exported model gives the same output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export_parity: Option<ExportParity>,
-    /// See [`CheckName::TimeBudget`].
+    /// The case ended within its time budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_budget: Option<TimeBudget>,
 }

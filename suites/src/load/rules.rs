@@ -1,0 +1,310 @@
+//! What a suite must fulfil beyond its types: names, choices, paths, figures that contradict each other.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+
+use crate::checks::selected;
+use crate::metrics::MAX_NAME;
+use crate::spec::{Builtin, Case, CheckName, Command, InputPath, MetricCheck, Model, Suite, Task, Train};
+
+/// The longest name of a suite or a case: both together are a folder's name.
+const MAX_ID: usize = 100;
+
+/// A rule that does not hold.
+#[derive(Debug)]
+pub(super) struct Violation {
+    /// The value, e.g. `cases[2].train.data.image`.
+    pub(super) path: String,
+    pub(super) message: String,
+    pub(super) hint: String,
+    /// Another value that it contradicts, and what that is.
+    pub(super) also: Option<(String, String)>,
+}
+
+#[derive(Default)]
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn add(&mut self, path: impl Display, message: impl Into<String>, hint: impl Into<String>) {
+        let violation =
+            Violation { path: path.to_string(), message: message.into(), hint: hint.into(), also: None };
+        self.0.push(violation);
+    }
+}
+
+/// Everything that does not hold of the parts that could be read.
+pub(super) fn violations(head: Option<&Suite>, cases: &[Option<Case>]) -> Vec<Violation> {
+    let mut found = Found::default();
+    if let Some(suite) = head {
+        name(&mut found, "suite", &suite.suite);
+        if cases.is_empty() {
+            found.add(
+                "cases",
+                "the suite has no cases",
+                "add a case: `- name: …` with `train:` or `command:`",
+            );
+        }
+    }
+    let mut names = HashMap::new();
+    for (index, case) in cases.iter().enumerate() {
+        let Some(case) = case else { continue };
+        let at = format!("cases[{index}]");
+        if let Some(earlier) = names.insert(case.name.as_str(), index) {
+            found.add(
+                format!("{at}.name"),
+                format!("a second case `{}`", case.name),
+                "give each case its own name",
+            );
+            if let Some(last) = found.0.last_mut() {
+                last.also = Some((format!("cases[{earlier}].name"), "the first one is here".into()));
+            }
+        }
+        of_case(&mut found, &at, case);
+    }
+    found.0
+}
+
+fn name(found: &mut Found, path: impl Display, name: &str) {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if name.is_empty() || name.len() > MAX_ID || !name.bytes().all(plain) || name.starts_with(['.', '-']) {
+        let message = format!("`{name}` cannot be a name");
+        found.add(
+            path,
+            message,
+            format!("use 1 to {MAX_ID} of A-Z a-z 0-9 _ . - and begin with a letter or digit"),
+        );
+    }
+}
+
+fn of_case(found: &mut Found, at: &str, case: &Case) {
+    name(found, format!("{at}.name"), &case.name);
+    match (&case.train, &case.command) {
+        (Some(_), Some(_)) => {
+            found.add(
+                format!("{at}.command"),
+                "both `train` and `command` in one case",
+                "make two cases of it",
+            );
+        }
+        (None, None) => found.add(at, "the case says neither `train` nor `command`", "say what it runs"),
+        (Some(train), None) => of_train(found, &format!("{at}.train"), train),
+        (None, Some(command)) => of_command(found, &format!("{at}.command"), command),
+    }
+    if case.train.as_ref().is_some_and(|train| train.control.is_some()) && case.must_fail.is_empty() {
+        let hint = "list the checks that have to notice it: `must-fail: [loss-drop, metric]`";
+        found.add(format!("{at}.train.control"), "a control that no check has to notice", hint);
+    }
+    if case.timeout.0.is_zero() {
+        found.add(format!("{at}.timeout"), "a timeout of no time at all", "write a longer one, e.g. 10m");
+    }
+    if case.skip.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
+        found.add(format!("{at}.skip"), "no reason is given", "say why the case is left out");
+    }
+    for (path, input) in inputs(at, case).iter().filter(|(_, input)| input.on_node().is_none()) {
+        let hint =
+            "name a file below the folder of gpu-harness.yaml (or .git), without `..`, or `cache:PATH`";
+        found.add(path, format!("`{input}` leads out of the suite's root"), hint);
+    }
+    which_checks(found, at, case);
+    figures(found, &format!("{at}.checks"), case);
+}
+
+fn of_train(found: &mut Found, at: &str, train: &Train) {
+    let Model { builtin, torchscript, width } = &train.model;
+    let model = format!("{at}.model");
+    match (builtin, torchscript) {
+        (Some(_), Some(_)) => {
+            found.add(format!("{model}.torchscript"), "both `builtin` and `torchscript`", "keep one of them");
+        }
+        (None, None) => {
+            let hint = "write `builtin: unet`, `builtin: resnet18` or `torchscript: PATH`";
+            found.add(&model, "the model says neither `builtin` nor `torchscript`", hint);
+        }
+        (Some(Builtin::Unet), None) if train.data.task == Task::Classify => {
+            found.add(
+                format!("{at}.data.task"),
+                "`unet` does not classify",
+                "use `task: segment`, or `builtin: resnet18`",
+            );
+        }
+        (Some(Builtin::Resnet18), None) if train.data.task == Task::Segment => {
+            found.add(
+                format!("{at}.data.task"),
+                "`resnet18` does not segment",
+                "use `task: classify`, or `builtin: unet`",
+            );
+        }
+        _ => {}
+    }
+    if width.is_some() && *builtin != Some(Builtin::Unet) {
+        found.add(format!("{model}.width"), "`width` is for `builtin: unet` only", "remove it");
+    }
+    if train.data.crops.is_some() && train.data.task != Task::Classify {
+        found.add(format!("{at}.data.crops"), "`crops` is for `task: classify` only", "remove it");
+    }
+    if train.data.crops.is_some_and(|crops| crops.get() < 2) {
+        found.add(format!("{at}.data.crops"), "one crop cannot show both classes", "use 2 or more");
+    }
+    if !(train.learning_rate.is_finite() && train.learning_rate > 0.0) {
+        found.add(format!("{at}.learning-rate"), "a learning rate that is not above 0", "write e.g. 1e-3");
+    }
+}
+
+fn of_command(found: &mut Found, at: &str, command: &Command) {
+    if command.run.first().is_none_or(String::is_empty) {
+        found.add(
+            format!("{at}.run"),
+            "no program is named",
+            "write the program and its arguments: [python3, train.py]",
+        );
+    }
+    if command.run.iter().any(|part| part.contains('\0')) {
+        found.add(
+            format!("{at}.run"),
+            "a NUL character in an argument",
+            "no program can be given one: remove it",
+        );
+    }
+    for (name, value) in &command.env {
+        let path = format!("{at}.env.{name}");
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            found.add(
+                path,
+                format!("`{name}` cannot be an environment variable"),
+                "use letters, digits and _",
+            );
+        } else if name.starts_with("GPU_HARNESS_") {
+            found.add(
+                path,
+                format!("`{name}` is set by gpu-harness"),
+                "choose a name that does not begin with GPU_HARNESS_",
+            );
+        }
+    }
+}
+
+/// Each input file, by where it is written.
+fn inputs(at: &str, case: &Case) -> Vec<(String, InputPath)> {
+    let mut inputs = Vec::new();
+    if let Some(train) = &case.train {
+        inputs.push((format!("{at}.train.data.image"), train.data.image.clone()));
+        inputs.push((format!("{at}.train.data.boxes"), train.data.boxes.clone()));
+        inputs.extend(
+            train
+                .model
+                .torchscript
+                .iter()
+                .map(|path| (format!("{at}.train.model.torchscript"), path.clone())),
+        );
+    }
+    if let Some(command) = &case.command {
+        let numbered = command.files.iter().enumerate();
+        inputs.extend(numbered.map(|(index, path)| (format!("{at}.command.files[{index}]"), path.clone())));
+    }
+    inputs
+}
+
+/// The checks that `must-fail` and `skip-checks` name have to be run.
+fn which_checks(found: &mut Found, at: &str, case: &Case) {
+    if case.train.is_some() == case.command.is_some() {
+        return;
+    }
+    let runs = selected(case);
+    let how = |check: CheckName| match check {
+        CheckName::ExitStatus => "it is for `command` cases".to_owned(),
+        _ => format!("name it under `checks`, e.g. `{check}: {{}}`"),
+    };
+    if case.train.is_some() && case.checks.exit_status.is_some() {
+        let hint = "remove it: a worker that does not end well is an error";
+        found.add(format!("{at}.checks.exit-status"), "`exit-status` is for `command` cases", hint);
+    }
+    for (index, check) in case.must_fail.iter().enumerate() {
+        let path = format!("{at}.must-fail[{index}]");
+        if case.must_fail[..index].contains(check) {
+            found.add(path, format!("`{check}` is listed twice"), "keep one of them");
+        } else if case.skip_checks.contains_key(check) {
+            found.add(
+                path,
+                format!("`{check}` must fail and is skipped"),
+                "take it out of `skip-checks` or of `must-fail`",
+            );
+        } else if !runs.contains(check) {
+            found.add(path, format!("`{check}` must fail, and the case does not run it"), how(*check));
+        }
+    }
+    for (check, reason) in &case.skip_checks {
+        let path = format!("{at}.skip-checks.{check}");
+        if !runs.contains(check) {
+            found.add(path, format!("`{check}` is skipped, and the case does not run it"), "remove it");
+        } else if reason.trim().is_empty() {
+            found.add(path, "no reason is given", "say why the check is left out");
+        }
+    }
+    if runs.iter().all(|check| case.skip_checks.contains_key(check)) {
+        let hint = "leave one check, or leave the whole case out with `skip: REASON`";
+        found.add(
+            format!("{at}.skip-checks"),
+            "every check of the case is skipped: it could never pass",
+            hint,
+        );
+    }
+}
+
+fn figures(found: &mut Found, at: &str, case: &Case) {
+    let checks = &case.checks;
+    for (index, check) in checks.metric.iter().flatten().enumerate() {
+        of_metric(found, &format!("{at}.metric[{index}]"), check);
+    }
+    if checks.metric.as_ref().is_some_and(Vec::is_empty) {
+        found.add(
+            format!("{at}.metric"),
+            "no metric is listed",
+            "write `- name: eval/iou` and `at-least: 0.99`",
+        );
+    }
+    let numbers = [
+        ("initial-loss.near", checks.initial_loss.and_then(|check| check.near)),
+        ("loss-drop.floor", checks.loss_drop.map(|check| check.floor)),
+        ("zeroed-image.margin", checks.zeroed_image.map(|check| check.margin)),
+        ("export-parity.within", checks.export_parity.map(|check| check.within)),
+    ];
+    for (name, number) in numbers {
+        if number.is_some_and(|number| !number.is_finite()) {
+            found.add(format!("{at}.{name}"), "a figure that is not finite", "write a number");
+        }
+    }
+    if checks.time_budget.is_some_and(|check| check.at_most >= case.timeout) {
+        let message = format!("a time budget that the timeout ({}) does not let it exceed", case.timeout);
+        found.add(
+            format!("{at}.time-budget.at-most"),
+            message,
+            "make the budget shorter, or `timeout` longer",
+        );
+    }
+}
+
+fn of_metric(found: &mut Found, at: &str, check: &MetricCheck) {
+    if check.name.is_empty()
+        || check.name.len() > MAX_NAME
+        || check.name == "step"
+        || check.name.starts_with('@')
+    {
+        let hint = format!("use 1 to {MAX_NAME} bytes, not `step`, and no `@` in front");
+        found.add(format!("{at}.name"), format!("`{}` cannot be a metric", check.name), hint);
+    }
+    match (check.at_least, check.at_most) {
+        (None, None) => found.add(at, "a metric check without a figure", "add `at-least:` or `at-most:`"),
+        (Some(least), Some(most)) if least > most => {
+            found.add(
+                format!("{at}.at-most"),
+                format!("no number is at least {least} and at most {most}"),
+                "swap them",
+            );
+        }
+        (least, most) => {
+            if [least, most].into_iter().flatten().any(|figure| !figure.is_finite()) {
+                found.add(at, "a figure that is not finite", "write a number");
+            }
+        }
+    }
+}
