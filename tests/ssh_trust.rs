@@ -55,7 +55,12 @@ async fn an_unknown_host_is_refused_with_the_way_to_trust_it() {
     assert!(error.to_string().contains(&fingerprint(&sshd)), "{error}");
     assert!(!error.is_transient());
     assert!(!sshd.log().contains("publickey"), "a key was shown to a host that is not trusted");
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    trust USER@127.0.0.1 port PORT: its host key is not known
+    it shows ssh-ed25519 SHA256:(first)
+    hint: compare that with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on the machine itself; where they are equal, trust it with
+        ssh-keyscan -p PORT -t ed25519 127.0.0.1 >> HOME/.ssh/known_hosts
+    ");
 
     // What it says to do is what helps.
     let command = error.to_string().lines().last().unwrap().trim().to_owned();
@@ -72,7 +77,14 @@ async fn a_changed_host_key_is_refused_loudly_with_the_line_that_has_the_old_one
     sshd.rotate_host_key();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    trust USER@127.0.0.1 port PORT: ITS HOST KEY HAS CHANGED
+    it shows ssh-ed25519 SHA256:(first)
+    but HOME/.ssh/known_hosts:3 has ssh-ed25519 SHA256:(second)
+    Somebody may be listening in, or the machine was set up anew. Nothing was sent to it.
+    hint: compare the key with the machine's own; where the change is right, remove the old one with
+        ssh-keygen -f HOME/.ssh/known_hosts -R '[127.0.0.1]:PORT'
+    ");
 
     // What it says to do leaves an unknown host.
     let command = error.to_string().lines().last().unwrap().trim().to_owned();
@@ -88,7 +100,9 @@ async fn a_revoked_host_key_is_refused() {
     let revoked = format!("@revoked * {}\n{}", sshd.host_key(), sshd.known_hosts_line(sshd.port()));
     std::fs::write(sshd.known_hosts(), revoked).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    trust USER@127.0.0.1 port PORT: its host key ssh-ed25519 SHA256:(first) is marked @revoked in HOME/.ssh/known_hosts:1
+    ");
 }
 
 #[tokio::test]
@@ -123,7 +137,10 @@ async fn a_pinned_key_is_the_only_one_and_known_hosts_does_not_count() {
     std::fs::write(sshd.known_hosts(), sshd.known_hosts_line(sshd.port())).unwrap();
     let error = refused(&sshd, &sshd.address(), SshOptions { pinned, ..options(&sshd) }).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    trust USER@127.0.0.1 port PORT: it shows the host key ssh-ed25519 SHA256:(first), and the node was given ssh-ed25519 SHA256:(second)
+    This is another machine than the one that was made. Nothing was sent to it.
+    ");
 }
 
 #[tokio::test]
@@ -134,7 +151,12 @@ async fn a_key_that_is_not_accepted_is_named_with_what_to_do() {
     let identity = Some(sshd.client_home().join(".ssh/not-there"));
     let error = refused(&sshd, &sshd.address(), SshOptions { identity, ..options(&sshd) }).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    log in to USER@127.0.0.1 port PORT: no key is accepted; tried
+      HOME/.ssh/not-there: cannot be read: No such file or directory (os error 2)
+      HOME/.ssh/id_ed25519: not accepted
+    hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
+    ");
 }
 
 #[tokio::test]
@@ -142,7 +164,10 @@ async fn having_no_key_at_all_is_said() {
     let sshd = Sshd::start();
     std::fs::remove_file(sshd.identity()).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    log in to USER@127.0.0.1 port PORT: there is no key to try: no agent is set, and none of the key files is there
+    hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
+    ");
 }
 
 #[tokio::test]
@@ -153,7 +178,12 @@ async fn a_server_that_hangs_up_after_too_many_keys_is_not_tried_again() {
     std::fs::write(sshd.client_config(), lines.concat()).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     assert!(!error.is_transient(), "{error}");
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    log in to USER@127.0.0.1 port PORT: no key is accepted; tried
+      HOME/.ssh/one: not accepted
+      then the server hung up: it may allow only so many tries; name the right key to have it tried first
+    hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
+    ");
 }
 
 #[tokio::test]
@@ -165,7 +195,11 @@ async fn a_key_with_a_passphrase_works_through_an_agent_only() {
     let with_key = SshOptions { identity: Some(protected.clone()), ..options(&sshd) };
     let error = refused(&sshd, &sshd.address(), with_key.clone()).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    log in to USER@127.0.0.1 port PORT: no key is accepted; tried
+      HOME/.ssh/protected: is protected by a passphrase; load it into an agent with `ssh-add HOME/.ssh/protected`
+    hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
+    ");
 
     let agent = Agent::start(&sshd.client_home().join("agent"));
     agent.add(&protected, "open sesame");
@@ -180,7 +214,11 @@ async fn an_agent_that_is_gone_does_not_keep_a_key_file_from_being_used() {
     works(&sshd.address(), SshOptions { agent: agent.clone(), ..options(&sshd) }).await;
     std::fs::remove_file(sshd.identity()).unwrap();
     let error = refused(&sshd, &sshd.address(), SshOptions { agent, ..options(&sshd) }).await;
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @"");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    log in to USER@127.0.0.1 port PORT: no key is accepted; tried
+      ssh agent at HOME/no-agent: failed connecting with agent
+    hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
+    ");
 }
 
 #[tokio::test]

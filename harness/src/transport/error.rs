@@ -234,19 +234,16 @@ impl TransportError {
         match self {
             Self::Resolve { .. }
             | Self::Connect { .. }
+            // libssh2 does not say whether the server hung up or the two agree on no method.
+            | Self::Handshake { .. }
             | Self::OpenChannel { .. }
             | Self::ConnectionLost(_)
             | Self::Setup { .. }
             | Self::Gone => true,
-            // A server that agrees on no method will not do so later; one that hangs up or stays silent may.
-            Self::Handshake { source, .. } => !matches!(source.code(), ssh2::ErrorCode::Session(NO_COMMON_METHOD)),
             _ => false,
         }
     }
 }
-
-/// libssh2's `LIBSSH2_ERROR_KEX_FAILURE`.
-const NO_COMMON_METHOD: i32 = -5;
 
 /// A connection that ended too early.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -308,7 +305,7 @@ fn login(peer: &Peer, tried: &[TriedKey]) -> String {
         peer.user
     );
     if tried.is_empty() {
-        return format!("there is no key to try\n{hint}");
+        return format!("there is no key to try: no agent is set, and none of the key files is there\n{hint}");
     }
     let lines: Vec<String> = tried.iter().map(|TriedKey { key, result }| format!("  {key}: {result}")).collect();
     format!("no key is accepted; tried\n{}\n{hint}", lines.join("\n"))

@@ -45,6 +45,8 @@ pub(super) struct Job {
     peer: Peer,
     line: String,
     label: String,
+    /// What was done last, for a message.
+    doing: &'static str,
     /// Gone once the command's end was told.
     far: Option<FarSide>,
     stage: Stage,
@@ -63,6 +65,7 @@ impl Job {
             peer,
             line,
             label,
+            doing: "opening a channel for",
             far: Some(far),
             stage: Stage::Opening { asked: false },
             chunk: Vec::new(),
@@ -84,11 +87,7 @@ impl Job {
 
     /// Ends the command with the connection.
     pub(super) fn fail(mut self, lost: impl Fn(String) -> TransportError) {
-        let doing = match self.stage {
-            Stage::Opening { .. } => format!("opening a channel for `{}`", self.label),
-            Stage::Starting(_) => format!("starting `{}`", self.label),
-            _ => format!("running `{}`", self.label),
-        };
+        let doing = format!("{} `{}`", self.doing, self.label);
         if let Some(far) = self.far.take() {
             far.fail(|| lost(doing.clone()));
         }
@@ -129,6 +128,7 @@ impl Job {
         match turn.session.channel_open("session", WINDOW, PACKET, None) {
             Ok(channel) => {
                 turn.moved = true;
+                self.doing = "starting";
                 Ok(Stage::Starting(channel))
             }
             Err(error) if is(&error, code::EAGAIN) => {
@@ -153,6 +153,7 @@ impl Job {
         match channel.exec(&self.line) {
             Ok(()) => {
                 turn.moved = true;
+                self.doing = "running";
                 Ok(Stage::Running(channel))
             }
             Err(error) if is(&error, code::EAGAIN) => {

@@ -132,8 +132,11 @@ impl Worker {
             };
             let turned = self.jobs.iter_mut().try_for_each(|job| job.pump(&mut turn));
             let (moved, wants_write) = (turn.moved, turn.wants_write);
-            self.jobs.retain(|job| !job.is_done());
-            if let Err(cause) = turned.and_then(|()| self.pause(moved, wants_write)) {
+            let lasts = turned.and_then(|()| {
+                self.jobs.retain(|job| !job.is_done());
+                self.pause(moved, wants_write)
+            });
+            if let Err(cause) = lasts {
                 return self.lose(&cause);
             }
         }
