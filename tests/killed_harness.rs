@@ -1,9 +1,9 @@
 //! A harness that is killed leaves a report behind, and a node that cleans itself up.
 
 use std::fs;
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use gpu_harness_tests::process::{lives, within};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::xml;
 use gpu_suites::event::Event;
@@ -14,18 +14,6 @@ cases:
   - { name: done, command: { run: [sh, -c, "echo finished"] } }
   - { name: running, command: { run: [sh, -c, "echo $$ > $PIDFILE; echo begun; sleep 600"] } }
 "#;
-
-fn lives(pid: &str) -> bool {
-    Path::new("/proc").join(pid.trim()).exists()
-}
-
-fn within(limit: Duration, what: &str, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < limit, "{what}: not within {limit:?}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 #[test]
 fn a_killed_harness_leaves_its_report_and_the_node_cleans_up_when_the_lease_ends() {

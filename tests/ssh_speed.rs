@@ -75,7 +75,7 @@ async fn upload(node: &Transport, data: &[u8], folder: &Path, stripes: usize) {
 
 #[tokio::test]
 async fn an_upload_is_at_least_twice_as_fast_as_scp() {
-    let size = if cfg!(debug_assertions) { 32 * MIB } else { 128 * MIB };
+    let size = 128 * MIB;
     let sshd = Sshd::start();
     let proxy = wire(&sshd);
     let data = vec![b'x'; size];

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`project`] | a user's folder, and gpu-harness run in it |
+//! | [`process`] | whether a process lives |
 //! | [`sshd`] | a real OpenSSH server |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`xml`] | a real XML parser |
@@ -11,6 +12,7 @@
 
 pub mod cuts;
 pub mod kills;
+pub mod process;
 pub mod project;
 pub mod proxy;
 pub mod sshd;
