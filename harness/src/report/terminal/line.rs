@@ -95,7 +95,7 @@ impl Line {
         } else if self.step > 0 {
             parts.push(format!("step {}", self.step));
         }
-        parts.extend(self.phase.as_ref().map(|phase| look.dim(phase)));
+        parts.extend(self.phase.as_ref().filter(|_| room > 0).map(|phase| look.dim(phase)));
         if let Some(loss) = self.loss {
             let with_curve = room >= 2 && !self.curve.is_empty();
             let curve = if with_curve { format!(" {}", self.curve) } else { String::new() };
