@@ -80,7 +80,10 @@ async fn a_dead_peer_is_noticed_within_the_limit() {
     assert!(error.is_transient());
     let text = error.to_string();
     let expected = ": no answer for 4.0 s, ";
-    assert!(text.contains(expected) && text.ends_with("after it was made, while running `echo up; sleep 60`"), "{text}");
+    assert!(
+        text.contains(expected) && text.ends_with("after it was made, while running `echo up; sleep 60`"),
+        "{text}"
+    );
     assert!(matches!(exec.wait().await, Err(TransportError::ConnectionLost(_))));
     assert!(matches!(other.wait().await, Err(TransportError::ConnectionLost(_))));
     let mut late = node.exec(Command::shell("true")).await.unwrap();

@@ -89,7 +89,9 @@ async fn a_changed_host_key_is_refused_loudly_with_the_line_that_has_the_old_one
     // What it says to do leaves an unknown host.
     let command = error.to_string().lines().last().unwrap().trim().to_owned();
     let mut shell = Program::new("sh");
-    assert!(shell.arg("-c").arg(&command).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+    assert!(
+        shell.arg("-c").arg(&command).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
+    );
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     assert!(matches!(error, TransportError::HostKeyUnknown { .. }), "{error}");
 }
@@ -110,12 +112,14 @@ async fn a_server_with_several_keys_shows_the_one_that_is_known() {
     let folder = tempfile::tempdir().unwrap();
     for kind in ["rsa", "ecdsa"] {
         let file = folder.path().join(kind);
-        let made = Program::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(&file).status().unwrap();
+        let made =
+            Program::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(&file).status().unwrap();
         assert!(made.success());
     }
     let path = |kind: &str| folder.path().join(kind);
     // These come before the server's own ed25519 key.
-    let lines = [format!("HostKey {}", path("ecdsa").display()), format!("HostKey {}", path("rsa").display())];
+    let lines =
+        [format!("HostKey {}", path("ecdsa").display()), format!("HostKey {}", path("rsa").display())];
     let sshd = Sshd::with(&[&lines[0], &lines[1]]);
     works(&sshd.address(), options(&sshd)).await;
     for kind in ["rsa", "ecdsa"] {

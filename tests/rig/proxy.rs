@@ -176,7 +176,13 @@ fn connect(client: TcpStream, cut: Option<Cut>, shared: &Arc<Shared>) {
     // the server to accept.
     std::thread::sleep(shared.network.one_way * 3);
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.server)) else { return };
-    let wire = Arc::new(Wire { client, server, left: Mutex::new(cut.map(|cut| cut.after)), cut, shared: Arc::clone(shared) });
+    let wire = Arc::new(Wire {
+        client,
+        server,
+        left: Mutex::new(cut.map(|cut| cut.after)),
+        cut,
+        shared: Arc::clone(shared),
+    });
     for stream in [&wire.client, &wire.server] {
         let _ = stream.set_nodelay(true);
         let _ = stream.set_read_timeout(Some(TICK));
@@ -258,7 +264,8 @@ impl Wire {
 
     /// Passes on what may be passed; returns whether the connection stands.
     fn pass(&self, direction: Direction, to: &TcpStream, chunk: &[u8]) -> bool {
-        let Some(cut) = self.cut.filter(|cut| cut.counting == Direction::Both || cut.counting == direction) else {
+        let Some(cut) = self.cut.filter(|cut| cut.counting == Direction::Both || cut.counting == direction)
+        else {
             return self.write(direction, to, chunk);
         };
         let allowed = {

@@ -127,7 +127,8 @@ impl Sshd {
     /// # Panics
     /// Where the file cannot be written.
     pub fn trust(&self, port: u16) {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(self.known_hosts()).expect("known_hosts");
+        let mut file =
+            fs::OpenOptions::new().create(true).append(true).open(self.known_hosts()).expect("known_hosts");
         file.write_all(self.known_hosts_line(port).as_bytes()).expect("known_hosts");
     }
 
@@ -159,7 +160,8 @@ impl Sshd {
     /// Where a file cannot be read or written.
     pub fn authorize(&self, private: &Path) {
         let public = fs::read(private.with_extension("pub")).expect("a public key");
-        let mut file = fs::OpenOptions::new().append(true).open(self.path("etc/authorized_keys")).expect("a file");
+        let mut file =
+            fs::OpenOptions::new().append(true).open(self.path("etc/authorized_keys")).expect("a file");
         file.write_all(&public).expect("authorized_keys");
     }
 
@@ -200,7 +202,12 @@ impl Sshd {
     }
 
     fn client_options(&self) -> Vec<String> {
-        let mut options = vec!["-F".to_owned(), "/dev/null".to_owned(), "-i".to_owned(), self.identity().display().to_string()];
+        let mut options = vec![
+            "-F".to_owned(),
+            "/dev/null".to_owned(),
+            "-i".to_owned(),
+            self.identity().display().to_string(),
+        ];
         let known = format!("UserKnownHostsFile={}", self.known_hosts().display());
         for option in [known.as_str(), "IdentitiesOnly=yes", "IdentityAgent=none", "BatchMode=yes"] {
             options.extend(["-o".to_owned(), option.to_owned()]);
@@ -274,7 +281,8 @@ fn keygen(file: &Path, kind: &str, passphrase: &str) {
 }
 
 fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run `cargo xtask setup`"));
+    let output =
+        command.output().unwrap_or_else(|error| panic!("{command:?}: {error}; run `cargo xtask setup`"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
@@ -293,7 +301,8 @@ fn greets(port: u16, child: &mut Child) -> bool {
         }
         let mut greeting = [0; 4];
         let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port));
-        if connected.is_ok_and(|mut stream| stream.read_exact(&mut greeting).is_ok()) && greeting == *b"SSH-" {
+        if connected.is_ok_and(|mut stream| stream.read_exact(&mut greeting).is_ok()) && greeting == *b"SSH-"
+        {
             return true;
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -78,8 +78,11 @@ mod tests {
 
     #[test]
     fn every_word_reaches_the_program_as_it_was_given() {
-        for word in ["plain", "", "two words", "it's", "$HOME `id` \"x\"", "a\nb", "*?~!#;&|<>", "ü🦀", "-n", "a\\b"] {
-            let line = Command::argv(vec!["printf".into(), "%s".into(), word.into()], Vec::new()).shell_line();
+        for word in
+            ["plain", "", "two words", "it's", "$HOME `id` \"x\"", "a\nb", "*?~!#;&|<>", "ü🦀", "-n", "a\\b"]
+        {
+            let line =
+                Command::argv(vec!["printf".into(), "%s".into(), word.into()], Vec::new()).shell_line();
             let output = std::process::Command::new("/bin/sh").arg("-c").arg(&line).output().unwrap();
             assert_eq!(String::from_utf8(output.stdout).unwrap(), word, "{line}");
         }

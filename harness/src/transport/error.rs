@@ -305,9 +305,12 @@ fn login(peer: &Peer, tried: &[TriedKey]) -> String {
         peer.user
     );
     if tried.is_empty() {
-        return format!("there is no key to try: no agent is set, and none of the key files is there\n{hint}");
+        return format!(
+            "there is no key to try: no agent is set, and none of the key files is there\n{hint}"
+        );
     }
-    let lines: Vec<String> = tried.iter().map(|TriedKey { key, result }| format!("  {key}: {result}")).collect();
+    let lines: Vec<String> =
+        tried.iter().map(|TriedKey { key, result }| format!("  {key}: {result}")).collect();
     format!("no key is accepted; tried\n{}\n{hint}", lines.join("\n"))
 }
 

@@ -172,7 +172,11 @@ impl Stdout {
 }
 
 impl AsyncRead for Stdout {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<std::io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
         let this = &mut *self;
         while this.rest.position() == this.rest.get_ref().len() as u64 {
             match this.poll_recv(context) {

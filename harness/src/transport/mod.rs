@@ -10,11 +10,13 @@ mod error;
 mod exec;
 mod local;
 mod ssh;
+mod upload;
 
 pub use command::{Command, quote};
 pub use error::{KnownKey, Lost, LostCause, Peer, TransportError, TriedKey};
 pub use exec::{Exec, ExitStatus, Stdin, StdinClosed, Stdout};
 pub use ssh::{HostKey, HostKeyError, Link, SshOptions};
+pub use upload::UploadError;
 
 /// A way to run commands on a node.
 #[derive(Debug)]

@@ -101,7 +101,8 @@ pub(super) fn preference<'a>(known: impl IntoIterator<Item = &'a HostKey>) -> St
 mod tests {
     use super::*;
 
-    const ED25519: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5a9gYN8yXYcWtGgrKq0YuMVbUZ3lvMzcOM1d0pUXkR me@here";
+    const ED25519: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5a9gYN8yXYcWtGgrKq0YuMVbUZ3lvMzcOM1d0pUXkR me@here";
 
     #[test]
     fn a_fingerprint_is_the_one_that_ssh_keygen_prints() {
@@ -109,7 +110,11 @@ mod tests {
         std::fs::write(file.path(), ED25519).unwrap();
         let output = std::process::Command::new("ssh-keygen").arg("-lf").arg(file.path()).output().unwrap();
         let said = String::from_utf8(output.stdout).unwrap();
-        assert_eq!(said.split(' ').nth(1), Some(HostKey::parse(ED25519).unwrap().fingerprint().as_str()), "{said}");
+        assert_eq!(
+            said.split(' ').nth(1),
+            Some(HostKey::parse(ED25519).unwrap().fingerprint().as_str()),
+            "{said}"
+        );
     }
 
     #[test]

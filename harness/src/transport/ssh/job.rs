@@ -184,7 +184,11 @@ impl Job {
         }
         self.drain(&mut channel, turn)?;
         if !wanted {
-            return Ok(if self.writing || self.reading { Stage::Running(channel) } else { Stage::Closing(channel) });
+            return Ok(if self.writing || self.reading {
+                Stage::Running(channel)
+            } else {
+                Stage::Closing(channel)
+            });
         }
         if !channel.eof() {
             return Ok(Stage::Running(channel));

@@ -69,7 +69,9 @@ fn matching(file: &Path, text: &str, name: &str) -> Vec<Entry> {
             }
             (revoked, line) = (true, rest.trim_start());
         }
-        let Some((hosts, key)) = line.split_once([' ', '\t']).filter(|_| !line.starts_with('#')) else { continue };
+        let Some((hosts, key)) = line.split_once([' ', '\t']).filter(|_| !line.starts_with('#')) else {
+            continue;
+        };
         let Ok(key) = HostKey::parse(key) else { continue };
         if names(hosts, name) {
             found.push(Entry { known: KnownKey { file: file.to_owned(), line: index + 1, key }, revoked });
@@ -189,9 +191,13 @@ mod tests {
 
     #[test]
     fn a_star_may_stand_for_nothing_and_for_much() {
-        for (pattern, text, expected) in
-            [("*", "", true), ("a*b*c", "abc", true), ("a*b*c", "aXbYbZc", true), ("a*b", "abX", false), ("?", "", false)]
-        {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "aXbYbZc", true),
+            ("a*b", "abX", false),
+            ("?", "", false),
+        ] {
             assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
         }
     }

@@ -34,7 +34,8 @@ impl Link {
         let target = Target::find(address, &options)?;
         let peer = target.peer.clone();
         let stream = dial(&peer, &options).await?;
-        let (waker, wakeup) = wake_up().map_err(|source| TransportError::Setup { peer: peer.clone(), source })?;
+        let (waker, wakeup) =
+            wake_up().map_err(|source| TransportError::Setup { peer: peer.clone(), source })?;
         let (requests, incoming) = mpsc::channel();
         let (ready, made) = oneshot::channel();
         let for_thread = options.clone();

@@ -34,8 +34,12 @@ pub(super) fn log_in(
         }
         Some(_) => {
             let key = "then the server hung up".to_owned();
-            let result = "it may allow only so many tries; name the right key to have it tried first".to_owned();
-            Err(TransportError::Auth { peer, tried: tried.into_iter().chain([TriedKey { key, result }]).collect() })
+            let result =
+                "it may allow only so many tries; name the right key to have it tried first".to_owned();
+            Err(TransportError::Auth {
+                peer,
+                tried: tried.into_iter().chain([TriedKey { key, result }]).collect(),
+            })
         }
         None => Err(TransportError::Auth { peer, tried }),
     }
@@ -72,7 +76,9 @@ impl Attempt<'_> {
         }
         let key = file.display().to_string();
         let result = match std::fs::read_to_string(file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && needed == Needed::No => return false,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && needed == Needed::No => {
+                return false;
+            }
             Err(error) => format!("cannot be read: {error}"),
             Ok(text) if is_encrypted(&text) => {
                 format!("is protected by a passphrase; load it into an agent with `ssh-add {key}`")
@@ -123,7 +129,9 @@ impl Attempt<'_> {
         let message = error.message();
         let refused = matches!(error.code(), ErrorCode::Session(code) if REFUSED.contains(&code));
         // libssh2 has one code for a refused key and for an answer that never came.
-        if message.starts_with("Waiting for") || matches!(error.code(), ErrorCode::Session(code) if CUT.contains(&code)) {
+        if message.starts_with("Waiting for")
+            || matches!(error.code(), ErrorCode::Session(code) if CUT.contains(&code))
+        {
             self.hung_up = Some(message.to_owned());
             return false;
         }
@@ -163,8 +171,12 @@ mod tests {
 
     fn keygen(folder: &Path, arguments: &[&str]) -> String {
         let file = folder.join("key");
-        let output =
-            std::process::Command::new("ssh-keygen").args(["-q", "-f"]).arg(&file).args(arguments).output().unwrap();
+        let output = std::process::Command::new("ssh-keygen")
+            .args(["-q", "-f"])
+            .arg(&file)
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
         std::fs::read_to_string(file).unwrap()
     }

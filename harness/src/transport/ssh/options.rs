@@ -123,7 +123,9 @@ impl Address {
     fn parse(address: &str) -> Result<Self, String> {
         let rest = address.strip_prefix("ssh://").ok_or("it does not begin with ssh://")?;
         let rest = rest.strip_suffix('/').unwrap_or(rest);
-        if let Some(odd) = rest.chars().find(|c| c.is_whitespace() || c.is_control() || "/?#\\'\"".contains(*c)) {
+        if let Some(odd) =
+            rest.chars().find(|c| c.is_whitespace() || c.is_control() || "/?#\\'\"".contains(*c))
+        {
             return Err(format!("{odd:?} cannot be part of it"));
         }
         let (user, place) = match rest.rsplit_once('@') {
@@ -135,7 +137,8 @@ impl Address {
         };
         let (host, port) = match place.strip_prefix('[') {
             Some(bracketed) => {
-                let (host, after) = bracketed.split_once(']').ok_or("the bracket of an IPv6 address is not closed")?;
+                let (host, after) =
+                    bracketed.split_once(']').ok_or("the bracket of an IPv6 address is not closed")?;
                 (host, after.strip_prefix(':').or((!after.is_empty()).then_some(after)))
             }
             None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
@@ -144,7 +147,9 @@ impl Address {
             None => None,
             Some(text) => {
                 let port = text.parse::<u16>().ok().filter(|port| *port != 0);
-                Some(port.ok_or_else(|| format!("`{text}` is no port (1 to 65535; IPv6 addresses go in brackets)"))?)
+                Some(port.ok_or_else(|| {
+                    format!("`{text}` is no port (1 to 65535; IPv6 addresses go in brackets)")
+                })?)
             }
         };
         if host.is_empty() || host.starts_with('-') || user.as_ref().is_some_and(String::is_empty) {
@@ -196,7 +201,8 @@ fn proxy(params: &HostParams) -> Option<&'static str> {
 fn expand(path: &Path, peer: &Peer, options: &SshOptions) -> PathBuf {
     let home = options.home.to_string_lossy();
     let text = path.to_string_lossy();
-    let text = text.strip_prefix("~/").map_or_else(|| text.clone().into_owned(), |rest| format!("{home}/{rest}"));
+    let text =
+        text.strip_prefix("~/").map_or_else(|| text.clone().into_owned(), |rest| format!("{home}/{rest}"));
     let mut expanded = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -268,7 +274,9 @@ mod tests {
             "ssh://g pu",
         ]
         .iter()
-        .map(|address| Target::find(address, &options).unwrap_err().to_string().lines().next().unwrap().to_owned())
+        .map(|address| {
+            Target::find(address, &options).unwrap_err().to_string().lines().next().unwrap().to_owned()
+        })
         .collect();
         insta::assert_snapshot!(said.join("\n"), @r"
         read the address `gpu`: it does not begin with ssh://
@@ -313,14 +321,19 @@ mod tests {
     #[test]
     fn an_included_file_counts_and_unknown_options_do_not_matter() {
         let (home, options) = options("Include extra\nHost *\n  FrobnicateKeys yes\n  ControlMaster auto\n");
-        std::fs::write(home.path().join(".ssh/extra"), "Host gpu\n  User fromextra\n  HostKeyAlias known-as\n").unwrap();
+        std::fs::write(
+            home.path().join(".ssh/extra"),
+            "Host gpu\n  User fromextra\n  HostKeyAlias known-as\n",
+        )
+        .unwrap();
         let target = Target::find("ssh://gpu", &options).unwrap();
         assert_eq!((target.peer.user.as_str(), target.key_name.as_str()), ("fromextra", "known-as"));
     }
 
     #[test]
     fn a_jump_host_is_refused_rather_than_ignored() {
-        let (_home, options) = options("Host a\n ProxyJump bastion\nHost b\n ProxyCommand nc %h\nHost c\n ProxyJump none\n");
+        let (_home, options) =
+            options("Host a\n ProxyJump bastion\nHost b\n ProxyCommand nc %h\nHost c\n ProxyJump none\n");
         for (address, option) in [("ssh://a", "ProxyJump"), ("ssh://b", "ProxyCommand")] {
             let error = Target::find(address, &options).unwrap_err();
             assert!(error.to_string().contains(&format!("sets {option} for it")), "{error}");
@@ -332,8 +345,10 @@ mod tests {
     #[test]
     fn without_a_configuration_the_usual_files_are_used() {
         let home = tempfile::tempdir().unwrap();
-        let target = Target::find("ssh://GPU", &SshOptions::below(home.path(), home.path().join("none"))).unwrap();
-        let names: Vec<_> = target.identities.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
+        let target =
+            Target::find("ssh://GPU", &SshOptions::below(home.path(), home.path().join("none"))).unwrap();
+        let names: Vec<_> =
+            target.identities.iter().map(|file| file.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, DEFAULT_KEYS);
         assert_eq!(target.key_name, "gpu");
         assert_eq!(target.known_hosts[0], home.path().join(".ssh/known_hosts"));

@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{BlockDirections, MethodType, Session};
 
+use super::SshOptions;
 use super::host_key::{HostKey, preference};
 use super::job::Job;
 use super::known_hosts::{self, Verdict};
 use super::login::log_in;
 use super::options::Target;
 use super::wake::Wakeup;
-use super::SshOptions;
 use crate::transport::exec::FarSide;
 use crate::transport::{Lost, LostCause, Peer, TransportError};
 
@@ -53,7 +53,8 @@ impl Turn<'_> {
     /// To be called where libssh2 said that it would have to wait.
     /// Returns whether it waits to send, so that the very same call has to be made again before any other can send.
     pub(super) fn blocked(&mut self) -> bool {
-        let sending = matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
+        let sending =
+            matches!(self.session.block_directions(), BlockDirections::Outbound | BlockDirections::Both);
         self.wants_write |= sending;
         sending
     }
@@ -97,13 +98,16 @@ impl Worker {
             Some(key) => preference([key]),
             None => preference(known.iter().filter(|entry| !entry.revoked).map(|entry| &entry.known.key)),
         };
-        for (method, names) in
-            [(MethodType::HostKey, wanted.as_str()), (MethodType::CryptCs, CIPHERS), (MethodType::CryptSc, CIPHERS)]
-        {
+        for (method, names) in [
+            (MethodType::HostKey, wanted.as_str()),
+            (MethodType::CryptCs, CIPHERS),
+            (MethodType::CryptSc, CIPHERS),
+        ] {
             session.method_pref(method, names).map_err(failed)?;
         }
         session.handshake().map_err(failed)?;
-        let shown = session.host_key().map_or_else(|| HostKey::from_blob([]), |(blob, _)| HostKey::from_blob(blob));
+        let shown =
+            session.host_key().map_or_else(|| HostKey::from_blob([]), |(blob, _)| HostKey::from_blob(blob));
         trust(shown, target, options, &known)?;
         log_in(&session, target, options, made)?;
         session.set_blocking(false);
@@ -111,7 +115,18 @@ impl Worker {
         session.set_keepalive(true, 2);
         let now = Instant::now();
         let silence_limit = options.silence_limit;
-        Ok(Self { session, socket, wakeup, requests, jobs: Vec::new(), peer, made, heard: now, asked: now, silence_limit })
+        Ok(Self {
+            session,
+            socket,
+            wakeup,
+            requests,
+            jobs: Vec::new(),
+            peer,
+            made,
+            heard: now,
+            asked: now,
+            silence_limit,
+        })
     }
 
     /// Serves commands until nobody can ask for one any more and none is left.
@@ -259,7 +274,8 @@ fn trust(
             Err(TransportError::HostKeyChanged { peer, key: shown, known: Box::new(entry.known.clone()) })
         }
         Verdict::Unknown => {
-            let file = target.known_hosts.first().cloned().unwrap_or_else(|| options.home.join(".ssh/known_hosts"));
+            let file =
+                target.known_hosts.first().cloned().unwrap_or_else(|| options.home.join(".ssh/known_hosts"));
             Err(TransportError::HostKeyUnknown { peer, key: shown, file })
         }
     }
