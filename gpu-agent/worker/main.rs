@@ -9,6 +9,7 @@ mod device;
 mod emit;
 mod error;
 mod model;
+mod openmp;
 mod optim;
 mod overlay;
 mod shim;
@@ -40,6 +41,7 @@ Metrics go to the file that $GPU_HARNESS_METRICS names, else to standard output.
 fn main() -> ExitCode {
     // SAFETY: no other thread runs yet. cuBLAS is deterministic with this workspace; it reads it when it starts.
     unsafe { std::env::set_var("CUBLAS_WORKSPACE_CONFIG", ":4096:8") };
+    device::keep_freed_memory();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
@@ -93,6 +95,28 @@ fn ended(outcome: Result<()>) -> ExitCode {
         Err(error) => {
             eprintln!("gpu-worker: {error}\nhint: {}", error.hint());
             ExitCode::from(CANNOT_GO_ON)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gpu_suites::spec::{Builtin, Task};
+
+    #[test]
+    fn the_suite_that_comes_along_has_cases_that_this_worker_can_train() {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites/overfit-one-image.yaml");
+        let suite = gpu_suites::load::load(&path).unwrap().suite;
+        let trains: Vec<_> = suite.cases.iter().filter_map(|case| case.train.as_ref()).collect();
+        assert!(trains.len() >= 4, "{}", trains.len());
+        for train in trains {
+            match (train.model.builtin, train.data.task) {
+                (Some(Builtin::Unet), task) => {
+                    assert!(task == Task::Segment && train.data.size.get() % 8 == 0)
+                }
+                (Some(Builtin::Resnet18), task) => assert!(task == Task::Classify),
+                (None, _) => assert!(train.model.torchscript.is_some()),
+            }
         }
     }
 }
