@@ -62,7 +62,8 @@ fn every_key_of_the_format_is_in_its_document() {
     let root = [("Suite", &schema)].into_iter();
     let types =
         schema["$defs"].as_object().expect("types").iter().map(|(name, schema)| (name.as_str(), schema));
-    for (name, schema) in root.chain(types) {
+    // The checks have chapters: see below.
+    for (name, schema) in root.chain(types).filter(|(name, _)| !["Checks", "CheckName"].contains(name)) {
         for key in schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
             let quoted = format!("`{key}`");
             assert!(text.contains(&quoted) || checks.contains(&quoted), "{name}.{key} is in no document");
