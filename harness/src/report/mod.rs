@@ -3,7 +3,7 @@
 //! | module | question it answers |
 //! | --- | --- |
 //! | [`fold`] | what do the events so far amount to? |
-//! | [`case`] | what is known of one case? |
+//! | [`case`], `attempt` | what is known of one case, and how does an event change it? |
 //! | [`series`], [`excerpt`] | what is kept of a metric, of a log? |
 //! | [`events`] | how is `events.ndjson` read? |
 //! | [`junit`] | what does CI get? |
@@ -13,6 +13,7 @@
 //! | [`figures`], [`look`] | how are numbers and outcomes set? |
 //! | [`files`] | how are files written whole, and where? |
 
+mod attempt;
 pub mod case;
 pub mod events;
 pub mod excerpt;
