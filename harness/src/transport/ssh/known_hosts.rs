@@ -1,4 +1,6 @@
 //! The files that say which host has which key: see "known hosts file format" in sshd(8).
+//!
+//! libssh2 reads these files too, but knows no patterns and no `@revoked`, and cannot tell the line of an old key.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -51,9 +51,8 @@ impl SshOptions {
 
     /// Only what lies below `home`, and the given configuration: nothing of the environment.
     pub fn below(home: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {
-        let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
         Self {
-            user: user.unwrap_or_else(|| "root".to_owned()),
+            user: account(),
             home: home.into(),
             config: config.into(),
             known_hosts: None,
@@ -64,6 +63,16 @@ impl SshOptions {
             silence_limit: SILENCE_LIMIT,
         }
     }
+}
+
+/// The account that this program runs as; a container often sets no USER.
+fn account() -> String {
+    let uid = rustix::process::getuid().as_raw().to_string();
+    let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let of_uid = |line: &&str| line.split(':').nth(2) == Some(uid.as_str());
+    let known = accounts.lines().find(of_uid).and_then(|line| line.split(':').next()).map(str::to_owned);
+    // Accounts of a directory service stand in no file.
+    known.or_else(|| std::env::var("USER").ok()).unwrap_or(uid)
 }
 
 /// An address with everything that the configuration says about it.
@@ -340,6 +349,12 @@ mod tests {
             assert!(!error.is_transient());
         }
         Target::find("ssh://c", &options).unwrap();
+    }
+
+    #[test]
+    fn the_account_is_the_one_that_id_tells() {
+        let output = std::process::Command::new("id").arg("-un").output().unwrap();
+        assert_eq!(account(), String::from_utf8(output.stdout).unwrap().trim());
     }
 
     #[test]
