@@ -147,7 +147,7 @@ impl RunState {
             | Event::LogTruncated(event::LogTruncated { case, .. })
             | Event::Artifact(event::Artifact { case, .. })
             | Event::Check(event::Check { case, .. }) => {
-                self.on_case(case, |case| attempt::apply(case, at, event))
+                self.on_case(case, |case| attempt::apply(case, at, event));
             }
             Event::CaseFinished(event) => self.finished(at, event),
             _ => {}
