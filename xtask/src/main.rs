@@ -1,1 +1,96 @@
-fn main() {}
+//! The project's own commands: `cargo xtask demo` shows the main job, `cargo xtask test` passes the tests, and each
+//! sets up what is missing first.
+
+mod bench;
+mod cargo;
+mod demo;
+mod lint;
+mod setup;
+mod soak;
+mod test;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Sets up what is missing: libtorch, the aerial tile, programs. Once, into one cache folder
+    #[command(after_help = "The cache folder is $GPU_HARNESS_CACHE, else $XDG_CACHE_HOME/gpu-harness, \
+                            else ~/.cache/gpu-harness.")]
+    Setup(setup::Options),
+    /// Overfits a real aerial image on this machine and reports it: the main job
+    Demo {
+        /// Passed on to `gpu-harness run`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Passes the tests, with cargo-nextest where it is installed
+    Test {
+        /// Passed on to `cargo nextest run` (or `cargo test`): a part of a test's name, `--no-fail-fast`, …
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Checks formatting, clippy's warnings, licences and advisories
+    Lint,
+    /// Measures a figure of docs/benchmarks.md
+    Bench {
+        /// Which figure; a name that does not exist lists those that do
+        name: String,
+        /// Passed on to the measurement
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Runs a hardship at its full count, where `.ci/run` runs a slice
+    Soak {
+        /// Which hardship; a name that does not exist lists those that do
+        name: String,
+        /// Passed on to the hardship
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Setup(options) => setup::command(options),
+        Command::Demo { arguments } => demo::run(&arguments),
+        Command::Test { arguments } => test::run(&arguments),
+        Command::Lint => lint::run(),
+        Command::Bench { name, arguments } => bench::run(&name, &arguments),
+        Command::Soak { name, arguments } => soak::run(&name, &arguments),
+    };
+    done.unwrap_or_else(|error| {
+        // The whole chain on one line: each part says what it failed to do, the last one why.
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Runs entry `name` of a table of named entries, or says which there are.
+fn dispatch(kind: &str, entries: &[Entry], name: &str, arguments: &[String]) -> Result<ExitCode> {
+    if let Some(entry) = entries.iter().find(|entry| entry.name == name) {
+        return (entry.run)(arguments);
+    }
+    if entries.is_empty() {
+        anyhow::bail!("there is no {kind} named {name:?}: none is written yet");
+    }
+    let known: Vec<_> = entries.iter().map(|entry| format!("  {:16} {}", entry.name, entry.about)).collect();
+    anyhow::bail!("there is no {kind} named {name:?}; there are:\n{}", known.join("\n"))
+}
+
+/// A bench or a soak.
+struct Entry {
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[String]) -> Result<ExitCode>,
+}

@@ -1,0 +1,113 @@
+//! Sets up what a clone needs beside Rust: libtorch, the aerial tile and some programs, once, into one cache folder.
+//!
+//! Everything here is idempotent. What is there and right is used at once; what is missing is made beside its place
+//! and renamed into it, so that a set-up that was killed at any moment is simply run again.
+
+mod cache;
+mod download;
+mod libtorch;
+mod programs;
+mod progress;
+mod summary;
+mod tile;
+mod unpack;
+mod wheels;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use self::cache::Cache;
+use self::download::Network;
+use self::summary::Row;
+
+/// Options of `cargo xtask setup`.
+#[derive(clap::Args, Clone, Copy, Default)]
+pub(crate) struct Options {
+    /// Download and install nothing: use what is here, say what is missing
+    #[arg(long)]
+    offline: bool,
+    /// Draw the synthetic tile, even where the real one could be had
+    #[arg(long)]
+    synthetic_tile: bool,
+}
+
+/// What the set-up is for: each needs all that the one before it needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Needs {
+    /// Compiling the workspace.
+    Build,
+    /// Running the main job on this machine.
+    Demo,
+    /// Passing the tests, which start an ssh server and an XML parser.
+    Tests,
+}
+
+/// What the set-up left in place.
+pub(crate) struct Ready {
+    /// The folder with libtorch's `lib` and `include`.
+    pub(crate) libtorch: PathBuf,
+}
+
+/// Whether this runs in CI, where nobody watches a progress bar.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// `cargo xtask setup`: everything, with a summary of what is used and where it came from.
+pub(crate) fn command(options: Options) -> Result<ExitCode> {
+    let (rows, outcome) = all(Needs::Tests, options, tile::Again::WhenSynthetic);
+    summary::print(&rows);
+    outcome.map(|_| ExitCode::SUCCESS)
+}
+
+/// Sets up what `needs` needs before another command; quiet about what was there already.
+pub(crate) fn ensure(needs: Needs) -> Result<Ready> {
+    let (rows, outcome) = all(needs, Options::default(), tile::Again::Never);
+    if outcome.is_err() || rows.iter().any(|row| row.new) {
+        summary::print(&rows);
+    }
+    outcome
+}
+
+fn all(needs: Needs, options: Options, again: tile::Again) -> (Vec<Row>, Result<Ready>) {
+    let mut rows = Vec::new();
+    let outcome = steps(needs, options, again, &mut rows);
+    (rows, outcome)
+}
+
+/// Goes on after a step that failed, so that one run tells everything that is missing.
+fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>) -> Result<Ready> {
+    let cache = Cache::open()?;
+    let network = if options.offline { Network::Off } else { Network::connect() };
+    let mut missing = Vec::new();
+
+    let programs = programs::ensure(needs, &network);
+    missing.extend(programs.missing);
+    rows.extend(programs.rows);
+
+    let libtorch = libtorch::ensure(&cache, &network);
+    match &libtorch {
+        Ok(found) => rows.push(found.row()),
+        Err(error) => missing.push(chain(error)),
+    }
+    if needs >= Needs::Demo {
+        let wanted = if options.synthetic_tile { tile::Wanted::Synthetic } else { tile::Wanted::Real(again) };
+        match tile::ensure(&cache, &network, wanted) {
+            Ok(row) => rows.push(row),
+            Err(error) => missing.push(format!("{error:#}")),
+        }
+    }
+    rows.push(Row::present("cache", cache.root().display().to_string()));
+    match libtorch {
+        Ok(found) if missing.is_empty() => Ok(Ready { libtorch: found.path }),
+        _ => bail!("the set-up is not complete:\n  - {}", missing.join("\n  - ")),
+    }
+}
+
+/// An error with its causes, `: ` between them.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

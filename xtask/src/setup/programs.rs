@@ -1,0 +1,157 @@
+//! Finds the programs that the build and the tests start, and installs those that are missing where that is allowed:
+//! as root, or through a sudo that asks no password, on a Debian or Ubuntu. Elsewhere one line says what to install.
+
+use std::env;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::geteuid;
+
+use super::Needs;
+use super::download::Network;
+use super::summary::Row;
+
+/// A program, or a library's headers, that comes with the system's packages.
+struct Program {
+    what: &'static str,
+    /// The Debian package that has it.
+    package: &'static str,
+    /// The first thing that needs it.
+    since: Needs,
+    find: fn() -> Option<PathBuf>,
+}
+
+const PROGRAMS: [Program; 8] = [
+    Program { what: "C++ compiler", package: "g++", since: Needs::Build, find: compiler },
+    Program {
+        what: "pkg-config",
+        package: "pkg-config",
+        since: Needs::Build,
+        find: || on_path("pkg-config").or_else(|| env::var_os("OPENSSL_DIR").map(PathBuf::from)),
+    },
+    Program { what: "OpenSSL headers", package: "libssl-dev", since: Needs::Build, find: openssl },
+    Program { what: "python3", package: "python3", since: Needs::Demo, find: || on_path("python3") },
+    Program { what: "ssh", package: "openssh-client", since: Needs::Tests, find: || on_path("ssh") },
+    Program { what: "scp", package: "openssh-client", since: Needs::Tests, find: || on_path("scp") },
+    Program {
+        what: "sshd",
+        package: "openssh-server",
+        since: Needs::Tests,
+        // Not on everybody's PATH.
+        find: || on_path("sshd").or_else(|| existing("/usr/sbin/sshd")),
+    },
+    Program { what: "xmllint", package: "libxml2-utils", since: Needs::Tests, find: || on_path("xmllint") },
+];
+
+/// What was found and what was not.
+pub(crate) struct Programs {
+    pub(crate) rows: Vec<Row>,
+    pub(crate) missing: Vec<String>,
+}
+
+/// Finds what `needs` needs; installs what is missing where it may.
+pub(crate) fn ensure(needs: Needs, network: &Network) -> Programs {
+    let needed = || PROGRAMS.iter().filter(|program| program.since <= needs);
+    let absent: Vec<&Program> = needed().filter(|program| (program.find)().is_none()).collect();
+    let mut packages: Vec<&str> = absent.iter().map(|program| program.package).collect();
+    packages.dedup();
+    let mut missing = Vec::new();
+    if !packages.is_empty()
+        && let Err(reason) = install(&packages, network)
+    {
+        missing.push(format!("missing programs: {reason}"));
+    }
+    let mut rows = Vec::new();
+    for program in needed() {
+        let new = absent.iter().any(|absent| absent.what == program.what);
+        match (program.find)() {
+            Some(path) => rows.push(Row { what: program.what, from: path.display().to_string(), new }),
+            None if missing.is_empty() => {
+                missing
+                    .push(format!("no {} even after the installation of {}", program.what, program.package));
+            }
+            None => {}
+        }
+    }
+    Programs { rows, missing }
+}
+
+/// How commands are run as root here.
+enum Root {
+    Already,
+    Sudo,
+}
+
+/// Installs Debian packages, or tells the command that would.
+fn install(packages: &[&str], network: &Network) -> Result<(), String> {
+    let list = packages.join(" ");
+    if on_path("apt-get").is_none() {
+        return Err(format!("install what Debian calls: {list}"));
+    }
+    let by_hand = format!("install them with `sudo apt-get install {list}`");
+    if network.is_off() {
+        return Err(format!("{by_hand} (nothing is installed: --offline)"));
+    }
+    let root = root().ok_or_else(|| by_hand.clone())?;
+    eprintln!("installing {list} with apt-get");
+    let mut install = vec!["install", "--yes", "--no-install-recommends"];
+    install.extend(packages);
+    // Lists of packages may be missing, or so old that what they name is gone.
+    let installed = apt(&root, &install).or_else(|_| {
+        apt(&root, &["update"])?;
+        apt(&root, &install)
+    });
+    installed.map_err(|error| format!("apt-get failed ({error}); {by_hand}"))
+}
+
+fn root() -> Option<Root> {
+    if geteuid().is_root() {
+        return Some(Root::Already);
+    }
+    let sudo = Command::new("sudo").args(["-n", "true"]).stderr(Stdio::null()).status();
+    sudo.is_ok_and(|status| status.success()).then_some(Root::Sudo)
+}
+
+/// Runs apt-get; on failure, the last line that it said.
+fn apt(root: &Root, arguments: &[&str]) -> Result<(), String> {
+    let mut words: Vec<&OsStr> = match root {
+        Root::Already => vec![],
+        Root::Sudo => vec!["sudo".as_ref(), "-n".as_ref()],
+    };
+    words.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"].map(OsStr::new));
+    words.extend(arguments.iter().map(OsStr::new));
+    let output = Command::new(words[0]).args(&words[1..]).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(said.lines().last().unwrap_or("it said nothing").to_owned())
+}
+
+/// $CXX, or what the `cc` crate would start.
+fn compiler() -> Option<PathBuf> {
+    match env::var_os("CXX") {
+        // It may be a command with words after the program: `ccache g++`.
+        Some(set) => on_path(set.to_str()?.split_whitespace().next()?),
+        None => on_path("c++").or_else(|| on_path("g++")),
+    }
+}
+
+/// What openssl-sys looks for: `$OPENSSL_DIR`, or the headers of the system.
+fn openssl() -> Option<PathBuf> {
+    if let Some(set) = env::var_os("OPENSSL_DIR") {
+        return existing(Path::new(&set).join("include/openssl/ssl.h"));
+    }
+    existing("/usr/include/openssl/ssl.h").or_else(|| existing("/usr/local/include/openssl/ssl.h"))
+}
+
+fn existing(path: impl Into<PathBuf>) -> Option<PathBuf> {
+    Some(path.into()).filter(|path| path.exists())
+}
+
+fn on_path(program: impl AsRef<OsStr>) -> Option<PathBuf> {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&folders).map(|folder| folder.join(program.as_ref())).find(|path| path.is_file())
+}

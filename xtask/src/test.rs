@@ -1,0 +1,35 @@
+//! Passes the tests: builds the programs that they start, runs them, then the documentation's examples.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{cargo, setup};
+
+/// Sets up and passes the tests; `arguments` go to the test runner.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    let ready = setup::ensure(setup::Needs::Tests)?;
+    let workspace = ["--workspace", "--all-features"];
+    // Tests of one package start programs of another, which cargo would not build for them. `--tests` makes this the
+    // same build as the test run's, so that nothing is compiled twice.
+    cargo::run(cargo::cargo(&ready.libtorch).arg("build").args(workspace).args(["--bins", "--tests"]))?;
+    if cargo::has_subcommand("nextest") {
+        let mut command = cargo::cargo(&ready.libtorch);
+        command.args(["nextest", "run"]).args(workspace);
+        if setup::in_ci() {
+            command.args(["--profile", "ci"]);
+        }
+        cargo::run(command.args(arguments))?;
+    } else {
+        eprintln!(
+            "note: cargo-nextest is not installed (cargo install cargo-nextest --locked): using `cargo test`"
+        );
+        let targets = ["--lib", "--bins", "--tests"];
+        cargo::run(cargo::cargo(&ready.libtorch).arg("test").args(workspace).args(targets).args(arguments))?;
+    }
+    // A filter given by hand is about the tests above.
+    if arguments.is_empty() {
+        cargo::run(cargo::cargo(&ready.libtorch).args(["test", "--doc"]).args(workspace))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
