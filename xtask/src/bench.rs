@@ -5,9 +5,26 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::Entry;
+use crate::rig;
 
 /// What `cargo xtask bench NAME` can measure.
-const BENCHES: &[Entry] = &[];
+const BENCHES: &[Entry] = &[
+    Entry {
+        name: "overhead",
+        about: "a trivial case on a warm ssh node against `ssh host true`, at 0 and 40 ms [RUNS=15]",
+        run: |arguments| rig::run("bench", "overhead", arguments),
+    },
+    Entry {
+        name: "upload",
+        about: "a file into a node's store at 40 ms round trip against scp [MIB=64]",
+        run: |arguments| rig::run("bench", "upload", arguments),
+    },
+    Entry {
+        name: "flood",
+        about: "100,000 log lines and metrics a second: loss and memory [SECONDS=60]",
+        run: |arguments| rig::run("bench", "flood", arguments),
+    },
+];
 
 /// Measures `name`.
 pub(crate) fn run(name: &str, arguments: &[String]) -> Result<ExitCode> {

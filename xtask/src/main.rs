@@ -5,6 +5,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod lint;
+mod rig;
 mod setup;
 mod soak;
 mod test;
@@ -36,7 +37,7 @@ enum Command {
     },
     /// Passes the tests, with cargo-nextest where it is installed
     Test {
-        /// Passed on to `cargo nextest run` (or `cargo test`): a part of a test's name, `--no-fail-fast`, …
+        /// Passed on to `cargo nextest run` (or `cargo test`): `-p PACKAGE`, a part of a test's name, …
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },

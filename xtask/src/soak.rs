@@ -5,9 +5,21 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::Entry;
+use crate::rig;
 
 /// What `cargo xtask soak NAME` can run.
-const SOAKS: &[Entry] = &[];
+const SOAKS: &[Entry] = &[
+    Entry {
+        name: "cuts",
+        about: "cuts the connection at random bytes, several times a run [COUNT=200] [SEED=1]",
+        run: |arguments| rig::run("soak", "cuts", arguments),
+    },
+    Entry {
+        name: "kills",
+        about: "kills gpu-harness at random moments [COUNT=200] [SEED=1]",
+        run: |arguments| rig::run("soak", "kills", arguments),
+    },
+];
 
 /// Runs `name` at its full count.
 pub(crate) fn run(name: &str, arguments: &[String]) -> Result<ExitCode> {

@@ -1,0 +1,19 @@
+//! Starts the measurements and hardships of tests/, built for speed, beside the programs that they start.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::{cargo, setup};
+
+/// Builds everything in the release profile and runs `PROGRAM NAME ARGUMENTS` of the package gpu-harness-tests.
+pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
+    let ready = setup::ensure(setup::Needs::Tests)?;
+    let mut build = cargo::cargo(&ready.libtorch);
+    build.args(["build", "--release", "--package=gpu-agent", "--package=gpu-harness", "--package=gpu-harness-tests"]);
+    cargo::run(build.args(["--features=gpu-agent/torch", "--bins"]))?;
+    let mut command = cargo::cargo(&ready.libtorch);
+    command.args(["run", "--release", "--quiet", "--package=gpu-harness-tests", "--bin", program, "--", name]);
+    cargo::run(command.args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
