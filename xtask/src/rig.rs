@@ -1,4 +1,5 @@
-//! Starts the measurements and hardships of tests/, built for speed, beside the programs that they start.
+//! Starts the measurements and hardships of tests/, built for speed, beside the programs that
+//! they start. None of them trains, so none needs gpu-worker.
 
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<Exi
     let ready = setup::ensure(setup::Needs::Tests)?;
     let mut build = cargo::cargo(&ready.libtorch);
     build.args(["build", "--release", "--package=gpu-agent", "--package=gpu-harness", "--package=gpu-harness-tests"]);
-    cargo::run(build.args(["--features=gpu-agent/torch", "--bins"]))?;
+    cargo::run(build.arg("--bins"))?;
     let mut command = cargo::cargo(&ready.libtorch);
     command.args(["run", "--release", "--quiet", "--package=gpu-harness-tests", "--bin", program, "--", name]);
     cargo::run(command.args(arguments))?;
