@@ -68,7 +68,7 @@ fn load_beside_libtorch() -> Result<(), String> {
     if !cuda.exists() {
         return Err(format!("the libtorch in {} is a build for the CPU", folder(&cpu).display()));
     }
-    Library::open(&cuda, libc::RTLD_NOW | libc::RTLD_GLOBAL).map(std::mem::forget)
+    Library::open(&cuda, libc::RTLD_NOW | libc::RTLD_GLOBAL).map(|_| ())
 }
 
 fn beside(cpu: &Path) -> PathBuf {
@@ -111,7 +111,7 @@ fn driver_version() -> Option<String> {
     Some(version.trim().to_owned())
 }
 
-/// A shared library that was opened by hand.
+/// A shared library that was opened by hand. It stays loaded: libtorch uses it too.
 struct Library(*mut c_void);
 
 impl Library {
@@ -193,8 +193,6 @@ fn devices() -> Result<Vec<Gpu>, String> {
         Ok(Gpu { name, uuid: gpu_uuid(&id), compute, memory_bytes: memory_bytes as u64 })
     };
     let devices = (0..count).map(describe).collect::<Result<Vec<_>, String>>()?;
-    // The driver stays loaded: libtorch uses it too.
-    std::mem::forget(driver);
     if devices.is_empty() { Err("the driver sees no GPU".into()) } else { Ok(devices) }
 }
 

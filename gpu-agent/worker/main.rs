@@ -24,9 +24,9 @@ use gpu_suites::plan::WorkerCase;
 use crate::emit::Emitter;
 use crate::error::{Result, WorkerError};
 
-/// The case could not be run (EX_SOFTWARE of sysexits.h); `@error` says why.
+/// The case could not be run (`EX_SOFTWARE` of sysexits.h); `@error` says why.
 const CANNOT_GO_ON: u8 = 70;
-/// The command line makes no sense (EX_USAGE).
+/// The command line makes no sense (`EX_USAGE`).
 const USAGE: u8 = 64;
 
 const HELP: &str = "\
@@ -41,6 +41,9 @@ Metrics go to the file that $GPU_HARNESS_METRICS names, else to standard output.
 fn main() -> ExitCode {
     // SAFETY: no other thread runs yet. cuBLAS is deterministic with this workspace; it reads it when it starts.
     unsafe { std::env::set_var("CUBLAS_WORKSPACE_CONFIG", ":4096:8") };
+    if let Err(error) = openmp::spin_briefly() {
+        eprintln!("gpu-worker: goes on without a limit to spinning threads: {error}");
+    }
     device::keep_freed_memory();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
@@ -112,7 +115,7 @@ mod tests {
         for train in trains {
             match (train.model.builtin, train.data.task) {
                 (Some(Builtin::Unet), task) => {
-                    assert!(task == Task::Segment && train.data.size.get() % 8 == 0)
+                    assert!(task == Task::Segment && train.data.size.get() % 8 == 0);
                 }
                 (Some(Builtin::Resnet18), task) => assert!(task == Task::Classify),
                 (None, _) => assert!(train.model.torchscript.is_some()),

@@ -1,37 +1,25 @@
 //! How long libtorch's threads spin while they wait for each other.
 //!
 //! libgomp lets them spin for milliseconds. Where something else runs on the same cores, a thread that spins keeps the
-//! one that it waits for from running: steps then take ten times as long (measured: 0.05 s against 0.5 s beside a
+//! one that it waits for from running: steps then take ten times as long (measured: 0.08 s against 0.8 s beside a
 //! compiler). Spinning for some microseconds loses nothing on a quiet machine and little on a busy one.
 //!
-//! libgomp reads its settings while it is loaded, before `main`; the functions of `.preinit_array` come before that.
+//! libgomp reads its settings while it is loaded, before `main`, so the setting has to be there when the process
+//! starts. The supervisor sets it; a worker that is started without it starts itself anew, once.
 
-use std::ffi::{CStr, c_char, c_int};
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
-/// libgomp's unit is one turn of its waiting loop.
-const SETTING: (&CStr, &CStr) = (c"GOMP_SPINCOUNT", c"3000");
+/// libgomp's settings of waiting; a value that the user has chosen stays.
+const SETTINGS: [&str; 2] = ["GOMP_SPINCOUNT", "OMP_WAIT_POLICY"];
+/// In turns of libgomp's waiting loop.
+const TURNS: &str = "3000";
 
-type Early = extern "C" fn(c_int, *const *const c_char, *const *const c_char);
-
-#[used]
-// SAFETY: the loader calls what is in this section once, in the main program, with these arguments.
-#[unsafe(link_section = ".preinit_array")]
-static BEFORE_LIBRARIES: Early = spin_briefly;
-
-extern "C" fn spin_briefly(_: c_int, _: *const *const c_char, _: *const *const c_char) {
-    const KEEP_WHAT_IS_SET: c_int = 0;
-    // SAFETY: no other thread runs yet, and both texts end in NUL.
-    unsafe { libc::setenv(SETTING.0.as_ptr(), SETTING.1.as_ptr(), KEEP_WHAT_IS_SET) };
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_setting_is_there_before_the_program_starts() {
-        // `cargo test` starts this program without it.
-        let set = std::env::var(SETTING.0.to_str().unwrap()).unwrap();
-        assert!(set.parse::<u32>().is_ok(), "{set}");
+/// Replaces the process by itself with the setting, unless there is one. It is the same process to its parent.
+pub(crate) fn spin_briefly() -> io::Result<()> {
+    if SETTINGS.iter().any(|name| std::env::var_os(name).is_some()) {
+        return Ok(());
     }
+    Err(Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).env(SETTINGS[0], TURNS).exec())
 }

@@ -269,12 +269,12 @@ impl Module {
     where
         F: FnMut(&Tensor) -> Result<Tensor>,
     {
-        let named = || parameters.iter().chain(buffers);
-        let names = named()
+        let all = || parameters.iter().chain(buffers);
+        let texts = all()
             .map(|(name, _)| CString::new(name.replace('.', "_")).expect("our own names have no NUL"))
             .collect::<Vec<_>>();
-        let names = names.iter().map(|name| name.as_ptr()).collect::<Vec<_>>();
-        let tensors = named().map(|(_, tensor)| tensor.as_ptr()).collect::<Vec<_>>();
+        let names = texts.iter().map(|name| name.as_ptr()).collect::<Vec<_>>();
+        let tensors = all().map(|(_, tensor)| tensor.as_ptr()).collect::<Vec<_>>();
         let is_buffer = (0..names.len()).map(|index| u8::from(index >= parameters.len())).collect::<Vec<_>>();
         let mut tracing = Tracing { forward, error: None };
         let mut module = std::ptr::null_mut();

@@ -41,14 +41,14 @@ pub(crate) fn cut(
         let place = if class == 1 {
             of_box
         } else {
-            let side = of_box.xmax - of_box.xmin;
+            let edge = of_box.xmax - of_box.xmin;
             (0..TRIES)
                 .map(|_| {
-                    let (x, y) = (random.unit() * (width - side), random.unit() * (height - side));
-                    Rect { xmin: x, ymin: y, xmax: x + side, ymax: y + side }
+                    let (x, y) = (random.unit() * (width - edge), random.unit() * (height - edge));
+                    Rect { xmin: x, ymin: y, xmax: x + edge, ymax: y + edge }
                 })
                 .find(|place| {
-                    boxes.iter().map(|rect| rect.overlap(*place)).sum::<f64>() <= COVERED * side * side
+                    boxes.iter().map(|rect| rect.overlap(*place)).sum::<f64>() <= COVERED * edge * edge
                 })
                 .ok_or_else(|| missing(index))?
         };
@@ -62,7 +62,7 @@ pub(crate) fn cut(
 fn square(rect: Rect) -> Option<Rect> {
     let (x, y) = rect.centre();
     let half = (rect.longer_side() * MARGIN / 2.0).round();
-    (half >= 1.0).then(|| Rect { xmin: x - half, ymin: y - half, xmax: x + half, ymax: y + half })
+    (half >= 1.0).then_some(Rect { xmin: x - half, ymin: y - half, xmax: x + half, ymax: y + half })
 }
 
 fn fits(rect: Rect, width: f64, height: f64) -> bool {
@@ -137,7 +137,8 @@ mod tests {
     fn the_same_seed_cuts_the_same_crops() {
         let cut = |seed| cut((Path::new("x.png"), &image()), &boxes(), 4, 8, seed).unwrap().0;
         assert_eq!(cut(1), cut(1));
-        assert_ne!(cut(1), cut(2));
+        // Three boxes can be put in six orders: some other seed has another one.
+        assert!((2..9).any(|seed| cut(seed) != cut(1)));
     }
 
     #[test]

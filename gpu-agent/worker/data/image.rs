@@ -37,7 +37,7 @@ pub(crate) fn to_tensor(images: &[RgbImage], device: Device) -> Result<Tensor> {
             values.extend(image.pixels().map(|pixel| scale(pixel[channel])));
         }
     }
-    let shape = [images.len() as i64, 3, i64::from(height), i64::from(width)];
+    let shape = [-1, 3, i64::from(height), i64::from(width)];
     Ok(Tensor::f_from_slice(&values)?.f_view(shape)?.f_to(device)?)
 }
 
@@ -51,7 +51,7 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         let error = read(&path).unwrap_err().to_string();
         std::fs::remove_file(&path).unwrap();
-        assert!(error.contains("not-an-image") && error.contains("format"), "{error}");
+        assert!(error.contains("not-an-image") && error.contains("PNG signature"), "{error}");
     }
 
     #[test]

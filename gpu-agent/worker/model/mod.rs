@@ -182,7 +182,7 @@ mod tests {
     fn an_exported_model_answers_the_same_and_keeps_its_buffers() {
         let model = builtin(Builtin::Unet, Task::Segment);
         let input = Tensor::f_randn([1, 3, 32, 32], (tch::Kind::Float, Device::Cpu)).unwrap();
-        model.forward(&input, true).unwrap();
+        let _ = model.forward(&input, true).unwrap();
         let path = std::env::temp_dir().join(format!("exported-{}.pt", std::process::id()));
         model.export(&input, &path).unwrap();
         let again = Model::script(&path, Device::Cpu).unwrap();

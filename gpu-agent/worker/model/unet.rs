@@ -54,7 +54,7 @@ impl UNet {
         let mut value = levels.pop().unwrap_or_else(|| input.shallow_clone());
         for (wider, double) in &self.up {
             let wide = wider.forward(&value)?;
-            let beside = levels.pop().map_or_else(|| wide.shallow_clone(), |skip| skip);
+            let beside = levels.pop().unwrap_or_else(|| wide.shallow_clone());
             value = double.forward(&Tensor::f_cat(&[&beside, &wide], 1)?, train)?;
         }
         self.head.forward(&value)

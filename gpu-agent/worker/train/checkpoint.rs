@@ -13,7 +13,7 @@ const DONE: &str = "done";
 
 /// Writes everything that the following steps depend on, as a safetensors file.
 pub(super) fn save(trainer: &Trainer<'_>, device: Device, path: &Path) -> Result<()> {
-    let mut tensors = trainer.state()?;
+    let mut tensors = trainer.state();
     tensors.extend(random_state(device)?);
     tensors.push((DONE.into(), Tensor::f_from_slice(&[trainer.done.cast_signed()])?));
     let plain = |(name, tensor): (String, Tensor)| -> Result<(String, Tensor)> {
@@ -34,7 +34,7 @@ pub(super) fn load(trainer: &mut Trainer<'_>, device: Device, path: &Path) -> Re
     trainer.done = take(DONE)?.f_to_kind(Kind::Int64)?.f_int64_value(&[0])?.cast_unsigned();
     let random = random_state(device)?;
     let _no_grad = tch::no_grad_guard();
-    for (name, mut tensor) in trainer.state()? {
+    for (name, mut tensor) in trainer.state() {
         tensor.f_copy_(&take(&name)?)?;
     }
     for (name, _) in random {

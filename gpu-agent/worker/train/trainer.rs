@@ -128,7 +128,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Every tensor on which the next steps depend, by name.
-    pub(super) fn state(&self) -> Result<Vec<(String, Tensor)>> {
+    pub(super) fn state(&self) -> Vec<(String, Tensor)> {
         let prefixed = |prefix: &'static str, list: &[(String, Tensor)]| {
             list.iter()
                 .map(move |(name, tensor)| (format!("{prefix}.{name}"), tensor.shallow_clone()))
@@ -137,7 +137,7 @@ impl<'a> Trainer<'a> {
         let mut state = prefixed("parameter", &self.model.parameters);
         state.extend(prefixed("buffer", &self.model.buffers));
         state.extend(self.adam.state());
-        Ok(state)
+        state
     }
 
     /// The hash of what a step was fed.
