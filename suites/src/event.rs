@@ -376,7 +376,8 @@ pub struct Finding {
     /// The step where it went wrong.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<u64>,
-    /// The usual cause, where the check broke.
+    /// The usual cause, where the check broke. An `exit-status` that was skipped and has a cause was not the program's
+    /// own doing: the case errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }

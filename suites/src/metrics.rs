@@ -1,5 +1,7 @@
 //! What a running case says about itself: one JSON object per line in `$GPU_HARNESS_METRICS`. See docs/metrics.md.
 
+mod bare_words;
+mod control;
 mod parse;
 
 use std::collections::BTreeMap;

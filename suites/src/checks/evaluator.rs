@@ -87,6 +87,7 @@ impl Evaluator {
     /// The verdicts, in the order of [`CheckName::ALL`].
     pub fn conclude(mut self, end: &End) -> Vec<Finding> {
         self.seen.elapsed = end.elapsed;
+        self.seen.settle();
         let process = self.process(end);
         let cut_short = self.cut_short(end, process.as_ref());
         let mut findings = Vec::new();

@@ -42,7 +42,7 @@ impl Fold for MixedPrecision {
                 seen.missing("mixed/loss", "a `mixed/loss` for each step of a run in mixed precision"),
             ];
         };
-        let Some(full) = losses.by_step().get(&step).copied() else {
+        let Some(full) = losses.at(step) else {
             if !losses.cut().is_empty() {
                 return vec![Ruling::skipped(
                     format!("no loss is kept for step {step}{}", losses.cut()),

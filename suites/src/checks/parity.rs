@@ -40,16 +40,15 @@ impl Fold for Parity {
     }
 
     fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
-        let kept = |name| seen.series(name).filter(|series| series.came > 0);
+        let kept = |name| seen.series(name).filter(|series| series.first.is_some());
         let Some(losses) = kept("loss") else { return vec![seen.missing("loss", "a `loss` for each step")] };
         let wanted = format!("the losses of {}, bit by bit", self.what);
         let Some(others) = kept(self.other) else { return vec![seen.missing(self.other, &wanted)] };
         let cut = if losses.cut().is_empty() { others.cut() } else { losses.cut() };
-        let (first, second) = (losses.by_step(), others.by_step());
-        let common = Vec::from_iter(
-            second.iter().filter_map(|(step, other)| Some((*step, *first.get(step)?, *other))),
-        );
-        if common.is_empty() {
+        let common =
+            others.points.iter().filter_map(|(step, other)| Some((*step, losses.at(*step)?, *other)));
+        let steps = common.clone().count();
+        if steps == 0 {
             if !cut.is_empty() {
                 return vec![Ruling::skipped(format!("no step is there in both series{cut}"), wanted)];
             }
@@ -57,12 +56,13 @@ impl Fold for Parity {
             let cause = "the second series counts its steps anew: write the same `step` for the same place in training";
             return vec![Ruling::broke(observed, wanted).because(cause)];
         }
-        vec![match common.iter().find(|(_, loss, other)| loss.to_bits() != other.to_bits()) {
-            None => Ruling::of(true, format!("the same in {}{cut}", count(common.len(), "step")), wanted),
+        let mut differing = common.filter(|(_, loss, other)| loss.to_bits() != other.to_bits());
+        vec![match differing.next() {
+            None => Ruling::of(true, format!("the same in {}{cut}", count(steps, "step")), wanted),
             Some((step, loss, other)) => {
                 let observed =
-                    format!("step {step}: {} in {}, {} before", exact(*other), self.what, exact(*loss));
-                Ruling::broke(observed, wanted).at(Some(*step)).because(self.cause)
+                    format!("step {step}: {} in {}, {} before", exact(other), self.what, exact(loss));
+                Ruling::broke(observed, wanted).at(Some(step)).because(self.cause)
             }
         }]
     }

@@ -42,24 +42,38 @@ pub(super) struct Seen {
 /// The values of one metric. A line without a step counts as the step after the one before it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Series {
-    /// Step and value, in the order in which they came.
+    /// Step and value: while they come, in the order in which they come.
     pub(super) points: Vec<(u64, f64)>,
     pub(super) first: Option<(u64, f64)>,
     pub(super) last: Option<(u64, f64)>,
-    /// How many came; more than `points` where there was no more room.
-    pub(super) came: usize,
+    /// How many came when there was no more room.
+    left_out: usize,
 }
 
 impl Series {
-    /// Steps and values in the order of the steps; of a step that came twice, the last value.
-    pub(super) fn by_step(&self) -> BTreeMap<u64, f64> {
-        self.points.iter().copied().collect()
+    /// The value of a step. Only once the series is [settled](Self::settle).
+    pub(super) fn at(&self, step: u64) -> Option<f64> {
+        self.points.binary_search_by_key(&step, |point| point.0).ok().map(|at| self.points[at].1)
+    }
+
+    /// Puts the points into the order of the steps, in place; of a step that came twice, the last value counts.
+    fn settle(&mut self) {
+        if !self.points.is_sorted_by_key(|point| point.0) {
+            self.points.sort_by_key(|point| point.0);
+        }
+        self.points.dedup_by(|later, kept| {
+            let same = later.0 == kept.0;
+            if same {
+                kept.1 = later.1;
+            }
+            same
+        });
     }
 
     /// What to add to a sentence about a series that did not fit.
     pub(super) fn cut(&self) -> String {
-        if self.came > self.points.len() {
-            format!(" (judged on the first {} of {} values: more are not kept)", self.points.len(), self.came)
+        if self.left_out > 0 {
+            format!(" (judged without the last {} values: more are not kept)", self.left_out)
         } else {
             String::new()
         }
@@ -70,9 +84,10 @@ impl Series {
         let point = (step.unwrap_or(next), value);
         self.first.get_or_insert(point);
         self.last = Some(point);
-        self.came += 1;
         if room {
             self.points.push(point);
+        } else {
+            self.left_out += 1;
         }
     }
 }
@@ -101,7 +116,14 @@ impl Seen {
         }
     }
 
-    /// The series of a metric, where it is kept and something came.
+    /// Makes the series ready to be judged.
+    pub(super) fn settle(&mut self) {
+        for (_, series) in &mut self.series {
+            series.settle();
+        }
+    }
+
+    /// The series of a metric, where it is kept.
     pub(super) fn series(&self, name: &str) -> Option<&Series> {
         self.series.iter().find(|(kept, _)| *kept == name).map(|(_, series)| series)
     }

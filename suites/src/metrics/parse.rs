@@ -6,21 +6,18 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
-use std::ops::ControlFlow;
 
-use serde::Deserialize;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
+use super::bare_words::Quoted;
+use super::control::{alone, control};
 use super::{Line, Value};
-use crate::spec::CheckName;
 
 /// The longest name of a metric, in bytes.
 pub const MAX_NAME: usize = 128;
 
 /// The most metrics in one line.
 pub const MAX_METRICS: usize = 1024;
-
-const CONTROLS: [&str; 5] = ["@progress", "@artifact", "@skip", "@device", "@error"];
 
 /// Why a line is not understood: where, what was there, what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -84,53 +81,6 @@ fn explain(error: &serde_json::Error) -> LineError {
     LineError { byte: error.column().max(1), what }
 }
 
-/// A line whose bare `NaN`, `Infinity` and `-Infinity` were put in quotes: [`Value`] reads those as the numbers.
-struct Quoted {
-    text: Vec<u8>,
-    /// Where, in `text`, each quoted word ends.
-    ends: Vec<usize>,
-}
-
-impl Quoted {
-    fn of(line: &[u8]) -> Option<Self> {
-        let mut quoted = Self { text: Vec::with_capacity(line.len() + 16), ends: Vec::new() };
-        let mut rest = line;
-        while let Some((&byte, after)) = rest.split_first() {
-            let word =
-                ["NaN", "-Infinity", "Infinity"].into_iter().find(|word| rest.starts_with(word.as_bytes()));
-            if byte == b'"' {
-                let end = end_of_string(rest);
-                quoted.text.extend_from_slice(&rest[..end]);
-                rest = &rest[end..];
-            } else if let Some(word) = word {
-                quoted.text.push(b'"');
-                quoted.text.extend_from_slice(word.as_bytes());
-                quoted.text.push(b'"');
-                quoted.ends.push(quoted.text.len());
-                rest = &rest[word.len()..];
-            } else {
-                quoted.text.push(byte);
-                rest = after;
-            }
-        }
-        (!quoted.ends.is_empty()).then_some(quoted)
-    }
-
-    fn original(&self, byte: usize) -> usize {
-        byte - 2 * self.ends.iter().filter(|end| **end <= byte).count()
-    }
-}
-
-/// The length of the string that `text` begins with, quotes included.
-fn end_of_string(text: &[u8]) -> usize {
-    let end = text.iter().enumerate().skip(1).try_fold(false, |escaped, (at, byte)| match byte {
-        b'"' if !escaped => ControlFlow::Break(at + 1),
-        b'\\' => ControlFlow::Continue(!escaped),
-        _ => ControlFlow::Continue(false),
-    });
-    end.break_value().unwrap_or(text.len())
-}
-
 struct LineVisitor;
 
 impl<'de> Visitor<'de> for LineVisitor {
@@ -177,10 +127,6 @@ impl<'de> Visitor<'de> for LineVisitor {
         }
         Ok(Line::Metrics { step, values })
     }
-}
-
-fn alone<E: de::Error>(name: &str) -> E {
-    E::custom(format!("`{name}` stands alone in its line: write the metrics in a line of their own"))
 }
 
 fn check_name<E: de::Error>(name: &str) -> Result<(), E> {
@@ -293,60 +239,5 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
             "a list",
             &format!("write each element as a metric of its own, such as \"{}/0\"", self.0),
         ))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = r#"an object such as {"step": 12, "steps": 300}"#)]
-struct Progress {
-    #[serde(default)]
-    phase: Option<String>,
-    step: u64,
-    #[serde(default)]
-    steps: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = r#"an object such as {"check": "metric", "reason": "…"}"#)]
-struct Skip {
-    check: CheckName,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-#[serde(expecting = r#"an object such as {"what": "…", "hint": "…"}"#)]
-struct Error {
-    what: String,
-    #[serde(default)]
-    hint: Option<String>,
-}
-
-fn control<'de, A: MapAccess<'de>>(name: &str, mut map: A) -> Result<Line, A::Error> {
-    let line = match name {
-        "@progress" => {
-            let Progress { phase, step, steps } = map.next_value()?;
-            Line::Progress { phase, step, steps }
-        }
-        "@artifact" => Line::Artifact(map.next_value()?),
-        "@skip" => {
-            let Skip { check, reason } = map.next_value()?;
-            Line::Skip { check, reason }
-        }
-        "@device" => Line::Device(map.next_value()?),
-        "@error" => {
-            let Error { what, hint } = map.next_value()?;
-            Line::Error { what, hint }
-        }
-        _ => {
-            let shown: String = name.chars().take(MAX_NAME).collect();
-            return Err(de::Error::custom(format!(
-                "unknown control key `{shown}`: write one of {}",
-                CONTROLS.join(", ")
-            )));
-        }
-    };
-    match map.next_entry::<IgnoredAny, IgnoredAny>()? {
-        Some(_) => Err(alone(name)),
-        None => Ok(line),
     }
 }

@@ -1,0 +1,69 @@
+//! Control lines: `@progress`, `@artifact`, `@skip`, `@device`, `@error`.
+
+use serde::Deserialize;
+use serde::de::{self, IgnoredAny, MapAccess};
+
+use super::{Line, MAX_NAME};
+use crate::spec::CheckName;
+
+const CONTROLS: [&str; 5] = ["@progress", "@artifact", "@skip", "@device", "@error"];
+
+#[derive(Deserialize)]
+#[serde(expecting = r#"an object such as {"step": 12, "steps": 300}"#)]
+struct Progress {
+    #[serde(default)]
+    phase: Option<String>,
+    step: u64,
+    #[serde(default)]
+    steps: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = r#"an object such as {"check": "metric", "reason": "…"}"#)]
+struct Skip {
+    check: CheckName,
+    reason: String,
+}
+
+#[derive(Deserialize)]
+#[serde(expecting = r#"an object such as {"what": "…", "hint": "…"}"#)]
+struct Error {
+    what: String,
+    #[serde(default)]
+    hint: Option<String>,
+}
+
+/// The rest of a line that begins with the control key `name`.
+pub(super) fn control<'de, A: MapAccess<'de>>(name: &str, mut map: A) -> Result<Line, A::Error> {
+    let line = match name {
+        "@progress" => {
+            let Progress { phase, step, steps } = map.next_value()?;
+            Line::Progress { phase, step, steps }
+        }
+        "@artifact" => Line::Artifact(map.next_value()?),
+        "@skip" => {
+            let Skip { check, reason } = map.next_value()?;
+            Line::Skip { check, reason }
+        }
+        "@device" => Line::Device(map.next_value()?),
+        "@error" => {
+            let Error { what, hint } = map.next_value()?;
+            Line::Error { what, hint }
+        }
+        _ => {
+            let shown: String = name.chars().take(MAX_NAME).collect();
+            return Err(de::Error::custom(format!(
+                "unknown control key `{shown}`: write one of {}",
+                CONTROLS.join(", ")
+            )));
+        }
+    };
+    match map.next_entry::<IgnoredAny, IgnoredAny>()? {
+        Some(_) => Err(alone(name)),
+        None => Ok(line),
+    }
+}
+
+pub(super) fn alone<E: de::Error>(name: &str) -> E {
+    E::custom(format!("`{name}` stands alone in its line: write the metrics in a line of their own"))
+}
