@@ -11,10 +11,25 @@ use crate::{cargo, setup};
 pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
     let ready = setup::ensure(setup::Needs::Tests)?;
     let mut build = cargo::cargo(&ready.libtorch);
-    build.args(["build", "--release", "--package=gpu-agent", "--package=gpu-harness", "--package=gpu-harness-tests"]);
+    build.args([
+        "build",
+        "--release",
+        "--package=gpu-agent",
+        "--package=gpu-harness",
+        "--package=gpu-harness-tests",
+    ]);
     cargo::run(build.arg("--bins"))?;
     let mut command = cargo::cargo(&ready.libtorch);
-    command.args(["run", "--release", "--quiet", "--package=gpu-harness-tests", "--bin", program, "--", name]);
+    command.args([
+        "run",
+        "--release",
+        "--quiet",
+        "--package=gpu-harness-tests",
+        "--bin",
+        program,
+        "--",
+        name,
+    ]);
     cargo::run(command.args(arguments))?;
     Ok(ExitCode::SUCCESS)
 }
