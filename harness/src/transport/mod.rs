@@ -39,8 +39,8 @@ impl Transport {
         Ok(Self::Ssh(Box::new(Link::connect(address, options).await?)))
     }
 
-    /// Starts a command. Over ssh this returns before the far side has answered, so that what is written to the
-    /// command's input travels with the request; that a command could not be started is told by its streams' end.
+    /// Starts a command. Over ssh this returns before the far side has answered; what is written meanwhile waits, and
+    /// that a command could not be started is told by its output and by [`Exec::wait`].
     #[expect(clippy::unused_async, reason = "a transport that has to wait here must not change every caller")]
     pub async fn exec(&self, command: Command) -> Result<Exec, TransportError> {
         match self {

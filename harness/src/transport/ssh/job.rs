@@ -34,7 +34,7 @@ enum Stage {
     Opening {
         asked: bool,
     },
-    /// The command was, or is being, asked for. Input may travel once the request has.
+    /// The command is being asked for. Input has to wait: OpenSSH opens a channel with a window of 0.
     Starting(Channel),
     Running(Channel),
     Closing(Channel),
@@ -157,11 +157,7 @@ impl Job {
                 Ok(Stage::Running(channel))
             }
             Err(error) if is(&error, code::EAGAIN) => {
-                // What is waiting to be read travels right behind the request, without an answer to it: one round
-                // trip less for every command whose first word is ours.
-                if !turn.blocked() && self.is_wanted() {
-                    self.feed(&mut channel, turn)?;
-                }
+                turn.blocked();
                 Ok(Stage::Starting(channel))
             }
             Err(error) if concerns_connection(&error) => Err(cut(&error)),
