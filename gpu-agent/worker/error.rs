@@ -21,8 +21,10 @@ pub(crate) enum WorkerError {
     Boxes { path: PathBuf, cause: String },
     #[error("{path} line {line}: {cause}")]
     BoxesLine { path: PathBuf, line: u64, cause: String },
-    #[error("{path} has no room for {wanted} crops without a box: {found} were found")]
-    Crops { path: PathBuf, wanted: usize, found: usize },
+    #[error("cannot cut {wanted} crops from {path}: {cause}")]
+    Crops { path: PathBuf, wanted: usize, cause: String },
+    #[error("`size: {size}` is more than {limit}")]
+    TooLarge { size: u32, limit: u32 },
     #[error("cannot write {path}: {cause}")]
     Artifact { path: PathBuf, cause: String },
     #[error("{path} is not a TorchScript model that libtorch {libtorch} can load: {cause}")]
@@ -78,6 +80,7 @@ impl WorkerError {
                 "give a CSV file with a header and the columns xmin, ymin, xmax, ymax in pixels of the image"
             }
             Self::Crops { .. } => "ask for fewer `crops`, or use an image with more background",
+            Self::TooLarge { .. } => "the whole image is one batch: a few hundred pixels show as much",
             Self::Artifact { .. } => "look at the space left on the node's disk",
             Self::Script { .. } => {
                 "save it with torch.jit.script(model).save(path) or torch.jit.trace(…).save(path)"
@@ -115,8 +118,8 @@ impl From<TchError> for WorkerError {
 
 /// The part of an exception's text before its stack of C++ frames.
 fn first_paragraph(text: &str) -> String {
-    let end = text.find("\nException raised from").unwrap_or(text.len());
-    text[..end].trim().to_owned()
+    let ends = ["\nException raised from", "\nframe #"].map(|mark| text.find(mark).unwrap_or(text.len()));
+    text[..ends[0].min(ends[1])].trim().to_owned()
 }
 
 #[cfg(test)]
@@ -131,6 +134,8 @@ mod tests {
             panic!("{cpu}")
         };
         assert!(cause.ends_with("8 bytes."), "{cause}");
+        let frames = "can't allocate memory\nframe #0: c10::alloc_cpu";
+        assert!(!WorkerError::libtorch(frames).to_string().contains("frame"));
         let gpu = "CUDA out of memory. Tried to allocate 2.00 GiB.";
         assert!(matches!(WorkerError::libtorch(gpu), WorkerError::OutOfMemory { device: "the GPU", .. }));
         assert!(matches!(WorkerError::libtorch("CUDA error: an illegal memory access"), WorkerError::Gpu(_)));

@@ -21,5 +21,7 @@ pub(crate) fn spin_briefly() -> io::Result<()> {
     if SETTINGS.iter().any(|name| std::env::var_os(name).is_some()) {
         return Ok(());
     }
-    Err(Command::new("/proc/self/exe").args(std::env::args_os().skip(1)).env(SETTINGS[0], TURNS).exec())
+    let mut arguments = std::env::args_os();
+    let name = arguments.next().unwrap_or_default();
+    Err(Command::new("/proc/self/exe").arg0(name).args(arguments).env(SETTINGS[0], TURNS).exec())
 }

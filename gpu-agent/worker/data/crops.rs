@@ -28,15 +28,16 @@ pub(crate) fn cut(
     let inside = boxes.iter().filter(|rect| square(**rect).is_some_and(|square| fits(square, width, height)));
     let mut inside: Vec<Rect> = inside.copied().collect();
     random.shuffle(&mut inside);
-    let missing = |found: usize| WorkerError::Crops { path: path.to_owned(), wanted: count, found };
+    let cannot = |cause: String| WorkerError::Crops { path: path.to_owned(), wanted: count, cause };
     let wanted = count.div_ceil(2);
     if inside.len() < wanted {
-        return Err(missing(inside.len()));
+        let found = inside.len();
+        return Err(cannot(format!("{found} boxes lie within it with a margin, {wanted} are needed")));
     }
     let mut crops = Vec::with_capacity(count);
     let mut classes = Vec::with_capacity(count);
     for index in 0..count {
-        let of_box = square(inside[index / 2]).ok_or_else(|| missing(index))?;
+        let of_box = square(inside[index / 2]).ok_or_else(|| cannot("a box is too small".into()))?;
         let class = i64::from(index % 2 == 0);
         let place = if class == 1 {
             of_box
@@ -50,7 +51,10 @@ pub(crate) fn cut(
                 .find(|place| {
                     boxes.iter().map(|rect| rect.overlap(*place)).sum::<f64>() <= COVERED * edge * edge
                 })
-                .ok_or_else(|| missing(index))?
+                .ok_or_else(|| {
+                    let found = index / 2;
+                    cannot(format!("{found} places of background were found, {} are needed", count / 2))
+                })?
         };
         crops.push(squared(&cropped(image, place), size));
         classes.push(class);
@@ -144,6 +148,6 @@ mod tests {
     #[test]
     fn too_few_boxes_are_said_so() {
         let error = cut((Path::new("x.png"), &image()), &boxes(), 8, 8, 0).unwrap_err();
-        assert!(error.to_string().contains("8 crops"), "{error}");
+        assert!(error.to_string().contains("cannot cut 8 crops from x.png: 3 boxes"), "{error}");
     }
 }

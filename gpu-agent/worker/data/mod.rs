@@ -16,6 +16,8 @@ use crate::error::{Result, WorkerError};
 
 /// Crops in a batch where the case does not say how many.
 const CROPS: usize = 16;
+/// The largest side: more would end the process in an allocation that nothing can catch.
+const LARGEST: u32 = 8192;
 
 /// What the model sees and what it is to say.
 pub(crate) struct Batch {
@@ -30,10 +32,13 @@ pub(crate) struct Batch {
 impl Batch {
     /// Reads the files of the case, which lie in the working folder, and makes the batch.
     pub(crate) fn load(data: &Data, seed: u64, device: Device) -> Result<Self> {
+        let size = data.size.get();
+        if size > LARGEST {
+            return Err(WorkerError::TooLarge { size, limit: LARGEST });
+        }
         let image_path = here(&data.image)?;
         let image = image::read(&image_path)?;
         let boxes = boxes::read(&here(&data.boxes)?)?;
-        let size = data.size.get();
         match data.task {
             Task::Segment => {
                 let scale = |side: u32| f64::from(size) / f64::from(side);
