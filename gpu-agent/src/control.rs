@@ -24,16 +24,26 @@ pub(crate) enum Control {
     Bye,
 }
 
-impl Control {
-    /// Sends it. An error means that nobody is there to read it.
-    pub(crate) fn send(mut self, dir: &RunDir) -> io::Result<()> {
-        if let Self::Cancel(reason) = &mut self {
-            reason.truncate(reason.floor_char_boundary(MAX_REASON));
-        }
-        let mut line = serde_json::to_vec(&self)?;
-        line.push(b'\n');
+/// The way to one run's supervisor. What is said before the supervisor listens waits for it, as long as this is open.
+#[derive(Debug)]
+pub(crate) struct Wire(File);
+
+impl Wire {
+    pub(crate) fn open(dir: &RunDir) -> io::Result<Self> {
+        // Open both ways, the FIFO needs no reader; that nobody reads any more is seen by the run's lock.
         let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
-        OpenOptions::new().write(true).custom_flags(nonblocking).open(dir.control())?.write_all(&line)
+        Ok(Self(OpenOptions::new().read(true).write(true).custom_flags(nonblocking).open(dir.control())?))
+    }
+
+    /// Sends a message. It is lost where the supervisor is dead.
+    pub(crate) fn send(&self, mut control: Control) {
+        if let Control::Cancel(reason) = &mut control {
+            *reason = reason.chars().take(MAX_REASON).collect();
+        }
+        if let Ok(mut line) = serde_json::to_vec(&control) {
+            line.push(b'\n');
+            let _ = (&self.0).write_all(&line);
+        }
     }
 }
 

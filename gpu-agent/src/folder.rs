@@ -26,7 +26,8 @@ impl Folder {
         set(VARIABLE)
             .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
             .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))
-            .map(Self)
+            // Paths below it are handed to processes that run elsewhere.
+            .map(|path| Self(std::path::absolute(&path).unwrap_or(path)))
             .ok_or(NoFolder)
     }
 

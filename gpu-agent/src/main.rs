@@ -32,7 +32,7 @@ use gpu_suites::id::{RunId, Sha256};
 use crate::folder::Folder;
 use crate::selfcheck::Worker;
 
-/// The command line makes no sense (EX_USAGE of sysexits.h).
+/// The command line makes no sense (`EX_USAGE` of sysexits.h).
 const USAGE: u8 = 64;
 
 const HELP: &str = "\

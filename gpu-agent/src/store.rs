@@ -59,7 +59,7 @@ pub(crate) fn tidy(folder: &Folder) {
     for (path, age) in entries(&folder.runs()) {
         let dir = RunDir::at(path);
         if age > STALE && !Lock::is_held(&dir) {
-            strays::end(&dir.run());
+            strays::end(&dir);
             let _ = fs::remove_dir_all(dir.path());
         }
     }

@@ -6,6 +6,7 @@ use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::enum_wrappers::device::{EccCounter, MemoryError, TemperatureSensor};
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 use nvml_wrapper::{Device, Nvml};
 use serde::Serialize;
 
@@ -93,7 +94,7 @@ fn look(gpu: &Device<'_>) -> Gpu {
         ecc: gpu.is_ecc_enabled().ok().map(|state| state.currently_enabled),
         ecc_uncorrected: gpu.total_ecc_errors(MemoryError::Uncorrected, EccCounter::Volatile).ok(),
         throttled: gpu.current_throttle_reasons().map(reasons).unwrap_or_default(),
-        processes: gpu.running_compute_processes().unwrap_or_default().into_iter().map(process).collect(),
+        processes: gpu.running_compute_processes().unwrap_or_default().iter().map(process).collect(),
     }
 }
 
@@ -103,7 +104,7 @@ fn reasons(reasons: ThrottleReasons) -> Vec<String> {
     named.map(|(name, _)| name.to_ascii_lowercase().replace('_', " ")).collect()
 }
 
-fn process(process: nvml_wrapper::struct_wrappers::device::ProcessInfo) -> Process {
+fn process(process: &ProcessInfo) -> Process {
     let name = std::fs::read_to_string(format!("/proc/{}/comm", process.pid));
     Process {
         pid: process.pid,

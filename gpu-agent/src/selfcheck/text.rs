@@ -30,7 +30,9 @@ pub(super) fn of(facts: &Facts) -> String {
         Gpus::Present { driver, cuda, devices } => {
             let version = |version: &Option<String>| version.clone().unwrap_or_else(|| "?".into());
             lines.add("driver", &format!("NVIDIA {}, for CUDA up to {}", version(driver), version(cuda)));
-            devices.iter().for_each(|device| gpu(&mut lines, device));
+            for device in devices {
+                gpu(&mut lines, device);
+            }
             if devices.is_empty() {
                 lines.add("gpu", "none, though there is a driver");
             }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use gpu_suites::wire::Request;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use crate::control::Control;
+use crate::control::{Control, Wire};
 use crate::folder::{Folder, RunDir};
 
 /// The longest request that is taken: a plan with thousands of cases.
@@ -39,8 +39,21 @@ struct Shared {
     bell: OwnedFd,
     renewals: AtomicU64,
     /// The run that renewals and cancellations are about.
-    attended: Mutex<Option<RunDir>>,
+    attended: Mutex<Option<Attended>>,
     folder: Folder,
+}
+
+/// The run that this conversation is about.
+#[derive(Debug)]
+struct Attended {
+    dir: RunDir,
+    wire: Wire,
+}
+
+impl Attended {
+    fn open(dir: &RunDir) -> io::Result<Self> {
+        Ok(Self { wire: Wire::open(dir)?, dir: dir.clone() })
+    }
 }
 
 impl Hearing {
@@ -63,12 +76,18 @@ impl Hearing {
     }
 
     /// From now on renewals and cancellations are about this run.
-    pub(super) fn attend(&self, dir: RunDir) {
-        *self.shared.attended() = Some(dir);
+    pub(super) fn attend(&self, dir: &RunDir) -> io::Result<()> {
+        *self.shared.attended() = Some(Attended::open(dir)?);
+        Ok(())
     }
 
     pub(super) fn attended(&self) -> Option<RunDir> {
-        self.shared.attended().clone()
+        self.shared.attended().as_ref().map(|attended| attended.dir.clone())
+    }
+
+    /// Passes something on to the run that is attended to, if any is.
+    pub(super) fn pass_on(&self, control: Control) {
+        self.shared.send(control);
     }
 
     /// Waits until something was heard or `journal` has changed; not for ever.
@@ -92,7 +111,7 @@ fn drain(fd: BorrowedFd<'_>) {
 }
 
 impl Shared {
-    fn attended(&self) -> MutexGuard<'_, Option<RunDir>> {
+    fn attended(&self) -> MutexGuard<'_, Option<Attended>> {
         self.attended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -132,7 +151,7 @@ impl Shared {
             // So that a renewal right behind it reaches the run though the answer is still being made.
             Request::Attach { run, .. } if run.is_valid() => {
                 let dir = self.folder.run(run);
-                *self.attended() = dir.plan().is_file().then_some(dir);
+                *self.attended() = Attended::open(&dir).ok();
             }
             _ => {}
         }
@@ -140,9 +159,9 @@ impl Shared {
     }
 
     fn send(&self, control: Control) {
-        let dir = self.attended().clone();
-        // Where nobody reads it, the follower finds the supervisor dead by itself.
-        let _ = dir.map(|dir| control.send(&dir));
+        if let Some(attended) = self.attended().as_ref() {
+            attended.wire.send(control);
+        }
     }
 
     fn tell(&self, tell: &SyncSender<Heard>, heard: Heard) {

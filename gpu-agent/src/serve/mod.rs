@@ -13,7 +13,6 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use gpu_suites::id::RunId;
 use gpu_suites::plan::{PROTOCOL, Plan};
 use gpu_suites::wire::{Refusal, Reply, Request};
 use jiff::Timestamp;
@@ -70,7 +69,10 @@ impl Conversation<'_> {
         loop {
             while let Some(heard) = self.hearing.next() {
                 match heard {
-                    Heard::Request(Request::Bye) => return self.bye(),
+                    Heard::Request(Request::Bye) => {
+                        self.bye();
+                        return Ok(());
+                    }
                     Heard::Request(request) => self.answer(request)?,
                     Heard::Nonsense(cause) => refuse(Refusal::BadRequest { cause })?,
                     Heard::End => return Ok(()),
@@ -88,8 +90,9 @@ impl Conversation<'_> {
                     to("wait for events", self.hearing.wait(journal))?;
                 }
                 Step::Gone => {
-                    let dir = self.following.take().map(|follower| follower.dir);
-                    dir.iter().for_each(|dir| strays::end(&dir.run()));
+                    if let Some(follower) = self.following.take() {
+                        strays::end(&follower.dir);
+                    }
                     say(&Reply::Gone)?;
                 }
             }
@@ -135,7 +138,7 @@ impl Conversation<'_> {
             }
             Request::Cancel { reason } => {
                 // Heard before the run was attended to, it is passed on here; twice does no harm.
-                let _ = self.hearing.attended().map(|dir| Control::Cancel(reason).send(&dir));
+                self.hearing.pass_on(Control::Cancel(reason));
                 Ok(())
             }
             Request::Renew | Request::Bye => Ok(()),
@@ -164,32 +167,29 @@ impl Conversation<'_> {
 
     fn follow(&mut self, dir: RunDir, from: u64) -> Result<(), Refusal> {
         let path = dir.journal();
-        self.hearing.attend(dir.clone());
+        let attended = self.hearing.attend(&dir);
         // Whoever asks for a run wants it to go on.
-        let _ = Control::Renew.send(&dir);
-        let follower = Follower::open(dir, from).map_err(|error| Refusal::Unwritable {
-            path: path.display().to_string(),
-            cause: error.to_string(),
+        self.hearing.pass_on(Control::Renew);
+        let follower = attended.and_then(|()| Follower::open(dir, from)).map_err(|error| {
+            Refusal::Unwritable { path: path.display().to_string(), cause: error.to_string() }
         })?;
         self.following = Some(follower);
         Ok(())
     }
 
     /// The supervisor removes the folder, if the run has ended; where it is dead, this does.
-    fn bye(&mut self) -> Result<(), ServeError> {
-        let Some(dir) = self.hearing.attended() else { return Ok(()) };
-        let run: RunId = dir.run();
+    fn bye(&self) {
+        let Some(dir) = self.hearing.attended() else { return };
         if !Lock::is_held(&dir) {
-            strays::end(&run);
+            strays::end(&dir);
             let _ = fs::remove_dir_all(dir.path());
-            return Ok(());
+            return;
         }
-        let _ = Control::Bye.send(&dir);
+        self.hearing.pass_on(Control::Bye);
         let begun = Instant::now();
         while dir.path().exists() && follow::has_finished(&dir) && begun.elapsed() < BYE {
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(())
     }
 }
 

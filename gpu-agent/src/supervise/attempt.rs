@@ -6,7 +6,6 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ExitStatus;
-use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use gpu_suites::checks::{End, Evaluator, ProcessEnd};
@@ -182,10 +181,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
 
     fn next(&self, until: Option<Instant>) -> Option<Message> {
         let wait = until.map_or(super::TICK, |at| at.saturating_duration_since(Instant::now()));
-        match self.run.inbox.recv_timeout(wait.min(super::TICK)) {
-            Ok(message) => Some(message),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.run.inbox.recv_timeout(wait.min(super::TICK)).ok()
     }
 
     fn reap(&mut self, process: Process) -> ProcessEnd {
@@ -195,7 +191,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
                 "{left} processes of the case cannot be ended: a disk or a driver of the node hangs"
             ));
         }
-        process_end(status)
+        process_end(&status)
     }
 
     fn log(&mut self, stream: Stream, bytes: &[u8]) {
@@ -322,7 +318,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
                     self.append(Artifact { case: self.case.id.clone(), path, bytes, sha256 });
                 }
                 Err(error) => {
-                    self.warn(format!("the artifact {} cannot be read: {error}", file.path.display()))
+                    self.warn(format!("the artifact {} cannot be read: {error}", file.path.display()));
                 }
             }
         }
@@ -355,7 +351,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
     }
 }
 
-fn process_end(status: io::Result<ExitStatus>) -> ProcessEnd {
+fn process_end(status: &io::Result<ExitStatus>) -> ProcessEnd {
     match status.as_ref().map(|status| (status.code(), status.signal())) {
         Ok((Some(code), _)) => ProcessEnd::Exited(code),
         Ok((None, Some(signal))) => ProcessEnd::Signalled { signal, name: signals::name(signal) },

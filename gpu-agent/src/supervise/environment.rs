@@ -40,13 +40,15 @@ pub(super) fn of_case(
         let first = libtorch.libraries().into_os_string();
         let path = join(first, environment.remove(OsStr::new("LD_LIBRARY_PATH")));
         environment.insert("LD_LIBRARY_PATH".into(), path);
+        // See gpu-agent/worker/openmp.rs: without it the worker has to start itself a second time.
+        environment.entry("GOMP_SPINCOUNT".into()).or_insert_with(|| "3000".into());
     }
     let own: [(&str, &Path); 2] =
-        [("GPU_HARNESS_METRICS", &dir.metrics()), ("GPU_HARNESS_ARTIFACTS", &dir.artifacts())];
+        [(strays::MARK, &dir.metrics()), ("GPU_HARNESS_ARTIFACTS", &dir.artifacts())];
     environment.extend(own.map(|(name, path)| (name.into(), path.into())));
     environment.insert("GPU_HARNESS_CASE".into(), case.id.as_str().into());
     environment.insert("GPU_HARNESS_SEED".into(), case.spec.seed.to_string().into());
-    environment.insert(strays::MARK.into(), run.run().as_str().into());
+    environment.insert("GPU_HARNESS_RUN".into(), run.run().as_str().into());
     environment
 }
 

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_flood_of_bad_lines_is_a_few_complaints() {
         let stream: String =
-            (0..1000).map(|n| format!("{}nonsense\n", " ".repeat(n % 30) + &"[".repeat(n % 25))).collect();
+            (0..1000).flat_map(|n| [" ".repeat(n % 30), "[".repeat(n % 25), "nonsense\n".into()]).collect();
         let taken = run(stream.as_bytes(), 4096);
         assert!(taken.len() <= COMPLAINTS + 1, "{}", taken.len());
         assert!(matches!(taken.last(), Some(Taken::Complaint(last)) if last.contains("more lines")));

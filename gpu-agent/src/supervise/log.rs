@@ -69,7 +69,7 @@ fn take(bytes: &[u8]) -> (String, usize) {
     while let Some(chunk) = chunks.next() {
         let room = LONGEST - text.len();
         let valid = chunk.valid();
-        let fits = valid.floor_char_boundary(room.min(valid.len()));
+        let fits = floor(valid, room);
         text.push_str(&valid[..fits]);
         used += fits;
         if fits < valid.len() {
@@ -84,6 +84,11 @@ fn take(bytes: &[u8]) -> (String, usize) {
         used += invalid.len();
     }
     (text, used)
+}
+
+/// The largest length up to `most` at which a text can be cut.
+fn floor(text: &str, most: usize) -> usize {
+    (0..=most.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// Whether bytes at the end are the beginning of a character.
@@ -132,7 +137,7 @@ mod tests {
         let long = "ä🦀x\n".repeat(20_000);
         let odd: Vec<u8> =
             long.bytes().enumerate().map(|(at, b)| if at % 7001 == 0 { 0xff } else { b }).collect();
-        for bytes in [long.as_bytes(), &odd, b"", b"\xe2\x82", b"a\xffb\xc3", &[0xff; 50_000]] {
+        for bytes in [long.as_bytes(), &odd, b"", b"\xe2\x82", b"a\xffb\xc3", &vec![0xff; 50_000]] {
             for size in [1, 3, 1000, 65_536] {
                 for flush in [false, true] {
                     let chunks: Vec<&[u8]> = bytes.chunks(size).collect();

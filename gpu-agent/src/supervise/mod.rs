@@ -94,7 +94,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     let ended = run.cases();
     run.close(ended.as_deref());
     let expired = run.wait_for_bye();
-    strays::end(&dir.run());
+    strays::end(&dir);
     let removed = fs::remove_dir_all(dir.path());
     drop(lock);
     if expired && plan.lease.on_expiry == OnExpiry::Shutdown {
@@ -260,6 +260,7 @@ impl<'a> Run<'a> {
 
     fn close(&mut self, reason: Option<&str>) {
         self.journal.append(RunFinished { reason: reason.map(str::to_owned) });
+        self.watch.finish();
         self.flush();
     }
 

@@ -30,6 +30,9 @@ pub(super) enum Message {
     Woken,
 }
 
+/// Makes a message of what was read.
+type Wrap = fn(Vec<u8>) -> Message;
+
 /// The readers of one case.
 #[derive(Debug)]
 pub(super) struct Readers {
@@ -46,7 +49,7 @@ impl Readers {
         outbox: &SyncSender<Message>,
     ) -> io::Result<Self> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
-        let streams: [(&str, OwnedFd, fn(Vec<u8>) -> Message); Self::COUNT] = [
+        let streams: [(&str, OwnedFd, Wrap); Self::COUNT] = [
             ("stdout", out, |bytes| Message::Log(Stream::Stdout, bytes)),
             ("stderr", err, |bytes| Message::Log(Stream::Stderr, bytes)),
             ("metrics", metrics, Message::Metrics),

@@ -57,6 +57,7 @@ pub(super) struct Watch {
 struct Said {
     renewed: Instant,
     cancelled: Option<String>,
+    finished: bool,
     bye: bool,
 }
 
@@ -67,7 +68,7 @@ impl Watch {
             ttl: plan.lease.ttl.0,
             // A limit beyond what the clock can hold is none.
             limit: plan.timeout.and_then(|limit| Some((now.checked_add(limit.0)?, limit))),
-            said: Mutex::new(Said { renewed: now, cancelled: None, bye: false }),
+            said: Mutex::new(Said { renewed: now, cancelled: None, finished: false, bye: false }),
         }
     }
 
@@ -84,7 +85,11 @@ impl Watch {
                 Ok(Control::Cancel(reason)) => {
                     self.said().cancelled.get_or_insert(reason);
                 }
-                Ok(Control::Bye) => self.said().bye = true,
+                Ok(Control::Bye) => {
+                    let mut said = self.said();
+                    // Nobody can have received everything of a run that goes on.
+                    said.bye |= said.finished;
+                }
                 Err(error) => eprintln!("gpu-agent: at the control FIFO: {error}"),
             }
             // A full channel is being read anyway.
@@ -94,6 +99,11 @@ impl Watch {
 
     pub(super) fn is_expired(&self) -> bool {
         self.said().renewed.elapsed() > self.ttl
+    }
+
+    /// From now on the harness may say bye.
+    pub(super) fn finish(&self) {
+        self.said().finished = true;
     }
 
     pub(super) fn said_bye(&self) -> bool {

@@ -1,0 +1,68 @@
+//! The node's disk is full: the run still ends in a journal that can be read.
+
+use std::process::Command;
+
+use gpu_suites::event::Event;
+use serde_json::json;
+
+use crate::rig::{AGENT, Node, Talk, ends, plan, sh};
+
+/// An agent whose cache folder is a disk of 8 MiB, in a mount namespace of its own.
+fn on_a_small_disk(node: &Node) -> Talk {
+    let cache = node.cache().display().to_string();
+    std::fs::create_dir_all(&cache).unwrap();
+    let namespace = || {
+        let mut unshare = Command::new("unshare");
+        unshare.arg(if is_root() { "-m" } else { "-rm" });
+        unshare
+    };
+    let allowed = namespace().args(["mount", "-t", "tmpfs", "none", &cache]).status();
+    assert!(
+        allowed.is_ok_and(|status| status.success()),
+        "this test mounts a small disk in a namespace of its own: run it as root, or allow user namespaces"
+    );
+    let script = format!("mount -t tmpfs -o size=8m none {cache} && exec {AGENT} serve");
+    node.talk_through(namespace(), &["sh", "-c", &script])
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output().unwrap();
+    output.stdout == b"0\n"
+}
+
+#[test]
+fn a_log_that_fills_the_disk_ends_the_run_in_a_readable_journal() {
+    let node = Node::new();
+    let mut talk = on_a_small_disk(&node);
+    talk.start(plan("r", &[sh("echo fine"), sh("yes | head -c 100000000; sleep 1000"), sh("echo never")]));
+    let records = talk.finish();
+    let ends = ends(&records);
+    assert_eq!(ends.len(), 3, "{ends:?}");
+    assert_eq!(ends[0], "passed");
+    for end in &ends[1..] {
+        assert!(end.starts_with("errored: the node's disk is full: "), "{end}");
+        assert!(end.contains("journal.ndjson") && end.contains("bytes are free"), "{end}");
+    }
+    assert!(matches!(&records.last().unwrap().event, Event::RunFinished(end) if end.reason.is_some()));
+}
+
+#[test]
+fn files_of_a_case_that_fill_the_disk_do_the_same() {
+    let node = Node::new();
+    let mut talk = on_a_small_disk(&node);
+    let line = "dd if=/dev/zero of=big bs=1M 2>/dev/null; yes | head -c 1000000; sleep 1000";
+    talk.start(plan("r", &[sh(line), sh("echo never")]));
+    let ends = ends(&talk.finish());
+    assert_eq!(ends.len(), 2, "{ends:?}");
+    assert!(ends.iter().all(|end| end.starts_with("errored: the node's disk is full")), "{ends:?}");
+}
+
+#[test]
+fn endless_metrics_do_the_same() {
+    let node = Node::new();
+    let mut talk = on_a_small_disk(&node);
+    let line = r#"while :; do echo '{"loss": 1}'; done > $GPU_HARNESS_METRICS"#;
+    talk.start(plan("r", &[json!(["sh", "-c", line])]));
+    let ends = ends(&talk.finish());
+    assert!(ends[0].starts_with("errored: the node's disk is full"), "{ends:?}");
+}

@@ -1,0 +1,80 @@
+//! A node is the harness's only as long as the harness renews its lease.
+
+use std::time::{Duration, Instant};
+
+use gpu_suites::event::Event;
+use gpu_suites::plan::OnExpiry;
+use gpu_suites::unit::Span;
+use gpu_suites::wire::Request;
+
+use crate::rig::{Node, plan, processes, sh, wait_until};
+
+const SHORT: Span = Span(Duration::from_millis(700));
+
+#[test]
+fn a_lease_that_is_not_renewed_ends_everything_and_shuts_the_node_down() {
+    let marker = tempfile::tempdir().unwrap();
+    let down = marker.path().join("down");
+    let node = Node::new().with("GPU_AGENT_SHUTDOWN", &format!("touch {}", down.display()));
+    let mut talk = node.talk();
+    let mut plan = plan("r", &[sh("(setsid sleep 5291 &); echo ready; exec sleep 5292")]);
+    plan.lease.ttl = SHORT;
+    plan.lease.on_expiry = OnExpiry::Shutdown;
+    talk.start(plan);
+    talk.wait_for(|event| matches!(event, Event::Log(_)));
+    wait_until("the node being shut down", || down.exists());
+    assert!(!node.run_dir("r").exists());
+    assert_eq!(["sleep 5291", "sleep 5292"].map(|text| processes(text).len()), [0, 0]);
+}
+
+#[test]
+fn a_lease_that_is_renewed_lasts() {
+    let node = Node::new();
+    let mut talk = node.talk();
+    let mut plan = plan("r", &[sh("sleep 2; echo survived")]);
+    plan.lease.ttl = SHORT;
+    talk.start(plan);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(2200) {
+        talk.say(&Request::Renew);
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let wanted = |event: &Event| matches!(event, Event::Log(log) if log.text == "survived\n");
+    loop {
+        let line = talk.line();
+        assert!(!line.is_empty() && !line.contains("\"gone\""), "{line}");
+        if gpu_suites::event::Record::parse(line.trim_end()).is_ok_and(|record| wanted(&record.event)) {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_finished_run_waits_for_its_harness_until_the_lease_ends() {
+    let node = Node::new();
+    let mut plan = plan("r", &[sh("true")]);
+    plan.lease.ttl = SHORT;
+    let records = node.run(plan);
+    let mut later = node.talk();
+    later.attach("r", records.len() as u64 - 1);
+    assert_eq!(later.record(), *records.last().unwrap());
+    drop(later);
+    wait_until("the run's folder gone", || !node.run_dir("r").exists());
+    assert!(processes(&node.run_dir("r").display().to_string()).is_empty());
+}
+
+#[test]
+fn bye_lets_the_folder_of_a_finished_run_go_and_no_other() {
+    let node = Node::new();
+    let mut talk = node.talk();
+    talk.start(plan("r", &[sh("sleep 0.5")]));
+    talk.wait_for(|event| matches!(event, Event::CaseStarted(_)));
+    let mut hasty = node.talk();
+    hasty.attach("r", 0);
+    hasty.say(&Request::Bye);
+    assert!(hasty.child.wait().unwrap().success());
+    talk.finish();
+    talk.say(&Request::Bye);
+    assert!(talk.child.wait().unwrap().success());
+    assert!(!node.run_dir("r").exists());
+}

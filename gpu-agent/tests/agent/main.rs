@@ -1,0 +1,13 @@
+//! What gpu-agent promises, shown on the real program with real processes.
+
+mod attach;
+mod binary;
+mod cases;
+mod disk;
+mod flood;
+mod flow;
+mod hostile;
+mod lease;
+mod rig;
+mod selfcheck;
+mod store;
