@@ -11,7 +11,7 @@ use crate::archive::{self, ChunkReader, ChunkWriter};
 use crate::binaries::{Program, ProgramError};
 use crate::content::Blob;
 use crate::node::{Node, Place};
-use crate::transport::{Command, Exec, ExitStatus, Transport, TransportError, quote};
+use crate::transport::{Command, Exec, ExitStatus, Transport, TransportError, UploadError, quote};
 
 /// What the shell on the node ends with when the agent is not in its store. No agent ends so.
 const NO_AGENT: i32 = 91;
@@ -33,6 +33,9 @@ pub enum RemoteError {
     /// The node cannot be reached, or not any more.
     #[error("failed to {0}")]
     Transport(#[from] TransportError),
+    /// A file did not arrive.
+    #[error("failed to {0}")]
+    Upload(#[from] UploadError),
     /// The node was asked and did not answer.
     #[error("{node} has not answered for {} s", silence.as_secs())]
     Silent {
@@ -86,7 +89,7 @@ impl RemoteError {
     /// Whether a new connection may do better.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Transport(error) => error.is_transient(),
+            Self::Transport(error) | Self::Upload(UploadError::Transport(error)) => error.is_transient(),
             Self::Silent { .. } => true,
             _ => false,
         }
@@ -179,6 +182,13 @@ impl Remote {
 
     /// Sends blobs to the node's store as one zstd tar stream; the agent verifies each.
     pub async fn send(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+        let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
+        let far = matches!(self.node.place, Place::Ssh { .. });
+        if far && bytes >= SIDE_BY_SIDE { self.send_side_by_side(blobs).await } else { self.send_stream(blobs).await }
+    }
+
+    /// Little: packed, sent and unpacked at once, in one channel.
+    async fn send_stream(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
         let mut exec = self.start(&["receive"]).await?;
         let (chunks, mut packed) = tokio::sync::mpsc::channel(4);
         let packer = tokio::task::spawn_blocking(move || archive::pack(&blobs, ChunkWriter(chunks)));
@@ -189,22 +199,52 @@ impl Remote {
         }
         drop(packed);
         exec.stdin.close();
-        let mut said = Vec::new();
-        while let Some(chunk) = exec.stdout.recv().await {
-            said.extend_from_slice(&chunk?);
-        }
-        let status = exec.wait().await?;
+        let received = self.received(exec).await;
         let packing = packer.await.map_err(io::Error::other).flatten();
+        match (received, packing) {
+            // Where the far side is to blame, packing ended early too; its own word says more.
+            (Err(RemoteError::Ended { .. }), Err(source)) => Err(packing_failed(source)),
+            (received, _) => received,
+        }
+    }
+
+    /// Much: packed into a file here, which goes over several channels at once, since a round trip lets only so much
+    /// of one be on the way.
+    async fn send_side_by_side(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+        let pack = move || {
+            let file = tempfile::NamedTempFile::new()?;
+            archive::pack(&blobs, file.as_file())?;
+            io::Result::Ok(file)
+        };
+        let packed = tokio::task::spawn_blocking(pack).await.map_err(io::Error::other).flatten();
+        let packed = packed.map_err(packing_failed)?;
+        let there = self.temporary_file().await?;
+        self.transport.upload(packed.path(), &there).await?;
+        let there = quote(&there);
+        let line = format!("\"$A\" receive < {there}; S=$?; rm -f {there}; exit $S");
+        self.received(self.transport.exec(Command::shell(self.script(&line))).await?).await
+    }
+
+    /// A new empty file beside the node's store.
+    async fn temporary_file(&self) -> Result<String, RemoteError> {
+        let line = "umask 077; exec mktemp \"$C/store/.tmp-upload-XXXXXX\"";
+        let mut exec = self.transport.exec(Command::shell(self.script(line))).await?;
+        let said = all(&mut exec).await?;
+        let status = exec.wait().await?;
+        let path = String::from_utf8_lossy(&said).trim_end_matches('\n').to_owned();
+        if status.success() && !path.is_empty() { Ok(path) } else { Err(self.ended("receive", status, &exec)) }
+    }
+
+    /// The answer of `gpu-agent receive`.
+    async fn received(&self, mut exec: Exec) -> Result<(), RemoteError> {
+        let said = all(&mut exec).await?;
+        let status = exec.wait().await?;
         match serde_json::from_slice(&said) {
             Ok(Reply::Received { .. }) => Ok(()),
             Ok(Reply::Refused { error }) => {
                 Err(RemoteError::Refused { node: self.node.name.to_string(), refusal: error })
             }
-            _ => {
-                // Where the far side is to blame, packing ended early too; its own word says more.
-                packing.map_err(|source| RemoteError::File { doing: "read what is to be sent".into(), source })?;
-                Err(self.ended("receive", status, &exec))
-            }
+            _ => Err(self.ended("receive", status, &exec)),
         }
     }
 
@@ -232,4 +272,20 @@ impl Remote {
     pub fn ended(&self, verb: &'static str, status: ExitStatus, exec: &Exec) -> RemoteError {
         RemoteError::Ended { verb, node: self.node.name.to_string(), status, said: exec.stderr_text() }
     }
+}
+
+/// From this many bytes on, several channels are worth their round trips.
+const SIDE_BY_SIDE: u64 = 4 << 20;
+
+/// All that a command writes.
+async fn all(exec: &mut Exec) -> Result<Vec<u8>, TransportError> {
+    let mut said = Vec::new();
+    while let Some(chunk) = exec.stdout.recv().await {
+        said.extend_from_slice(&chunk?);
+    }
+    Ok(said)
+}
+
+fn packing_failed(source: io::Error) -> RemoteError {
+    RemoteError::File { doing: "read what is to be sent".into(), source }
 }
