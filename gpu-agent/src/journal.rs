@@ -41,7 +41,9 @@ impl Journal {
         let file = OpenOptions::new().append(true).create(true).open(&path)?;
         file.set_len(0)?;
         let reserve = dir.reserve();
-        set_aside(&reserve)?;
+        if !reserve.exists() {
+            set_aside(&reserve)?;
+        }
         let waiting = Vec::with_capacity(2 * BATCH);
         Ok(Self { file, path, reserve, next: 0, written: 0, waiting, trouble: None })
     }
@@ -118,7 +120,8 @@ impl Journal {
     }
 }
 
-fn set_aside(reserve: &Path) -> io::Result<()> {
+/// Makes the reserve.
+pub(crate) fn set_aside(reserve: &Path) -> io::Result<()> {
     let mut file = File::create(reserve)?;
     match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE) {
         Ok(()) => Ok(()),

@@ -92,6 +92,9 @@ impl Conversation<'_> {
                 Step::Gone => {
                     if let Some(follower) = self.following.take() {
                         strays::end(&follower.dir);
+                        // Why it died, where it could still say so.
+                        let log = fs::read_to_string(follower.dir.log()).unwrap_or_default();
+                        eprint!("{log}");
                     }
                     say(&Reply::Gone)?;
                 }

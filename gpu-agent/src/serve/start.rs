@@ -13,7 +13,7 @@ use gpu_suites::plan::Plan;
 
 use crate::folder::{self, RunDir};
 use crate::lock::Lock;
-use crate::{control, store};
+use crate::{control, journal, store};
 
 /// Starts the run unless it has been started.
 pub(super) fn start(dir: &RunDir, plan: &Plan) -> io::Result<()> {
@@ -44,6 +44,8 @@ fn fill(new: &RunDir, plan: &Plan) -> io::Result<()> {
     folder::make(&new.cases())?;
     File::create(new.journal())?;
     File::create(new.log())?;
+    // Here, where a full disk can still be told.
+    journal::set_aside(&new.reserve())?;
     control::make(new)?;
     if let Some(worker) = &plan.worker {
         store::make_executable(&new.folder().blob(worker))?;

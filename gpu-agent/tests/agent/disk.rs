@@ -3,12 +3,13 @@
 use std::process::Command;
 
 use gpu_suites::event::Event;
+use gpu_suites::wire::{Refusal, Reply, Request};
 use serde_json::json;
 
 use crate::rig::{AGENT, Node, Talk, ends, plan, sh};
 
-/// An agent whose cache folder is a disk of 8 MiB, in a mount namespace of its own.
-fn on_a_small_disk(node: &Node) -> Talk {
+/// An agent whose cache folder is a disk of 8 MiB, in a mount namespace of its own; `taken` MiB of it are full.
+fn on_a_small_disk(node: &Node, taken: u32) -> Talk {
     let cache = node.cache().display().to_string();
     std::fs::create_dir_all(&cache).unwrap();
     let namespace = || {
@@ -21,7 +22,9 @@ fn on_a_small_disk(node: &Node) -> Talk {
         allowed.is_ok_and(|status| status.success()),
         "this test mounts a small disk in a namespace of its own: run it as root, or allow user namespaces"
     );
-    let script = format!("mount -t tmpfs -o size=8m none {cache} && exec {AGENT} serve");
+    let script = format!(
+        "mount -t tmpfs -o size=8m none {cache} && head -c {taken}M /dev/zero > {cache}/taken && exec {AGENT} serve"
+    );
     node.talk_through(namespace(), &["sh", "-c", &script])
 }
 
@@ -33,7 +36,7 @@ fn is_root() -> bool {
 #[test]
 fn a_log_that_fills_the_disk_ends_the_run_in_a_readable_journal() {
     let node = Node::new();
-    let mut talk = on_a_small_disk(&node);
+    let mut talk = on_a_small_disk(&node, 0);
     talk.start(plan("r", &[sh("echo fine"), sh("yes | head -c 100000000; sleep 1000"), sh("echo never")]));
     let records = talk.finish();
     let ends = ends(&records);
@@ -49,7 +52,7 @@ fn a_log_that_fills_the_disk_ends_the_run_in_a_readable_journal() {
 #[test]
 fn files_of_a_case_that_fill_the_disk_do_the_same() {
     let node = Node::new();
-    let mut talk = on_a_small_disk(&node);
+    let mut talk = on_a_small_disk(&node, 0);
     let line = "dd if=/dev/zero of=big bs=1M 2>/dev/null; yes | head -c 1000000; sleep 1000";
     talk.start(plan("r", &[sh(line), sh("echo never")]));
     let ends = ends(&talk.finish());
@@ -60,9 +63,23 @@ fn files_of_a_case_that_fill_the_disk_do_the_same() {
 #[test]
 fn endless_metrics_do_the_same() {
     let node = Node::new();
-    let mut talk = on_a_small_disk(&node);
+    let mut talk = on_a_small_disk(&node, 0);
     let line = r#"while :; do echo '{"loss": 1}'; done > $GPU_HARNESS_METRICS"#;
     talk.start(plan("r", &[json!(["sh", "-c", line])]));
     let ends = ends(&talk.finish());
     assert!(ends[0].starts_with("errored: the node's disk is full"), "{ends:?}");
+}
+
+#[test]
+fn a_disk_without_room_for_the_run_is_told_before_anything_runs() {
+    let node = Node::new();
+    for taken in [7, 8] {
+        let mut talk = on_a_small_disk(&node, taken);
+        talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])) });
+        let reply = talk.reply();
+        let Reply::Refused { error: Refusal::Unwritable { path, cause } } = reply else {
+            panic!("{reply:?}")
+        };
+        assert!(path.ends_with("runs/r") && cause.contains("No space left"), "{path}: {cause}");
+    }
 }

@@ -74,6 +74,8 @@ fn bye_lets_the_folder_of_a_finished_run_go_and_no_other() {
     hasty.say(&Request::Bye);
     assert!(hasty.child.wait().unwrap().success());
     talk.finish();
+    // The hasty one was not listened to.
+    node.talk().attach("r", 0);
     talk.say(&Request::Bye);
     assert!(talk.child.wait().unwrap().success());
     assert!(!node.run_dir("r").exists());
