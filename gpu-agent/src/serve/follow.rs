@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use gpu_suites::wire::Reply;
+use rustix::event::Timespec;
 use rustix::fs::inotify;
 
 use crate::folder::RunDir;
@@ -15,6 +16,11 @@ use crate::lock::Lock;
 const BLOCK: usize = 256 << 10;
 /// Far more than any line has.
 const LONGEST: usize = 4 << 20;
+
+/// How long to wait for the file system to tell before looking by oneself: it does not tell of every death.
+const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// The same where the file system tells nothing.
+const LOOK_OFTEN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// What came of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +38,8 @@ pub(super) enum Step {
 pub(super) struct Follower {
     pub(super) dir: RunDir,
     journal: File,
-    watch: OwnedFd,
+    /// Where the node has no more of these, the journal is looked at in short intervals.
+    watch: Option<OwnedFd>,
     /// Where the next whole line begins.
     offset: u64,
     /// Lines that the harness has already.
@@ -45,10 +52,7 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) fn open(dir: RunDir, from: u64) -> io::Result<Self> {
         let journal = File::open(dir.journal())?;
-        let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-        let changes =
-            inotify::WatchFlags::MODIFY | inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE_SELF;
-        inotify::add_watch(&watch, dir.journal(), changes)?;
+        let watch = watch(&dir).ok();
         Ok(Self {
             dir,
             journal,
@@ -62,8 +66,13 @@ impl Follower {
     }
 
     /// Readable when the journal has changed.
-    pub(super) fn watch(&self) -> BorrowedFd<'_> {
-        self.watch.as_fd()
+    pub(super) fn watch(&self) -> Option<BorrowedFd<'_>> {
+        self.watch.as_ref().map(AsFd::as_fd)
+    }
+
+    /// How long to wait at most before looking at the journal.
+    pub(super) fn patience(&self) -> Timespec {
+        if self.watch.is_some() { LOOK } else { LOOK_OFTEN }
     }
 
     /// Sends the next lines.
@@ -92,6 +101,14 @@ impl Follower {
         self.offset += whole as u64;
         Ok(Step::Sent)
     }
+}
+
+fn watch(dir: &RunDir) -> io::Result<OwnedFd> {
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    let changes =
+        inotify::WatchFlags::MODIFY | inotify::WatchFlags::CLOSE_WRITE | inotify::WatchFlags::DELETE_SELF;
+    inotify::add_watch(&watch, dir.journal(), changes)?;
+    Ok(watch)
 }
 
 /// The length of the lines that the harness has already: line N has the number N, since the journal has no gap.

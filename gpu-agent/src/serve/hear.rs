@@ -14,8 +14,6 @@ use crate::folder::{Folder, RunDir};
 
 /// The longest request that is taken: a plan with thousands of cases.
 const LONGEST: u64 = 16 << 20;
-/// How long to wait for an event of the file system before looking by oneself.
-const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// What was heard.
 #[derive(Debug)]
@@ -90,12 +88,11 @@ impl Hearing {
         self.shared.send(control);
     }
 
-    /// Waits until something was heard or `journal` has changed; not for ever.
-    pub(super) fn wait(&self, journal: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    /// Waits until something was heard, `journal` has changed or `patience` is over.
+    pub(super) fn wait(&self, journal: Option<BorrowedFd<'_>>, patience: Option<Timespec>) -> io::Result<()> {
         let mut fds = vec![PollFd::new(&self.shared.bell, PollFlags::IN)];
         fds.extend(journal.map(|journal| PollFd::from_borrowed_fd(journal, PollFlags::IN)));
-        let limit = journal.is_some().then_some(&LOOK);
-        match poll(&mut fds, limit) {
+        match poll(&mut fds, patience.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -86,8 +86,9 @@ impl Conversation<'_> {
             match step {
                 Step::Sent => {}
                 Step::Idle => {
-                    let journal = self.following.as_ref().map(Follower::watch);
-                    to("wait for events", self.hearing.wait(journal))?;
+                    let journal = self.following.as_ref().and_then(Follower::watch);
+                    let patience = self.following.as_ref().map(Follower::patience);
+                    to("wait for events", self.hearing.wait(journal, patience))?;
                 }
                 Step::Gone => {
                     if let Some(follower) = self.following.take() {
