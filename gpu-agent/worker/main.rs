@@ -104,7 +104,15 @@ fn ended(outcome: Result<()>) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Mutex, MutexGuard, PoisonError};
+
     use gpu_suites::spec::{Builtin, Task};
+
+    /// libtorch has one random generator for the whole process: tests that draw from it wait for each other.
+    pub(crate) fn random_generator() -> MutexGuard<'static, ()> {
+        static GENERATOR: Mutex<()> = Mutex::new(());
+        GENERATOR.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     #[test]
     fn the_suite_that_comes_along_has_cases_that_this_worker_can_train() {

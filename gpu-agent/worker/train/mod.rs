@@ -110,3 +110,96 @@ fn copy_of(tensor: &Tensor) -> Result<Tensor> {
     copy.f_copy_(tensor)?;
     Ok(copy)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use gpu_suites::spec::{Control, Device};
+
+    use super::trainer::{Precision, Trainer};
+    use super::*;
+    use crate::data::Batch;
+
+    const STEPS: u32 = 6;
+
+    fn case(control: Option<Control>, learning_rate: f64) -> Case {
+        let control = control.map_or(String::new(), |control| {
+            format!(r#","control":{}"#, serde_json::to_string(&control).unwrap())
+        });
+        let text = format!(
+            r#"{{"name":"x","train":{{"model":{{"builtin":"unet","width":4}},"data":{{"image":"i.png","boxes":"b.csv",
+               "task":"segment","size":16}},"steps":{STEPS},"learning-rate":{learning_rate}{control}}}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn with_job<T>(case: &Case, test: impl FnOnce(&Job<'_>) -> T) -> T {
+        let _alone = crate::tests::random_generator();
+        let place = Place::prepare(Device::Cpu, NonZeroU32::new(1)).unwrap();
+        let input = Tensor::f_arange(3 * 256, tch::kind::FLOAT_CPU).unwrap().sin().view([1, 3, 16, 16]);
+        let target = input.narrow(1, 0, 1).f_gt(0.0).unwrap().to_kind(tch::Kind::Float);
+        let batch = Batch { input, target, images: Vec::new() };
+        test(&Job { case, train: case.train.as_ref().unwrap(), place, batch, seed: 3 })
+    }
+
+    fn losses(trainer: &mut Trainer<'_>, steps: u32) -> Vec<u64> {
+        (0..steps).map(|_| trainer.step().unwrap().loss.to_bits()).collect()
+    }
+
+    #[test]
+    fn a_run_repeats_and_resumes_bit_by_bit_even_with_random_numbers() {
+        let path = std::env::temp_dir().join(format!("checkpoint-{}.safetensors", std::process::id()));
+        for control in [None, Some(Control::ShuffledLabels)] {
+            with_job(&case(control, 0.01), |job| {
+                let first = losses(&mut Trainer::new(job, 3, Precision::Full).unwrap(), STEPS);
+                let mut again = Trainer::new(job, 3, Precision::Full).unwrap();
+                assert_eq!(losses(&mut again, 3), first[..3], "{control:?}");
+                checkpoint::save(&again, tch::Device::Cpu, &path).unwrap();
+                let mut resumed = Trainer::new(job, 4, Precision::Full).unwrap();
+                checkpoint::load(&mut resumed, tch::Device::Cpu, &path).unwrap();
+                assert_eq!(resumed.done, 3);
+                assert_eq!(losses(&mut resumed, 3), first[3..], "{control:?}");
+                let other = losses(&mut Trainer::new(job, 4, Precision::Full).unwrap(), STEPS);
+                assert_ne!(other, first, "the seed has to count");
+            });
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_updated_from_a_loss_that_is_not_finite() {
+        with_job(&case(None, 1e30), |job| {
+            let mut trainer = Trainer::new(job, 3, Precision::Full).unwrap();
+            assert!(trainer.step().unwrap().updated);
+            let weight = copy_of(&trainer.model.parameters[0].1.detach()).unwrap();
+            let step = trainer.step().unwrap();
+            assert!(!step.updated && !step.loss.is_finite(), "{}", step.loss);
+            assert_eq!(weight, trainer.model.parameters[0].1.detach());
+        });
+    }
+
+    #[test]
+    fn taking_the_training_metric_leaves_the_running_statistics_alone() {
+        with_job(&case(None, 0.01), |job| {
+            let mut trainer = Trainer::new(job, 3, Precision::Full).unwrap();
+            trainer.step().unwrap();
+            let before = copy_of(&trainer.model.buffers[0].1).unwrap();
+            trainer.metric(true).unwrap();
+            assert_eq!(before, trainer.model.buffers[0].1);
+            trainer.step().unwrap();
+            assert_ne!(before, trainer.model.buffers[0].1);
+        });
+    }
+
+    #[test]
+    fn mixed_precision_computes_otherwise_and_nearly_the_same() {
+        with_job(&case(None, 0.01), |job| {
+            let full = Trainer::new(job, 3, Precision::Full).unwrap().step().unwrap().loss;
+            let mixed = Trainer::new(job, 3, Precision::Mixed).unwrap().step().unwrap().loss;
+            let after = Trainer::new(job, 3, Precision::Full).unwrap().step().unwrap().loss;
+            assert!(full.to_bits() != mixed.to_bits() && (full - mixed).abs() < 0.02, "{full} {mixed}");
+            assert!(full.to_bits() == after.to_bits(), "mixed precision is off again: {full} {after}");
+        });
+    }
+}
