@@ -13,7 +13,9 @@ fn png() -> Vec<u8> {
 }
 
 fn train(model: &str) -> Project {
-    Project::with_suite(&TRAIN.replace("MODEL", model)).file("tile.png", png()).file("boxes.csv", "xmin,ymin,xmax,ymax\n0,0,1,1\n")
+    Project::with_suite(&TRAIN.replace("MODEL", model))
+        .file("tile.png", png())
+        .file("boxes.csv", "xmin,ymin,xmax,ymax\n0,0,1,1\n")
 }
 
 fn command(case: &str) -> Project {
@@ -52,7 +54,11 @@ fn each_mistake_in_what_is_written_is_said_with_its_place() {
         ("no image", train("{ builtin: unet }").file("tile.png", "GIF? no."), vec![]),
         ("no TorchScript", train("{ torchscript: model.pt }").file("model.pt", "weights"), vec![]),
         ("unknown node", command(GOOD), vec!["--node", "nowhere"]),
-        ("bad settings", command(GOOD).file("gpu-harness.yaml", "nodes: { a: { provider: moon } }\n"), vec![]),
+        (
+            "bad settings",
+            command(GOOD).file("gpu-harness.yaml", "nodes: { a: { provider: moon } }\n"),
+            vec![],
+        ),
         ("bad timeout", command(GOOD), vec!["--timeout", "soon"]),
     ];
     for (what, project, arguments) in table {
@@ -63,7 +69,8 @@ fn each_mistake_in_what_is_written_is_said_with_its_place() {
 
 #[test]
 fn a_node_that_cannot_be_written_to_is_trouble_of_the_infrastructure() {
-    let project = command("  - { name: a, command: { run: [\"true\"] } }\n").env("GPU_HARNESS_CACHE", "/proc/gpu-harness");
+    let project = command("  - { name: a, command: { run: [\"true\"] } }\n")
+        .env("GPU_HARNESS_CACHE", "/proc/gpu-harness");
     let run = project.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     let (outcome, reason) = run.outcome("a");

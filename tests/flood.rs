@@ -26,7 +26,9 @@ fn a_hundred_thousand_lines_and_metrics_arrive_each_once_in_order() {
     assert!(lines.iter().enumerate().all(|(i, line)| *line == format!("line {i}")));
     let events = run.events();
     assert!(events.iter().enumerate().all(|(i, record)| record.seq == i as u64), "the numbering has no gap");
-    let steps = events.iter().filter_map(|record| if let Event::Metrics(event) = &record.event { event.step } else { None });
+    let steps = events
+        .iter()
+        .filter_map(|record| if let Event::Metrics(event) = &record.event { event.step } else { None });
     assert!(steps.eq(0..100_000));
 }
 
@@ -36,8 +38,18 @@ fn a_log_beyond_its_limit_is_cut_and_the_cut_is_said() {
         "suite: s\ncases:\n  - name: chatty\n    command: { run: [sh, -c, 'yes | head -c 67108864'] }\n    limits: { log: 1 MiB }\n  - { name: next, command: { run: [\"true\"] } }\n",
     );
     let run = project.run(&[]);
-    assert_eq!((run.outcome("chatty").0, run.outcome("next").0), (Outcome::Passed, Outcome::Passed), "{run:?}");
-    let dropped: u64 = run.events().iter().filter_map(|record| if let Event::LogTruncated(event) = &record.event { Some(event.dropped) } else { None }).sum();
+    assert_eq!(
+        (run.outcome("chatty").0, run.outcome("next").0),
+        (Outcome::Passed, Outcome::Passed),
+        "{run:?}"
+    );
+    let dropped: u64 = run
+        .events()
+        .iter()
+        .filter_map(
+            |record| if let Event::LogTruncated(event) = &record.event { Some(event.dropped) } else { None },
+        )
+        .sum();
     assert_eq!(run.log("chatty").len() as u64 + dropped, 67_108_864);
     assert!(run.log("chatty").len() <= 1 << 20);
 }

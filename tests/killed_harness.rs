@@ -43,7 +43,9 @@ fn a_killed_harness_leaves_its_report_and_the_node_cleans_up_when_the_lease_ends
 
     within(Duration::from_secs(20), "the case is ended when the lease ends", || !lives(&pid));
     let runs = project.cache().join("runs");
-    within(Duration::from_secs(10), "the run's folder is gone", || fs::read_dir(&runs).unwrap().next().is_none());
+    within(Duration::from_secs(10), "the run's folder is gone", || {
+        fs::read_dir(&runs).unwrap().next().is_none()
+    });
 }
 
 #[test]

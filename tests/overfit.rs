@@ -44,8 +44,10 @@ fn one_real_image_is_overfitted_on_a_node_and_reported_as_junit() {
     };
     // Each check of the list was judged somewhere and held; mixed precision may be skipped, with its reason.
     for check in CheckName::ALL {
-        let verdicts: Vec<Verdict> =
-            findings().filter(|(_, finding)| finding.check == check).map(|(_, finding)| finding.verdict).collect();
+        let verdicts: Vec<Verdict> = findings()
+            .filter(|(_, finding)| finding.check == check)
+            .map(|(_, finding)| finding.verdict)
+            .collect();
         let skipped_for_cause = check == CheckName::MixedPrecision && verdicts.contains(&Verdict::Skipped);
         assert!(verdicts.contains(&Verdict::Held) || skipped_for_cause, "{check}: {verdicts:?}");
     }

@@ -5,7 +5,9 @@ use gpu_suites::event::Event;
 
 fn uploads(run: &Finished) -> Vec<usize> {
     let sent = run.events();
-    sent.iter().filter_map(|record| if let Event::Upload(event) = &record.event { Some(event.sent) } else { None }).collect()
+    sent.iter()
+        .filter_map(|record| if let Event::Upload(event) = &record.event { Some(event.sent) } else { None })
+        .collect()
 }
 
 #[test]

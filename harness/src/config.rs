@@ -102,7 +102,8 @@ impl Config {
 
     /// Reads one file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
         serde_yaml::from_str(&text).map_err(|error| ConfigError::Invalid {
             path: path.into(),
             position: error.location().map(|location| (location.line(), location.column())),

@@ -44,7 +44,11 @@ fn named(case: &Case, index: usize) -> Vec<(&InputPath, String, Form)> {
 
 impl Inputs {
     /// The content of every file of the case at `index`; every file that will not do gives a diagnostic.
-    pub fn of_case(&mut self, loaded: &Loaded, index: usize) -> Result<BTreeMap<InputPath, Blob>, Vec<Diagnostic>> {
+    pub fn of_case(
+        &mut self,
+        loaded: &Loaded,
+        index: usize,
+    ) -> Result<BTreeMap<InputPath, Blob>, Vec<Diagnostic>> {
         let mut found = BTreeMap::new();
         let mut wrong = Vec::new();
         for (input, at, form) in named(&loaded.suite.cases[index], index) {
@@ -58,7 +62,12 @@ impl Inputs {
         if wrong.is_empty() { Ok(found) } else { Err(wrong) }
     }
 
-    fn read(&mut self, loaded: &Loaded, input: &InputPath, form: Form) -> Result<Blob, (String, Option<String>)> {
+    fn read(
+        &mut self,
+        loaded: &Loaded,
+        input: &InputPath,
+        form: Form,
+    ) -> Result<Blob, (String, Option<String>)> {
         let path = locate(loaded, input)?;
         if let Some(blob) = self.read.get(&path) {
             return Ok(blob.clone());
@@ -89,12 +98,14 @@ fn unreadable(path: &Path, input: &InputPath, error: &io::Error) -> (String, Opt
             format!("no such file: {shown}"),
             Some("`cargo xtask setup` fetches what `cache:` files name".into()),
         ),
-        io::ErrorKind::NotFound => {
-            (format!("no such file: {shown}"), Some("paths are relative to the suite's root; see docs/suites.md".into()))
-        }
-        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            (format!("{shown} is a symbolic link that leads back to itself"), Some("name the file itself".into()))
-        }
+        io::ErrorKind::NotFound => (
+            format!("no such file: {shown}"),
+            Some("paths are relative to the suite's root; see docs/suites.md".into()),
+        ),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => (
+            format!("{shown} is a symbolic link that leads back to itself"),
+            Some("name the file itself".into()),
+        ),
         _ => (format!("cannot read {shown}: {error}"), None),
     }
 }

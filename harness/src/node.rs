@@ -50,7 +50,9 @@ pub enum NodeError {
         known: Vec<String>,
     },
     /// The node's settings lack something.
-    #[error("node `{name}` has provider ssh and no address; add `address: ssh://user@host` to it in gpu-harness.yaml")]
+    #[error(
+        "node `{name}` has provider ssh and no address; add `address: ssh://user@host` to it in gpu-harness.yaml"
+    )]
     NoAddress {
         /// The node.
         name: NodeName,
@@ -59,7 +61,8 @@ pub enum NodeError {
 
 fn name_known(names: &[String]) -> String {
     if names.is_empty() {
-        return "write local, ssh://[user@]host[:port], or define it under `nodes:` in gpu-harness.yaml".to_owned();
+        return "write local, ssh://[user@]host[:port], or define it under `nodes:` in gpu-harness.yaml"
+            .to_owned();
     }
     format!("there are local, ssh://[user@]host[:port], and in gpu-harness.yaml: {}", names.join(", "))
 }
@@ -67,7 +70,8 @@ fn name_known(names: &[String]) -> String {
 impl Node {
     /// The node that `--node` names, else the project's default, else this machine.
     pub fn choose(asked: Option<&str>, config: &Config) -> Result<Self, NodeError> {
-        let name = asked.map(NodeName::from).or_else(|| config.default.clone()).unwrap_or_else(|| "local".into());
+        let name =
+            asked.map(NodeName::from).or_else(|| config.default.clone()).unwrap_or_else(|| "local".into());
         if name.as_str().starts_with("ssh://") {
             let address = name.0.clone();
             return Ok(Self::plain(name, Place::Ssh { address, identity: None, known_hosts: None }));
@@ -87,7 +91,10 @@ impl Node {
         let place = match settings.provider {
             Provider::Local => Place::Local,
             Provider::Ssh => Place::Ssh {
-                address: settings.address.clone().ok_or_else(|| NodeError::NoAddress { name: name.clone() })?,
+                address: settings
+                    .address
+                    .clone()
+                    .ok_or_else(|| NodeError::NoAddress { name: name.clone() })?,
                 identity: settings.identity.clone(),
                 known_hosts: settings.known_hosts.clone(),
             },
@@ -109,13 +116,16 @@ mod tests {
     #[test]
     fn the_node_is_the_asked_one_then_the_default_then_this_machine() {
         let config: Config =
-            serde_yaml::from_str("default: lab\nnodes:\n  lab: { provider: ssh, address: ssh://gpu-box }\n").unwrap();
+            serde_yaml::from_str("default: lab\nnodes:\n  lab: { provider: ssh, address: ssh://gpu-box }\n")
+                .unwrap();
         let none = Config::default();
         let place = |asked, config| Node::choose(asked, config).unwrap().place;
         assert_eq!(place(None, &none), Place::Local);
         assert!(matches!(place(None, &config), Place::Ssh { address, .. } if address == "ssh://gpu-box"));
         assert_eq!(place(Some("local"), &config), Place::Local);
-        assert!(matches!(place(Some("ssh://me@h:2"), &none), Place::Ssh { address, .. } if address == "ssh://me@h:2"));
+        assert!(
+            matches!(place(Some("ssh://me@h:2"), &none), Place::Ssh { address, .. } if address == "ssh://me@h:2")
+        );
         let message = Node::choose(Some("lba"), &config).unwrap_err().to_string();
         assert!(message.contains("no node is named `lba`") && message.contains("lab"), "{message}");
     }

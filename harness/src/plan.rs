@@ -109,7 +109,10 @@ impl Selection {
             }
         }
         let matchers = patterns.iter().map(|pattern| matcher(pattern)).collect::<Result<Vec<_>, _>>()?;
-        let every = suites.iter().enumerate().flat_map(|(s, loaded)| (0..loaded.suite.cases.len()).map(move |c| (s, c)));
+        let every = suites
+            .iter()
+            .enumerate()
+            .flat_map(|(s, loaded)| (0..loaded.suite.cases.len()).map(move |c| (s, c)));
         let wanted = |&(s, c): &(usize, usize)| {
             let suite: &Loaded = &suites[s];
             let case = &suite.suite.cases[c].name;
@@ -119,7 +122,10 @@ impl Selection {
         let chosen: Vec<_> = every.filter(wanted).collect();
         let selection = Self { suites, chosen };
         if selection.chosen.is_empty() {
-            let all = selection.suites.iter().flat_map(|s| s.suite.cases.iter().map(|c| CaseId::new(&s.suite.suite, &c.name).0));
+            let all = selection
+                .suites
+                .iter()
+                .flat_map(|s| s.suite.cases.iter().map(|c| CaseId::new(&s.suite.suite, &c.name).0));
             return Err(PlanError::NoMatch { patterns: patterns.to_vec(), known: all.collect() });
         }
         Ok(selection)
@@ -161,7 +167,8 @@ impl Selection {
             }
             match reader.of_case(loaded, c) {
                 Ok(found) => {
-                    let inputs = found.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect();
+                    let inputs =
+                        found.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect();
                     files.extend(found);
                     cases.push(PlannedCase { id, spec: spec.clone(), inputs });
                 }

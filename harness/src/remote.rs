@@ -127,7 +127,11 @@ impl Remote {
     fn local(&self, arguments: &[&str]) -> Command {
         let program = self.agent.path.to_string_lossy().into_owned();
         let argv = std::iter::once(program).chain(arguments.iter().map(ToString::to_string)).collect();
-        let cache = self.node.cache.as_ref().map(|cache| ("GPU_HARNESS_CACHE".to_owned(), cache.display().to_string()));
+        let cache = self
+            .node
+            .cache
+            .as_ref()
+            .map(|cache| ("GPU_HARNESS_CACHE".to_owned(), cache.display().to_string()));
         Command::argv(argv, cache.into_iter().collect())
     }
 
@@ -159,8 +163,10 @@ impl Remote {
              chmod 0555 \"$T\" && mv -f \"$T\" \"$A\"",
             self.agent.sha256
         );
-        let packed = archive::gzip(&self.agent.path)
-            .map_err(|source| RemoteError::File { doing: format!("read {}", self.agent.path.display()), source })?;
+        let packed = archive::gzip(&self.agent.path).map_err(|source| RemoteError::File {
+            doing: format!("read {}", self.agent.path.display()),
+            source,
+        })?;
         let mut exec = self.transport.exec(Command::shell(self.script(&body))).await?;
         for chunk in packed.chunks(256 << 10) {
             if exec.stdin.write(chunk.to_vec()).await.is_err() {
@@ -184,14 +190,18 @@ impl Remote {
     pub async fn send(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
         let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
         let far = matches!(self.node.place, Place::Ssh { .. });
-        if far && bytes >= SIDE_BY_SIDE { self.send_side_by_side(blobs).await } else { self.send_stream(blobs).await }
+        if far && bytes >= SIDE_BY_SIDE {
+            self.send_side_by_side(blobs).await
+        } else {
+            self.send_stream(blobs).await
+        }
     }
 
     /// Little: packed, sent and unpacked at once, in one channel.
     async fn send_stream(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
         let mut exec = self.start(&["receive"]).await?;
         let (chunks, mut packed) = tokio::sync::mpsc::channel(4);
-        let packer = tokio::task::spawn_blocking(move || archive::pack(&blobs, ChunkWriter(chunks)));
+        let pack = tokio::task::spawn_blocking(move || archive::pack(&blobs, ChunkWriter(chunks)));
         while let Some(chunk) = packed.recv().await {
             if exec.stdin.write(chunk).await.is_err() {
                 break;
@@ -200,7 +210,7 @@ impl Remote {
         drop(packed);
         exec.stdin.close();
         let received = self.received(exec).await;
-        let packing = packer.await.map_err(io::Error::other).flatten();
+        let packing = pack.await.map_err(io::Error::other).flatten();
         match (received, packing) {
             // Where the far side is to blame, packing ended early too; its own word says more.
             (Err(RemoteError::Ended { .. }), Err(source)) => Err(packing_failed(source)),
@@ -232,7 +242,11 @@ impl Remote {
         let said = all(&mut exec).await?;
         let status = exec.wait().await?;
         let path = String::from_utf8_lossy(&said).trim_end_matches('\n').to_owned();
-        if status.success() && !path.is_empty() { Ok(path) } else { Err(self.ended("receive", status, &exec)) }
+        if status.success() && !path.is_empty() {
+            Ok(path)
+        } else {
+            Err(self.ended("receive", status, &exec))
+        }
     }
 
     /// The answer of `gpu-agent receive`.
@@ -253,7 +267,8 @@ impl Remote {
         let mut exec = self.start(&["fetch", "--run", run.as_str()]).await?;
         exec.stdin.close();
         let (chunks, received) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
-        let unpacker = tokio::task::spawn_blocking(move || archive::unpack(ChunkReader::new(received), &folder));
+        let unpack =
+            tokio::task::spawn_blocking(move || archive::unpack(ChunkReader::new(received), &folder));
         while let Some(chunk) = exec.stdout.recv().await {
             if chunks.send(chunk?).await.is_err() {
                 break;
@@ -261,11 +276,11 @@ impl Remote {
         }
         drop(chunks);
         let status = exec.wait().await?;
-        let unpacked = unpacker.await.map_err(io::Error::other).flatten();
+        let done = unpack.await.map_err(io::Error::other).flatten();
         if status != ExitStatus::Code(0) {
             return Err(self.ended("fetch", status, &exec));
         }
-        unpacked.map_err(|source| RemoteError::File { doing: "unpack the artifacts".into(), source })
+        done.map_err(|source| RemoteError::File { doing: "unpack the artifacts".into(), source })
     }
 
     /// The error for an agent command that ended as it should not.

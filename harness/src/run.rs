@@ -114,7 +114,7 @@ pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunE
         recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
     }
     let ended = follow(node, &prepared, &mut recorder, &mut interrupts).await;
-    close(recorder, ended)
+    close(recorder, ended.err().as_ref())
 }
 
 async fn follow(
@@ -170,13 +170,13 @@ fn describe(node: &Node) -> String {
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
-fn close(mut recorder: Recorder, ended: Result<(), SessionError>) -> Result<Exit, RunError> {
-    let error = ended.as_ref().err().map(|error| chain(error));
-    let (outcome, reason) = match &ended {
-        Ok(()) => (Outcome::Errored, "the node ended the run without it".to_owned()),
-        Err(SessionError::Interrupted { by }) => (Outcome::Cancelled, format!("interrupted by {by}")),
-        Err(SessionError::Limit { .. }) => (Outcome::TimedOut, error.clone().unwrap_or_default()),
-        Err(_) => (Outcome::Errored, error.clone().unwrap_or_default()),
+fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<Exit, RunError> {
+    let error = ended.map(|error| chain(error));
+    let (outcome, reason) = match ended {
+        None => (Outcome::Errored, "the node ended the run without it".to_owned()),
+        Some(SessionError::Interrupted { by }) => (Outcome::Cancelled, format!("interrupted by {by}")),
+        Some(SessionError::Limit { .. }) => (Outcome::TimedOut, error.clone().unwrap_or_default()),
+        Some(_) => (Outcome::Errored, error.clone().unwrap_or_default()),
     };
     recorder.end_unfinished(outcome, &reason)?;
     let exit = recorder.state().exit();

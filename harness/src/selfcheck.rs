@@ -41,7 +41,8 @@ pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteErro
 async fn skew(remote: &Remote) -> Result<SignedDuration, RemoteError> {
     for attempt in 0..2 {
         let mut exec = remote.start(&["serve"]).await?;
-        let open = Request::Open { protocol: gpu_suites::plan::PROTOCOL, harness: env!("CARGO_PKG_VERSION").into() };
+        let open =
+            Request::Open { protocol: gpu_suites::plan::PROTOCOL, harness: env!("CARGO_PKG_VERSION").into() };
         // The first answer comes when the agent has started; the second takes one round trip and nothing else.
         let _ = exec.stdin.write(crate::session::line(&open)).await;
         let mut lines = Lines::default();

@@ -123,7 +123,18 @@ impl<'a> Session<'a> {
         blobs: &'a [Blob],
     ) -> Self {
         let limit = plan.timeout.map(|timeout| Instant::now() + timeout.0 + LIMIT_GRACE);
-        Self { remote, recorder, interrupts, plan, blobs, next: 0, reachable: false, started: false, complete: false, limit }
+        Self {
+            remote,
+            recorder,
+            interrupts,
+            plan,
+            blobs,
+            next: 0,
+            reachable: false,
+            started: false,
+            complete: false,
+            limit,
+        }
     }
 
     /// Runs the plan and follows it to its end; artifacts are in `recorder`'s run folder afterwards.
@@ -145,7 +156,9 @@ impl<'a> Session<'a> {
         let opening = if self.started { Opening::Attach } else { Opening::Start(plan) };
         match self.converse(opening).await? {
             Ended::Finished => return Ok(ControlFlow::Break(())),
-            Ended::NoAgent if supplied.agent => return Err(self.protocol("gpu-agent is not where it was just put")),
+            Ended::NoAgent if supplied.agent => {
+                return Err(self.protocol("gpu-agent is not where it was just put"));
+            }
             Ended::Missing(_) if supplied.files => {
                 return Err(self.protocol("files are missing that it just took"));
             }
@@ -237,7 +250,8 @@ impl<'a> Session<'a> {
     fn heard(&mut self, line: &[u8]) -> Result<ControlFlow<Ended>, Trouble> {
         let text = std::str::from_utf8(line).map_err(|_| Trouble::Odd("a line that is not UTF-8".into()))?;
         if text.starts_with("{\"reply\":") {
-            let reply = serde_json::from_str(text).map_err(|error| Trouble::Odd(format!("a reply: {error}")))?;
+            let reply =
+                serde_json::from_str(text).map_err(|error| Trouble::Odd(format!("a reply: {error}")))?;
             return self.answered(reply);
         }
         let record = Record::parse(text).map_err(|error| Trouble::Odd(error.to_string()))?;
@@ -311,7 +325,8 @@ impl<'a> Session<'a> {
         let wanted: BTreeSet<&Sha256> = wanted.iter().collect();
         let mut seen = BTreeSet::new();
         let distinct = self.blobs.iter().filter(|blob| seen.insert(&blob.sha256));
-        let (missing, present): (Vec<_>, Vec<_>) = distinct.cloned().partition(|blob| wanted.contains(&blob.sha256));
+        let (missing, present): (Vec<_>, Vec<_>) =
+            distinct.cloned().partition(|blob| wanted.contains(&blob.sha256));
         let begun = Instant::now();
         let (sent, bytes) = (missing.len(), missing.iter().map(|blob| blob.bytes).sum());
         self.or_interrupted(async |remote| remote.send(missing).await).await?;
@@ -325,7 +340,7 @@ impl<'a> Session<'a> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
         self.recorder.own(ConnectionLost { error: chain(&error) })?;
-        let mut last = error;
+        let mut latest = error;
         let mut pause = Duration::from_millis(50);
         while lost.elapsed() < lease {
             if self.limit.is_some_and(|limit| Instant::now() > limit) {
@@ -337,7 +352,7 @@ impl<'a> Session<'a> {
                     self.recorder.own(Reattached { from_seq: self.next, seconds })?;
                     return Ok(());
                 }
-                Err(SessionError::Remote(error)) if error.is_transient() => last = error,
+                Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
             tokio::select! {
@@ -347,7 +362,7 @@ impl<'a> Session<'a> {
             pause = (pause * 2).min(Duration::from_secs(5));
         }
         self.recorder.node_is(NodeState::Lost, "out of reach for longer than its lease")?;
-        Err(SessionError::Lost { node: self.node(), lease, last: Box::new(last) })
+        Err(SessionError::Lost { node: self.node(), lease, last: Box::new(latest) })
     }
 
     async fn or_interrupted<T>(
@@ -404,7 +419,8 @@ fn renewal(lease: Duration) -> Duration {
 }
 
 pub(crate) fn line(request: &Request) -> Vec<u8> {
-    let mut line = serde_json::to_vec(request).unwrap_or_else(|error| unreachable!("a request is plain data: {error}"));
+    let mut line =
+        serde_json::to_vec(request).unwrap_or_else(|error| unreachable!("a request is plain data: {error}"));
     line.push(b'\n');
     line
 }

@@ -54,7 +54,9 @@ pub(crate) fn run(seconds: u64) {
         assert_eq!(record.seq, next, "the numbering has a gap");
         next += 1;
         match record.event {
-            Event::Log(log) if log.stream == gpu_suites::event::Stream::Stdout => lines += log.text.matches('\n').count() as u64,
+            Event::Log(log) if log.stream == gpu_suites::event::Stream::Stdout => {
+                lines += log.text.matches('\n').count() as u64;
+            }
             Event::Log(log) => took = log.text.trim().trim_start_matches("took ").parse().unwrap_or(took),
             Event::Metrics(_) => metrics += 1,
             _ => {}
@@ -81,7 +83,9 @@ fn processes(harness: u32, cache: &Path) -> Vec<(String, u32)> {
     let mut found = vec![("gpu-harness".to_owned(), harness)];
     let cache = cache.display().to_string();
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+            continue;
+        };
         let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
         let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
         let ours = environment.windows(cache.len()).any(|window| window == cache.as_bytes());

@@ -12,9 +12,11 @@ use crate::table::Table;
 /// Measures both in turn, `runs` times at each round trip time, and prints the figures.
 pub(crate) fn run(runs: u64) {
     let sshd = Sshd::start();
-    let project = Project::with_suite("suite: s\ncases:\n  - { name: trivial, command: { run: [\"true\"] } }\n")
-        .env("HOME", sshd.client_home().display().to_string());
-    let mut table = Table::new(["round trip", "`ssh host true`", "`gpu-harness run`", "difference", "in round trips"]);
+    let project =
+        Project::with_suite("suite: s\ncases:\n  - { name: trivial, command: { run: [\"true\"] } }\n")
+            .env("HOME", sshd.client_home().display().to_string());
+    let mut table =
+        Table::new(["round trip", "`ssh host true`", "`gpu-harness run`", "difference", "in round trips"]);
     let mut at_zero = 0.0;
     for round_trip in [0, 40] {
         let proxy = Proxy::with_round_trip(sshd.port(), Duration::from_millis(round_trip));

@@ -37,7 +37,8 @@ pub(crate) fn run(mib: u64) {
             _ => None,
         });
         let begun = Instant::now();
-        let mut scp = sshd.scp(proxy.port(), &project.path().join("big.bin"), &sshd.node_home().join("big.bin"));
+        let mut scp =
+            sshd.scp(proxy.port(), &project.path().join("big.bin"), &sshd.node_home().join("big.bin"));
         assert!(scp.status().expect("scp starts").success());
         let scp = begun.elapsed().as_secs_f64();
         let begun = Instant::now();

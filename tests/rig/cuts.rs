@@ -88,7 +88,10 @@ fn run_over(project: &Project, sshd: &Sshd, cuts: Vec<Cut>) -> (Finished, Proxy)
 fn verify(run: &Finished, how: &str) {
     assert_eq!(run.status.code(), Some(0), "{how}: {run:?}");
     let events = run.events();
-    assert!(events.iter().enumerate().all(|(i, record)| record.seq == i as u64), "{how}: a gap in events.ndjson");
+    assert!(
+        events.iter().enumerate().all(|(i, record)| record.seq == i as u64),
+        "{how}: a gap in events.ndjson"
+    );
     let node: Vec<&Record> = events.iter().filter(|record| record.from.is_some()).collect();
     let numbers = node.iter().filter_map(|record| record.from.as_ref()).map(|from| from.seq);
     assert!(numbers.eq(0..node.len() as u64), "{how}: a gap in the node's journal");
@@ -100,7 +103,8 @@ fn verify(run: &Finished, how: &str) {
             _ => None,
         })
         .collect();
-    let wanted: String = (0..STEPS).map(|step| format!("line {step} {}\n", "x".repeat((step % 97) as usize))).collect();
+    let lines = (0..STEPS).map(|step| format!("line {step} {}\n", "x".repeat((step % 97) as usize)));
+    let wanted = lines.collect::<Vec<_>>().concat();
     assert_eq!(log, wanted, "{how}: the log");
     let steps = node.iter().filter_map(|record| match &record.event {
         Event::Metrics(metrics) => metrics.step,

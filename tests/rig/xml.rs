@@ -37,7 +37,10 @@ fn parse(xml: &str) -> Parsed {
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).expect("the script writes JSON");
     let cases = value["cases"].as_object().expect("an object");
     Parsed {
-        cases: cases.iter().map(|(name, kind)| (name.clone(), kind.as_str().unwrap_or_default().to_owned())).collect(),
+        cases: cases
+            .iter()
+            .map(|(name, kind)| (name.clone(), kind.as_str().unwrap_or_default().to_owned()))
+            .collect(),
         text: value["text"].as_str().unwrap_or_default().to_owned(),
     }
 }

@@ -21,7 +21,8 @@ pub(super) struct List {
 impl List {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
         let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-        let cases = Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?.cases();
+        let cases =
+            Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?.cases();
         let widest = cases.iter().map(|case| case.id.as_str().len()).max().unwrap_or(0);
         let mut out = std::io::stdout().lock();
         for case in cases {

@@ -77,7 +77,7 @@ struct Choice {
     /// Suite files, or folders of them [default: suites/]
     #[arg(value_name = "SUITE|DIR")]
     suites: Vec<PathBuf>,
-    /// Only cases whose name, or suite::name, matches this glob; may be given several times
+    /// Only cases whose name, or `suite::name`, matches this glob; may be given several times
     #[arg(long = "case", value_name = "GLOB")]
     cases: Vec<String>,
 }

@@ -26,7 +26,13 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
         let state = report::render(&self.run_dir, self.junit.as_deref())?;
-        print!("{}", report::summary::summary(&state, report::look::Look { colour: console::colors_enabled(), width: None }));
+        print!(
+            "{}",
+            report::summary::summary(
+                &state,
+                report::look::Look { colour: console::colors_enabled(), width: None }
+            )
+        );
         Ok(state.exit())
     }
 }

@@ -22,7 +22,8 @@ pub(super) struct Selfcheck {
 
 impl Selfcheck {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let config = std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
+        let config =
+            std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
         let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;
         let runtime = runtime()?;
         let text = runtime.block_on(async {
