@@ -4,7 +4,7 @@ use gpu_harness_tests::project::Project;
 use gpu_harness_tests::xml;
 
 /// Writes everything that is known to do harm, to both streams and into metrics.
-const SCRIPT: &str = r##"
+const SCRIPT: &str = r###"
 import os, sys
 evil = [
     b"\x1b[2J\x1b]0;owned\x07\x1b[31mred", b"nul\x00nul", b"]]>", b"<script>alert(1)</script>", b"&lt;&#0;&undefined;",
@@ -22,7 +22,7 @@ metrics.write('{"@error": {"what": "\\u001b[2J]]>::error::x"}}\n')
 metrics.write('::set-output name=a::b\n')
 metrics.close()
 sys.exit(1)
-"##;
+"###;
 
 #[test]
 fn hostile_text_breaks_no_report_and_steers_nobody() {
