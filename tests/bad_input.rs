@@ -3,6 +3,7 @@
 use std::os::unix::fs::symlink;
 
 use gpu_harness_tests::project::Project;
+use gpu_harness_tests::sshd::Sshd;
 
 const TRAIN: &str = "suite: s\ncases:\n  - name: c\n    train:\n      model: MODEL\n      data: { image: tile.png, boxes: boxes.csv, task: segment, size: 64 }\n";
 
@@ -76,4 +77,39 @@ fn a_node_that_cannot_be_written_to_is_trouble_of_the_infrastructure() {
     let (outcome, reason) = run.outcome("a");
     assert_eq!(outcome, gpu_suites::outcome::Outcome::Errored);
     assert!(reason.contains("/proc/gpu-harness"), "{reason}");
+}
+
+#[test]
+fn an_agent_of_another_version_is_refused_before_anything_runs() {
+    // The far side of the protocol, as an agent of a later version would answer.
+    let answer = r#"{"reply":"refused","error":{"refusal":"protocol","agent":2,"harness":1}}"#;
+    let project = command("  - { name: a, command: { run: [\"true\"] } }\n")
+        .file("other-agent", format!("#!/bin/sh\nread line\necho '{answer}'\ncat > /dev/null\n"));
+    let agent = project.path().join("other-agent");
+    std::fs::set_permissions(&agent, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let project = project.env("GPU_HARNESS_AGENT", agent.display().to_string());
+    let run = project.run(&[]);
+    assert_eq!(run.code(), 3, "{run:?}");
+    let (_, reason) = run.outcome("a");
+    assert!(reason.contains("protocol 2") && reason.contains("that came with this gpu-harness"), "{reason}");
+}
+
+#[test]
+fn a_host_that_cannot_be_reached_or_trusted_is_trouble_of_the_infrastructure() {
+    let mut sshd = Sshd::start();
+    let project = command("  - { name: a, command: { run: [\"true\"] } }\n")
+        .env("HOME", sshd.client_home().display().to_string());
+    let refused = |address: &str| {
+        let run = project.run(&["--node", address]);
+        assert_eq!(run.code(), 3, "{run:?}");
+        run.outcome("a").1
+    };
+    let closed = refused("ssh://127.0.0.1:1");
+    assert!(closed.contains("127.0.0.1 port 1") && closed.contains("refused"), "{closed}");
+    sshd.rotate_host_key();
+    let changed = refused(&sshd.address());
+    assert!(changed.contains("HOST KEY HAS CHANGED") && changed.contains("ssh-keygen"), "{changed}");
+    std::fs::write(sshd.known_hosts(), "").unwrap();
+    let unknown = refused(&sshd.address());
+    assert!(unknown.contains("SHA256:") && unknown.contains("ssh-keyscan"), "{unknown}");
 }

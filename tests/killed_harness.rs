@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use gpu_harness_tests::kills;
 use gpu_harness_tests::process::{lives, within};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::xml;
@@ -64,4 +65,11 @@ fn an_interrupted_run_ends_in_good_order() {
     let cases = xml::cases(&run.junit());
     assert_eq!((cases["done"].as_str(), cases["running"].as_str()), ("passed", "error"));
     assert!(fs::read_dir(project.cache().join("runs")).unwrap().next().is_none(), "the node is as it was");
+}
+
+/// A slice of `cargo xtask soak kills`.
+#[test]
+fn a_harness_killed_at_any_moment_leaves_a_report_and_a_clean_node() {
+    let seen = kills::check(4, 20_261_122);
+    assert_eq!(seen.killed, 4);
 }
