@@ -1,38 +1,33 @@
 //! One try of one case: its folder, its process, what it writes, and how it ends.
 
+mod output;
+
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use gpu_suites::checks::{End, Evaluator, ProcessEnd};
-use gpu_suites::event::{
-    Artifact, CaseStarted, Check, Device, Event, Finding, LogTruncated, Metrics, Progress, Stream, Warning,
-};
-use gpu_suites::metrics::Line;
+use gpu_suites::event::{CaseStarted, Check, Finding, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
 use gpu_suites::unit::Span;
 
 use super::ending::{Seen, ending};
-use super::intake::{Intake, Taken};
+use super::intake::Intake;
 use super::log::{Log, Tail};
 use super::process::Process;
 use super::readers::{Message, Readers};
 use super::watch::Stop;
 use super::{Left, Run, case_folder, environment, memory, signals};
-use crate::artifacts;
 use crate::folder::CaseDir;
 
 /// What a process that is asked to end has to do so.
 const GRACE: Duration = Duration::from_secs(5);
 /// How long output may wait to be written together with what follows.
 const BATCHING: Duration = Duration::from_millis(10);
-/// The most files that a case can announce.
-const MOST_ANNOUNCED: usize = 1000;
 
 /// A try under way.
 pub(super) struct Attempt<'r, 'a> {
@@ -192,136 +187,6 @@ impl<'r, 'a> Attempt<'r, 'a> {
             ));
         }
         process_end(&status)
-    }
-
-    fn log(&mut self, stream: Stream, bytes: &[u8]) {
-        if stream == Stream::Stderr {
-            self.stderr.push(bytes);
-        }
-        let kept = usize::try_from(self.log_left).unwrap_or(usize::MAX).min(bytes.len());
-        self.log_left -= kept as u64;
-        self.log_dropped += (bytes.len() - kept) as u64;
-        // What came first stands first.
-        let [mut this, mut other] = [0, 1];
-        if self.logs[this].stream != stream {
-            std::mem::swap(&mut this, &mut other);
-        }
-        self.emit_log(other, |log, emit| log.flush(emit));
-        self.emit_log(this, |log, emit| log.push(&bytes[..kept], emit));
-        if self.logs.iter().any(|log| !log.is_empty()) {
-            self.soon();
-        }
-    }
-
-    fn emit_log(&mut self, at: usize, act: impl FnOnce(&mut Log, &mut dyn FnMut(String))) {
-        let stream = self.logs[at].stream;
-        let (journal, case) = (&mut self.run.journal, self.case);
-        let mut emitted = false;
-        act(&mut self.logs[at], &mut |text| {
-            emitted = true;
-            // Where the disk is full, what cannot be kept is not piled up.
-            if journal.trouble().is_none() {
-                journal.append(gpu_suites::event::Log { case: case.id.clone(), stream, text });
-            }
-        });
-        if emitted {
-            self.soon();
-        }
-    }
-
-    fn metrics(&mut self, bytes: &[u8]) {
-        let mut intake = std::mem::take(&mut self.intake);
-        intake.push(bytes, |taken| self.taken(taken));
-        self.intake = intake;
-    }
-
-    fn taken(&mut self, taken: Taken) {
-        let line = match taken {
-            Taken::Line(line) => line,
-            Taken::Complaint(message) => return self.warn(message),
-        };
-        let abort = self.evaluator.observe(&line);
-        let case = self.case.id.clone();
-        match line {
-            Line::Metrics { step, values } => self.append(Metrics { case, step, values }),
-            Line::Progress { phase, step, steps } => {
-                let of = steps.map_or(String::new(), |steps| format!(" of {steps}"));
-                let during = phase.as_deref().map_or(String::new(), |phase| format!(" ({phase})"));
-                self.progress = Some(format!("step {step}{of}{during}"));
-                self.append(Progress { case, phase, step, steps });
-            }
-            Line::Device(facts) => self.append(Device { case, facts }),
-            Line::Artifact(path) if self.announced.len() < MOST_ANNOUNCED => self.announced.push(path),
-            // The evaluator has taken note of them.
-            Line::Artifact(_) | Line::Skip { .. } | Line::Error { .. } => {}
-        }
-        if let (Some(abort), None) = (abort, &self.stop) {
-            self.warn(format!("the case is stopped: {}", abort.reason));
-            self.stop = Some(Stop::Aborted(abort.reason));
-        }
-    }
-
-    fn append(&mut self, event: impl Into<Event>) {
-        if self.run.journal.trouble().is_none() {
-            self.run.journal.append(event);
-            self.soon();
-        }
-    }
-
-    fn warn(&mut self, message: String) {
-        self.append(Warning { case: Some(self.case.id.clone()), message });
-    }
-
-    fn soon(&mut self) {
-        self.flush_at.get_or_insert_with(|| Instant::now() + BATCHING);
-    }
-
-    fn flush(&mut self) {
-        for at in 0..self.logs.len() {
-            self.emit_log(at, |log, emit| log.flush(emit));
-        }
-        self.flush_at = None;
-        if self.run.journal.trouble().is_none() {
-            self.run.journal.flush();
-        }
-    }
-
-    fn finish_streams(&mut self) {
-        for at in 0..self.logs.len() {
-            self.emit_log(at, |log, emit| log.finish(emit));
-        }
-        let mut intake = std::mem::take(&mut self.intake);
-        intake.finish(|taken| self.taken(taken));
-        if self.log_dropped > 0 {
-            self.append(LogTruncated { case: self.case.id.clone(), dropped: self.log_dropped });
-        }
-        self.flush();
-    }
-
-    fn artifacts(&mut self) {
-        if self.stop == Some(Stop::Lease) {
-            return;
-        }
-        let found = artifacts::of_case(&self.dir.artifacts(), &mut self.run.budget);
-        for path in std::mem::take(&mut self.announced) {
-            if !found.files.iter().any(|file| file.path == Path::new(&path)) {
-                self.warn(format!("the case announced the artifact {path:?}, and there is no such file below its artifact folder"));
-            }
-        }
-        for left_out in found.left_out {
-            self.warn(left_out);
-        }
-        for file in found.files {
-            match artifacts::hash(&file) {
-                Ok((sha256, bytes)) => {
-                    let path = file.path.display().to_string();
-                    self.append(Artifact { case: self.case.id.clone(), path, bytes, sha256 });
-                }
-                Err(error) => {
-                    self.warn(format!("the artifact {} cannot be read: {error}", file.path.display()));
-                }
-            }
-        }
     }
 
     fn conclude(self, attempt: u32, process: &ProcessEnd, out_of_memory: bool) -> Left {

@@ -1,0 +1,148 @@
+//! What a case writes becomes events: its log, its metrics, its artifacts.
+
+use std::path::Path;
+use std::time::Instant;
+
+use gpu_suites::event::{self, Artifact, Device, Event, LogTruncated, Metrics, Progress, Stream, Warning};
+use gpu_suites::metrics::Line;
+
+use super::super::intake::Taken;
+use super::super::log::Log;
+use super::super::watch::Stop;
+use super::{Attempt, BATCHING};
+use crate::artifacts;
+
+/// The most files that a case can announce.
+const MOST_ANNOUNCED: usize = 1000;
+
+impl Attempt<'_, '_> {
+    pub(super) fn log(&mut self, stream: Stream, bytes: &[u8]) {
+        if stream == Stream::Stderr {
+            self.stderr.push(bytes);
+        }
+        let kept = usize::try_from(self.log_left).unwrap_or(usize::MAX).min(bytes.len());
+        self.log_left -= kept as u64;
+        self.log_dropped += (bytes.len() - kept) as u64;
+        // What came first stands first.
+        let [mut this, mut other] = [0, 1];
+        if self.logs[this].stream != stream {
+            std::mem::swap(&mut this, &mut other);
+        }
+        self.emit_log(other, |log, emit| log.flush(emit));
+        self.emit_log(this, |log, emit| log.push(&bytes[..kept], emit));
+        if self.logs.iter().any(|log| !log.is_empty()) {
+            self.soon();
+        }
+    }
+
+    fn emit_log(&mut self, at: usize, act: impl FnOnce(&mut Log, &mut dyn FnMut(String))) {
+        let stream = self.logs[at].stream;
+        let (journal, case) = (&mut self.run.journal, self.case);
+        let mut emitted = false;
+        act(&mut self.logs[at], &mut |text| {
+            emitted = true;
+            // Where the disk is full, what cannot be kept is not piled up.
+            if journal.trouble().is_none() {
+                journal.append(event::Log { case: case.id.clone(), stream, text });
+            }
+        });
+        if emitted {
+            self.soon();
+        }
+    }
+
+    pub(super) fn metrics(&mut self, bytes: &[u8]) {
+        let mut intake = std::mem::take(&mut self.intake);
+        intake.push(bytes, |taken| self.taken(taken));
+        self.intake = intake;
+    }
+
+    fn taken(&mut self, taken: Taken) {
+        let line = match taken {
+            Taken::Line(line) => line,
+            Taken::Complaint(message) => return self.warn(message),
+        };
+        let abort = self.evaluator.observe(&line);
+        let case = self.case.id.clone();
+        match line {
+            Line::Metrics { step, values } => self.append(Metrics { case, step, values }),
+            Line::Progress { phase, step, steps } => {
+                let of = steps.map_or(String::new(), |steps| format!(" of {steps}"));
+                let during = phase.as_deref().map_or(String::new(), |phase| format!(" ({phase})"));
+                self.progress = Some(format!("step {step}{of}{during}"));
+                self.append(Progress { case, phase, step, steps });
+            }
+            Line::Device(facts) => self.append(Device { case, facts }),
+            Line::Artifact(path) if self.announced.len() < MOST_ANNOUNCED => self.announced.push(path),
+            // The evaluator has taken note of them.
+            Line::Artifact(_) | Line::Skip { .. } | Line::Error { .. } => {}
+        }
+        if let (Some(abort), None) = (abort, &self.stop) {
+            self.warn(format!("the case is stopped: {}", abort.reason));
+            self.stop = Some(Stop::Aborted(abort.reason));
+        }
+    }
+
+    fn append(&mut self, event: impl Into<Event>) {
+        if self.run.journal.trouble().is_none() {
+            self.run.journal.append(event);
+            self.soon();
+        }
+    }
+
+    pub(super) fn warn(&mut self, message: String) {
+        self.append(Warning { case: Some(self.case.id.clone()), message });
+    }
+
+    fn soon(&mut self) {
+        self.flush_at.get_or_insert_with(|| Instant::now() + BATCHING);
+    }
+
+    pub(super) fn flush(&mut self) {
+        for at in 0..self.logs.len() {
+            self.emit_log(at, |log, emit| log.flush(emit));
+        }
+        self.flush_at = None;
+        if self.run.journal.trouble().is_none() {
+            self.run.journal.flush();
+        }
+    }
+
+    pub(super) fn finish_streams(&mut self) {
+        for at in 0..self.logs.len() {
+            self.emit_log(at, |log, emit| log.finish(emit));
+        }
+        let mut intake = std::mem::take(&mut self.intake);
+        intake.finish(|taken| self.taken(taken));
+        if self.log_dropped > 0 {
+            self.append(LogTruncated { case: self.case.id.clone(), dropped: self.log_dropped });
+        }
+        self.flush();
+    }
+
+    pub(super) fn artifacts(&mut self) {
+        if self.stop == Some(Stop::Lease) {
+            return;
+        }
+        let found = artifacts::of_case(&self.dir.artifacts(), &mut self.run.budget);
+        for path in std::mem::take(&mut self.announced) {
+            if !found.files.iter().any(|file| file.path == Path::new(&path)) {
+                self.warn(format!("the case announced the artifact {path:?}, and there is no such file below its artifact folder"));
+            }
+        }
+        for left_out in found.left_out {
+            self.warn(left_out);
+        }
+        for file in found.files {
+            match artifacts::hash(&file) {
+                Ok((sha256, bytes)) => {
+                    let path = file.path.display().to_string();
+                    self.append(Artifact { case: self.case.id.clone(), path, bytes, sha256 });
+                }
+                Err(error) => {
+                    self.warn(format!("the artifact {} cannot be read: {error}", file.path.display()));
+                }
+            }
+        }
+    }
+}
