@@ -24,6 +24,11 @@ const BENCHES: &[Entry] = &[
         about: "100,000 log lines and metrics a second: loss and memory [SECONDS=60]",
         run: |arguments| rig::run("bench", "flood", arguments),
     },
+    Entry {
+        name: "step",
+        about: "an overfit step in gpu-worker against Python's eager torch [STEPS=40]",
+        run: crate::step::run,
+    },
 ];
 
 /// Measures `name`.

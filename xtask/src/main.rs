@@ -8,6 +8,7 @@ mod lint;
 mod rig;
 mod setup;
 mod soak;
+mod step;
 mod test;
 
 use std::process::ExitCode;

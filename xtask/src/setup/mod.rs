@@ -48,6 +48,8 @@ pub(crate) enum Needs {
 pub(crate) struct Ready {
     /// The folder with libtorch's `lib` and `include`.
     pub(crate) libtorch: PathBuf,
+    /// The cache folder.
+    pub(crate) cache: PathBuf,
 }
 
 /// Whether this runs in CI, where nobody watches a progress bar.
@@ -101,7 +103,7 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
     }
     rows.push(Row::present("cache", cache.root().display().to_string()));
     match libtorch {
-        Ok(found) if missing.is_empty() => Ok(Ready { libtorch: found.path }),
+        Ok(found) if missing.is_empty() => Ok(Ready { libtorch: found.path, cache: cache.root().to_owned() }),
         _ => bail!("the set-up is not complete:\n  - {}", missing.join("\n  - ")),
     }
 }
