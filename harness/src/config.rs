@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpu_suites::id::NodeName;
+use gpu_suites::load::{self, LoadError};
 use gpu_suites::unit::Span;
 use serde::Deserialize;
 
@@ -64,36 +65,9 @@ pub enum Provider {
     Ssh,
 }
 
-fn at(position: Option<(usize, usize)>) -> String {
-    position.map_or(String::new(), |(line, column)| format!(":{line}:{column}"))
-}
-
-/// Why the settings could not be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("failed to read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's word.
-        source: std::io::Error,
-    },
-    /// The file says something that it cannot say.
-    #[error("{}{}: {problem}", path.display(), at(*position))]
-    Invalid {
-        /// The file.
-        path: PathBuf,
-        /// Line and column.
-        position: Option<(usize, usize)>,
-        /// What is wrong there.
-        problem: String,
-    },
-}
-
 impl Config {
     /// Reads the nearest `gpu-harness.yaml` at or above `folder`; none there is an empty one.
-    pub fn find(folder: &Path) -> Result<Self, ConfigError> {
+    pub fn find(folder: &Path) -> Result<Self, LoadError> {
         match folder.ancestors().map(|above| above.join(FILE_NAME)).find(|path| path.is_file()) {
             Some(path) => Self::read(&path),
             None => Ok(Self::default()),
@@ -101,13 +75,7 @@ impl Config {
     }
 
     /// Reads one file.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.into(), source })?;
-        serde_yaml::from_str(&text).map_err(|error| ConfigError::Invalid {
-            path: path.into(),
-            position: error.location().map(|location| (location.line(), location.column())),
-            problem: error.to_string(),
-        })
+    pub fn read(path: &Path) -> Result<Self, LoadError> {
+        load::document(path)
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
+use gpu_suites::load::LoadError;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
-use crate::config::{Config, ConfigError};
+use crate::config::Config;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
 use crate::node::{Node, NodeError, Place};
@@ -51,7 +52,7 @@ pub enum RunError {
     Cwd(#[source] std::io::Error),
     /// `gpu-harness.yaml` is wrong.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] LoadError),
     /// There is no such node.
     #[error(transparent)]
     Node(#[from] NodeError),

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub use diagnostic::{Diagnostic, LoadError, Position};
 pub use discover::discover;
 
+use serde::de::DeserializeOwned;
+
 use crate::spec::Suite;
 use diagnostic::Source;
 use tree::{Fault, Node, Place, Step};
@@ -59,22 +61,58 @@ impl Loaded {
 
 /// Reads a suite file.
 pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    let source = match Source::new(path, &bytes) {
-        Ok(source) => source,
-        Err(diagnostic) => return Err(LoadError::Wrong(vec![*diagnostic])),
-    };
+    let source = source(path)?;
     match read(&source) {
         Ok((suite, tree)) => {
             let document = Arc::new(Document { source, tree });
             Ok(Loaded { suite, path: path.to_owned(), root: root_of(path), document })
         }
-        Err(mut faults) => {
-            faults.sort_by_key(|fault| fault.place.start);
-            Err(LoadError::Wrong(faults.into_iter().map(|fault| source.diagnostic(fault)).collect()))
+        Err(faults) => Err(wrong(&source, faults)),
+    }
+}
+
+/// Reads another YAML file of the project, such as `gpu-harness.yaml`, with errors like those of a suite file. An
+/// empty file is the default.
+pub fn document<T: DeserializeOwned + Default>(path: &Path) -> Result<T, LoadError> {
+    let source = source(path)?;
+    let mut faults = Vec::new();
+    let read = match syntax(&source, &mut faults) {
+        Ok(None) => Some(T::default()),
+        Ok(Some(tree)) => typed::document(&tree, &mut faults),
+        Err(()) => None,
+    };
+    match read {
+        Some(read) if faults.is_empty() => Ok(read),
+        _ => Err(wrong(&source, faults)),
+    }
+}
+
+fn source(path: &Path) -> Result<Source, LoadError> {
+    let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unreadable)?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    Source::new(path, &bytes).map_err(|diagnostic| LoadError::Wrong(vec![*diagnostic]))
+}
+
+fn wrong(source: &Source, mut faults: Vec<Fault>) -> LoadError {
+    faults.sort_by_key(|fault| fault.place.start);
+    LoadError::Wrong(faults.into_iter().map(|fault| source.diagnostic(fault)).collect())
+}
+
+/// The file as a tree; `None` for an empty one. Where it is no YAML, `faults` say why.
+fn syntax(source: &Source, faults: &mut Vec<Fault>) -> Result<Option<Node>, ()> {
+    match tree::parse(source.text(), faults) {
+        Ok(tree) => Ok(tree.filter(|tree| !tree.is_null())),
+        Err(fault) => {
+            let line = source.text().lines().nth(fault.place.start.line - 1);
+            let hint = if line.is_some_and(|line| line.contains('\t')) {
+                "indent with spaces: YAML allows no tabs there"
+            } else {
+                "look at the indentation, and at brackets and quotes just before"
+            };
+            faults.push(if fault.hint.is_none() { fault.hint(hint) } else { fault });
+            Err(())
         }
     }
 }
@@ -83,20 +121,7 @@ fn read(source: &Source) -> Result<(Suite, Node), Vec<Fault>> {
     let start = Place { start: Position { line: 1, column: 1 }, width: 1 };
     let empty = || Fault::new(start, "the file is empty").hint("begin with `suite: NAME` and `cases:`");
     let mut faults = Vec::new();
-    let tree = match tree::parse(source.text(), &mut faults) {
-        Ok(tree) => tree.filter(|tree| !tree.is_null()),
-        Err(fault) => {
-            let tab =
-                source.text().lines().nth(fault.place.start.line - 1).is_some_and(|line| line.contains('\t'));
-            let hint = if tab {
-                "indent with spaces: YAML allows no tabs there"
-            } else {
-                "look at the indentation, and at brackets and quotes just before"
-            };
-            faults.push(if fault.hint.is_none() { fault.hint(hint) } else { fault });
-            return Err(faults);
-        }
-    };
+    let Ok(tree) = syntax(source, &mut faults) else { return Err(faults) };
     let Some(tree) = tree else { return Err(vec![empty()]) };
     let parts = typed::parts(&tree, &mut faults);
     for violation in rules::violations(parts.head.as_ref(), &parts.cases) {

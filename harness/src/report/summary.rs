@@ -108,7 +108,8 @@ fn troubles(state: &RunState, look: Look) -> Vec<String> {
         lines.push(look.bad(&format!("the run ended early: {}", log_line(error))));
     }
     if state.loss_count > 0 {
-        let away: f64 = state.losses.iter().filter_map(|loss| loss.seconds).sum();
+        // Not `sum`, which is -0.0 for nothing.
+        let away = state.losses.iter().filter_map(|loss| loss.seconds).fold(0.0, |all, one| all + one);
         let times = figures::count(usize::try_from(state.loss_count).unwrap_or(usize::MAX), "time");
         let away = figures::seconds(away);
         lines.push(format!("the connection was lost {times}, for {away} in all; no event was lost with it"));

@@ -124,6 +124,12 @@ struct Typed<T> {
     whole: bool,
 }
 
+/// A whole file as one value; what is wrong with it goes to `faults`.
+pub(super) fn document<T: DeserializeOwned>(root: &Node, faults: &mut Vec<Fault>) -> Option<T> {
+    nulls(root, &mut Vec::new(), faults);
+    typed(value(root), root, faults).map(|read| read.value)
+}
+
 fn typed<T: DeserializeOwned>(mut value: Value, node: &Node, faults: &mut Vec<Fault>) -> Option<Typed<T>> {
     let mut pruned: Vec<Vec<Step>> = Vec::new();
     loop {
