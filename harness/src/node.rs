@@ -1,6 +1,6 @@
 //! Which node: `local`, `ssh://[user@]host[:port]`, or a name in `gpu-harness.yaml`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpu_suites::id::NodeName;
@@ -95,8 +95,8 @@ impl Node {
                     .address
                     .clone()
                     .ok_or_else(|| NodeError::NoAddress { name: name.clone() })?,
-                identity: settings.identity.clone(),
-                known_hosts: settings.known_hosts.clone(),
+                identity: settings.identity.as_deref().map(from_home),
+                known_hosts: settings.known_hosts.as_deref().map(from_home),
             },
         };
         Ok(Self {
@@ -106,6 +106,14 @@ impl Node {
             libtorch: settings.libtorch.clone(),
             lease: settings.lease.0,
         })
+    }
+}
+
+/// The path with a leading `~/` replaced by the user's home.
+fn from_home(path: &Path) -> PathBuf {
+    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(below), Some(home)) => PathBuf::from(home).join(below),
+        _ => path.to_owned(),
     }
 }
 
@@ -126,6 +134,9 @@ mod tests {
         assert!(
             matches!(place(Some("ssh://me@h:2"), &none), Place::Ssh { address, .. } if address == "ssh://me@h:2")
         );
+        let home = std::env::var("HOME").unwrap();
+        assert_eq!(from_home(Path::new("~/.ssh/lab")), Path::new(&home).join(".ssh/lab"));
+        assert_eq!(from_home(Path::new("keys/lab")), Path::new("keys/lab"));
         let message = Node::choose(Some("lba"), &config).unwrap_err().to_string();
         assert!(message.contains("no node is named `lba`") && message.contains("lab"), "{message}");
     }
