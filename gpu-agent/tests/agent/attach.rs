@@ -3,7 +3,7 @@
 use gpu_suites::event::Event;
 use gpu_suites::wire::{Refusal, Reply, Request};
 
-use crate::rig::{Node, kill, log, plan, processes, sh, wait_until};
+use crate::rig::{Node, kill, kill_group, log, plan, processes, sh, wait_until};
 
 #[test]
 fn attaching_from_any_number_sends_the_journal_from_there() {
@@ -34,7 +34,7 @@ fn a_serve_that_is_killed_again_and_again_loses_nothing() {
         for _ in 0..cut {
             records.push(talk.record());
         }
-        kill(talk.child.id().cast_signed(), "KILL");
+        kill(talk.child.id().cast_signed());
         talk = node.talk();
         talk.attach("r", records.len() as u64);
     }
@@ -62,7 +62,7 @@ fn the_harness_gone_the_run_goes_on() {
     let mut talk = node.talk();
     talk.start(plan("r", &[sh("sleep 0.3; echo still here")]));
     // The whole process group, as a shell that loses its terminal does.
-    kill(-talk.child.id().cast_signed(), "KILL");
+    kill_group(talk.child.id());
     drop(talk);
     let mut talk = node.talk();
     talk.attach("r", 0);
@@ -73,12 +73,15 @@ fn the_harness_gone_the_run_goes_on() {
 fn a_killed_supervisor_is_told_and_leaves_no_orphan() {
     let node = Node::new();
     let mut talk = node.talk();
-    let line = "(setsid sleep 7291 &) ; sleep 7292 & echo ready; exec sleep 7293";
-    talk.start(plan("r", &[sh(line), sh("echo never")]));
+    // Nobody else sleeps for so long, not even what an earlier run of this test may have left.
+    let sleeps = [1, 2, 3].map(|at| format!("sleep {}", 10_000_000 + 10 * std::process::id() + at));
+    let line = format!("(setsid {} &) ; {} & echo ready; exec {}", sleeps[0], sleeps[1], sleeps[2]);
+    talk.start(plan("r", &[sh(&line), sh("echo never")]));
     talk.wait_for(|event| matches!(event, Event::Log(log) if log.text == "ready\n"));
-    let orphans = || ["sleep 7291", "sleep 7292", "sleep 7293"].map(|text| processes(text).len());
+    // The shell that is told to start them has their names in its command line too.
+    let orphans = || sleeps.each_ref().map(|text| processes(text).len());
     wait_until("all of the case running", || orphans().iter().all(|count| *count > 0));
-    kill(node.supervisor("r"), "KILL");
+    kill(node.supervisor("r"));
     assert_eq!(talk.reply(), Reply::Gone);
     wait_until("nothing of the case running", || orphans() == [0; 3]);
     // Whoever comes later is told too, after all that there is.
