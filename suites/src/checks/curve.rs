@@ -56,7 +56,8 @@ pub(super) fn shape(points: &[(u64, f64)]) -> Shape {
     let blocks = Vec::from_iter(points.chunks(points.len().div_ceil(BLOCKS)).map(Block::of));
     let end = &blocks[blocks.len() - 1];
     let is_level = |block: &&Block| {
-        (block.mean - end.mean).abs() <= 0.02 * first.abs() + 3.0 * block.error.hypot(end.error)
+        (block.mean - end.mean).abs()
+            <= 0.02 * first.abs() + 3.0 * (block.error.powi(2) + end.error.powi(2)).sqrt()
     };
     let level = blocks.iter().rev().take_while(is_level).count();
     if level == blocks.len() {

@@ -18,12 +18,12 @@ pub(super) fn short(number: f64) -> String {
         let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
         return format!("{}e{exponent}", mantissa.trim_end_matches('0').trim_end_matches('.'));
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "the logarithm lies in -3..9"
-    )]
-    let decimals = (3 - size.log10().floor() as i32).max(0) as usize;
+    // Four significant digits. Not by a logarithm, which would make the agent link libm.
+    let decimals = (0..=6)
+        .rev()
+        .find(|digits| size < 10_f64.powi(4 - digits))
+        .and_then(|digits| usize::try_from(digits).ok())
+        .unwrap_or(0);
     let text = format!("{number:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
