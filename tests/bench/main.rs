@@ -12,10 +12,10 @@ fn main() -> ExitCode {
     let number = arguments.get(1).and_then(|text| text.parse().ok());
     match arguments.first().map(String::as_str) {
         Some("overhead") => overhead::run(number.unwrap_or(15)),
-        Some("upload") => upload::run(number.unwrap_or(64)),
+        Some("upload") => upload::run(number.unwrap_or(128)),
         Some("flood") => flood::run(number.unwrap_or(60)),
         _ => {
-            eprintln!("usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=64] | flood [SECONDS=60]");
+            eprintln!("usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60]");
             return ExitCode::from(2);
         }
     }

@@ -16,7 +16,7 @@ const BENCHES: &[Entry] = &[
     },
     Entry {
         name: "upload",
-        about: "a file into a node's store at 40 ms round trip against scp [MIB=64]",
+        about: "a file into a node's store at 40 ms round trip against scp [MIB=128]",
         run: |arguments| rig::run("bench", "upload", arguments),
     },
     Entry {
