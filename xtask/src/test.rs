@@ -1,4 +1,4 @@
-//! Passes the tests: builds the programs that they start, runs them, then the documentation's examples.
+//! Passes the tests: builds the programs that they start, runs the documentation's examples, then the tests.
 
 use std::process::ExitCode;
 
@@ -16,6 +16,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     // Tests of one package start programs of another, which cargo would not build for them. `--tests` makes this the
     // same build as the test run's, so that nothing is compiled twice.
     cargo::run(cargo::cargo(&ready.libtorch).arg("build").args(workspace).args(["--bins", "--tests"]))?;
+    // First, so that the runner's summary is the last word; a filter given by hand is about the tests below.
+    if arguments.is_empty() {
+        cargo::run(cargo::cargo(&ready.libtorch).args(["test", "--doc"]).args(workspace))?;
+    }
     if cargo::has_subcommand("nextest") {
         let mut command = cargo::cargo(&ready.libtorch);
         command.args(["nextest", "run"]).args(tested);
@@ -29,10 +33,6 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         );
         let targets = ["--lib", "--bins", "--tests"];
         cargo::run(cargo::cargo(&ready.libtorch).arg("test").args(tested).args(targets).args(arguments))?;
-    }
-    // A filter given by hand is about the tests above.
-    if arguments.is_empty() {
-        cargo::run(cargo::cargo(&ready.libtorch).args(["test", "--doc"]).args(workspace))?;
     }
     Ok(ExitCode::SUCCESS)
 }
