@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::binaries::Program;
 use crate::lines::{Lines, TooLong};
 use crate::remote::{Remote, RemoteError};
+use crate::transport::Exec;
 
 /// The agent's answer as text or JSON, with the skew between the node's clock and ours.
 pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteError> {
@@ -37,53 +38,52 @@ pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteErro
     Ok(if json { with_skew_json(&said, skew) } else { with_skew_text(&said, skew) })
 }
 
-/// The node's clock minus ours, taken at the middle of the round trip.
+/// The node's clock minus ours; puts the agent there where it is missing.
 async fn skew(remote: &Remote) -> Result<SignedDuration, RemoteError> {
-    for attempt in 0..2 {
-        let mut exec = remote.start(&["serve"]).await?;
-        let open =
-            Request::Open { protocol: gpu_suites::plan::PROTOCOL, harness: env!("CARGO_PKG_VERSION").into() };
-        // The first answer comes when the agent has started; the second takes one round trip and nothing else.
-        let _ = exec.stdin.write(crate::session::line(&open)).await;
-        let mut lines = Lines::default();
-        let mut hellos: Vec<(Timestamp, Timestamp)> = Vec::new();
-        let mut asked = Timestamp::now();
-        let mut best = None;
-        while let Some(chunk) = exec.stdout.recv().await {
-            let now = Timestamp::now();
-            let fed = lines.feed(&chunk?, |line| {
-                if let Ok(Reply::Hello { at, .. }) = serde_json::from_slice(line) {
-                    hellos.push((at, now));
-                }
-                Ok::<_, TooLong>(())
-            });
-            if fed.is_err() {
-                break;
-            }
-            match hellos.as_slice() {
-                [] => {}
-                [_] => {
-                    asked = Timestamp::now();
-                    let _ = exec.stdin.write(crate::session::line(&open)).await;
-                }
-                [.., (there, here)] => {
-                    let middle = asked + asked.duration_until(*here) / 2;
-                    best = Some(middle.duration_until(*there));
-                    break;
-                }
-            }
+    match ask_twice(remote).await {
+        Err(RemoteError::Ended { status, .. }) if Remote::lacks_agent(&status) => {
+            remote.bootstrap().await?;
+            ask_twice(remote).await
         }
-        exec.stdin.close();
-        if let Some(skew) = best {
-            return Ok(skew);
-        }
-        let status = exec.wait().await?;
-        if attempt > 0 || !Remote::lacks_agent(&status) {
-            return Err(remote.ended("serve", status, &exec));
-        }
-        remote.bootstrap().await?;
+        asked => asked,
     }
-    unreachable!("the second attempt returns")
+}
+
+/// The first answer comes when the agent has started; the second takes one round trip and nothing else, so its middle
+/// is the moment at which the node looked at its clock.
+async fn ask_twice(remote: &Remote) -> Result<SignedDuration, RemoteError> {
+    let mut exec = remote.start(&["serve"]).await?;
+    let open =
+        Request::Open { protocol: gpu_suites::plan::PROTOCOL, harness: env!("CARGO_PKG_VERSION").into() };
+    let mut lines = Lines::default();
+    for first in [true, false] {
+        let asked = Timestamp::now();
+        let _ = exec.stdin.write(crate::session::line(&open)).await;
+        let Some(there) = hello(&mut exec, &mut lines).await? else { break };
+        if !first {
+            let middle = asked + asked.duration_until(Timestamp::now()) / 2;
+            return Ok(middle.duration_until(there));
+        }
+    }
+    let status = exec.wait().await?;
+    Err(remote.ended("serve", status, &exec))
+}
+
+/// The node's clock in its next hello; `None` where its output ends before.
+async fn hello(exec: &mut Exec, lines: &mut Lines) -> Result<Option<Timestamp>, RemoteError> {
+    while let Some(chunk) = exec.stdout.recv().await {
+        let mut said = None;
+        let fed = lines.feed(&chunk?, |line| {
+            if let Ok(Reply::Hello { at, .. }) = serde_json::from_slice(line) {
+                said = Some(at);
+            }
+            Ok::<_, TooLong>(())
+        });
+        if said.is_some() || fed.is_err() {
+            return Ok(said);
+        }
+    }
+    Ok(None)
 }
 
 fn with_skew_text(said: &str, skew: SignedDuration) -> String {
