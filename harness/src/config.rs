@@ -1,13 +1,18 @@
 //! `gpu-harness.yaml`: the nodes that a project knows by name.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::NodeName;
 use gpu_suites::load::{self, LoadError};
-use gpu_suites::unit::Span;
+use gpu_suites::unit::{ByteSize, Span};
 use serde::Deserialize;
+
+use crate::ec2::settings::ImageConfig;
+use crate::ec2::{Market, Usd};
 
 /// The file's name; it is looked for in the working folder and the folders above it.
 pub const FILE_NAME: &str = "gpu-harness.yaml";
@@ -22,21 +27,12 @@ pub struct Config {
     pub nodes: BTreeMap<String, NodeConfig>,
 }
 
-/// A node of the project's own.
+/// A node of the project's own. Which settings belong to which provider is checked where the node is chosen.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NodeConfig {
     /// How the node is had.
     pub provider: Provider,
-    /// `ssh://[user@]host[:port]`, for the provider `ssh`.
-    #[serde(default)]
-    pub address: Option<String>,
-    /// The private key file to use, for the provider `ssh`.
-    #[serde(default)]
-    pub identity: Option<PathBuf>,
-    /// The `known_hosts` file to verify the host by; default: OpenSSH's.
-    #[serde(default)]
-    pub known_hosts: Option<PathBuf>,
     /// The agent's folder on the node; default: `~/.cache/gpu-harness` there.
     #[serde(default)]
     pub cache: Option<PathBuf>,
@@ -44,16 +40,107 @@ pub struct NodeConfig {
     #[serde(default)]
     pub libtorch: Option<PathBuf>,
     /// How long the node goes on without hearing from the harness.
-    #[serde(default = "default_lease")]
-    pub lease: Span,
+    #[serde(default)]
+    pub lease: Option<Span>,
+
+    /// `ssh://[user@]host[:port]`, for the provider `ssh`.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The private key file to use, for the provider `ssh`.
+    #[serde(default)]
+    pub identity: Option<PathBuf>,
+    /// The `known_hosts` file to verify the host by, for the provider `ssh`; default: OpenSSH's.
+    #[serde(default)]
+    pub known_hosts: Option<PathBuf>,
+
+    /// One region, or several in order. This and all that follows is for the provider `ec2`; [`crate::ec2::Ec2Settings`] says
+    /// what each means.
+    #[serde(default)]
+    pub region: Option<OneOrMany>,
+    /// Instance types.
+    #[serde(default)]
+    pub types: Vec<String>,
+    /// The GPUs.
+    #[serde(default)]
+    pub gpu: Option<GpuNeed>,
+    /// Spot or on-demand.
+    #[serde(default)]
+    pub market: Option<Market>,
+    /// What it boots.
+    #[serde(default)]
+    pub image: Option<ImageConfig>,
+    /// Subnets.
+    #[serde(default)]
+    pub subnets: Vec<String>,
+    /// Security group.
+    #[serde(default)]
+    pub security_group: Option<String>,
+    /// Where the caller's address is learnt.
+    #[serde(default)]
+    pub caller_address: Option<String>,
+    /// Size of the root volume.
+    #[serde(default)]
+    pub volume: Option<ByteSize>,
+    /// MiB/s at which the volume is filled from its snapshot.
+    #[serde(default)]
+    pub volume_initialization_rate: Option<NonZeroU16>,
+    /// Instance profile.
+    #[serde(default)]
+    pub instance_profile: Option<String>,
+    /// ssh user.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// ssh port.
+    #[serde(default)]
+    pub port: Option<NonZeroU16>,
+    /// Hard end of the node.
+    #[serde(default)]
+    pub ttl: Option<Span>,
+    /// How long it may boot.
+    #[serde(default)]
+    pub boot_timeout: Option<Span>,
+    /// US dollars an hour.
+    #[serde(default)]
+    pub max_price: Option<Usd>,
+    /// US dollars a run.
+    #[serde(default)]
+    pub max_cost: Option<Usd>,
+    /// How long to wait for capacity.
+    #[serde(default)]
+    pub wait: Option<Span>,
+    /// Whether the node is handed on.
+    #[serde(default)]
+    pub reuse: Option<bool>,
+    /// Tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// On-demand prices.
+    #[serde(default)]
+    pub prices: BTreeMap<String, Usd>,
+}
+
+/// One value, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several, in order.
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    /// As a list.
+    pub fn into_vec(self) -> Vec<String> {
+        match self {
+            Self::One(one) => vec![one],
+            Self::Many(many) => many,
+        }
+    }
 }
 
 /// The lease of a node that says nothing else.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(120);
-
-fn default_lease() -> Span {
-    Span(DEFAULT_LEASE)
-}
 
 /// Who has the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -63,6 +150,8 @@ pub enum Provider {
     Local,
     /// A machine that is there already and is reached by ssh.
     Ssh,
+    /// An instance that is made for the run and given back after it.
+    Ec2,
 }
 
 impl Config {

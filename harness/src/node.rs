@@ -6,9 +6,10 @@ use std::time::Duration;
 use gpu_suites::id::NodeName;
 
 use crate::config::{Config, DEFAULT_LEASE, NodeConfig, Provider};
+use crate::ec2::{Ec2Settings, Ec2SettingsError};
 
 /// A node that can be had.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// What the user calls it.
     pub name: NodeName,
@@ -23,7 +24,7 @@ pub struct Node {
 }
 
 /// Where a node is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Place {
     /// This machine.
     Local,
@@ -36,6 +37,8 @@ pub enum Place {
         /// The `known_hosts` file, where it is not OpenSSH's.
         known_hosts: Option<PathBuf>,
     },
+    /// An EC2 instance that is yet to be had.
+    Ec2(Box<Ec2Settings>),
 }
 
 /// Why there is no such node.
@@ -56,6 +59,14 @@ pub enum NodeError {
     NoAddress {
         /// The node.
         name: NodeName,
+    },
+    /// The node's settings make no sense.
+    #[error("node `{name}`: {problem}")]
+    Ec2 {
+        /// The node.
+        name: NodeName,
+        /// What is wrong.
+        problem: Ec2SettingsError,
     },
 }
 
@@ -89,6 +100,11 @@ impl Node {
 
     fn configured(name: NodeName, settings: &NodeConfig) -> Result<Self, NodeError> {
         let place = match settings.provider {
+            Provider::Ec2 => {
+                let settings = Ec2Settings::of(settings)
+                    .map_err(|problem| NodeError::Ec2 { name: name.clone(), problem })?;
+                Place::Ec2(Box::new(settings))
+            }
             Provider::Local => Place::Local,
             Provider::Ssh => Place::Ssh {
                 address: settings
@@ -104,7 +120,7 @@ impl Node {
             place,
             cache: settings.cache.clone(),
             libtorch: settings.libtorch.clone(),
-            lease: settings.lease.0,
+            lease: settings.lease.map_or(DEFAULT_LEASE, |lease| lease.0),
         })
     }
 }

@@ -116,7 +116,7 @@ impl Remote {
     pub async fn start(&self, arguments: &[&str]) -> Result<Exec, RemoteError> {
         let command = match &self.node.place {
             Place::Local => self.local(arguments),
-            Place::Ssh { .. } => Command::shell(self.script(&format!(
+            Place::Ssh { .. } | Place::Ec2(_) => Command::shell(self.script(&format!(
                 "if [ -x \"$A\" ]; then exec \"$A\" {}; fi; exit {NO_AGENT}",
                 arguments.join(" ")
             ))),
@@ -189,7 +189,7 @@ impl Remote {
     /// Sends blobs to the node's store as one zstd tar stream; the agent verifies each.
     pub async fn send(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
         let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
-        let far = matches!(self.node.place, Place::Ssh { .. });
+        let far = !matches!(self.node.place, Place::Local);
         if far && bytes >= SIDE_BY_SIDE {
             self.send_side_by_side(blobs).await
         } else {

@@ -167,6 +167,7 @@ fn describe(node: &Node) -> String {
     match &node.place {
         Place::Local => "this machine".to_owned(),
         Place::Ssh { address, .. } => address.clone(),
+        Place::Ec2(_) => "an EC2 instance".to_owned(),
     }
 }
 

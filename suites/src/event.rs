@@ -5,6 +5,7 @@
 //! does not know is kept as it came.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -148,6 +149,82 @@ events! {
         state: NodeState,
         /// What a person wants to know about it.
         detail: String,
+    }
+
+    /// There is nothing to be had; the harness asks again later.
+    "waiting" Waiting {
+        /// The node.
+        node: NodeName,
+        /// What was asked for and what each answer was, e.g. `no spot capacity for g6.xlarge, g5.xlarge in 3 zones`.
+        reason: String,
+        /// Seconds until the next try.
+        seconds: f64,
+        /// When the harness gives up.
+        until: Timestamp,
+    }
+
+    /// Something was made in the cloud for this run; it has to be gone at the end.
+    "resource-made" ResourceMade {
+        /// The node that it belongs to.
+        node: NodeName,
+        /// What it is.
+        resource: ResourceKind,
+        /// The cloud's name for it.
+        id: String,
+        /// Where.
+        region: String,
+    }
+
+    /// The cloud said that something made for this run is no more, or is in a final state.
+    "resource-gone" ResourceGone {
+        /// What it is.
+        resource: ResourceKind,
+        /// The cloud's name for it.
+        id: String,
+        /// The cloud's word for it, e.g. `terminated`, or `not found`.
+        state: String,
+    }
+
+    /// What was had, and what it costs.
+    "had" Had {
+        /// The node.
+        node: NodeName,
+        /// The instance.
+        instance: String,
+        /// Its type.
+        instance_type: String,
+        /// Its zone.
+        zone: String,
+        /// `spot` or `on-demand`.
+        market: String,
+        /// US dollars an hour; `None` where nobody knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usd_per_hour: Option<f64>,
+        /// When the cloud ends it by itself.
+        expires_at: Timestamp,
+    }
+
+    /// A part of a node's start-up is over.
+    "phase" Phase {
+        /// The node.
+        node: NodeName,
+        /// Which.
+        phase: StartPhase,
+        /// How long it took.
+        seconds: f64,
+    }
+
+    /// What a node has cost so far, by the cloud's own clock; the last one of a node is its bill.
+    "cost" Cost {
+        /// The node.
+        node: NodeName,
+        /// The instance.
+        instance: String,
+        /// Seconds billed.
+        seconds: f64,
+        /// US dollars; `None` where the price is not known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        usd: Option<f64>,
     }
 
     /// Files went to the node's store.
@@ -333,8 +410,10 @@ pub struct CaseSummary {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeState {
-    /// Its address is known; it is being connected to.
+    /// It was asked for, or its address is known and it is being connected to.
     Requested,
+    /// The cloud has made it; it boots.
+    Booting,
     /// It answered, and is who it should be.
     Reachable,
     /// Agent and inputs are there.
@@ -343,10 +422,65 @@ pub enum NodeState {
     Running,
     /// Results are being fetched.
     Draining,
-    /// It was left as it was found.
+    /// It is being given back.
+    Terminating,
+    /// It was left as it was found, or is no more.
     Gone,
     /// It does not answer any more.
     Lost,
+}
+
+/// What can be made in a cloud.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ResourceKind {
+    /// A security group.
+    SecurityGroup,
+    /// A launch template.
+    LaunchTemplate,
+    /// A fleet.
+    Fleet,
+    /// A spot request.
+    SpotRequest,
+    /// An instance: what costs most.
+    Instance,
+    /// A volume.
+    Volume,
+}
+
+impl fmt::Display for ResourceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::SecurityGroup => "security group",
+            Self::LaunchTemplate => "launch template",
+            Self::Fleet => "fleet",
+            Self::SpotRequest => "spot request",
+            Self::Instance => "instance",
+            Self::Volume => "volume",
+        })
+    }
+}
+
+/// The parts of a node's start-up, in their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StartPhase {
+    /// What there is was looked up: types, prices, image, subnets.
+    LookUp,
+    /// From the launch call to the instance's id: the cloud looks for capacity.
+    Capacity,
+    /// From the id to `running`.
+    Pending,
+    /// From `running` to an open ssh port.
+    Boot,
+    /// From there to a verified and authenticated connection.
+    Ssh,
+    /// The agent was brought and looked at the GPU.
+    Health,
+    /// The inputs were brought.
+    Deploy,
+    /// From there to the first record of the node's journal.
+    FirstEvent,
 }
 
 /// A stream of a process.

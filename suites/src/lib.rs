@@ -11,6 +11,7 @@
 //! | [`event`] | what happened, in what order? |
 //! | [`outcome`] | how did a case end? |
 //! | [`exit`] | how does the process end? |
+//! | [`gpu`] | which GPU does a case need? |
 //!
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
 #![warn(missing_docs)]
@@ -18,6 +19,7 @@
 pub mod checks;
 pub mod event;
 pub mod exit;
+pub mod gpu;
 pub mod id;
 pub mod load;
 pub mod metrics;

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CheckName, Checks, InputPath};
+use crate::gpu::GpuNeed;
 use crate::unit::{ByteSize, Span};
 
 /// One case. Exactly one of `train` and `command` says what it runs.
@@ -38,6 +39,9 @@ pub struct Case {
     /// Which device to use.
     #[serde(default)]
     pub device: Device,
+    /// The GPUs that the case needs: a node that is made for the run gets at least these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuNeed>,
     /// Seed of every random generator of the case.
     #[serde(default)]
     pub seed: u64,

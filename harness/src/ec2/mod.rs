@@ -1,0 +1,5 @@
+//! Nodes from EC2: how one is chosen, asked for, reached, paid for and, always, given back.
+
+pub mod settings;
+
+pub use settings::{Ec2Settings, Ec2SettingsError, ImageChoice, Market, Usd};
