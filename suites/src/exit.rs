@@ -14,7 +14,7 @@ pub enum Exit {
     CheckFailed,
     /// 2: the command line, a suite file or an input file is wrong; nothing was run.
     Usage,
-    /// 3: the infrastructure broke: no capacity, node lost, agent crashed, no case to run came back.
+    /// 3: the infrastructure broke: no capacity, node lost or taken away, agent crashed, no case to run came back.
     Infrastructure,
     /// 4: a time or money limit was reached.
     Limit,
@@ -50,7 +50,7 @@ impl Exit {
             Self::Interrupted
         } else if has(Outcome::Failed) {
             Self::CheckFailed
-        } else if has(Outcome::Errored) {
+        } else if has(Outcome::Errored) || has(Outcome::Interrupted) {
             Self::Infrastructure
         } else if has(Outcome::TimedOut) {
             Self::Limit
@@ -72,7 +72,7 @@ mod tests {
 
     #[test]
     fn a_failed_check_is_told_apart_from_a_broken_node() {
-        use Outcome::{Cancelled, Errored, Failed, Passed, Skipped, TimedOut};
+        use Outcome::{Cancelled, Errored, Failed, Interrupted, Passed, Skipped, TimedOut};
         for (outcomes, code) in [
             (vec![], 3),
             (vec![Passed], 0),
@@ -81,6 +81,9 @@ mod tests {
             (vec![Errored, Failed], 1),
             (vec![Passed, Errored], 3),
             (vec![Errored, TimedOut], 3),
+            (vec![Passed, Interrupted], 3),
+            (vec![Interrupted, Failed], 1),
+            (vec![TimedOut, Interrupted], 3),
             (vec![TimedOut, Passed], 4),
             (vec![Cancelled, Failed], 130),
         ] {

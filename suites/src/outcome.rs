@@ -14,6 +14,8 @@ pub enum Outcome {
     Failed,
     /// The node, the agent, the driver or the network broke: not the code under test.
     Errored,
+    /// The node was taken away in mid-case, e.g. by a spot reclaim: it runs again on another node where one can be had.
+    Interrupted,
     /// The case ran into its own time limit, or the run into its.
     TimedOut,
     /// Not run, for a stated reason.
@@ -28,7 +30,14 @@ impl Outcome {
         matches!(self, Self::Passed | Self::Skipped)
     }
 
-    /// Whether trying once more may change it (used by `--retries`).
+    /// Whether a later try that passes makes the case flaky: one that was good does not, nor does one whose node was
+    /// taken away, which says nothing about the case.
+    pub fn is_stumble(self) -> bool {
+        !self.is_good() && self != Self::Interrupted
+    }
+
+    /// Whether trying once more may change it (used by `--retries`). A case that was interrupted is not counted there: it
+    /// runs again wherever another node can be had.
     pub fn is_retryable(self) -> bool {
         matches!(self, Self::Failed | Self::Errored | Self::TimedOut)
     }
@@ -40,6 +49,7 @@ impl fmt::Display for Outcome {
             Self::Passed => "passed",
             Self::Failed => "failed",
             Self::Errored => "errored",
+            Self::Interrupted => "interrupted",
             Self::TimedOut => "timed out",
             Self::Skipped => "skipped",
             Self::Cancelled => "cancelled",

@@ -48,7 +48,7 @@ fn finding() -> impl Strategy<Value = Finding> {
 
 fn event() -> impl Strategy<Value = Event> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
-    let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::TimedOut), Just(Outcome::Errored)];
+    let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::TimedOut), Just(Outcome::Errored), Just(Outcome::Interrupted)];
     prop_oneof![
         (case(), any::<Option<u64>>(), prop::collection::btree_map(any::<String>(), value(), 0..5))
             .prop_map(|(case, step, values)| Metrics { case, step, values }.into()),

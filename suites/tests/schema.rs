@@ -112,6 +112,7 @@ fn every_exit_code_and_outcome_has_its_row() {
         Outcome::Passed,
         Outcome::Failed,
         Outcome::Errored,
+        Outcome::Interrupted,
         Outcome::TimedOut,
         Outcome::Skipped,
         Outcome::Cancelled,

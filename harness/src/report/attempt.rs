@@ -64,16 +64,20 @@ fn start(case: &mut CaseState, at: Timestamp, attempt: u32) {
 
 /// The latest attempt ended.
 pub(super) fn finish(case: &mut CaseState, at: Timestamp, event: &event::CaseFinished) {
-    if case.phase == Phase::Finished {
+    let said_before = case.last_ended().is_some_and(|last| last.number == event.attempt);
+    if said_before {
         // Said twice: the last word counts.
         case.ended.pop_back();
     }
-    case.stumbled |= case.ended.iter().any(|attempt| !attempt.outcome.is_good());
+    case.stumbled |= case.ended.iter().any(|attempt| attempt.outcome.is_stumble());
     if case.ended.len() == ATTEMPTS {
         case.ended.pop_front();
     }
     case.phase = Phase::Finished;
-    case.attempt = event.attempt;
+    if event.attempt > 0 {
+        // One that is left out on its second node was started on its first.
+        case.attempt = event.attempt;
+    }
     case.ended.push_back(Attempt {
         number: event.attempt,
         outcome: event.outcome,

@@ -21,7 +21,7 @@ pub struct CaseState {
     pub attempt: u32,
     /// Attempts that ended, oldest first; of very many, the latest.
     pub ended: VecDeque<Attempt>,
-    /// Whether an attempt before the latest had not been good.
+    /// Whether an attempt before the latest had not been good; one whose node was taken away does not count.
     pub stumbled: bool,
     /// When the latest attempt started.
     pub started: Option<Timestamp>,
@@ -196,6 +196,12 @@ impl CaseState {
     /// Whether it passed, but not at once.
     pub fn is_flaky(&self) -> bool {
         self.stumbled && self.last_ended().is_some_and(|end| end.outcome == Outcome::Passed)
+    }
+
+    /// The attempts before the latest whose node was taken away.
+    pub fn interruptions(&self) -> impl Iterator<Item = &Attempt> {
+        let before = self.ended.len().saturating_sub(usize::from(self.last_ended().is_some()));
+        self.ended.iter().take(before).filter(|attempt| attempt.outcome == Outcome::Interrupted)
     }
 
     /// The findings of checks that did not hold.

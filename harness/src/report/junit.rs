@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | passed | none | |
 //! | failed | `<failure type="CHECK">` | the code under test is at fault |
-//! | errored, timed out | `<error type="errored">`, `"timed-out"` | it is not known whether the code is at fault |
+//! | errored, interrupted, timed out | `<error type="errored">`, `"interrupted"`, `"timed-out"` | it is not known whether the code is at fault |
 //! | cancelled | `<error type="cancelled">` | as little known; viewers count `<skipped>` as harmless, which it is not |
 //! | skipped | `<skipped>` | with the reason |
 //! | not finished | `<error>` | a run that was killed is never a pass |
@@ -115,6 +115,7 @@ fn result(case: &CaseState, ending: &Ending) -> TestResult {
             return TestResult::Failure { type_, message, cause: Some(cdata(&grounds(case, reason))) };
         }
         Outcome::Errored => "errored",
+        Outcome::Interrupted => "interrupted",
         Outcome::TimedOut => "timed-out",
         Outcome::Cancelled => "cancelled",
     };

@@ -61,7 +61,7 @@ impl Look {
             Outcome::Passed => self.good(text),
             Outcome::Failed | Outcome::Errored | Outcome::TimedOut => self.bad(text),
             Outcome::Skipped => self.dim(text),
-            Outcome::Cancelled => self.odd(text),
+            Outcome::Interrupted | Outcome::Cancelled => self.odd(text),
         }
     }
 }
@@ -72,6 +72,7 @@ pub fn sign(outcome: Outcome) -> &'static str {
         Outcome::Passed => "✓",
         Outcome::Failed => "✗",
         Outcome::Errored => "!",
+        Outcome::Interrupted => "↯",
         Outcome::TimedOut => "◔",
         Outcome::Skipped => "-",
         Outcome::Cancelled => "■",

@@ -103,12 +103,14 @@ pub(super) fn state(records: &[Record]) -> RunState {
     state
 }
 
-const CASES: [&str; 9] = [
+const CASES: [&str; 11] = [
     "overfit-one-image::unet-crowns",
     "overfit-one-image::resnet18-batchnorm",
     "overfit-one-image::frozen-head",
     "overfit-one-image::script",
     "overfit-one-image::retried",
+    "commands::taken-and-run-again",
+    "commands::taken-for-good",
     "commands::pytest",
     "commands::endless",
     "commands::needs-bf16",
@@ -117,9 +119,9 @@ const CASES: [&str; 9] = [
 
 /// A run in which a case ends in every way that there is.
 pub(super) fn every_outcome() -> Vec<Record> {
-    use Outcome::{Cancelled, Errored, Failed, Passed, Skipped, TimedOut};
+    use Outcome::{Cancelled, Errored, Failed, Interrupted, Passed, Skipped, TimedOut};
     use Verdict::{Broke, Held, Skipped as NotJudged};
-    let [unet, resnet, frozen, script, retried, pytest, endless, bf16, never] = CASES;
+    let [unet, resnet, frozen, script, retried, again, taken, pytest, endless, bf16, never] = CASES;
     let mut run = Script::new(&CASES);
     let sha256 = Sha256("9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".into());
     let source = Some("OSBS_029 of DeepForest 2.1.0 (MIT)".to_owned());
@@ -136,7 +138,7 @@ pub(super) fn every_outcome() -> Vec<Record> {
     run.own(node(NodeState::Reachable, "gpu-agent 0.1.0"));
     run.own(event::Upload { sent: 3, present: 4, bytes: 12_900_000, seconds: 1.24 });
     run.wait(1_240);
-    run.own(node(NodeState::Running, "9 cases"));
+    run.own(node(NodeState::Running, "11 cases"));
     let libtorch = Some("/opt/libtorch (2.11.0)".to_owned());
     run.node(event::Hello { protocol: 1, agent: "0.1.0".into(), host: "lab-7".into(), libtorch });
 
@@ -187,6 +189,17 @@ pub(super) fn every_outcome() -> Vec<Record> {
     run.start(retried, 2);
     run.wait(800);
     run.finish(retried, 2, Passed, None, 0.8);
+
+    let reclaim = Some("AWS takes the spot instance back at 21:49:05 UTC");
+    run.start(again, 1);
+    run.wait(2_000);
+    run.finish(again, 1, Interrupted, reclaim, 2.0);
+    run.start(again, 2);
+    run.wait(3_000);
+    run.finish(again, 2, Passed, None, 3.0);
+    run.start(taken, 1);
+    run.wait(1_500);
+    run.finish(taken, 1, Interrupted, reclaim, 1.5);
 
     run.start(pytest, 1);
     run.metric(pytest, "loss", f64::NAN);

@@ -4,7 +4,7 @@ use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
 
-use super::case::CaseState;
+use super::case::{Attempt, CaseState};
 use super::figures::{self, count, figure};
 use super::fold::{Ending, RunState};
 use super::look::{Look, sign};
@@ -151,19 +151,21 @@ pub fn notes(case: &CaseState, outcome: Outcome, look: Look) -> Vec<String> {
         let dropped = figures::bytes(case.log_dropped);
         notes.push(look.dim(&format!("log cut at its limit: {dropped} beyond it were dropped")));
     }
+    for interrupted in case.interruptions() {
+        notes.push(look.odd(&format!("ran again: {}", told(interrupted))));
+    }
     if outcome == Outcome::Passed && case.is_flaky() {
-        let before = case.ended.iter().rev().skip(1).find(|attempt| !attempt.outcome.is_good());
-        let before = before.map_or_else(
-            || "an earlier attempt did not end".to_owned(),
-            |attempt| {
-                let why =
-                    attempt.reason.as_deref().map(|why| format!(": {}", log_line(why))).unwrap_or_default();
-                format!("attempt {} {}{why}", attempt.number, attempt.outcome)
-            },
-        );
+        let before = case.ended.iter().rev().skip(1).find(|attempt| attempt.outcome.is_stumble());
+        let before = before.map_or_else(|| "an earlier attempt did not end".to_owned(), told);
         notes.push(look.odd(&format!("flaky: passed on attempt {}; {before}", case.attempt)));
     }
     notes
+}
+
+/// `attempt 1 failed: exit status 1`.
+fn told(attempt: &Attempt) -> String {
+    let why = attempt.reason.as_deref().map(|why| format!(": {}", log_line(why))).unwrap_or_default();
+    format!("attempt {} {}{why}", attempt.number, attempt.outcome)
 }
 
 /// One check on one line.

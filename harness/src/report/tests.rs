@@ -145,6 +145,8 @@ fn each_outcome_has_its_element() {
             ("frozen-head", None),
             ("script", Some(("error", "errored"))),
             ("retried", None),
+            ("taken-and-run-again", None),
+            ("taken-for-good", Some(("error", "interrupted"))),
             ("pytest", Some(("failure", "finite"))),
             ("endless", Some(("error", "timed-out"))),
             ("needs-bf16", Some(("skipped", "skipped"))),
@@ -189,6 +191,62 @@ fn a_case_that_passes_at_the_second_try_is_flaky_and_its_first_try_is_not_forgot
         case.ended.iter().map(|attempt| attempt.outcome).collect::<Vec<_>>(),
         [Outcome::Failed, Outcome::Passed]
     );
+}
+
+#[test]
+fn a_case_whose_node_was_taken_away_is_not_flaky_and_ends_as_it_ends_on_the_next() {
+    let state = sample::state(&sample::every_outcome());
+    let case = state.case(&"commands::taken-and-run-again".into()).unwrap();
+    assert!(!case.is_flaky());
+    assert_eq!(state.ending(case).outcome, Outcome::Passed);
+    assert_eq!(case.interruptions().map(|attempt| attempt.number).collect::<Vec<_>>(), [1]);
+    let taken = state.case(&"commands::taken-for-good".into()).unwrap();
+    assert_eq!(state.ending(taken).outcome, Outcome::Interrupted);
+    assert_eq!(taken.interruptions().count(), 0, "the end is no attempt before the end");
+}
+
+/// A case of one try on each node, by their outcomes; attempt 0 is one that was not started.
+fn tries(endings: &[(u32, Outcome)]) -> RunState {
+    let mut records = sample::every_outcome();
+    records.truncate(1);
+    let case = gpu_suites::id::CaseId::from("commands::pytest");
+    let from = Some(gpu_suites::event::Origin { node: "lab".into(), seq: 0 });
+    let at = records[0].at;
+    for &(attempt, outcome) in endings {
+        let started = gpu_suites::event::CaseStarted { case: case.clone(), attempt };
+        let finished = gpu_suites::event::CaseFinished {
+            case: case.clone(),
+            attempt,
+            outcome,
+            reason: None,
+            seconds: 1.0,
+        };
+        if attempt > 0 {
+            records.push(Record { seq: 0, at, from: from.clone(), event: started.into() });
+        }
+        records.push(Record { seq: 0, at, from: from.clone(), event: finished.into() });
+    }
+    sample::state(&records)
+}
+
+#[test]
+fn what_a_case_came_to_over_several_nodes_is_its_last_word_and_only_its_own_failures_make_it_flaky() {
+    use Outcome::{Failed, Interrupted, Passed, Skipped, TimedOut};
+    for (endings, outcome, flaky, attempt, interruptions) in [
+        (&[(1, Interrupted), (2, Passed)][..], Passed, false, 2, 1),
+        (&[(1, Interrupted), (2, Interrupted), (3, Passed)], Passed, false, 3, 2),
+        (&[(1, Failed), (2, Interrupted), (3, Passed)], Passed, true, 3, 1),
+        (&[(1, Interrupted), (2, TimedOut), (3, Passed)], Passed, true, 3, 1),
+        (&[(1, Interrupted), (2, Failed)], Failed, false, 2, 1),
+        (&[(1, Interrupted)], Interrupted, false, 1, 0),
+        // Left out on its second node: its try on the first is not forgotten.
+        (&[(1, Interrupted), (0, Skipped)], Skipped, false, 1, 1),
+    ] {
+        let state = tries(endings);
+        let case = state.case(&"commands::pytest".into()).unwrap();
+        let seen = (state.ending(case).outcome, case.is_flaky(), case.attempt, case.interruptions().count());
+        assert_eq!(seen, (outcome, flaky, attempt, interruptions), "{endings:?}");
+    }
 }
 
 #[test]
