@@ -22,6 +22,7 @@ pub mod plan;
 pub mod recorder;
 pub mod remote;
 pub mod report;
+pub mod rest;
 pub mod run;
 pub mod run_dir;
 pub mod selfcheck;

@@ -77,6 +77,11 @@ impl Recorder {
         self.flush()
     }
 
+    /// From here on the node is this one, e.g. `cloud/i-0abc`: a run may have several, one after another.
+    pub fn on_node(&mut self, node: NodeName) {
+        self.node = node;
+    }
+
     /// Keeps that the node reached a state.
     pub fn node_is(&mut self, state: NodeState, detail: &str) -> Result<(), RecorderError> {
         self.own(Node { node: self.node.clone(), state, detail: detail.to_owned() })
@@ -140,6 +145,7 @@ impl Recorder {
         self.log.flush()?;
         self.logs.flush()?;
         self.write_junit()?;
+        report::write_receipt(&self.state, &self.folder.path)?;
         report::write_summary(&self.state, &self.folder.path)?;
         self.reporter.finish(&self.state, &self.folder.path, exit);
         Ok(())

@@ -134,7 +134,8 @@ async fn follow(
         by = interrupts.next() => return Err(SessionError::Interrupted { by }),
     };
     let mut remote = Remote::new(node, transport)?;
-    Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await
+    Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
+    Ok(())
 }
 
 /// How often a first connection is tried that was accepted and then cut.

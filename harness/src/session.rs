@@ -8,9 +8,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use gpu_suites::event::{ConnectionLost, Event, Interrupted, NodeState, Reattached, Record, Upload, Warning};
+use gpu_suites::event::{
+    ConnectionLost, EndCause, Event, Interrupted, NodeState, Reattached, Record, Upload, Warning,
+};
 use gpu_suites::id::Sha256;
-use gpu_suites::plan::{PROTOCOL, Plan};
+use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan};
 use gpu_suites::wire::{Reply, Request};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -69,12 +71,44 @@ pub enum SessionError {
         /// The node.
         node: String,
     },
+    /// The money that the run may cost is spent.
+    #[error("{why}")]
+    Money {
+        /// What was to be spent, and on what it went.
+        why: String,
+    },
+    /// The node was taken away, or ended by itself.
+    #[error("{node} is gone: {why}")]
+    Taken {
+        /// The node.
+        node: String,
+        /// The cloud's reason.
+        why: String,
+    },
     /// The user wants it to end now.
     #[error("interrupted by {by}")]
     Interrupted {
         /// The signal.
         by: &'static str,
     },
+}
+
+/// How a run on a node ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// The node has run what it was given.
+    Finished,
+    /// Its cloud takes the node away; what has not finished is for another one.
+    Reclaimed,
+}
+
+/// What the node may cost, in time.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    /// When to warn, and with which words.
+    pub warn_at: Option<(Instant, String)>,
+    /// When the run has to end, and why.
+    pub end_at: (Instant, String),
 }
 
 /// How one conversation ended.
@@ -110,7 +144,12 @@ pub struct Session<'a> {
     started: bool,
     /// The last record is here; what is left is to fetch the artifacts and to say so.
     complete: bool,
+    /// The node said that it is being taken away.
+    reclaimed: bool,
     limit: Option<Instant>,
+    budget: Option<Budget>,
+    /// Told the moment at which the node's first record comes.
+    first_record: Option<Box<dyn FnOnce(&mut Recorder) -> Result<(), RecorderError> + 'a>>,
 }
 
 impl<'a> Session<'a> {
@@ -133,16 +172,37 @@ impl<'a> Session<'a> {
             reachable: false,
             started: false,
             complete: false,
+            reclaimed: false,
             limit,
+            budget: None,
+            first_record: None,
         }
     }
 
+    /// The same, for a node that costs money.
+    #[must_use]
+    pub fn within(mut self, budget: Option<Budget>) -> Self {
+        self.budget = budget;
+        self
+    }
+
+    /// The same, with something to do when the node's first record comes.
+    #[must_use]
+    pub fn at_first_record(
+        mut self,
+        act: impl FnOnce(&mut Recorder) -> Result<(), RecorderError> + 'a,
+    ) -> Self {
+        self.first_record = Some(Box::new(act));
+        self
+    }
+
     /// Runs the plan and follows it to its end; artifacts are in `recorder`'s run folder afterwards.
-    pub async fn follow(mut self) -> Result<(), SessionError> {
+    pub async fn follow(mut self) -> Result<Followed, SessionError> {
         let mut supplied = Supplied::default();
         loop {
             match self.step(&mut supplied).await {
-                Ok(ControlFlow::Break(())) => return Ok(()),
+                Ok(ControlFlow::Break(())) if self.reclaimed => return Ok(Followed::Reclaimed),
+                Ok(ControlFlow::Break(())) => return Ok(Followed::Finished),
                 Ok(ControlFlow::Continue(())) => {}
                 Err(SessionError::Remote(error)) if error.is_transient() => self.reconnect(error).await?,
                 Err(error) => return Err(error),
@@ -195,9 +255,13 @@ impl<'a> Session<'a> {
         let pause = renewal(self.plan.lease.ttl.0);
         let mut renew_at = Instant::now() + pause;
         let mut heard_at = Instant::now();
-        let mut cancelled: Option<(Instant, &'static str)> = None;
+        let mut cancelled: Option<(Instant, Stop)> = None;
         loop {
-            let limit = [self.limit, cancelled.map(|(at, _)| at + CANCEL_GRACE)].into_iter().flatten().min();
+            let grace_ends = cancelled.as_ref().map(|(at, _)| *at + CANCEL_GRACE);
+            let limit = [self.limit, grace_ends].into_iter().flatten().min();
+            let budget = self.budget.as_ref();
+            let warn_at = budget.and_then(|budget| budget.warn_at.as_ref()).map(|(at, _)| *at);
+            let spent_at = budget.filter(|_| cancelled.is_none()).map(|budget| budget.end_at.0);
             tokio::select! {
                 chunk = exec.stdout.recv() => {
                     let Some(chunk) = chunk else { return self.unexpected_end(exec).await };
@@ -213,7 +277,13 @@ impl<'a> Session<'a> {
                     self.recorder.flush()?;
                     match end {
                         ControlFlow::Continue(()) => {}
-                        ControlFlow::Break(Ended::Finished) => return self.finish(exec).await,
+                        ControlFlow::Break(Ended::Finished) => {
+                            let ended = self.finish(exec).await?;
+                            return match cancelled {
+                                Some((_, Stop::Money(why))) => Err(SessionError::Money { why }),
+                                _ => Ok(ended),
+                            };
+                        }
                         ControlFlow::Break(ended) => return Ok(ended),
                     }
                 }
@@ -227,23 +297,43 @@ impl<'a> Session<'a> {
                     let _ = tokio::time::timeout(pause, exec.stdin.write(line(&Request::Renew))).await;
                     self.recorder.tick()?;
                 }
+                () = until(warn_at) => {
+                    let warning = self.budget.as_mut().and_then(|budget| budget.warn_at.take());
+                    if let Some((_, message)) = warning {
+                        self.recorder.own(Warning { case: None, message })?;
+                    }
+                }
+                () = until(spent_at) => {
+                    let why = self.budget.as_ref().map(|budget| budget.end_at.1.clone()).unwrap_or_default();
+                    if !self.started {
+                        return Err(SessionError::Money { why });
+                    }
+                    self.cancel(&mut exec, &why).await;
+                    cancelled = Some((Instant::now(), Stop::Money(why)));
+                }
                 by = self.interrupts.next() => {
                     if cancelled.is_some() || !self.started {
                         return Err(SessionError::Interrupted { by });
                     }
-                    cancelled = Some((Instant::now(), by));
                     self.recorder.own(Interrupted { by: by.to_owned() })?;
-                    let cancel = Request::Cancel { reason: format!("interrupted by {by}") };
-                    let _ = tokio::time::timeout(pause, exec.stdin.write(line(&cancel))).await;
+                    self.cancel(&mut exec, &format!("interrupted by {by}")).await;
+                    cancelled = Some((Instant::now(), Stop::Signal(by)));
                 }
                 () = until(limit) => {
                     return Err(match cancelled {
-                        Some((_, by)) => SessionError::Interrupted { by },
+                        Some((_, Stop::Signal(by))) => SessionError::Interrupted { by },
+                        Some((_, Stop::Money(why))) => SessionError::Money { why },
                         None => SessionError::Limit { node: self.node() },
                     });
                 }
             }
         }
+    }
+
+    /// Asks the agent to end what runs.
+    async fn cancel(&self, exec: &mut Exec, reason: &str) {
+        let cancel = line(&Request::Cancel { reason: reason.to_owned() });
+        let _ = tokio::time::timeout(renewal(self.plan.lease.ttl.0), exec.stdin.write(cancel)).await;
     }
 
     /// Takes one line of the agent's.
@@ -262,8 +352,14 @@ impl<'a> Session<'a> {
             return Err(Trouble::Odd(format!("record {} where {} was next", record.seq, self.next)));
         }
         self.next += 1;
-        self.complete = matches!(record.event, Event::RunFinished(_));
+        if let Event::RunFinished(finished) = &record.event {
+            self.complete = true;
+            self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
+        }
         self.recorder.node(record)?;
+        if let Some(act) = self.first_record.take() {
+            act(self.recorder)?;
+        }
         Ok(if self.complete { ControlFlow::Break(Ended::Finished) } else { ControlFlow::Continue(()) })
     }
 
@@ -307,7 +403,10 @@ impl<'a> Session<'a> {
         exec.stdin.close();
         // The agent's end says that it heard; a node that keeps it to itself cleans up when the lease ends.
         let _ = tokio::time::timeout(Duration::from_secs(5), exec.wait()).await;
-        self.recorder.node_is(NodeState::Gone, "left as it was found")?;
+        // A node that was made for the run is gone when its cloud says so.
+        if self.plan.lease.on_expiry == OnExpiry::Exit {
+            self.recorder.node_is(NodeState::Gone, "left as it was found")?;
+        }
         Ok(Ended::Finished)
     }
 
@@ -391,6 +490,12 @@ impl<'a> Session<'a> {
             Trouble::Refused(refusal) => RemoteError::Refused { node: self.node(), refusal }.into(),
         }
     }
+}
+
+/// Who wants the run to end before its last case.
+enum Stop {
+    Signal(&'static str),
+    Money(String),
 }
 
 /// What can be wrong with a line.

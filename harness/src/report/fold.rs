@@ -14,12 +14,14 @@ use jiff::Timestamp;
 
 use super::attempt::{self, NAME, sane_seconds, short};
 use super::case::{CaseState, Phase};
+use super::receipt::Receipt;
 use crate::clean::cut;
 
 const INPUTS: usize = 1_000;
 const WARNINGS: usize = 100;
 const NODE_STATES: usize = 256;
 const LOSSES: usize = 32;
+const RECLAIMS: usize = 32;
 /// Cases taken from a journal that lists none.
 const UNLISTED_CASES: usize = 1_000;
 /// What the logs of ended cases may take together before further ones are shortened.
@@ -52,15 +54,19 @@ pub struct RunState {
     pub losses: Vec<Loss>,
     /// How often the connection was lost.
     pub loss_count: u64,
+    /// Notices that a node will be taken away, oldest first.
+    pub reclaims: Vec<event::ReclaimNotice>,
     /// Warnings, oldest first; of very many, the first.
     pub warnings: Vec<event::Warning>,
     /// Warnings that are not in the list.
     pub warnings_left_out: u64,
+    /// What was had from a cloud.
+    pub receipt: Receipt,
     /// By what the run was interrupted.
     pub interrupted: Option<String>,
-    /// Why the node ended the run early.
+    /// Why the latest node ended the run early.
     pub node_reason: Option<String>,
-    /// Whether the node has ended the run.
+    /// Whether the latest node has ended the run.
     pub node_finished: bool,
     /// The end of the run.
     pub closed: Option<event::RunClosed>,
@@ -125,9 +131,28 @@ impl RunState {
                     loss.seconds.get_or_insert(sane_seconds(event.seconds));
                 }
             }
+            Event::Waiting(_)
+            | Event::ResourceMade(_)
+            | Event::ResourceGone(_)
+            | Event::Had(_)
+            | Event::Phase(_)
+            | Event::Cost(_)
+                if own =>
+            {
+                self.receipt.apply(at, &record.event);
+            }
             Event::Interrupted(event) if own => self.interrupted = Some(short(&event.by)),
             Event::RunClosed(event) if own => self.closed = Some(event.clone()),
-            Event::Hello(event) => self.hello = Some(short_hello(event)),
+            Event::Hello(event) => {
+                self.hello = Some(short_hello(event));
+                // The run goes on where another node has ended it.
+                self.node_finished = false;
+                self.node_reason = None;
+            }
+            Event::ReclaimNotice(event) if self.reclaims.len() < RECLAIMS => {
+                self.reclaims
+                    .push(event::ReclaimNotice { taken_at: event.taken_at, action: short(&event.action) });
+            }
             Event::RunFinished(event) => {
                 self.node_finished = true;
                 self.node_reason = event.reason.as_deref().map(short);

@@ -26,6 +26,7 @@ use super::excerpt::Excerpt;
 use super::figures;
 use super::files;
 use super::fold::{Ending, RunState};
+use super::look::Look;
 use super::summary;
 use crate::clean;
 
@@ -220,6 +221,12 @@ fn about_run(state: &RunState) -> String {
             .map_or("not back".to_owned(), |away| format!("back after {}", figures::seconds(away)));
         lines.push(plain(&format!("connection lost: {} ({back})", loss.error)));
     }
+    let run = state.run.as_ref().map_or("?", |run| run.as_str());
+    lines.extend(state.receipt.lines(run, Look::PLAIN).iter().map(|line| plain(line)));
+    if let Some(usd) = state.receipt.usd().filter(|_| !state.receipt.nodes.is_empty()) {
+        lines.push(property("cost.usd", &format!("{usd:.6}")));
+    }
+    lines.extend(state.reclaims.iter().map(|notice| plain(&notice.to_string())));
     for warning in &state.warnings {
         let about = warning.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
         lines.push(plain(&format!("warning: {about}{}", warning.message)));

@@ -8,6 +8,7 @@
 //! | [`events`] | how is `events.ndjson` read? |
 //! | [`junit`] | what does CI get? |
 //! | [`summary`] | what does a person get at the end? |
+//! | [`receipt`] | what was had from a cloud, is it gone, what did it cost? |
 //! | [`terminal`] | what does a person see meanwhile? |
 //! | [`log_files`] | where do the cases' logs go? |
 //! | [`figures`], [`look`] | how are numbers and outcomes set? |
@@ -23,6 +24,7 @@ pub mod fold;
 pub mod junit;
 pub mod log_files;
 pub mod look;
+pub mod receipt;
 pub mod series;
 pub mod summary;
 pub mod terminal;
@@ -106,6 +108,7 @@ pub fn render(run_dir: &Path, junit: Option<&Path>) -> Result<RunState, ReportEr
         state.cut_off();
     }
     write_junit(&state, run_dir, junit)?;
+    write_receipt(&state, run_dir)?;
     write_summary(&state, run_dir)?;
     Ok(state)
 }
@@ -117,6 +120,17 @@ pub fn write_junit(state: &RunState, run_dir: &Path, also: Option<&Path>) -> Res
         write_atomic(&path, &xml).map_err(|source| ReportError::new(&path, source))?;
     }
     Ok(())
+}
+
+/// Writes `receipt.json`, where anything was had from a cloud.
+pub fn write_receipt(state: &RunState, run_dir: &Path) -> Result<(), ReportError> {
+    if state.receipt.is_empty() {
+        return Ok(());
+    }
+    let path = run_dir.join("receipt.json");
+    let mut text = serde_json::to_vec_pretty(&state.receipt).unwrap_or_default();
+    text.push(b'\n');
+    write_atomic(&path, &text).map_err(|source| ReportError::new(&path, source))
 }
 
 /// Writes `summary.txt`.

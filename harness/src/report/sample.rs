@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use gpu_suites::event::{self, CaseSummary, Event, Finding, NodeState, Origin, Record, Stream, Verdict};
+use gpu_suites::event::{
+    self, CaseSummary, EndCause, Event, Finding, NodeState, Origin, Record, Stream, Verdict,
+};
 use gpu_suites::id::{CaseId, Sha256};
 use gpu_suites::metrics::Value;
 use gpu_suites::outcome::Outcome;
@@ -140,7 +142,7 @@ pub(super) fn every_outcome() -> Vec<Record> {
     run.wait(1_240);
     run.own(node(NodeState::Running, "11 cases"));
     let libtorch = Some("/opt/libtorch (2.11.0)".to_owned());
-    run.node(event::Hello { protocol: 1, agent: "0.1.0".into(), host: "lab-7".into(), libtorch });
+    run.node(event::Hello { protocol: 2, agent: "0.1.0".into(), host: "lab-7".into(), libtorch });
 
     run.start(unet, 1);
     let facts = [("name", "cpu".into()), ("threads", 2.into())].map(|(name, fact)| (name.to_owned(), fact));
@@ -193,7 +195,11 @@ pub(super) fn every_outcome() -> Vec<Record> {
     let reclaim = Some("AWS takes the spot instance back at 21:49:05 UTC");
     run.start(again, 1);
     run.wait(2_000);
+    let taken_at = Some("2026-11-22T21:49:05Z".parse().unwrap());
+    run.node(event::ReclaimNotice { taken_at, action: "terminate".into() });
     run.finish(again, 1, Interrupted, reclaim, 2.0);
+    run.node(event::RunFinished { reason: reclaim.map(str::to_owned), cause: Some(EndCause::Reclaimed) });
+    run.node(event::Hello { protocol: 2, agent: "0.1.0".into(), host: "lab-8".into(), libtorch: None });
     run.start(again, 2);
     run.wait(3_000);
     run.finish(again, 2, Passed, None, 3.0);
@@ -214,7 +220,7 @@ pub(super) fn every_outcome() -> Vec<Record> {
     run.finish(endless, 1, TimedOut, Some("ran into its limit of 10m"), 600.0);
     run.own(event::Interrupted { by: "SIGINT".into() });
     run.finish(never, 0, Cancelled, Some("interrupted by SIGINT"), 0.0);
-    run.node(event::RunFinished { reason: Some("cancelled".into()) });
+    run.node(event::RunFinished { reason: Some("cancelled".into()), cause: Some(EndCause::Cancelled) });
     run.own(node(NodeState::Gone, "left as it was found"));
     run.own(event::RunClosed { exit: 130, error: None });
     run.records
@@ -237,6 +243,7 @@ pub(super) fn hostile() -> Vec<Record> {
         libtorch: Some(text.clone()),
     });
     // Only the harness speaks of the run, and only of cases that it listed.
+    run.node(event::ReclaimNotice { taken_at: None, action: text.clone() });
     run.node(event::RunClosed { exit: 0, error: Some(text.clone()) });
     run.node(event::Interrupted { by: text.clone() });
     run.finish("../../etc::cron", 1, Outcome::Passed, None, 1.0);

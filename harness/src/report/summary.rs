@@ -21,6 +21,12 @@ pub fn summary(state: &RunState, look: Look) -> String {
         lines.push(String::new());
         lines.extend(troubles);
     }
+    let run = state.run.as_ref().map_or("?", |run| run.as_str());
+    let receipt = state.receipt.lines(run, look);
+    if !receipt.is_empty() {
+        lines.push(String::new());
+        lines.extend(receipt);
+    }
     lines.push(String::new());
     lines.push(tally(state, look));
     lines.join("\n") + "\n"
@@ -114,6 +120,7 @@ fn troubles(state: &RunState, look: Look) -> Vec<String> {
         let away = figures::seconds(away);
         lines.push(format!("the connection was lost {times}, for {away} in all; no event was lost with it"));
     }
+    lines.extend(state.reclaims.iter().map(|notice| look.odd(&notice.to_string())));
     for warning in &state.warnings {
         let about =
             warning.case.as_ref().map(|case| format!("{}: ", cell(case.as_str()))).unwrap_or_default();

@@ -18,7 +18,7 @@ use super::plain::{essence, tail};
 use super::{Verbosity, write_end};
 use crate::clean::log_line;
 use crate::report::look::{Look, sign};
-use crate::report::{Reporter, RunState, figures, summary};
+use crate::report::{Reporter, RunState, figures, receipt, summary};
 
 /// How often the moving lines are drawn anew: the elapsed time counts on where no event comes.
 const TICK: Duration = Duration::from_millis(120);
@@ -194,6 +194,9 @@ impl Reporter for Live {
                 let away = figures::seconds(event.seconds);
                 self.say(&self.look.odd(&format!("connected again after {away}; nothing was lost")));
             }
+            Event::Waiting(event) => self.say(&self.look.odd(&receipt::waiting_line(event))),
+            Event::Had(event) => self.say(&self.look.dim(&receipt::had_line(event))),
+            Event::ReclaimNotice(event) => self.say(&self.look.odd(&event.to_string())),
             Event::Interrupted(event) => {
                 let by = log_line(&event.by);
                 self.say(&self.look.odd(&format!("interrupted by {by}: ending the run")));

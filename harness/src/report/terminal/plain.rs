@@ -16,7 +16,7 @@ use crate::clean::log_line;
 use crate::report::case::{CaseState, Progress, seconds_between};
 use crate::report::figures::{self, figure};
 use crate::report::look::Look;
-use crate::report::{Reporter, RunState, summary};
+use crate::report::{Reporter, RunState, receipt, summary};
 
 /// Progress is told when this much has passed since the case was last heard of,
 const PAUSE: f64 = 10.0;
@@ -140,11 +140,14 @@ impl<W: Write> Reporter for Plain<W> {
                 let away = figures::seconds(event.seconds);
                 self.say(&format!("connected again after {away}; nothing was lost"));
             }
+            Event::ReclaimNotice(event) => self.say(&event.to_string()),
             Event::Interrupted(event) => self.say(&format!("interrupted by {}", log_line(&event.by))),
             Event::Node(event) if event.state == NodeState::Lost => self.say(&node_line(event)),
             _ if !self.is_normal() => {}
             Event::RunCreated(_) => self.say(&summary::heading(state, Look::PLAIN)),
             Event::Node(event) => self.say(&node_line(event)),
+            Event::Waiting(event) => self.say(&receipt::waiting_line(event)),
+            Event::Had(event) => self.say(&receipt::had_line(event)),
             Event::Upload(event) => self.say(&upload_line(event)),
             Event::Progress(event::Progress { case, .. }) | Event::Metrics(event::Metrics { case, .. }) => {
                 if let Some(case) = state.case(case) {

@@ -1,0 +1,332 @@
+//! The receipt: what was made in the cloud for a run, when each thing was confirmed gone, and what it cost.
+//!
+//! It is a fold over the run's events like every other report, so a run that was killed has one too: it names what
+//! nobody has confirmed gone, when the cloud ends it by itself, and the command that ends it now.
+
+use std::collections::BTreeMap;
+
+use gpu_suites::event::{self, Event, ResourceKind, StartPhase};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::attempt::{sane_seconds, short};
+use super::figures;
+use super::look::Look;
+use crate::clean::log_line;
+
+/// No run makes more things than this; an event log that says so is not believed.
+const RESOURCES: usize = 1_000;
+const NODES: usize = 100;
+
+/// What was made, what of it is gone, and the bill.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Receipt {
+    /// The instances that the run had, oldest first.
+    pub nodes: Vec<Bill>,
+    /// Everything that was made, oldest first.
+    pub resources: Vec<Resource>,
+    /// Seconds spent waiting for capacity.
+    pub seconds_waited: f64,
+    /// Start-up phases that belong to no instance yet: those of the try that goes on.
+    #[serde(skip)]
+    pending: BTreeMap<StartPhase, f64>,
+}
+
+/// An instance and what it cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bill {
+    /// The node that it was.
+    pub node: String,
+    /// The instance.
+    pub instance: String,
+    /// Its type.
+    pub instance_type: String,
+    /// Its zone.
+    pub zone: String,
+    /// `spot` or `on-demand`.
+    pub market: String,
+    /// US dollars an hour, where known.
+    pub usd_per_hour: Option<f64>,
+    /// When the cloud ends it by itself.
+    pub expires_at: Timestamp,
+    /// Seconds that each part of its start-up took.
+    pub start_up: BTreeMap<StartPhase, f64>,
+    /// Seconds billed; `None` where its end was not seen.
+    pub seconds_billed: Option<f64>,
+    /// US dollars, where the price and the end are known.
+    pub usd: Option<f64>,
+}
+
+/// A thing that was made in the cloud.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Resource {
+    /// What it is.
+    pub resource: ResourceKind,
+    /// The cloud's name for it.
+    pub id: String,
+    /// Where.
+    pub region: String,
+    /// When the cloud's answer came.
+    pub made_at: Timestamp,
+    /// When it was confirmed gone; `None`: nobody has confirmed it.
+    pub gone_at: Option<Timestamp>,
+    /// The cloud's word for its end.
+    pub state: Option<String>,
+}
+
+impl Receipt {
+    /// Takes in an event of the harness's own; those about no cloud change nothing.
+    pub(super) fn apply(&mut self, at: Timestamp, event: &Event) {
+        match event {
+            Event::Waiting(event) => self.seconds_waited += sane_seconds(event.seconds),
+            Event::ResourceMade(event) => self.made(at, event),
+            Event::ResourceGone(event) => self.gone(at, event),
+            Event::Had(event) if self.nodes.len() < NODES => self.had(event),
+            Event::Phase(event) => {
+                let phases = self.nodes.last_mut().map_or(&mut self.pending, |node| &mut node.start_up);
+                // Looking up and asking begin a new node's start.
+                let phases = if event.phase <= StartPhase::Capacity { &mut self.pending } else { phases };
+                phases.insert(event.phase, sane_seconds(event.seconds));
+            }
+            Event::Cost(event) => {
+                let mut nodes = self.nodes.iter_mut();
+                if let Some(bill) = nodes.find(|bill| bill.instance == event.instance) {
+                    bill.seconds_billed = Some(sane_seconds(event.seconds));
+                    bill.usd = event.usd.map(sane_seconds);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn made(&mut self, at: Timestamp, event: &event::ResourceMade) {
+        let known = self.resources.iter().any(|one| one.resource == event.resource && one.id == event.id);
+        if !known && self.resources.len() < RESOURCES {
+            self.resources.push(Resource {
+                resource: event.resource,
+                id: short(&event.id),
+                region: short(&event.region),
+                made_at: at,
+                gone_at: None,
+                state: None,
+            });
+        }
+    }
+
+    fn gone(&mut self, at: Timestamp, event: &event::ResourceGone) {
+        let mut resources = self.resources.iter_mut();
+        if let Some(one) = resources.find(|one| one.resource == event.resource && one.id == event.id) {
+            one.gone_at.get_or_insert(at);
+            one.state.get_or_insert_with(|| short(&event.state));
+        }
+    }
+
+    fn had(&mut self, event: &event::Had) {
+        self.nodes.push(Bill {
+            node: short(event.node.as_str()),
+            instance: short(&event.instance),
+            instance_type: short(&event.instance_type),
+            zone: short(&event.zone),
+            market: short(&event.market),
+            usd_per_hour: event.usd_per_hour.map(sane_seconds),
+            expires_at: event.expires_at,
+            start_up: std::mem::take(&mut self.pending),
+            seconds_billed: None,
+            usd: None,
+        });
+    }
+
+    /// Whether there is anything to tell.
+    pub fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.nodes.is_empty()
+    }
+
+    /// What nobody has confirmed gone.
+    pub fn left(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter().filter(|one| one.gone_at.is_none())
+    }
+
+    /// US dollars in all; `None` where a part of it is not known.
+    pub fn usd(&self) -> Option<f64> {
+        // Not `sum`, which is -0.0 for nothing.
+        self.nodes.iter().try_fold(0.0, |all, node| Some(all + node.usd?))
+    }
+
+    /// The receipt in words, a line each; `run` is what `reap` is told.
+    pub fn lines(&self, run: &str, look: Look) -> Vec<String> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let mut lines = Vec::new();
+        for bill in &self.nodes {
+            lines.push(bill.line());
+            lines.extend(bill.start_up_line().map(|line| look.dim(&format!("  {line}"))));
+        }
+        if self.nodes.len() > 1
+            && let Some(usd) = self.usd()
+        {
+            lines.push(format!("{} instances, {} in all", self.nodes.len(), dollars(usd)));
+        }
+        let left: Vec<&Resource> = self.left().collect();
+        if left.is_empty() {
+            let made = figures::count(self.resources.len(), "resource");
+            lines.push(look.good(&format!("given back: {made} made, each confirmed gone")));
+        } else {
+            let names =
+                left.iter().map(|one| format!("{} {} ({})", one.resource, cell(&one.id), cell(&one.region)));
+            let names = Vec::from_iter(names).join(", ");
+            lines.push(look.bad(&format!("NOT confirmed gone: {names}")));
+            if let Some(expiry) = self.nodes.iter().map(|bill| bill.expires_at).max() {
+                lines.push(format!("  the cloud ends the instance by itself at {}", clock(expiry)));
+            }
+            lines.push(format!("  to end it now: gpu-harness reap --run {}", cell(run)));
+        }
+        lines
+    }
+}
+
+impl Bill {
+    fn line(&self) -> String {
+        let price = self
+            .usd_per_hour
+            .map_or_else(|| "price not known".to_owned(), |price| format!("{} an hour", dollars(price)));
+        let spent = match (self.seconds_billed, self.usd) {
+            (Some(seconds), Some(usd)) => {
+                format!("; {} billed, {}", figures::about(seconds), dollars(usd))
+            }
+            (Some(seconds), None) => format!("; {} billed", figures::about(seconds)),
+            _ => String::new(),
+        };
+        let (node, kind) = (cell(&self.node), cell(&self.instance_type));
+        let (zone, market) = (cell(&self.zone), cell(&self.market));
+        format!("node {node}: {kind} {market} in {zone}, {price}{spent}")
+    }
+
+    fn start_up_line(&self) -> Option<String> {
+        if self.start_up.is_empty() {
+            return None;
+        }
+        let all = self.start_up.values().fold(0.0, |all, one| all + one);
+        let parts = self
+            .start_up
+            .iter()
+            .map(|(phase, seconds)| format!("{} {}", phase_name(*phase), figures::seconds(*seconds)));
+        Some(format!("started in {}: {}", figures::seconds(all), Vec::from_iter(parts).join(", ")))
+    }
+}
+
+/// What a person is told while there is nothing to be had.
+pub fn waiting_line(event: &event::Waiting) -> String {
+    let next = figures::about(sane_seconds(event.seconds));
+    format!("{}; next try in {next}; giving up at {}", cell(&event.reason), clock(event.until))
+}
+
+/// What a person is told when there is.
+pub fn had_line(event: &event::Had) -> String {
+    let price = event.usd_per_hour.map_or_else(
+        || "at a price that is not known".to_owned(),
+        |price| format!("at {} an hour", dollars(sane_seconds(price))),
+    );
+    format!(
+        "node {} is {}: {} {} in {} {price}; ends by itself at {}",
+        cell(event.node.as_str()),
+        cell(&event.instance),
+        cell(&event.instance_type),
+        cell(&event.market),
+        cell(&event.zone),
+        clock(event.expires_at)
+    )
+}
+
+fn phase_name(phase: StartPhase) -> &'static str {
+    match phase {
+        StartPhase::LookUp => "look-up",
+        StartPhase::Capacity => "capacity",
+        StartPhase::Pending => "pending",
+        StartPhase::Boot => "boot",
+        StartPhase::Ssh => "ssh",
+        StartPhase::Health => "health",
+        StartPhase::Deploy => "deploy",
+        StartPhase::FirstEvent => "first event",
+    }
+}
+
+/// US dollars with as many digits as say something.
+pub fn dollars(usd: f64) -> String {
+    if usd < 0.1 { format!("${usd:.4}") } else { format!("${usd:.2}") }
+}
+
+/// A time of day that a person can compare with a clock.
+pub fn clock(at: Timestamp) -> String {
+    at.strftime("%H:%M:%S UTC").to_string()
+}
+
+fn cell(text: &str) -> String {
+    log_line(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use gpu_suites::event::{Cost, Had, Phase, ResourceGone, ResourceMade};
+
+    use super::*;
+
+    fn made(resource: ResourceKind, id: &str) -> Event {
+        let (id, region) = (id.into(), "us-east-1".into());
+        ResourceMade { node: "cloud".into(), resource, id, region }.into()
+    }
+
+    fn run(gone: &[(ResourceKind, &str)]) -> Receipt {
+        let mut receipt = Receipt::default();
+        let phase = |phase, seconds| Phase { node: "cloud".into(), phase, seconds }.into();
+        let had = Had {
+            node: "cloud".into(),
+            instance: "i-1".into(),
+            instance_type: "g6.xlarge".into(),
+            zone: "us-east-1a".into(),
+            market: "spot".into(),
+            usd_per_hour: Some(0.36),
+            expires_at: "2026-11-23T14:32:00Z".parse().unwrap(),
+        };
+        let mut events: Vec<Event> = vec![
+            made(ResourceKind::LaunchTemplate, "lt-1"),
+            phase(StartPhase::LookUp, 0.5),
+            made(ResourceKind::Instance, "i-1"),
+            phase(StartPhase::Capacity, 2.0),
+            had.into(),
+            phase(StartPhase::Pending, 8.0),
+            Cost { node: "cloud".into(), instance: "i-1".into(), seconds: 250.0, usd: Some(0.025) }.into(),
+        ];
+        for &(resource, id) in gone {
+            events.push(ResourceGone { resource, id: id.into(), state: "terminated".into() }.into());
+        }
+        for event in &events {
+            receipt.apply(Timestamp::UNIX_EPOCH, event);
+        }
+        receipt
+    }
+
+    #[test]
+    fn a_receipt_says_what_was_had_and_that_all_of_it_is_gone() {
+        let receipt = run(&[(ResourceKind::Instance, "i-1"), (ResourceKind::LaunchTemplate, "lt-1")]);
+        assert_eq!(
+            receipt.lines("r-1", Look::PLAIN),
+            [
+                "node cloud: g6.xlarge spot in us-east-1a, $0.36 an hour; 4m 10s billed, $0.0250",
+                "  started in 10.5s: look-up 0.50s, capacity 2.0s, pending 8.0s",
+                "given back: 2 resources made, each confirmed gone",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_nobody_confirmed_gone_is_named_with_the_command_that_ends_it() {
+        let receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
+        let said = receipt.lines("r-1", Look::PLAIN).join("\n");
+        for wanted in
+            ["NOT confirmed gone: instance i-1 (us-east-1)", "at 14:32:00 UTC", "gpu-harness reap --run r-1"]
+        {
+            assert!(said.contains(wanted), "{wanted} in {said}");
+        }
+    }
+}
