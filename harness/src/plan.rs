@@ -170,7 +170,13 @@ impl Selection {
                     let inputs =
                         found.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect();
                     files.extend(found);
-                    cases.push(PlannedCase { id, spec: spec.clone(), inputs });
+                    cases.push(PlannedCase {
+                        id,
+                        spec: spec.clone(),
+                        inputs,
+                        attempts_before: 0,
+                        retries_used: 0,
+                    });
                 }
                 Err(more) => wrong.extend(more),
             }
@@ -197,6 +203,7 @@ impl Selection {
                 retries: options.retries,
                 timeout: options.timeout,
                 worker: worker.as_ref().map(|blob| blob.sha256.clone()),
+                reclaimable: false,
                 libtorch: options.libtorch.clone(),
             },
             cases: self.cases(),

@@ -352,6 +352,15 @@ events! {
         sha256: Sha256,
     }
 
+    /// The cloud has said that it will take the node away. The running case ends as interrupted, and no other starts.
+    "reclaim-notice" ReclaimNotice {
+        /// When it will be taken, by the cloud's clock.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        taken_at: Option<Timestamp>,
+        /// The cloud's word for what it will do: `terminate`, `stop` or `hibernate`.
+        action: String,
+    }
+
     /// Something that a person should know and that changes no outcome.
     "warning" Warning {
         /// The case, where it is about one.
@@ -391,7 +400,45 @@ events! {
         /// Why the run ended before its last case, where it did.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// The same for a program.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cause: Option<EndCause>,
     }
+}
+
+impl Eq for ReclaimNotice {}
+
+impl fmt::Display for ReclaimNotice {
+    /// In the words of this crate: the notice's own are a stranger's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.action.as_str() {
+            "stop" => f.write_str("AWS stops the spot instance")?,
+            "hibernate" => f.write_str("AWS puts the spot instance to sleep")?,
+            _ => f.write_str("AWS takes the spot instance back")?,
+        }
+        match self.taken_at {
+            Some(at) => write!(f, " at {} UTC", at.strftime("%H:%M:%S")),
+            None => f.write_str(" within two minutes"),
+        }
+    }
+}
+
+/// Why a node ended a run before its last case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EndCause {
+    /// Nobody renewed the lease.
+    Lease,
+    /// The harness asked for it.
+    Cancelled,
+    /// The run's time limit was reached.
+    Limit,
+    /// The node is being taken away by its cloud: the cases without a `case-finished` are for another node.
+    Reclaimed,
+    /// The journal could not be written.
+    Disk,
+    /// A case was not good, and the run fails fast.
+    FailFast,
 }
 
 /// What the reports need to know of a case before it has started.

@@ -10,7 +10,7 @@ use crate::spec::{Case, InputPath};
 use crate::unit::Span;
 
 /// The version of the plan, the wire and the events together. It is raised when either side could misread the other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Everything that the agent needs to run a run on its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub struct Plan {
     pub timeout: Option<Span>,
     /// The content of the worker binary in the node's store; `None` where no case needs it.
     pub worker: Option<Sha256>,
+    /// Whether the node's cloud may take it away in the middle of the run, as it may a spot instance: the agent then looks
+    /// for the notice that comes before.
+    #[serde(default)]
+    pub reclaimable: bool,
     /// Where libtorch is on the node, where the user says so; else the agent looks for it.
     pub libtorch: Option<PathBuf>,
 }
@@ -44,6 +48,12 @@ pub struct PlannedCase {
     pub spec: Case,
     /// The content of each input, by the name that the spec gives it.
     pub inputs: BTreeMap<InputPath, Sha256>,
+    /// How many attempts there were on nodes that were lost or taken away: the first one here has the number after.
+    #[serde(default)]
+    pub attempts_before: u32,
+    /// How many of the plan's retries were used up there.
+    #[serde(default)]
+    pub retries_used: u32,
 }
 
 /// A lease: the node is the asker's only as long as the asker renews it.

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use gpu_suites::event::{
-    Artifact, CaseFinished, CaseStarted, Check, Event, Finding, Log, Metrics, Node, NodeState, Origin,
-    Progress, Record, Stream, Verdict, Warning,
+    Artifact, CaseFinished, CaseStarted, Check, EndCause, Event, Finding, Log, Metrics, Node, NodeState,
+    Origin, Progress, ReclaimNotice, Record, RunFinished, Stream, Verdict, Warning,
 };
 use gpu_suites::id::{CaseId, NodeName, Sha256};
 use gpu_suites::metrics::Value;
@@ -48,7 +48,12 @@ fn finding() -> impl Strategy<Value = Finding> {
 
 fn event() -> impl Strategy<Value = Event> {
     let stream = prop_oneof![Just(Stream::Stdout), Just(Stream::Stderr)];
-    let outcome = prop_oneof![Just(Outcome::Passed), Just(Outcome::TimedOut), Just(Outcome::Errored), Just(Outcome::Interrupted)];
+    let outcome = prop_oneof![
+        Just(Outcome::Passed),
+        Just(Outcome::TimedOut),
+        Just(Outcome::Errored),
+        Just(Outcome::Interrupted)
+    ];
     prop_oneof![
         (case(), any::<Option<u64>>(), prop::collection::btree_map(any::<String>(), value(), 0..5))
             .prop_map(|(case, step, values)| Metrics { case, step, values }.into()),
@@ -72,6 +77,12 @@ fn event() -> impl Strategy<Value = Event> {
         (case(), any::<String>(), any::<u64>()).prop_map(|(case, path, bytes)| {
             Artifact { case, path, bytes, sha256: Sha256("0".repeat(64)) }.into()
         }),
+        (prop::option::of(0..4_000_000_000_000_i64), any::<String>()).prop_map(|(millis, action)| {
+            let taken_at = millis.map(|millis| Timestamp::from_millisecond(millis).expect("in range"));
+            ReclaimNotice { taken_at, action }.into()
+        }),
+        prop::option::of(prop_oneof![Just(EndCause::Reclaimed), Just(EndCause::FailFast)])
+            .prop_map(|cause| RunFinished { reason: None, cause }.into()),
         any::<String>().prop_map(|detail| {
             Node { node: NodeName::from("local"), state: NodeState::Reachable, detail }.into()
         }),
@@ -140,6 +151,18 @@ fn a_field_of_another_version_does_not_hide_the_event() {
     let line = r#"{"seq":1,"at":"2026-11-22T21:00:00Z","kind":"case-started","case":"a::b","attempt":1,"new":{"x":1}}"#;
     let record = Record::parse(line).expect("readable");
     assert_eq!(record.event, CaseStarted { case: "a::b".into(), attempt: 1 }.into());
+}
+
+#[test]
+fn a_reclaim_is_told_in_words_that_are_not_the_notices_own() {
+    let taken_at = Some("2026-11-23T14:32:05Z".parse().expect("a time"));
+    for (taken_at, action, text) in [
+        (taken_at, "terminate", "AWS takes the spot instance back at 14:32:05 UTC"),
+        (taken_at, "stop", "AWS stops the spot instance at 14:32:05 UTC"),
+        (None, "\u{1b}[2Jowned", "AWS takes the spot instance back within two minutes"),
+    ] {
+        assert_eq!(ReclaimNotice { taken_at, action: action.into() }.to_string(), text);
+    }
 }
 
 #[test]

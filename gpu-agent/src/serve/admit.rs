@@ -40,7 +40,7 @@ fn is_name(text: &str) -> bool {
 }
 
 fn sensible(case: &PlannedCase, plan: &Plan) -> Result<(), String> {
-    let PlannedCase { id, spec, inputs } = case;
+    let PlannedCase { id, spec, inputs, .. } = case;
     if let Some(path) = inputs.keys().find(|path| path.on_node().is_none()) {
         return Err(format!("the input {path:?} leaves the case's folder"));
     }

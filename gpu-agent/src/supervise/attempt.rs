@@ -150,6 +150,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
 
     /// Ends the process where it has to end: first by asking it, then by force.
     fn see_to_the_end(&mut self, process: &Process, kill_at: &mut Option<Instant>) {
+        self.run.tell_of_a_reclaim();
         let trouble = || self.run.journal.trouble().map(|trouble| Stop::Disk(trouble.to_owned()));
         if !matches!(self.stop, Some(Stop::Lease | Stop::Disk(_))) {
             let due = match self.stop {

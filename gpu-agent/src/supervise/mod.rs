@@ -12,6 +12,7 @@ mod log;
 mod memory;
 mod process;
 mod readers;
+mod reclaim;
 mod signals;
 mod watch;
 
@@ -24,7 +25,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use gpu_suites::event::{CaseFinished, Hello, RunFinished};
+use gpu_suites::event::{CaseFinished, EndCause, Hello, RunFinished};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan, PlannedCase};
 
@@ -36,7 +37,7 @@ use crate::lock::Lock;
 use crate::{store, strays};
 use attempt::Attempt;
 use readers::Message;
-use watch::{Stop, Watch};
+use watch::{EarlyEnd, Stop, Watch};
 
 /// The environment variable that replaces `shutdown -h now`, for nodes that are shut down in another way.
 const SHUTDOWN: &str = "GPU_AGENT_SHUTDOWN";
@@ -75,6 +76,12 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     let heard =
         std::thread::Builder::new().name("control".into()).spawn(move || listener.listen(control, &bell));
     to("listen at", &dir.control(), heard)?;
+    if plan.reclaimable {
+        let (watch, bell) = (Arc::clone(&watch), outbox.clone());
+        let started = std::thread::Builder::new().name("reclaim".into());
+        let started = started.spawn(move || reclaim::look_out(&watch, &bell));
+        to("look out for a reclaim of", dir.path(), started)?;
+    }
     let folder = dir.folder();
     let libtorch = plan.worker.as_ref().map(|_| libtorch::find(plan.libtorch.as_deref(), &folder));
     let mut run = Run {
@@ -87,12 +94,13 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
         outbox,
         libtorch,
         budget: Budget::default(),
+        reclaim_told: false,
     };
     run.hello();
     // The harness sees the run start before the store is looked through.
     store::tidy(&run.folder);
     let ended = run.cases();
-    run.close(ended.as_deref());
+    run.close(ended);
     let expired = run.wait_for_bye();
     strays::end(&dir);
     let removed = fs::remove_dir_all(dir.path());
@@ -141,6 +149,16 @@ struct Run<'a> {
     libtorch: Option<Result<Libtorch, NotFound>>,
     /// What the run's artifacts may still take.
     budget: Budget,
+    /// Whether the journal has the cloud's notice.
+    reclaim_told: bool,
+}
+
+fn fails_fast(case: &PlannedCase, outcome: Outcome) -> EarlyEnd {
+    EarlyEnd {
+        cause: EndCause::FailFast,
+        reason: format!("{} {outcome} and the run fails fast", case.id),
+        rest: Some(Outcome::Skipped),
+    }
 }
 
 /// How a case is left: what the rest of the run makes of it.
@@ -167,37 +185,48 @@ impl<'a> Run<'a> {
     }
 
     /// Runs the cases in order. `Some` says why the run ended before its last case.
-    fn cases(&mut self) -> Option<String> {
+    fn cases(&mut self) -> Option<EarlyEnd> {
         let plan = self.plan;
-        let mut ended: Option<(Outcome, String)> = None;
+        let mut ended: Option<EarlyEnd> = None;
         for case in &plan.cases {
             if ended.is_none() {
                 ended = self.ended_already();
             }
-            if let Some((outcome, reason)) = &ended {
-                self.never_started(case, *outcome, reason.clone());
-                continue;
+            match &ended {
+                Some(EarlyEnd { rest: None, .. }) => break,
+                Some(EarlyEnd { rest: Some(outcome), reason, .. }) => {
+                    self.never_started(case, *outcome, reason.clone());
+                    continue;
+                }
+                None => {}
             }
             let left = self.case(case);
-            ended = match left.stop {
-                Some(Stop::Lease) => return Some("the lease ran out".into()),
-                Some(stop) => stop.rest(),
-                None if plan.fail_fast && !left.outcome.is_good() => {
-                    Some((Outcome::Skipped, format!("{} {} and the run fails fast", case.id, left.outcome)))
-                }
-                None => None,
-            };
+            ended = left.stop.as_ref().and_then(Stop::ends_the_run);
+            if plan.fail_fast && !left.outcome.is_good() {
+                ended = ended.or_else(|| Some(fails_fast(case, left.outcome)));
+            }
         }
-        ended.map(|(_, reason)| reason)
+        ended
     }
 
-    /// Why no case can be started any more, and what becomes of those that are left.
-    fn ended_already(&self) -> Option<(Outcome, String)> {
+    /// Why no case can be started any more.
+    fn ended_already(&mut self) -> Option<EarlyEnd> {
+        self.tell_of_a_reclaim();
         let stop = match self.journal.trouble() {
             Some(trouble) => Some(Stop::Disk(trouble.to_owned())),
             None => self.watch.due(None),
         };
-        stop.and_then(|stop| stop.rest())
+        stop.and_then(|stop| stop.ends_the_run())
+    }
+
+    /// Puts the cloud's notice into the journal, once: before the end of the case that it ends.
+    fn tell_of_a_reclaim(&mut self) {
+        if !self.reclaim_told
+            && let Some(notice) = self.watch.reclaimed()
+        {
+            self.reclaim_told = true;
+            self.journal.append(notice);
+        }
     }
 
     fn never_started(&mut self, case: &PlannedCase, outcome: Outcome, reason: String) {
@@ -222,7 +251,8 @@ impl<'a> Run<'a> {
             self.never_started(case, Outcome::Errored, reason);
             return Left { started: false, outcome: Outcome::Errored, reason: None, stop: None };
         }
-        let mut attempt = 1;
+        let mut attempt = case.attempts_before.saturating_add(1);
+        let mut retries = case.retries_used;
         loop {
             let begun = Instant::now();
             let left = Attempt::run(self, case, attempt);
@@ -237,12 +267,13 @@ impl<'a> Run<'a> {
                 seconds: begun.elapsed().as_secs_f64(),
             });
             self.flush();
-            let ends_the_run = left.stop.as_ref().is_some_and(|stop| stop.rest().is_some());
-            let again = left.started && left.outcome.is_retryable() && attempt <= self.plan.retries;
+            let ends_the_run = left.stop.as_ref().is_some_and(|stop| stop.ends_the_run().is_some());
+            let again = left.started && left.outcome.is_retryable() && retries < self.plan.retries;
             if !again || ends_the_run {
                 return left;
             }
-            attempt += 1;
+            attempt = attempt.saturating_add(1);
+            retries += 1;
         }
     }
 
@@ -258,8 +289,9 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn close(&mut self, reason: Option<&str>) {
-        self.journal.append(RunFinished { reason: reason.map(str::to_owned) });
+    fn close(&mut self, ended: Option<EarlyEnd>) {
+        let (reason, cause) = ended.map(|ended| (ended.reason, ended.cause)).unzip();
+        self.journal.append(RunFinished { reason, cause });
         self.watch.finish();
         self.flush();
     }

@@ -6,6 +6,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use gpu_suites::event::{EndCause, ReclaimNotice};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::Plan;
 use gpu_suites::unit::Span;
@@ -20,6 +21,8 @@ pub(super) enum Stop {
     Lease,
     /// The harness asked for it, for this reason.
     Cancelled(String),
+    /// The cloud takes the node back.
+    Reclaimed(ReclaimNotice),
     /// The run's limit.
     RunLimit(Span),
     /// The case's own limit.
@@ -30,22 +33,33 @@ pub(super) enum Stop {
     Disk(String),
 }
 
+/// A run's end before its last case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct EarlyEnd {
+    pub(super) cause: EndCause,
+    pub(super) reason: String,
+    /// How the cases that are left end; `None` where nothing is said of them: nobody listens, or another node runs them.
+    pub(super) rest: Option<Outcome>,
+}
+
 impl Stop {
-    /// What becomes of the cases that are left, where the run ends with this one.
-    pub(super) fn rest(&self) -> Option<(Outcome, String)> {
-        match self {
-            Self::CaseLimit(_) | Self::Aborted(_) => None,
-            Self::Lease => Some((Outcome::Cancelled, "the lease ran out".to_owned())),
-            Self::Cancelled(reason) => Some((Outcome::Cancelled, reason.clone())),
+    /// The run's end, where the run ends with this case.
+    pub(super) fn ends_the_run(&self) -> Option<EarlyEnd> {
+        let (cause, rest, reason) = match self {
+            Self::CaseLimit(_) | Self::Aborted(_) => return None,
+            Self::Lease => (EndCause::Lease, None, "the lease ran out".to_owned()),
+            Self::Cancelled(reason) => (EndCause::Cancelled, Some(Outcome::Cancelled), reason.clone()),
+            Self::Reclaimed(notice) => (EndCause::Reclaimed, None, notice.to_string()),
             Self::RunLimit(limit) => {
-                Some((Outcome::Skipped, format!("the run reached its limit of {limit}")))
+                (EndCause::Limit, Some(Outcome::Skipped), format!("the run reached its limit of {limit}"))
             }
-            Self::Disk(trouble) => Some((Outcome::Errored, trouble.clone())),
-        }
+            Self::Disk(trouble) => (EndCause::Disk, Some(Outcome::Errored), trouble.clone()),
+        };
+        Some(EarlyEnd { cause, reason, rest })
     }
 }
 
-/// What is watched, shared with the thread that listens at the control FIFO.
+/// What is watched, shared with the threads that listen at the control FIFO and to the cloud.
 #[derive(Debug)]
 pub(super) struct Watch {
     ttl: Duration,
@@ -57,6 +71,7 @@ pub(super) struct Watch {
 struct Said {
     renewed: Instant,
     cancelled: Option<String>,
+    reclaim: Option<ReclaimNotice>,
     finished: bool,
     bye: bool,
 }
@@ -68,7 +83,13 @@ impl Watch {
             ttl: plan.lease.ttl.0,
             // A limit beyond what the clock can hold is none.
             limit: plan.timeout.and_then(|limit| Some((now.checked_add(limit.0)?, limit))),
-            said: Mutex::new(Said { renewed: now, cancelled: None, finished: false, bye: false }),
+            said: Mutex::new(Said {
+                renewed: now,
+                cancelled: None,
+                reclaim: None,
+                finished: false,
+                bye: false,
+            }),
         }
     }
 
@@ -97,6 +118,16 @@ impl Watch {
         }
     }
 
+    /// Takes in that the cloud takes the node back.
+    pub(super) fn reclaim(&self, notice: ReclaimNotice) {
+        self.said().reclaim.get_or_insert(notice);
+    }
+
+    /// The cloud's notice, where there is one.
+    pub(super) fn reclaimed(&self) -> Option<ReclaimNotice> {
+        self.said().reclaim.clone()
+    }
+
     pub(super) fn is_expired(&self) -> bool {
         self.said().renewed.elapsed() > self.ttl
     }
@@ -119,6 +150,9 @@ impl Watch {
         }
         if let Some(reason) = self.said().cancelled.clone() {
             return Some(Stop::Cancelled(reason));
+        }
+        if let Some(notice) = self.reclaimed() {
+            return Some(Stop::Reclaimed(notice));
         }
         past(self.limit).map(Stop::RunLimit).or_else(|| past(case).map(Stop::CaseLimit))
     }

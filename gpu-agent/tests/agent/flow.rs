@@ -72,6 +72,17 @@ fn a_run_that_fails_fast_skips_the_rest() {
 }
 
 #[test]
+fn a_case_that_times_out_fails_the_run_fast_too() {
+    let node = Node::new();
+    let slow = json!({ "command": { "run": ["sleep", "60"] }, "timeout": "200ms" });
+    let mut plan = plan("r", &[slow, sh("echo never")]);
+    plan.fail_fast = true;
+    let ends = ends(&node.run(plan));
+    assert!(ends[0].starts_with("timed out"), "{ends:?}");
+    assert_eq!(ends[1], "skipped: s::c0 timed out and the run fails fast");
+}
+
+#[test]
 fn a_run_that_reaches_its_limit_times_out_what_runs_and_skips_the_rest() {
     let node = Node::new();
     let mut plan = plan("r", &[sh("exec sleep 60"), sh("echo never")]);

@@ -8,6 +8,8 @@ mod flood;
 mod flow;
 mod hostile;
 mod lease;
+mod metadata;
+mod reclaim;
 mod rig;
 mod selfcheck;
 mod store;

@@ -142,7 +142,12 @@ pub(super) fn every_outcome() -> Vec<Record> {
     run.wait(1_240);
     run.own(node(NodeState::Running, "11 cases"));
     let libtorch = Some("/opt/libtorch (2.11.0)".to_owned());
-    run.node(event::Hello { protocol: 2, agent: "0.1.0".into(), host: "lab-7".into(), libtorch });
+    run.node(event::Hello {
+        protocol: 2,
+        agent: "0.1.0".into(),
+        host: "lab-7".into(),
+        libtorch: libtorch.clone(),
+    });
 
     run.start(unet, 1);
     let facts = [("name", "cpu".into()), ("threads", 2.into())].map(|(name, fact)| (name.to_owned(), fact));
@@ -199,7 +204,7 @@ pub(super) fn every_outcome() -> Vec<Record> {
     run.node(event::ReclaimNotice { taken_at, action: "terminate".into() });
     run.finish(again, 1, Interrupted, reclaim, 2.0);
     run.node(event::RunFinished { reason: reclaim.map(str::to_owned), cause: Some(EndCause::Reclaimed) });
-    run.node(event::Hello { protocol: 2, agent: "0.1.0".into(), host: "lab-8".into(), libtorch: None });
+    run.node(event::Hello { protocol: 2, agent: "0.1.0".into(), host: "lab-8".into(), libtorch });
     run.start(again, 2);
     run.wait(3_000);
     run.finish(again, 2, Passed, None, 3.0);
