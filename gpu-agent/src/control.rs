@@ -19,7 +19,12 @@ pub(crate) enum Control {
     /// Somebody asks for the run: the lease starts anew.
     Renew,
     /// End the running case, leave out the rest.
-    Cancel(String),
+    Cancel {
+        /// Why.
+        reason: String,
+        /// Whether a limit was reached; else the user asks for it.
+        limit: bool,
+    },
     /// Everything was received: the run's folder may go once the run has ended.
     Bye,
 }
@@ -37,7 +42,7 @@ impl Wire {
 
     /// Sends a message. It is lost where the supervisor is dead.
     pub(crate) fn send(&self, mut control: Control) {
-        if let Control::Cancel(reason) = &mut control {
+        if let Control::Cancel { reason, .. } = &mut control {
             *reason = reason.chars().take(MAX_REASON).collect();
         }
         if let Ok(mut line) = serde_json::to_vec(&control) {

@@ -38,6 +38,12 @@ pub struct Asked {
     pub junit: Option<PathBuf>,
     /// `--timeout`: the whole run's limit.
     pub timeout: Option<Span>,
+    /// `--wait`: how long to go on asking a cloud without capacity.
+    pub wait: Option<Span>,
+    /// `--max-cost`: US dollars that the run may cost.
+    pub max_cost: Option<f64>,
+    /// `--keep-node-on-failure`: how long a node lives on after a case that was not good.
+    pub keep_node_on_failure: Option<Span>,
     /// `--fail-fast`.
     pub fail_fast: bool,
     /// `--retries`.

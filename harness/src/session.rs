@@ -9,7 +9,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use gpu_suites::event::{
-    ConnectionLost, EndCause, Event, Interrupted, NodeState, Reattached, Record, Upload, Warning,
+    ConnectionLost, EndCause, Event, Interrupted, NodeState, Phase, Reattached, Record, StartPhase, Upload,
+    Warning,
 };
 use gpu_suites::id::Sha256;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan};
@@ -148,8 +149,8 @@ pub struct Session<'a> {
     reclaimed: bool,
     limit: Option<Instant>,
     budget: Option<Budget>,
-    /// Told the moment at which the node's first record comes.
-    first_record: Option<Box<dyn FnOnce(&mut Recorder) -> Result<(), RecorderError> + 'a>>,
+    /// On a node that was made for the run: when the start-up phase that goes on began.
+    starting: Option<(StartPhase, Instant)>,
 }
 
 impl<'a> Session<'a> {
@@ -175,24 +176,16 @@ impl<'a> Session<'a> {
             reclaimed: false,
             limit,
             budget: None,
-            first_record: None,
+            starting: None,
         }
     }
 
-    /// The same, for a node that costs money.
+    /// The same, on a node that was made for the run, is known to be healthy, and costs money.
     #[must_use]
-    pub fn within(mut self, budget: Option<Budget>) -> Self {
+    pub fn on_new_node(mut self, budget: Option<Budget>) -> Self {
+        self.reachable = true;
+        self.starting = Some((StartPhase::Deploy, Instant::now()));
         self.budget = budget;
-        self
-    }
-
-    /// The same, with something to do when the node's first record comes.
-    #[must_use]
-    pub fn at_first_record(
-        mut self,
-        act: impl FnOnce(&mut Recorder) -> Result<(), RecorderError> + 'a,
-    ) -> Self {
-        self.first_record = Some(Box::new(act));
         self
     }
 
@@ -308,7 +301,7 @@ impl<'a> Session<'a> {
                     if !self.started {
                         return Err(SessionError::Money { why });
                     }
-                    self.cancel(&mut exec, &why).await;
+                    self.cancel(&mut exec, &why, true).await;
                     cancelled = Some((Instant::now(), Stop::Money(why)));
                 }
                 by = self.interrupts.next() => {
@@ -316,7 +309,7 @@ impl<'a> Session<'a> {
                         return Err(SessionError::Interrupted { by });
                     }
                     self.recorder.own(Interrupted { by: by.to_owned() })?;
-                    self.cancel(&mut exec, &format!("interrupted by {by}")).await;
+                    self.cancel(&mut exec, &format!("interrupted by {by}"), false).await;
                     cancelled = Some((Instant::now(), Stop::Signal(by)));
                 }
                 () = until(limit) => {
@@ -331,8 +324,8 @@ impl<'a> Session<'a> {
     }
 
     /// Asks the agent to end what runs.
-    async fn cancel(&self, exec: &mut Exec, reason: &str) {
-        let cancel = line(&Request::Cancel { reason: reason.to_owned() });
+    async fn cancel(&self, exec: &mut Exec, reason: &str, limit: bool) {
+        let cancel = line(&Request::Cancel { reason: reason.to_owned(), limit });
         let _ = tokio::time::timeout(renewal(self.plan.lease.ttl.0), exec.stdin.write(cancel)).await;
     }
 
@@ -357,10 +350,16 @@ impl<'a> Session<'a> {
             self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
         }
         self.recorder.node(record)?;
-        if let Some(act) = self.first_record.take() {
-            act(self.recorder)?;
-        }
+        self.phase_is_over(None)?;
         Ok(if self.complete { ControlFlow::Break(Ended::Finished) } else { ControlFlow::Continue(()) })
+    }
+
+    /// Keeps how long the start-up phase that goes on has taken; `following` begins.
+    fn phase_is_over(&mut self, following: Option<StartPhase>) -> Result<(), RecorderError> {
+        let Some((phase, begun)) = self.starting.take() else { return Ok(()) };
+        self.starting = following.map(|phase| (phase, Instant::now()));
+        let (node, seconds) = (self.remote.node().name.clone(), begun.elapsed().as_secs_f64());
+        self.recorder.own(Phase { node, phase, seconds })
     }
 
     fn answered(&mut self, reply: Reply) -> Result<ControlFlow<Ended>, Trouble> {
@@ -375,6 +374,7 @@ impl<'a> Session<'a> {
                 if !self.started {
                     self.started = true;
                     self.recorder.node_is(NodeState::Running, "")?;
+                    self.phase_is_over(Some(StartPhase::FirstEvent))?;
                 }
             }
             Reply::Alive => {}

@@ -38,6 +38,10 @@ pub enum Request {
     Cancel {
         /// Why, for the report.
         reason: String,
+        /// Whether a limit was reached, e.g. of money: the running case is then timed out and the rest is left out, as
+        /// at the run's own limit.
+        #[serde(default)]
+        limit: bool,
     },
     /// Everything was received, the run's folder may go.
     Bye,

@@ -144,7 +144,9 @@ impl Shared {
                 self.ring();
                 return;
             }
-            Request::Cancel { reason } => self.send(Control::Cancel(reason.clone())),
+            Request::Cancel { reason, limit } => {
+                self.send(Control::Cancel { reason: reason.clone(), limit: *limit });
+            }
             // So that a renewal right behind it reaches the run though the answer is still being made.
             Request::Attach { run, .. } if run.is_valid() => {
                 let dir = self.folder.run(run);

@@ -140,9 +140,9 @@ impl Conversation<'_> {
                 }
                 self.follow(dir, from).map_or_else(refuse, |()| Ok(()))
             }
-            Request::Cancel { reason } => {
+            Request::Cancel { reason, limit } => {
                 // Heard before the run was attended to, it is passed on here; twice does no harm.
-                self.hearing.pass_on(Control::Cancel(reason));
+                self.hearing.pass_on(Control::Cancel { reason, limit });
                 Ok(())
             }
             Request::Renew | Request::Bye => Ok(()),

@@ -31,6 +31,7 @@ pub(super) fn ending(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<S
     match stop {
         Some(Stop::Lease) => (Outcome::Cancelled, Some("the lease ran out".into())),
         Some(Stop::Cancelled(reason)) => (Outcome::Cancelled, Some(reason.clone())),
+        Some(Stop::Limit(reason)) => (Outcome::TimedOut, Some(reason.clone())),
         Some(Stop::Reclaimed(notice)) => (Outcome::Interrupted, Some(format!("{notice}{last}"))),
         Some(Stop::RunLimit(limit)) => (
             Outcome::TimedOut,

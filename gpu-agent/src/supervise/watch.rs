@@ -21,6 +21,8 @@ pub(super) enum Stop {
     Lease,
     /// The harness asked for it, for this reason.
     Cancelled(String),
+    /// The harness asked for it because a limit was reached, e.g. of money.
+    Limit(String),
     /// The cloud takes the node back.
     Reclaimed(ReclaimNotice),
     /// The run's limit.
@@ -49,6 +51,7 @@ impl Stop {
             Self::CaseLimit(_) | Self::Aborted(_) => return None,
             Self::Lease => (EndCause::Lease, None, "the lease ran out".to_owned()),
             Self::Cancelled(reason) => (EndCause::Cancelled, Some(Outcome::Cancelled), reason.clone()),
+            Self::Limit(reason) => (EndCause::Limit, Some(Outcome::Skipped), reason.clone()),
             Self::Reclaimed(notice) => (EndCause::Reclaimed, None, notice.to_string()),
             Self::RunLimit(limit) => {
                 (EndCause::Limit, Some(Outcome::Skipped), format!("the run reached its limit of {limit}"))
@@ -70,7 +73,7 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Said {
     renewed: Instant,
-    cancelled: Option<String>,
+    cancelled: Option<Stop>,
     reclaim: Option<ReclaimNotice>,
     finished: bool,
     bye: bool,
@@ -103,8 +106,9 @@ impl Watch {
             let Ok(line) = line else { return };
             match serde_json::from_str(&line) {
                 Ok(Control::Renew) => self.said().renewed = Instant::now(),
-                Ok(Control::Cancel(reason)) => {
-                    self.said().cancelled.get_or_insert(reason);
+                Ok(Control::Cancel { reason, limit }) => {
+                    let stop = if limit { Stop::Limit(reason) } else { Stop::Cancelled(reason) };
+                    self.said().cancelled.get_or_insert(stop);
                 }
                 Ok(Control::Bye) => {
                     let mut said = self.said();
@@ -129,7 +133,12 @@ impl Watch {
     }
 
     pub(super) fn is_expired(&self) -> bool {
-        self.said().renewed.elapsed() > self.ttl
+        self.is_expired_since(Duration::ZERO)
+    }
+
+    /// Whether the lease ran out as long ago as this.
+    pub(super) fn is_expired_since(&self, ago: Duration) -> bool {
+        self.said().renewed.elapsed() > self.ttl.saturating_add(ago)
     }
 
     /// From now on the harness may say bye.
@@ -148,8 +157,8 @@ impl Watch {
         if self.is_expired() {
             return Some(Stop::Lease);
         }
-        if let Some(reason) = self.said().cancelled.clone() {
-            return Some(Stop::Cancelled(reason));
+        if let Some(stop) = self.said().cancelled.clone() {
+            return Some(stop);
         }
         if let Some(notice) = self.reclaimed() {
             return Some(Stop::Reclaimed(notice));

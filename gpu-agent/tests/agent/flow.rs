@@ -15,7 +15,7 @@ fn a_cancelled_run_ends_in_good_order() {
     let mut talk = node.talk();
     talk.start(plan("r", &[sh("echo first"), sh("echo ready; exec sleep 6391"), sh("echo never")]));
     let mut seen = vec![talk.wait_for(|event| matches!(event, Event::Log(log) if log.text == "ready\n"))];
-    talk.say(&Request::Cancel { reason: "interrupted by SIGINT".into() });
+    talk.say(&Request::Cancel { reason: "interrupted by SIGINT".into(), limit: false });
     seen.extend(talk.finish());
     assert_eq!(ends(&seen), ["cancelled: interrupted by SIGINT"; 2]);
     assert_eq!(finished(&seen).iter().map(|end| end.attempt).collect::<Vec<_>>(), [1, 0]);
@@ -24,12 +24,23 @@ fn a_cancelled_run_ends_in_good_order() {
 }
 
 #[test]
+fn a_limit_that_the_harness_saw_reached_is_no_cancellation() {
+    let node = Node::new();
+    let mut talk = node.talk();
+    talk.start(plan("r", &[sh("echo ready; exec sleep 6393"), sh("echo never")]));
+    let mut seen = vec![talk.wait_for(|event| matches!(event, Event::Log(log) if log.text == "ready\n"))];
+    talk.say(&Request::Cancel { reason: "$0.50 are spent".into(), limit: true });
+    seen.extend(talk.finish());
+    assert_eq!(ends(&seen), ["timed out: $0.50 are spent", "skipped: $0.50 are spent"]);
+}
+
+#[test]
 fn a_cancellation_right_behind_the_start_is_heard() {
     let node = Node::new();
     let mut talk = node.talk();
     let plan = plan("r", &[sh("exec sleep 6392")]);
     talk.say(&Request::Start { plan: Box::new(plan) });
-    talk.say(&Request::Cancel { reason: "changed my mind".into() });
+    talk.say(&Request::Cancel { reason: "changed my mind".into(), limit: false });
     talk.reply();
     assert_eq!(ends(&talk.finish()), ["cancelled: changed my mind"]);
 }

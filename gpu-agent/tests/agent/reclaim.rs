@@ -127,7 +127,7 @@ fn the_users_own_word_goes_before_the_clouds() {
     plan.reclaimable = true;
     talk.start(plan);
     talk.wait_for(|event| matches!(event, Event::Log(_)));
-    talk.say(&Request::Cancel { reason: "interrupted by SIGINT".into() });
+    talk.say(&Request::Cancel { reason: "interrupted by SIGINT".into(), limit: false });
     metadata.reclaim(NOTICE);
     let seen = talk.finish();
     assert_eq!(ends(&seen), ["cancelled: interrupted by SIGINT"]);

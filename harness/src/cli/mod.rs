@@ -26,7 +26,7 @@ Examples:
   gpu-harness list                                  what there is to run
   gpu-harness selfcheck --node ssh://ubuntu@gpu-box what a node has: GPU, driver, libtorch
 
-Exit codes: 0 all passed, 1 a check failed, 2 usage or file error, 3 infrastructure, 4 time limit, 130 interrupted.")]
+Exit codes: 0 all passed, 1 a check failed, 2 usage or file error, 3 infrastructure, 4 time or money limit, 130 interrupted.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Verb,

@@ -16,7 +16,8 @@ use crate::run_dir::DEFAULT_PARENT;
 The node:
   local                     this machine (a process of its own, as on any node)
   ssh://[user@]host[:port]  a machine that is there; its host key must be in known_hosts
-  NAME                      a node in gpu-harness.yaml; its `default:` is used where --node is absent
+  NAME                      a node in gpu-harness.yaml; its `default:` is used where --node is absent. One of
+                            provider ec2 is made for the run, and given back after it
 
 Examples:
   gpu-harness run --node ssh://ubuntu@gpu-box --timeout 20m
@@ -37,6 +38,15 @@ pub(super) struct Run {
     /// Limit of the whole run, e.g. 90s, 20m
     #[arg(long, value_name = "D")]
     timeout: Option<Span>,
+    /// Go on asking for so long where the cloud has no capacity [default: the node's `wait:`, else 10m]
+    #[arg(long, value_name = "D")]
+    wait: Option<Span>,
+    /// US dollars that the run may cost [default: the node's `max-cost:`]
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+    /// Keep the node for so long where a case is not good, and print the ssh command that gets in
+    #[arg(long, value_name = "D")]
+    keep_node_on_failure: Option<Span>,
     /// Stop after the first case that is not good
     #[arg(long)]
     fail_fast: bool,
@@ -66,6 +76,9 @@ impl Run {
             out: self.out,
             junit: self.junit,
             timeout: self.timeout,
+            wait: self.wait,
+            max_cost: self.max_cost,
+            keep_node_on_failure: self.keep_node_on_failure,
             fail_fast: self.fail_fast,
             retries: self.retries,
         };

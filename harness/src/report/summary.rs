@@ -228,7 +228,7 @@ pub fn meaning(exit: Exit) -> &'static str {
         Exit::CheckFailed => "a check did not hold",
         Exit::Usage => "what was asked for is wrong; nothing was run",
         Exit::Infrastructure => "trouble with the node, not with what was tested",
-        Exit::Limit => "a time limit was reached",
+        Exit::Limit => "a time or money limit was reached",
         Exit::Interrupted => "interrupted",
     }
 }
