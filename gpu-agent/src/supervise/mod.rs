@@ -13,6 +13,7 @@ mod memory;
 mod process;
 mod readers;
 mod reclaim;
+mod shutdown;
 mod signals;
 mod watch;
 
@@ -20,7 +21,6 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
@@ -39,8 +39,6 @@ use attempt::Attempt;
 use readers::Message;
 use watch::{EarlyEnd, Stop, Watch};
 
-/// The environment variable that replaces `shutdown -h now`, for nodes that are shut down in another way.
-const SHUTDOWN: &str = "GPU_AGENT_SHUTDOWN";
 /// Chunks of output that wait for the journal, 64 KiB at most each: what the case writes beyond has to wait.
 const QUEUED: usize = 16;
 /// How often the clock is looked at when nothing happens.
@@ -82,6 +80,14 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
         let started = started.spawn(move || reclaim::look_out(&watch, &bell));
         to("look out for a reclaim of", dir.path(), started)?;
     }
+    if plan.lease.on_expiry == OnExpiry::Shutdown {
+        let watch = Arc::clone(&watch);
+        let started = std::thread::Builder::new().name("overdue".into()).spawn(move || {
+            shutdown::wait_until_overdue(&watch, shutdown::OVERDUE);
+            shutdown::shut_down()
+        });
+        to("watch the lease of", dir.path(), started)?;
+    }
     let folder = dir.folder();
     let libtorch = plan.worker.as_ref().map(|_| libtorch::find(plan.libtorch.as_deref(), &folder));
     let mut run = Run {
@@ -106,7 +112,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     let removed = fs::remove_dir_all(dir.path());
     drop(lock);
     if expired && plan.lease.on_expiry == OnExpiry::Shutdown {
-        shut_down();
+        shutdown::shut_down();
     }
     to("remove", dir.path(), removed)
 }
@@ -124,16 +130,6 @@ fn keep_lock(dir: &RunDir) -> io::Result<Lock> {
     let kept: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(kept.into())
-}
-
-fn shut_down() {
-    let words = std::env::var(SHUTDOWN).unwrap_or_else(|_| "shutdown -h now".to_owned());
-    let mut words = words.split_whitespace();
-    if let Some(program) = words.next()
-        && let Err(error) = Command::new(program).args(words).status()
-    {
-        eprintln!("gpu-agent: failed to shut the node down by {program}: {error}");
-    }
 }
 
 /// A run under way.

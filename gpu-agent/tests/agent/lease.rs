@@ -1,5 +1,6 @@
 //! A node is the harness's only as long as the harness renews its lease.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use gpu_suites::event::Event;
@@ -25,6 +26,52 @@ fn a_lease_that_is_not_renewed_ends_everything_and_shuts_the_node_down() {
     wait_until("the node being shut down", || down.exists());
     assert!(!node.run_dir("r").exists());
     assert_eq!(["sleep 5291", "sleep 5292"].map(|text| processes(text).len()), [0, 0]);
+}
+
+/// A stand-in for `shutdown`: a script, and the folder it works in.
+fn stand_in(folder: &Path, script: &str) -> String {
+    let path = folder.join("shutdown.sh");
+    std::fs::write(&path, format!("cd {} || exit 9\n{script}\n", folder.display())).unwrap();
+    format!("sh {}", path.display())
+}
+
+#[test]
+fn a_shutdown_that_fails_is_tried_again_until_the_machine_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo try >> tries; test $(wc -l < tries) -ge 3 || exit 1; touch down";
+    let node = Node::new().with("GPU_AGENT_SHUTDOWN", &stand_in(folder.path(), script));
+    let mut talk = node.talk();
+    let mut plan = plan("r", &[sh("exec sleep 5294")]);
+    plan.lease.ttl = SHORT;
+    plan.lease.on_expiry = OnExpiry::Shutdown;
+    talk.start(plan);
+    wait_until("the node being shut down", || folder.path().join("down").exists());
+    assert_eq!(std::fs::read_to_string(folder.path().join("tries")).unwrap(), "try\n".repeat(3));
+}
+
+#[test]
+fn a_machine_goes_within_seconds_of_its_lease_and_after_everything_that_ran_there() {
+    let folder = tempfile::tempdir().unwrap();
+    // What lives when the machine is shut down is written down then.
+    let script = "for pid in $(cat pids); do test ! -d /proc/$pid || echo $pid >> alive; done; touch down";
+    let node = Node::new().with("GPU_AGENT_SHUTDOWN", &stand_in(folder.path(), script));
+    let pids = folder.path().join("pids").display().to_string();
+    let stubborn = format!(
+        "trap '' TERM; setsid sh -c 'trap \"\" TERM; echo $$ >> {pids}; echo ready; while :; do sleep 1; done' & \
+         echo $$ >> {pids}; while :; do wait; done"
+    );
+    let mut talk = node.talk();
+    let mut plan = plan("r", &[sh(&stubborn)]);
+    plan.lease.ttl = Span(Duration::from_secs(2));
+    plan.lease.on_expiry = OnExpiry::Shutdown;
+    talk.start(plan);
+    talk.wait_for(|event| matches!(event, Event::Log(_)));
+    let begun = Instant::now();
+    wait_until("the node being shut down", || folder.path().join("down").exists());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(std::fs::read_to_string(pids).unwrap().lines().count(), 2);
+    assert!(!folder.path().join("alive").exists());
+    assert!(!node.run_dir("r").exists());
 }
 
 #[test]
