@@ -1,0 +1,367 @@
+//! Which instance types a node may be.
+//!
+//! The facts are the region's own, from `DescribeInstanceTypes` and `DescribeInstanceTypeOfferings`; what they do not
+//! tell is a GPU's compute capability ([`capability`]) and the on-demand price ([`on_demand`]). Nothing is left out
+//! silently: code built for one architecture does not run on its neighbour, and whoever named a type has to be told.
+
+use std::fmt;
+
+use gpu_suites::gpu::{GpuNeed, Sm};
+use gpu_suites::unit::ByteSize;
+
+use super::prices::{OnDemandPrice, on_demand};
+use super::sm::capability;
+use super::{Ec2Settings, ImageChoice, Purchase, Usd};
+
+/// A CreateFleet call takes 300 overrides (types x subnets); with six zones to a region this many types stay below it.
+pub const MOST_TYPES: usize = 40;
+
+/// A processor architecture: an image is for one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Processor {
+    /// Intel's and AMD's.
+    X86_64,
+    /// Graviton.
+    Arm64,
+}
+
+impl Processor {
+    /// EC2's word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::X86_64 => "x86_64",
+            Self::Arm64 => "arm64",
+        }
+    }
+}
+
+impl fmt::Display for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// The GPUs of one kind that an instance type has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GpuFacts {
+    /// EC2's name for it, such as `L4`.
+    pub name: String,
+    /// Who makes it, such as `NVIDIA`.
+    pub manufacturer: String,
+    /// How many devices a program sees (`LogicalGpuCount`, or `Count` where that is not told).
+    pub count: u32,
+    /// Memory of each; of a fractional GPU, the part.
+    pub memory: ByteSize,
+    /// Whether each is a part of a GPU (`GpuPartitionSize` below 1).
+    pub fractional: bool,
+}
+
+/// What EC2 says of an instance type in one region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeFacts {
+    /// Its name, such as `g6.xlarge`.
+    pub name: String,
+    /// What its processor is.
+    pub processor: Processor,
+    /// Its accelerators that EC2 calls GPUs.
+    pub gpus: Vec<GpuFacts>,
+    /// Virtual processors: what quotas count.
+    pub vcpus: u32,
+    /// How it is sold.
+    pub markets: Vec<Purchase>,
+    /// The zones that offer it and in which we have a subnet.
+    pub zones: Vec<String>,
+}
+
+/// An instance type that will do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// Its name.
+    pub name: String,
+    /// What its processor is; one and the same for all candidates of a choice.
+    pub processor: Processor,
+    /// EC2's name for its GPU.
+    pub gpu_name: String,
+    /// How many of them.
+    pub gpus: u32,
+    /// Memory of each.
+    pub memory: ByteSize,
+    /// Their compute capability, where it is known.
+    pub sm: Option<Sm>,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// What it costs on demand, where it is known.
+    pub on_demand: Option<OnDemandPrice>,
+    /// The zones that offer it and in which we have a subnet.
+    pub zones: Vec<String>,
+}
+
+/// An instance type that will not do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeftOut {
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub why: Why,
+}
+
+/// Why an instance type will not do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Why {
+    /// The region does not have it.
+    NotOffered,
+    /// No zone in which we have a subnet offers it.
+    NoZone,
+    /// It has no GPU of NVIDIA's; its accelerator, if it has one.
+    NotNvidia(Option<String>),
+    /// Nothing runs there that could run a case.
+    Processor(Processor),
+    /// It has too few GPUs.
+    Count {
+        /// How many it has.
+        has: u32,
+        /// How many are needed.
+        needs: u32,
+    },
+    /// Its GPUs have too little memory.
+    Memory {
+        /// What each has.
+        has: ByteSize,
+        /// What each needs.
+        needs: ByteSize,
+    },
+    /// Its GPU is of another architecture.
+    Architecture {
+        /// Its GPU.
+        gpu: String,
+        /// What that is.
+        sm: Sm,
+        /// What is needed.
+        needs: String,
+    },
+    /// An architecture is needed, and that of its GPU is not known.
+    UnknownGpu(String),
+    /// The default image's driver does not know its GPU.
+    Driver {
+        /// Its GPU.
+        gpu: String,
+        /// What that is.
+        sm: Sm,
+    },
+    /// The default image's driver does not serve a part of a GPU.
+    Fractional,
+    /// It is not sold in this way.
+    NotSold(Purchase),
+    /// There is a highest price, and what it costs is not known.
+    NoPrice,
+    /// It costs more than is to be paid.
+    TooDear {
+        /// What it costs an hour.
+        costs: Usd,
+        /// What may be paid an hour.
+        most: Usd,
+    },
+    /// So many others that cost less will do.
+    Enough,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotOffered => f.write_str("not offered in this region"),
+            Self::NoZone => f.write_str("not offered in any zone that has one of the subnets"),
+            Self::NotNvidia(None) => f.write_str("has no GPU"),
+            Self::NotNvidia(Some(other)) => write!(f, "has no GPU of NVIDIA's but {other}"),
+            Self::Processor(processor) => write!(f, "is {processor}; gpu-agent is built for x86_64 only"),
+            Self::Count { has, needs } => write!(f, "has {has} GPU{}, {needs} needed", plural(*has)),
+            Self::Memory { has, needs } => write!(f, "has {has} of GPU memory, {needs} needed"),
+            Self::Architecture { gpu, sm, needs } => write!(f, "its {gpu} is {sm}, {needs} needed"),
+            Self::UnknownGpu(gpu) => {
+                write!(f, "the architecture of its {gpu} is not known here; leave out `arch:` to have it")
+            }
+            Self::Driver { gpu, sm } => {
+                write!(f, "its {gpu} ({sm}) is too old for the default image's driver; name another in `image:`")
+            }
+            Self::Fractional => f.write_str(
+                "its part of a GPU needs NVIDIA's GRID driver, which the default image lacks; name another in `image:`",
+            ),
+            Self::NotSold(purchase) => write!(f, "not sold as {purchase}"),
+            Self::NoPrice => f.write_str("no price known: give it in `prices:`"),
+            Self::TooDear { costs, most } => write!(f, "costs {costs} an hour on demand, above max-price {most}"),
+            Self::Enough => write!(f, "{MOST_TYPES} cheaper types will do"),
+        }
+    }
+}
+
+impl fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.why)
+    }
+}
+
+fn plural(count: u32) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// What to ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The types that will do, in the order of liking: the user's, or by on-demand price. Never empty.
+    pub candidates: Vec<Candidate>,
+    /// What was left out.
+    pub left_out: Vec<LeftOut>,
+    /// `MaxPrice` of each spot pool.
+    pub max_price: Option<Usd>,
+}
+
+impl Choice {
+    /// The one processor architecture of all candidates: that of the image.
+    pub fn processor(&self) -> Processor {
+        self.candidates.first().map_or(Processor::X86_64, |candidate| candidate.processor)
+    }
+}
+
+/// No instance type will do.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("no instance type will do for {need}{}", list(.left_out))]
+pub struct NoneFits {
+    /// What is needed.
+    pub need: GpuNeed,
+    /// Why not each.
+    pub left_out: Vec<LeftOut>,
+}
+
+fn list(left_out: &[LeftOut]) -> String {
+    if left_out.is_empty() {
+        return ": this region offers none with a GPU; name another in `region:`".to_owned();
+    }
+    left_out.iter().map(|one| format!("\n  {one}")).collect()
+}
+
+/// The types that will do for `need` (the node's and the suites' together), and why each other will not.
+pub fn choose(
+    facts: &[TypeFacts],
+    settings: &Ec2Settings,
+    need: &GpuNeed,
+    purchase: Purchase,
+) -> Result<Choice, NoneFits> {
+    let judged = if settings.types.is_empty() {
+        by_need(facts, settings, need, purchase)
+    } else {
+        by_name(facts, settings, need, purchase)
+    };
+    let (candidates, left_out) = judged;
+    if candidates.is_empty() {
+        return Err(NoneFits { need: need.clone(), left_out });
+    }
+    let max_price = settings.max_price.filter(|_| purchase == Purchase::Spot);
+    Ok(Choice { candidates, left_out, max_price })
+}
+
+type Judged = (Vec<Candidate>, Vec<LeftOut>);
+
+/// The user's types in the user's order.
+fn by_name(facts: &[TypeFacts], settings: &Ec2Settings, need: &GpuNeed, purchase: Purchase) -> Judged {
+    let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
+    for name in &settings.types {
+        let found = facts.iter().find(|facts| facts.name == *name).ok_or(Why::NotOffered);
+        match found.and_then(|facts| judge(facts, settings, need, purchase)) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(why) => left_out.push(LeftOut { name: name.clone(), why }),
+        }
+    }
+    (candidates, left_out)
+}
+
+/// All that will do, the cheapest first; those of no known price last.
+fn by_need(facts: &[TypeFacts], settings: &Ec2Settings, need: &GpuNeed, purchase: Purchase) -> Judged {
+    let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
+    for facts in facts.iter().filter(|facts| !facts.gpus.is_empty()) {
+        match judge(facts, settings, need, purchase) {
+            Ok(candidate) => candidates.push(candidate),
+            Err(why) => left_out.push(LeftOut { name: facts.name.clone(), why }),
+        }
+    }
+    let dollars =
+        |candidate: &Candidate| candidate.on_demand.as_ref().map_or(f64::INFINITY, |price| price.usd.0);
+    candidates.sort_by(|a, b| dollars(a).total_cmp(&dollars(b)).then_with(|| a.name.cmp(&b.name)));
+    let rest = candidates.split_off(candidates.len().min(MOST_TYPES));
+    left_out.extend(rest.into_iter().map(|candidate| LeftOut { name: candidate.name, why: Why::Enough }));
+    left_out.sort_by(|a, b| a.name.cmp(&b.name));
+    (candidates, left_out)
+}
+
+/// Whether one type will do.
+fn judge(
+    facts: &TypeFacts,
+    settings: &Ec2Settings,
+    need: &GpuNeed,
+    purchase: Purchase,
+) -> Result<Candidate, Why> {
+    let gpu = facts.gpus.iter().find(|gpu| gpu.manufacturer.eq_ignore_ascii_case("nvidia"));
+    let other = || facts.gpus.first().map(|gpu| format!("{} {}", gpu.manufacturer, gpu.name));
+    let gpu = gpu.ok_or_else(|| Why::NotNvidia(other()))?;
+    if facts.processor != Processor::X86_64 {
+        return Err(Why::Processor(facts.processor));
+    }
+    if gpu.count < need.count.get() {
+        return Err(Why::Count { has: gpu.count, needs: need.count.get() });
+    }
+    if let Some(needs) = need.memory.filter(|needs| gpu.memory < *needs) {
+        return Err(Why::Memory { has: gpu.memory, needs });
+    }
+    let sm = capability(&gpu.name);
+    architecture(gpu, sm, need)?;
+    if settings.image == ImageChoice::DeepLearning {
+        default_driver(gpu, sm)?;
+    }
+    if !facts.markets.contains(&purchase) {
+        return Err(Why::NotSold(purchase));
+    }
+    if facts.zones.is_empty() {
+        return Err(Why::NoZone);
+    }
+    let price = on_demand(&facts.name, &settings.prices);
+    if let Some(most) = settings.max_price.filter(|_| purchase == Purchase::OnDemand) {
+        let costs = price.as_ref().ok_or(Why::NoPrice)?.usd;
+        if costs > most {
+            return Err(Why::TooDear { costs, most });
+        }
+    }
+    Ok(Candidate {
+        name: facts.name.clone(),
+        processor: facts.processor,
+        gpu_name: gpu.name.clone(),
+        gpus: gpu.count,
+        memory: gpu.memory,
+        sm,
+        vcpus: facts.vcpus,
+        on_demand: price,
+        zones: facts.zones.clone(),
+    })
+}
+
+fn architecture(gpu: &GpuFacts, sm: Option<Sm>, need: &GpuNeed) -> Result<(), Why> {
+    if need.arch.is_empty() {
+        return Ok(());
+    }
+    let sm = sm.ok_or_else(|| Why::UnknownGpu(gpu.name.clone()))?;
+    if need.arch.iter().any(|arch| arch.has(sm)) {
+        return Ok(());
+    }
+    let needs = Vec::from_iter(need.arch.iter().map(ToString::to_string)).join(" or ");
+    Err(Why::Architecture { gpu: gpu.name.clone(), sm, needs })
+}
+
+/// The oldest GPU that NVIDIA's open kernel modules serve, which is what the default image has.
+const OPEN_DRIVER_FROM: Sm = Sm::new(7, 5);
+
+fn default_driver(gpu: &GpuFacts, sm: Option<Sm>) -> Result<(), Why> {
+    if gpu.fractional {
+        return Err(Why::Fractional);
+    }
+    match sm {
+        Some(sm) if sm < OPEN_DRIVER_FROM => Err(Why::Driver { gpu: gpu.name.clone(), sm }),
+        _ => Ok(()),
+    }
+}

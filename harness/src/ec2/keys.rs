@@ -1,0 +1,70 @@
+//! The two keys of a run: the one we log in with, and the one by which the node proves which machine it is.
+//!
+//! Both are made anew for every node and live in this process's memory. The public half of ours and the whole of the
+//! node's go into its user data; so its host key is known before it boots, and no key pair is left behind in EC2.
+
+use std::fmt;
+
+use ssh_key::rand_core::OsRng;
+use ssh_key::{Algorithm, LineEnding, PrivateKey};
+use zeroize::Zeroizing;
+
+use crate::transport::HostKey;
+
+/// No key could be made.
+#[derive(Debug, thiserror::Error)]
+#[error("make an ed25519 key")]
+pub struct KeyError(#[from] ssh_key::Error);
+
+/// An ed25519 key; its private half is overwritten when it is dropped and shown by nothing but [`Self::private_pem`].
+pub struct KeyPair {
+    private: Zeroizing<String>,
+    public: String,
+}
+
+impl KeyPair {
+    /// A new key of the system's randomness.
+    pub fn new(comment: &str) -> Result<Self, KeyError> {
+        let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519)?;
+        key.set_comment(comment);
+        let private = key.to_openssh(LineEnding::LF)?;
+        Ok(Self { private: Zeroizing::new(private.to_string()), public: key.public_key().to_openssh()? })
+    }
+
+    /// The private half as OpenSSH writes it to a file.
+    pub fn private_pem(&self) -> &str {
+        &self.private
+    }
+
+    /// The line of a `.pub` file, and of `authorized_keys`.
+    pub fn public_line(&self) -> &str {
+        &self.public
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair").field("public", &self.public).finish_non_exhaustive()
+    }
+}
+
+/// The keys of one node.
+#[derive(Debug)]
+pub struct NodeKeys {
+    /// What we log in with.
+    pub client: KeyPair,
+    /// What the node proves itself with.
+    pub host: KeyPair,
+}
+
+impl NodeKeys {
+    /// New keys for a node.
+    pub fn new() -> Result<Self, KeyError> {
+        Ok(Self { client: KeyPair::new("gpu-harness")?, host: KeyPair::new("gpu-harness-node")? })
+    }
+
+    /// The only host key to accept, for `SshOptions::pinned`.
+    pub fn pinned(&self) -> Option<HostKey> {
+        HostKey::parse(self.host.public_line()).ok()
+    }
+}
