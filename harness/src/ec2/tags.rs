@@ -1,0 +1,14 @@
+//! The tags that everything made for a run carries from the call that makes it: whose it is, and when it ends.
+//!
+//! They are set in the creating calls and nowhere else, so there is no moment at which a thing exists without them.
+
+/// The run. What carries it is ours.
+pub const RUN: &str = "gpu-harness:run";
+/// The node's name in gpu-harness.yaml.
+pub const NODE: &str = "gpu-harness:node";
+/// Who started the run, and where.
+pub const OWNER: &str = "gpu-harness:owner";
+/// The address of the pipeline that started it.
+pub const PIPELINE: &str = "gpu-harness:pipeline";
+/// When it ends, by the cloud's clock: RFC 3339 in UTC.
+pub const EXPIRES_AT: &str = "gpu-harness:expires-at";
