@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
+use gpu_harness::ec2::keys::NodeKeys;
 use gpu_harness::transport::{Command, ExitStatus, HostKey, SshOptions, Transport, TransportError};
 use gpu_harness_tests::sshd::Sshd;
 
@@ -145,6 +146,45 @@ async fn a_pinned_key_is_the_only_one_and_known_hosts_does_not_count() {
     trust USER@127.0.0.1 port PORT: it shows the host key ssh-ed25519 SHA256:(first), and the node was given ssh-ed25519 SHA256:(second)
     This is another machine than the one that was made. Nothing was sent to it.
     ");
+}
+
+#[tokio::test]
+async fn a_new_node_is_entered_with_a_key_from_memory_and_nothing_of_the_users() {
+    let keys = NodeKeys::new().unwrap();
+    let sshd = Sshd::start();
+    sshd.let_in(keys.client.public_line());
+    let shown = HostKey::parse(&sshd.host_key()).unwrap();
+    works(&sshd.address(), SshOptions::of_new_node(keys.client_key(), shown.clone())).await;
+
+    // Another key is refused, although the user's own would open the door.
+    let strange = SshOptions {
+        identity: Some(sshd.identity()),
+        ..SshOptions::of_new_node(NodeKeys::new().unwrap().client_key(), shown)
+    };
+    let error = refused(&sshd, &sshd.address(), strange).await;
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    log in to USER@127.0.0.1 port PORT: no key is accepted; tried
+      the key that was made for this node: not accepted
+    hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
+    ");
+
+    // The node's host key is not the one that it was given.
+    let other = SshOptions::of_new_node(keys.client_key(), keys.pinned());
+    let error = refused(&sshd, &sshd.address(), other).await;
+    assert!(matches!(error, TransportError::HostKeyNotPinned { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_was_given_its_host_key_is_known_by_it() {
+    let keys = NodeKeys::new().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("host");
+    std::fs::write(&file, keys.host.private_pem()).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let line = format!("HostKey {}", file.display());
+    let sshd = Sshd::with(&[&line]);
+    sshd.let_in(keys.client.public_line());
+    works(&sshd.address(), SshOptions::of_new_node(keys.client_key(), keys.pinned())).await;
 }
 
 #[tokio::test]

@@ -159,10 +159,18 @@ impl Sshd {
     /// # Panics
     /// Where a file cannot be read or written.
     pub fn authorize(&self, private: &Path) {
-        let public = fs::read(private.with_extension("pub")).expect("a public key");
+        let public = fs::read_to_string(private.with_extension("pub")).expect("a public key");
+        self.let_in(public.trim_end());
+    }
+
+    /// Accepts one more public key, given as the line of its `.pub` file.
+    ///
+    /// # Panics
+    /// Where the file cannot be written.
+    pub fn let_in(&self, line: &str) {
         let mut file =
             fs::OpenOptions::new().append(true).open(self.path("etc/authorized_keys")).expect("a file");
-        file.write_all(&public).expect("authorized_keys");
+        writeln!(file, "{line}").expect("authorized_keys");
     }
 
     /// The OpenSSH client, about to run `command` on the node at `port` with the same key and trust as ours.

@@ -9,7 +9,7 @@ use ssh_key::rand_core::OsRng;
 use ssh_key::{Algorithm, LineEnding, PrivateKey};
 use zeroize::Zeroizing;
 
-use crate::transport::HostKey;
+use crate::transport::{ClientKey, HostKey};
 
 /// No key could be made.
 #[derive(Debug, thiserror::Error)]
@@ -63,8 +63,16 @@ impl NodeKeys {
         Ok(Self { client: KeyPair::new("gpu-harness")?, host: KeyPair::new("gpu-harness-node")? })
     }
 
-    /// The only host key to accept, for `SshOptions::pinned`.
-    pub fn pinned(&self) -> Option<HostKey> {
-        HostKey::parse(self.host.public_line()).ok()
+    /// What to log in with.
+    pub fn client_key(&self) -> ClientKey {
+        ClientKey::new(self.client.private.clone(), "the key that was made for this node")
+    }
+
+    /// The only host key to accept.
+    ///
+    /// # Panics
+    /// Never: the line is of our own making.
+    pub fn pinned(&self) -> HostKey {
+        HostKey::parse(self.host.public_line()).expect("a public key that was just written")
     }
 }

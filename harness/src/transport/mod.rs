@@ -15,7 +15,7 @@ mod upload;
 pub use command::{Command, quote};
 pub use error::{KnownKey, Lost, LostCause, Peer, TransportError, TriedKey};
 pub use exec::{Exec, ExitStatus, Stdin, StdinClosed, Stdout};
-pub use ssh::{HostKey, HostKeyError, Link, SshOptions};
+pub use ssh::{ClientKey, HostKey, HostKeyError, Link, SshOptions};
 pub use upload::UploadError;
 
 /// A way to run commands on a node.

@@ -9,11 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ssh2::{ErrorCode, Session};
 
-use super::SshOptions;
 use super::options::Target;
+use super::{ClientKey, SshOptions};
 use crate::transport::{Lost, LostCause, TransportError, TriedKey};
 
-/// Tries the given key file, then the agent's keys, then the key files of the configuration.
+/// Tries the key in memory and nothing else where there is one; else the given key file, then the agent's keys, then the key files of the configuration.
 pub(super) fn log_in(
     session: &Session,
     target: &Target,
@@ -63,11 +63,21 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Whether one of all keys is accepted.
     fn all(&mut self, target: &Target, options: &SshOptions) -> bool {
+        if let Some(key) = &options.key {
+            return self.memory(key);
+        }
         options.identity.as_ref().is_some_and(|file| self.file(file, Needed::Yes))
             || options.agent.as_ref().is_some_and(|socket| self.agent(socket))
             || (target.identities.iter())
                 .filter(|file| Some(*file) != options.identity.as_ref())
                 .any(|file| self.file(file, Needed::No))
+    }
+
+    fn memory(&mut self, key: &ClientKey) -> bool {
+        match self.session.userauth_pubkey_memory(self.user, None, key.pem(), None) {
+            Ok(()) => true,
+            Err(error) => self.refused(key.name().to_owned(), &error),
+        }
     }
 
     fn file(&mut self, file: &Path, needed: Needed) -> bool {

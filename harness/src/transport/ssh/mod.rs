@@ -6,6 +6,7 @@
 //! where, by the ssh configuration), [`link`] (a TCP connection and the thread), [`host_key`] with [`known_hosts`]
 //! (is it the right machine) and [`login`] (are we welcome).
 
+mod client_key;
 mod host_key;
 mod job;
 mod known_hosts;
@@ -15,6 +16,7 @@ mod options;
 mod wake;
 mod worker;
 
+pub use client_key::ClientKey;
 pub use host_key::{HostKey, HostKeyError};
 pub use link::Link;
 pub use options::SshOptions;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ssh2_config::{HostParams, ParseRule, SshConfig};
 
-use super::HostKey;
+use super::{ClientKey, HostKey};
 use crate::transport::{Peer, TransportError};
 
 /// A node that accepts no connection for so long is not there.
@@ -30,6 +30,8 @@ pub struct SshOptions {
     pub known_hosts: Option<PathBuf>,
     /// The only host key that is accepted; `known_hosts` is then not looked at.
     pub pinned: Option<HostKey>,
+    /// The only key to log in with; no file and no agent is then asked for another.
+    pub key: Option<ClientKey>,
     /// A key file to try first.
     pub identity: Option<PathBuf>,
     /// The socket of the ssh agent.
@@ -49,6 +51,12 @@ impl SshOptions {
         Self { known_hosts, identity, agent, ..Self::below(home, config) }
     }
 
+    /// Nothing of the user's: one key on either side, both known beforehand.
+    pub fn of_new_node(key: ClientKey, pinned: HostKey) -> Self {
+        let nowhere = "/nonexistent";
+        Self { key: Some(key), pinned: Some(pinned), ..Self::below(nowhere, nowhere) }
+    }
+
     /// Only what lies below `home`, and the given configuration: nothing of the environment.
     pub fn below(home: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {
         Self {
@@ -57,6 +65,7 @@ impl SshOptions {
             config: config.into(),
             known_hosts: None,
             pinned: None,
+            key: None,
             identity: None,
             agent: None,
             connect_timeout: CONNECT_TIMEOUT,
