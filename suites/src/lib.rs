@@ -11,6 +11,7 @@
 //! | [`event`] | what happened, in what order? |
 //! | [`outcome`] | how did a case end? |
 //! | [`exit`] | how does the process end? |
+//! | [`facts`] | what does a node have? |
 //! | [`gpu`] | which GPU does a case need? |
 //!
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
@@ -19,6 +20,7 @@
 pub mod checks;
 pub mod event;
 pub mod exit;
+pub mod facts;
 pub mod gpu;
 pub mod id;
 pub mod load;

@@ -2,17 +2,14 @@
 
 use std::fmt::Write as _;
 
+use gpu_suites::facts::{Gpu, Gpus, Libtorch, NodeFacts, Throttle, Worker};
 use gpu_suites::unit::ByteSize;
 use serde_json::Value;
 
-use super::gpu::{Gpu, Gpus};
-use super::worker::Answer;
-use super::{Facts, Torch};
-
-pub(super) fn of(facts: &Facts) -> String {
+pub(super) fn of(facts: &NodeFacts) -> String {
     let mut lines = Lines(String::new());
     let machine = &facts.machine;
-    lines.add("agent", facts.agent);
+    lines.add("agent", &facts.agent);
     lines.add("host", &format!("{}, {}", machine.host, machine.kernel));
     let cores = machine.cores.map_or("?".to_owned(), |cores| cores.to_string());
     lines.add("cores", &format!("{cores} of {}", machine.cpu.as_deref().unwrap_or("an unknown CPU")));
@@ -39,8 +36,8 @@ pub(super) fn of(facts: &Facts) -> String {
         }
     }
     match &facts.libtorch {
-        Torch::Found { root, from } => lines.add("libtorch", &format!("{} ({from})", root.display())),
-        Torch::Missing(why) => lines.add("libtorch", why),
+        Libtorch::Found { root, from } => lines.add("libtorch", &format!("{} ({from})", root.display())),
+        Libtorch::Missing(why) => lines.add("libtorch", why),
     }
     lines.add("cuda", &cuda(facts.worker.as_ref()));
     lines.0
@@ -61,7 +58,7 @@ fn size(bytes: Option<u64>) -> String {
     bytes.map_or("?".to_owned(), |bytes| ByteSize(bytes).to_string())
 }
 
-fn clock(facts: &Facts) -> String {
+fn clock(facts: &NodeFacts) -> String {
     let kept = match facts.clock.synchronised {
         Some(true) => "kept right",
         Some(false) => "kept right by nobody",
@@ -81,7 +78,8 @@ fn gpu(lines: &mut Lines, gpu: &Gpu) {
         lines.add("", &format!("{errors} memory errors that could not be corrected: do not trust it"));
     }
     if !gpu.throttled.is_empty() {
-        lines.add("", &format!("slowed down: {}", gpu.throttled.join(", ")));
+        let reasons = Vec::from_iter(gpu.throttled.iter().map(Throttle::name));
+        lines.add("", &format!("slowed down: {}", reasons.join(", ")));
     }
     for process in &gpu.processes {
         let name = process.name.as_deref().unwrap_or("?");
@@ -89,12 +87,12 @@ fn gpu(lines: &mut Lines, gpu: &Gpu) {
     }
 }
 
-fn cuda(worker: Option<&Answer>) -> String {
+fn cuda(worker: Option<&Worker>) -> String {
     match worker {
         None => "not tried: no worker was given (--worker PATH)".into(),
-        Some(Answer::Silent(why)) => format!("not tried: {why}"),
-        Some(Answer::Facts(facts)) if facts["cuda"]["usable"] == Value::Bool(true) => "usable".into(),
-        Some(Answer::Facts(facts)) => {
+        Some(Worker::Silent(why)) => format!("not tried: {why}"),
+        Some(Worker::Facts(facts)) if facts["cuda"]["usable"] == Value::Bool(true) => "usable".into(),
+        Some(Worker::Facts(facts)) => {
             format!(
                 "not usable: {}",
                 facts["cuda"]["why_not"].as_str().unwrap_or("the worker does not say why")

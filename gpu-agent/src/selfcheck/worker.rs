@@ -4,8 +4,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use gpu_suites::facts::Worker as Answer;
 use gpu_suites::id::Sha256;
-use serde::Serialize;
 
 use crate::folder::Folder;
 use crate::libtorch::{self, Libtorch};
@@ -21,16 +21,6 @@ pub(crate) enum Worker {
     Path(PathBuf),
     /// A blob of the store.
     Blob(Sha256),
-}
-
-/// What it says.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Answer {
-    /// Its own facts, see `gpu-worker --selfcheck`.
-    Facts(serde_json::Value),
-    /// Why it says nothing.
-    Silent(String),
 }
 
 impl Worker {

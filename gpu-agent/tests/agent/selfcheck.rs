@@ -1,5 +1,7 @@
 //! What the node has.
 
+use gpu_suites::facts::{ARMED, Gpus, KernelLog, NodeFacts, Throttle};
+
 use crate::rig::Node;
 
 #[test]
@@ -21,6 +23,41 @@ fn a_node_without_gpu_or_libtorch_is_told_as_such() {
     for name in ["agent", "host", "cores", "memory", "folder", "clock", "libtorch", "cuda"] {
         assert!(text.lines().any(|line| line.starts_with(name)), "{name}: {text}");
     }
+}
+
+#[test]
+fn the_facts_are_those_that_a_harness_can_read() {
+    let output = Node::new().command(&["selfcheck", "--json"]).output().unwrap();
+    let facts: NodeFacts = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(facts.agent, env!("CARGO_PKG_VERSION"));
+    assert!(facts.folder.free_bytes.is_some() && facts.machine.cores.is_some());
+    // Which of both depends on the machine; either way it is said.
+    if let KernelLog::Unreadable(why) = &facts.kernel_log {
+        assert!(why.starts_with("/dev/kmsg: "), "{why}");
+    }
+    assert_eq!(facts.armed.is_some(), std::path::Path::new(ARMED).exists());
+}
+
+#[test]
+fn facts_can_be_stood_in_for_to_try_a_sick_node() {
+    let node = Node::new();
+    let path = node.path().join("facts.json");
+    let node = node.with("GPU_AGENT_STAND_IN", &path.display().to_string());
+    let gpu = r#"{"name":"NVIDIA L4","memory_bytes":24152899584,"throttled":["hw thermal slowdown"]}"#;
+    std::fs::write(&path, format!(r#"{{"gpus":{{"present":{{"driver":"580.1","devices":[{gpu}]}}}}}}"#))
+        .unwrap();
+    let output = node.command(&["selfcheck", "--json"]).output().unwrap();
+    let facts: NodeFacts = serde_json::from_slice(&output.stdout).unwrap();
+    let Gpus::Present { devices, .. } = &facts.gpus else { panic!("{facts:?}") };
+    assert_eq!(devices[0].throttled, [Throttle::HardwareThermal]);
+    assert!(facts.machine.cores.is_some(), "the rest is the machine's own");
+    let text = String::from_utf8(node.command(&["selfcheck"]).output().unwrap().stdout).unwrap();
+    assert!(text.contains("gpu            NVIDIA L4, 22.5 GiB (? used), no UUID\n"), "{text}");
+    assert!(text.contains("slowed down: hw thermal slowdown\n"), "{text}");
+
+    std::fs::write(&path, r#"{"gpus":"many"}"#).unwrap();
+    let output = node.command(&["selfcheck"]).output().unwrap();
+    assert!(!output.status.success(), "what cannot be understood is no fact");
 }
 
 #[test]
