@@ -1,13 +1,17 @@
 #!/bin/sh
 # Ends this machine MINUTES minutes from now, whatever else becomes of it.
+# (After a reboot the time is counted anew; the fleet's own end is not moved by that.)
 PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin
 minutes=MINUTES
 ttl=$((minutes * 60))
 
-# The timer must not wait for the boot, nor we for the timer: the boot waits for us.
+# The boot waits for us. A timer with its usual dependencies waits for the boot, and an old systemd-run for its timer.
 by_systemd() {
-  systemd-run --quiet --no-block --unit=gpu-harness-ttl --on-active="${ttl}s" \
-    --timer-property=AccuracySec=1s --timer-property=DefaultDependencies=no \
+  command -v systemd-run >/dev/null 2>&1 || return 1
+  limit=
+  ! command -v timeout >/dev/null 2>&1 || limit='timeout 20'
+  $limit systemd-run --quiet --no-block --unit=gpu-harness-ttl --on-active="${ttl}s" \
+    --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s \
     systemctl --no-block poweroff </dev/null >/dev/null 2>&1
 }
 
@@ -24,17 +28,19 @@ by_shutdown() {
 
 by_sleep() {
   detach=
-  for way in setsid nohup; do
-    if command -v "$way" >/dev/null 2>&1; then detach=$way && break; fi
+  for program in nohup setsid; do
+    ! command -v "$program" >/dev/null 2>&1 || detach=$program
   done
   $detach sh -c "sleep $ttl; shutdown -P now || poweroff || poweroff -f || echo o >/proc/sysrq-trigger" \
     </dev/null >/dev/null 2>&1 &
 }
 
-way=none
-if by_systemd; then way=systemd-run
-elif by_shutdown; then way=shutdown
-elif by_sleep; then way=sleep
+if by_systemd; then
+  way=systemd-run
+elif by_shutdown; then
+  way=shutdown
+else
+  by_sleep
+  way=sleep
 fi
 echo "$way $minutes" >/run/gpu-harness-armed
-exit 0

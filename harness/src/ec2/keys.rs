@@ -76,3 +76,31 @@ impl NodeKeys {
         HostKey::parse(self.host.public_line()).expect("a public key that was just written")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_has_keys_of_its_own_which_nothing_shows() {
+        let (one, other) = (NodeKeys::new().unwrap(), NodeKeys::new().unwrap());
+        let lines = [&one.client, &one.host, &other.client, &other.host].map(KeyPair::public_line);
+        assert_eq!(std::collections::BTreeSet::from(lines).len(), 4);
+        let secret = one.client.private_pem().lines().nth(2).unwrap();
+        let shown = format!("{one:?} {:?}", one.client_key());
+        assert!(!shown.contains(secret) && !shown.contains("PRIVATE"), "{shown}");
+    }
+
+    #[test]
+    fn openssh_reads_the_private_half_and_finds_the_public_half_in_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let keys = NodeKeys::new().unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), keys.host.private_pem()).unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
+        let output = std::process::Command::new("ssh-keygen").arg("-yf").arg(file.path()).output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(said.trim_end(), keys.host.public_line(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(HostKey::parse(&said).unwrap(), keys.pinned());
+    }
+}
