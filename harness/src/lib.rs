@@ -14,6 +14,7 @@ pub mod content;
 pub mod ec2;
 pub mod event_log;
 pub mod failure;
+pub mod health;
 pub mod inputs;
 pub mod interrupt;
 pub mod lines;

@@ -75,6 +75,14 @@ pub enum RemoteError {
         /// The end of its standard error.
         said: String,
     },
+    /// What the agent said of the node cannot be understood.
+    #[error("what gpu-agent says of {node} cannot be read: {cause}")]
+    Facts {
+        /// The node.
+        node: String,
+        /// What is wrong with it.
+        cause: String,
+    },
     /// A local file could not be read while it was sent, or written while it was fetched.
     #[error("failed to {doing}")]
     File {

@@ -1,5 +1,6 @@
 //! Asks a node's agent what the node has, and measures the clock skew that only two machines together can know.
 
+use gpu_suites::facts::NodeFacts;
 use gpu_suites::wire::{Reply, Request};
 use jiff::{SignedDuration, Timestamp};
 
@@ -7,6 +8,9 @@ use crate::binaries::Program;
 use crate::lines::{Lines, TooLong};
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
+
+/// More than any node has to say of itself.
+const LONGEST: usize = 4 << 20;
 
 /// The agent's answer as text or JSON, with the skew between the node's clock and ours.
 pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteError> {
@@ -23,19 +27,42 @@ pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteErro
     if let Some(worker) = &worker {
         arguments.extend(["--worker-blob", worker.sha256.as_str()]);
     }
-    let mut exec = remote.start(&arguments).await?;
+    let said = ask(remote, &arguments).await?;
+    let said = String::from_utf8_lossy(&said);
+    let said = crate::clean::text(&said);
+    Ok(if json { with_skew_json(&said, skew) } else { with_skew_text(&said, skew) })
+}
+
+/// What the node has, for a judgement of its health: see [`crate::health`]. Nothing is brought to it but the agent.
+pub async fn facts(remote: &Remote) -> Result<NodeFacts, RemoteError> {
+    let skew = skew(remote).await?;
+    let said = ask(remote, &["selfcheck", "--json"]).await?;
+    let mut facts: NodeFacts =
+        serde_json::from_slice(&said).map_err(|cause| unreadable(remote, &cause.to_string()))?;
+    facts.clock_skew_ms = Some(milliseconds(skew));
+    Ok(facts)
+}
+
+fn unreadable(remote: &Remote, cause: &str) -> RemoteError {
+    RemoteError::Facts { node: remote.node().name.to_string(), cause: cause.to_owned() }
+}
+
+/// All that the agent answers.
+async fn ask(remote: &Remote, arguments: &[&str]) -> Result<Vec<u8>, RemoteError> {
+    let mut exec = remote.start(arguments).await?;
     exec.stdin.close();
     let mut said = Vec::new();
     while let Some(chunk) = exec.stdout.recv().await {
         said.extend_from_slice(&chunk?);
+        if said.len() > LONGEST {
+            return Err(unreadable(remote, &format!("it is longer than {LONGEST} bytes")));
+        }
     }
     let status = exec.wait().await?;
     if !status.success() {
         return Err(remote.ended("selfcheck", status, &exec));
     }
-    let said = String::from_utf8_lossy(&said);
-    let said = crate::clean::text(&said);
-    Ok(if json { with_skew_json(&said, skew) } else { with_skew_text(&said, skew) })
+    Ok(said)
 }
 
 /// The node's clock minus ours; puts the agent there where it is missing.
@@ -86,14 +113,18 @@ async fn hello(exec: &mut Exec, lines: &mut Lines) -> Result<Option<Timestamp>, 
     Ok(None)
 }
 
+fn milliseconds(skew: SignedDuration) -> f64 {
+    skew.as_secs_f64() * 1e3
+}
+
 fn with_skew_text(said: &str, skew: SignedDuration) -> String {
-    format!("{said}clock skew     {:+.1} ms against this machine\n", skew.as_secs_f64() * 1e3)
+    format!("{said}clock skew     {:+.1} ms against this machine\n", milliseconds(skew))
 }
 
 fn with_skew_json(said: &str, skew: SignedDuration) -> String {
     match serde_json::from_str(said) {
         Ok(serde_json::Value::Object(mut facts)) => {
-            facts.insert("clock_skew_ms".into(), (skew.as_secs_f64() * 1e3).into());
+            facts.insert("clock_skew_ms".into(), milliseconds(skew).into());
             format!("{:#}\n", serde_json::Value::Object(facts))
         }
         _ => said.to_owned(),
