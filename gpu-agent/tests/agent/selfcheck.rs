@@ -1,6 +1,8 @@
 //! What the node has.
 
-use gpu_suites::facts::{ARMED, Gpus, KernelLog, NodeFacts, Throttle};
+use std::process::Command;
+
+use gpu_suites::facts::{ARMED, Gpus, KernelLog, NodeFacts, RowRemap, Throttle};
 
 use crate::rig::Node;
 
@@ -36,6 +38,24 @@ fn the_facts_are_those_that_a_harness_can_read() {
         assert!(why.starts_with("/dev/kmsg: "), "{why}");
     }
     assert_eq!(facts.armed.is_some(), std::path::Path::new(ARMED).exists());
+}
+
+#[test]
+fn what_the_driver_tells_of_a_sick_gpu_is_a_fact() {
+    let node = Node::new();
+    let library = node.path().join("libnvidia-ml.so.1");
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent/nvml.c");
+    let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+    assert!(made.expect("Rust needs a C compiler to link").success());
+    let path = node.path().display().to_string();
+    let output = node.with("LD_LIBRARY_PATH", &path).command(&["selfcheck", "--json"]).output().unwrap();
+    let facts: NodeFacts = serde_json::from_slice(&output.stdout).unwrap();
+    let Gpus::Present { devices, .. } = &facts.gpus else { panic!("{facts:?}") };
+    let remap = RowRemap { correctable: 7, uncorrectable: 2, pending: true, failed: true };
+    assert_eq!(devices[0].row_remap, Some(remap));
+    assert_eq!(devices[0].retirement_pending, Some(false));
+    assert_eq!(devices[0].throttled, [Throttle::HardwareThermal]);
+    assert_eq!(devices[0].memory_bytes, None, "what it is not told of is not made up");
 }
 
 #[test]
