@@ -1,15 +1,21 @@
 //! Nodes from EC2: how one is chosen, asked for, reached, paid for and, always, given back.
 
+pub mod advice;
+pub mod breaker;
 pub mod candidates;
 pub mod kept;
 pub mod keys;
 pub mod life;
+pub mod limits;
+pub mod meter;
 pub mod prices;
 pub mod purchase;
+pub mod quota;
 pub mod refusal;
 pub mod settings;
 pub mod sm;
 pub mod user_data;
+pub mod waiting;
 
 pub use purchase::Purchase;
 pub use settings::{Ec2Settings, Ec2SettingsError, ImageChoice, Market, Usd};

@@ -6,6 +6,8 @@
 
 use std::fmt;
 
+use RefusalKind::{Capacity, Configuration, Other, Permission, Price, Quota, Throttling};
+
 /// What kind of no it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RefusalKind {
@@ -50,10 +52,9 @@ pub struct Refusal {
     pub message: String,
 }
 
-use RefusalKind::{Capacity, Configuration, Other, Permission, Price, Quota, Throttling};
-
 /// The codes whose kind their name does not tell; source: "Error codes for the Amazon EC2 API"
-/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>).
+/// (<https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html>); in small letters, the status codes
+/// of spot requests.
 const CODES: &[(&str, RefusalKind)] = &[
     ("InsufficientInstanceCapacity", Capacity),
     ("InsufficientHostCapacity", Capacity),
@@ -101,6 +102,12 @@ const CODES: &[(&str, RefusalKind)] = &[
     ("DefaultVpcDoesNotExist", Configuration),
     ("MissingSpotFleetRequestConfig", Configuration),
     ("VPCIdNotSpecified", Configuration),
+    ("bad-parameters", Configuration),
+    ("constraint-not-fulfillable", Configuration),
+    ("capacity-not-available", Capacity),
+    ("capacity-oversubscribed", Capacity),
+    ("price-too-low", Price),
+    ("limit-exceeded", Quota),
     ("DryRunOperation", Other),
     ("InternalError", Other),
     ("InternalFailure", Other),
@@ -140,10 +147,12 @@ impl Refusal {
 
     /// The refusal whose code stands somewhere in a text, as in the history of a fleet: the first that does.
     pub fn in_text(description: &str) -> Option<Self> {
-        let mut words = description
-            .split(|c: char| !c.is_ascii_alphanumeric() && c != '.')
-            .map(|word| word.trim_matches('.'));
-        let code = words.find(|word| is_code(word))?;
+        let letters = |c: char| c.is_ascii_alphanumeric() || c == '.';
+        let words = description.split_inclusive(|c| !letters(c)).map(|piece| {
+            let word = piece.trim_end_matches(|c| !letters(c));
+            (word.trim_matches('.'), piece.ends_with(':'))
+        });
+        let (code, _) = words.into_iter().find(|&(word, named)| is_code(word, named))?;
         Some(Self::of(code, description))
     }
 
@@ -172,20 +181,119 @@ impl Refusal {
 const REGIONAL: [&str; 4] =
     ["Unsupported", "InsufficientFreeAddressesInSubnet", "DefaultVpcDoesNotExist", "OptInRequired"];
 
-/// Whether a word is one of EC2's codes, rather than a word of a sentence.
-fn is_code(word: &str) -> bool {
-    let known = CODES
-        .iter()
-        .any(|(code, _)| *code == word && code.chars().filter(char::is_ascii_uppercase).count() > 1);
-    // `InvalidAMIID.NotFound`, `InvalidParameterValue`: two capitals at least tell it from "Invalid" at a sentence's head.
-    let named = ["Invalid", "Unsupported"].iter().any(|head| {
-        word.strip_prefix(head).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_uppercase()))
-    });
-    known || named || word.ends_with("LimitExceeded") && word.len() > "LimitExceeded".len()
+/// Whether a word is one of EC2's codes rather than a word of a sentence; `named`: a colon follows.
+fn is_code(word: &str, named: bool) -> bool {
+    let capitals = word.chars().filter(char::is_ascii_uppercase).count();
+    let table = || CODES.iter().any(|(code, _)| *code == word);
+    let patterned = || by_name(word) != Other;
+    // `Blocked` and `Unavailable` are codes, and words.
+    (capitals > 1 || capitals == 1 && named) && (table() || patterned())
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code, self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_has_the_kind_that_says_what_to_do_next() {
+        for (code, kind) in [
+            ("InsufficientInstanceCapacity", Capacity),
+            ("UnfulfillableCapacity", Capacity),
+            ("InsufficientHostCapacity", Capacity),
+            ("capacity-not-available", Capacity),
+            ("VcpuLimitExceeded", Quota),
+            ("MaxSpotInstanceCountExceeded", Quota),
+            ("InstanceLimitExceeded", Quota),
+            ("SecurityGroupLimitExceeded", Quota),
+            ("SpotMaxPriceTooLow", Price),
+            ("UnauthorizedOperation", Permission),
+            ("AuthFailure", Permission),
+            ("ExpiredToken", Permission),
+            ("InvalidClientTokenId", Permission),
+            ("RequestLimitExceeded", Throttling),
+            ("Throttling", Throttling),
+            ("IdempotentParameterMismatch", Configuration),
+            ("InvalidAMIID.NotFound", Configuration),
+            ("InvalidParameterValue", Configuration),
+            ("UnsupportedOperation", Configuration),
+            ("Unsupported", Configuration),
+            ("InternalError", Other),
+            ("NewAndUnheardOf", Other),
+            ("", Other),
+        ] {
+            assert_eq!(Refusal::of(code, "").kind, kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_code_is_found_in_the_text_of_a_fleets_history_and_a_plain_word_is_not_taken_for_one() {
+        for (text, code) in [
+            (
+                "We currently do not have sufficient capacity (InsufficientInstanceCapacity)",
+                Some("InsufficientInstanceCapacity"),
+            ),
+            (
+                "g6.xlarge, ami-0a, Linux/UNIX: VcpuLimitExceeded: You have requested more",
+                Some("VcpuLimitExceeded"),
+            ),
+            (
+                "{\"errorCode\":\"UnfulfillableCapacity\",\"zone\":\"us-east-1a\"}",
+                Some("UnfulfillableCapacity"),
+            ),
+            ("InvalidAMIID.NotFound. The image id does not exist", Some("InvalidAMIID.NotFound")),
+            ("Unsupported: Your requested instance type is not there", Some("Unsupported")),
+            ("Throttling: Rate exceeded", Some("Throttling")),
+            ("Unsupported types and Blocked calls are Unavailable", None),
+            ("Invalid request", None),
+            ("Requested 1 instance of g6.xlarge in us-east-1a", None),
+            ("", None),
+        ] {
+            assert_eq!(Refusal::in_text(text).map(|refusal| refusal.code).as_deref(), code, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_passes_is_waited_for_and_what_does_not_pass_is_not() {
+        for (code, waits, market, region) in [
+            ("InsufficientInstanceCapacity", true, true, true),
+            ("SpotMaxPriceTooLow", true, true, true),
+            ("VcpuLimitExceeded", false, true, true),
+            ("RequestLimitExceeded", true, false, false),
+            ("InternalError", true, false, false),
+            ("UnauthorizedOperation", false, false, false),
+            ("OptInRequired", false, false, true),
+            ("Unsupported", false, false, true),
+            ("DefaultVpcDoesNotExist", false, false, true),
+            ("InvalidParameterValue", false, false, false),
+            ("NewAndUnheardOf", false, false, false),
+        ] {
+            let refusal = Refusal::of(code, "");
+            let said = (
+                refusal.is_worth_waiting(),
+                refusal.is_worth_another_market(),
+                refusal.is_worth_another_region(),
+            );
+            assert_eq!(said, (waits, market, region), "{code}");
+        }
+    }
+
+    #[test]
+    fn no_code_stands_in_the_table_twice() {
+        let codes = std::collections::BTreeSet::from_iter(CODES.iter().map(|(code, _)| code));
+        assert_eq!(codes.len(), CODES.len());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_without_harm(text in ".{0,200}") {
+            let _ = Refusal::in_text(&text);
+            let _ = Refusal::of(&text, &text);
+        }
     }
 }
