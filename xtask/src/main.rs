@@ -4,6 +4,7 @@
 mod bench;
 mod cargo;
 mod demo;
+mod ec2;
 mod lint;
 mod rig;
 mod setup;
@@ -42,6 +43,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Starts the test EC2, a stand-in whose instances are real hosts on this machine, and keeps it until Ctrl-C
+    Ec2(ec2::Options),
     /// Checks formatting, clippy's warnings, licences and advisories
     Lint,
     /// Measures a figure of docs/benchmarks.md
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::command(options),
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Test { arguments } => test::run(&arguments),
+        Command::Ec2(options) => ec2::run(&options),
         Command::Lint => lint::run(),
         Command::Bench { name, arguments } => bench::run(&name, &arguments),
         Command::Soak { name, arguments } => soak::run(&name, &arguments),

@@ -1,10 +1,26 @@
 //! Passes the tests: builds the programs that they start, runs the documentation's examples, then the tests.
 
-use std::process::ExitCode;
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
 use crate::{cargo, setup};
+
+/// Tells the tests which Python starts the test EC2.
+const EC2_PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
+/// The tests that start it are in programs whose names begin so.
+const WITHOUT_EC2: &str = "not binary(/^ec2_/)";
+
+/// Where the test EC2's Python is, or that its tests are left out.
+fn tell(command: &mut Command, python: Option<&Path>) {
+    match python {
+        Some(python) => drop(command.env(EC2_PYTHON, python)),
+        None => eprintln!(
+            "note: the tests against the test EC2 are left out: its hosts need root, or a sudo that asks no password"
+        ),
+    }
+}
 
 /// Sets up and passes the tests; `arguments` go to the test runner.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
@@ -26,13 +42,22 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         if setup::in_ci() {
             command.args(["--profile", "ci"]);
         }
+        let python = ready.ec2.as_deref();
+        tell(&mut command, python);
+        // Filters are alternatives to one another: one given by hand stands alone.
+        let filtered = arguments.iter().any(|word| word.starts_with("-E") || word.starts_with("--filter"));
+        if python.is_none() && !filtered {
+            command.args(["-E", WITHOUT_EC2]);
+        }
         cargo::run(command.args(arguments))?;
     } else {
         eprintln!(
             "note: cargo-nextest is not installed (cargo install cargo-nextest --locked): using `cargo test`"
         );
-        let targets = ["--lib", "--bins", "--tests"];
-        cargo::run(cargo::cargo(&ready.libtorch).arg("test").args(tested).args(targets).args(arguments))?;
+        let mut command = cargo::cargo(&ready.libtorch);
+        tell(&mut command, ready.ec2.as_deref());
+        command.arg("test").args(tested).args(["--lib", "--bins", "--tests"]);
+        cargo::run(command.args(arguments))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,10 +1,12 @@
-//! Sets up what a clone needs beside Rust: libtorch, the aerial tile and some programs, once, into one cache folder.
+//! Sets up what a clone needs beside Rust: libtorch, the aerial tile, the test EC2's Python and some programs, once,
+//! into one cache folder.
 //!
 //! Everything here is idempotent. What is there and right is used at once; what is missing is made beside its place
 //! and renamed into it, so that a set-up that was killed at any moment is simply run again.
 
 mod cache;
 mod download;
+mod ec2;
 mod libtorch;
 mod programs;
 mod progress;
@@ -40,7 +42,7 @@ pub(crate) enum Needs {
     Build,
     /// Running the main job on this machine.
     Demo,
-    /// Passing the tests, which start an ssh server and an XML parser.
+    /// Passing the tests, which start an ssh server, an XML parser and the test EC2.
     Tests,
 }
 
@@ -50,6 +52,8 @@ pub(crate) struct Ready {
     pub(crate) libtorch: PathBuf,
     /// The cache folder.
     pub(crate) cache: PathBuf,
+    /// The Python that starts the test EC2; `None`: it was not asked for, or there is no root here.
+    pub(crate) ec2: Option<PathBuf>,
 }
 
 /// Whether this runs in CI, where nobody watches a progress bar.
@@ -101,9 +105,21 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
             Err(error) => missing.push(format!("{error:#}")),
         }
     }
+    let mut ec2 = None;
+    if needs >= Needs::Tests {
+        match ec2::ensure(&cache, &network) {
+            Ok((python, row)) => {
+                ec2 = python;
+                rows.push(row);
+            }
+            Err(error) => missing.push(format!("{error:#}")),
+        }
+    }
     rows.push(Row::present("cache", cache.root().display().to_string()));
     match libtorch {
-        Ok(found) if missing.is_empty() => Ok(Ready { libtorch: found.path, cache: cache.root().to_owned() }),
+        Ok(found) if missing.is_empty() => {
+            Ok(Ready { libtorch: found.path, cache: cache.root().to_owned(), ec2 })
+        }
         _ => bail!("the set-up is not complete:\n  - {}", missing.join("\n  - ")),
     }
 }

@@ -34,14 +34,16 @@ const PROGRAMS: [Program; 8] = [
     Program { what: "python3", package: "python3", since: Needs::Demo, find: || on_path("python3") },
     Program { what: "ssh", package: "openssh-client", since: Needs::Tests, find: || on_path("ssh") },
     Program { what: "scp", package: "openssh-client", since: Needs::Tests, find: || on_path("scp") },
-    Program {
-        what: "sshd",
-        package: "openssh-server",
-        since: Needs::Tests,
-        // Not on everybody's PATH.
-        find: || on_path("sshd").or_else(|| existing("/usr/sbin/sshd")),
-    },
+    Program { what: "sshd", package: "openssh-server", since: Needs::Tests, find: || on_sbin_path("sshd") },
     Program { what: "xmllint", package: "libxml2-utils", since: Needs::Tests, find: || on_path("xmllint") },
+];
+
+/// What the hosts of the test EC2 take besides; they are made of namespaces, which only root may.
+const HOST_PROGRAMS: [Program; 4] = [
+    Program { what: "ip", package: "iproute2", since: Needs::Tests, find: || on_sbin_path("ip") },
+    Program { what: "unshare", package: "util-linux", since: Needs::Tests, find: || on_path("unshare") },
+    Program { what: "sudo", package: "sudo", since: Needs::Tests, find: || on_path("sudo") },
+    Program { what: "python3 venv", package: "python3-venv", since: Needs::Tests, find: venv },
 ];
 
 /// What was found and what was not.
@@ -52,7 +54,8 @@ pub(crate) struct Programs {
 
 /// Finds what `needs` needs; installs what is missing where it may.
 pub(crate) fn ensure(needs: Needs, network: &Network) -> Programs {
-    let needed = || PROGRAMS.iter().filter(|program| program.since <= needs);
+    let hosts = if can_be_root() { &HOST_PROGRAMS[..] } else { &[] };
+    let needed = || PROGRAMS.iter().chain(hosts).filter(|program| program.since <= needs);
     let absent: Vec<&Program> = needed().filter(|program| (program.find)().is_none()).collect();
     let mut packages: Vec<&str> = absent.iter().map(|program| program.package).collect();
     packages.dedup();
@@ -105,6 +108,11 @@ fn install(packages: &[&str], network: &Network) -> Result<(), String> {
     installed.map_err(|error| format!("apt-get failed ({error}); {by_hand}"))
 }
 
+/// Whether this user is root, or becomes it without a password.
+pub(crate) fn can_be_root() -> bool {
+    root().is_some()
+}
+
 fn root() -> Option<Root> {
     if geteuid().is_root() {
         return Some(Root::Already);
@@ -145,6 +153,18 @@ fn openssl() -> Option<PathBuf> {
         return existing(Path::new(&set).join("include/openssl/ssl.h"));
     }
     existing("/usr/include/openssl/ssl.h").or_else(|| existing("/usr/local/include/openssl/ssl.h"))
+}
+
+/// Python's own module for environments; Debian has it apart, and without it the folder is made half.
+fn venv() -> Option<PathBuf> {
+    let ensured =
+        Command::new("python3").args(["-c", "import venv, ensurepip"]).stderr(Stdio::null()).status();
+    on_path("python3").filter(|_| ensured.is_ok_and(|status| status.success()))
+}
+
+/// The folder is not on everybody's PATH.
+fn on_sbin_path(program: &str) -> Option<PathBuf> {
+    on_path(program).or_else(|| existing(Path::new("/usr/sbin").join(program)))
 }
 
 fn existing(path: impl Into<PathBuf>) -> Option<PathBuf> {
