@@ -1,7 +1,5 @@
 //! What a person can do about a refusal.
 
-use std::collections::BTreeMap;
-
 use super::candidates::Candidate;
 use super::quota::Quota;
 use super::refusal::{Refusal, RefusalKind};
@@ -135,12 +133,14 @@ fn price(asked: &Asked<'_>) -> String {
 }
 
 fn quota(asked: &Asked<'_>) -> String {
-    let mut least: BTreeMap<Quota, &Candidate> = BTreeMap::new();
+    // Of each quota the smallest machine, in the order in which they were asked for.
+    let mut least: Vec<(Quota, &Candidate)> = Vec::new();
     for candidate in asked.candidates {
         let Some(quota) = Quota::of(&candidate.name, asked.purchase) else { continue };
-        let one = least.entry(quota).or_insert(candidate);
-        if candidate.vcpus < one.vcpus {
-            *one = candidate;
+        match least.iter_mut().find(|(known, _)| *known == quota) {
+            Some((_, one)) if candidate.vcpus < one.vcpus => *one = candidate,
+            Some(_) => {}
+            None => least.push((quota, candidate)),
         }
     }
     let Asked { region, .. } = asked;

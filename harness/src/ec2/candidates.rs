@@ -11,6 +11,7 @@ use gpu_suites::unit::ByteSize;
 
 use super::prices::{OnDemandPrice, on_demand};
 use super::sm::capability;
+use super::waiting::shortened;
 use super::{Ec2Settings, ImageChoice, Purchase, Usd};
 
 /// A CreateFleet call takes 300 overrides (types x subnets); with six zones to a region this many types stay below it.
@@ -170,11 +171,11 @@ impl fmt::Display for Why {
         match self {
             Self::NotOffered => f.write_str("not offered in this region"),
             Self::NoZone => f.write_str("not offered in any zone that has one of the subnets"),
-            Self::NotNvidia(None) => f.write_str("has no GPU"),
-            Self::NotNvidia(Some(other)) => write!(f, "has no GPU of NVIDIA's but {other}"),
-            Self::Processor(processor) => write!(f, "is {processor}; gpu-agent is built for x86_64 only"),
-            Self::Count { has, needs } => write!(f, "has {has} GPU{}, {needs} needed", plural(*has)),
-            Self::Memory { has, needs } => write!(f, "has {has} of GPU memory, {needs} needed"),
+            Self::NotNvidia(None) => f.write_str("no GPU"),
+            Self::NotNvidia(Some(other)) => write!(f, "no GPU of NVIDIA's but {other}"),
+            Self::Processor(processor) => write!(f, "{processor}; gpu-agent is built for x86_64 only"),
+            Self::Count { has, needs } => write!(f, "{has} GPU{}, {needs} needed", plural(*has)),
+            Self::Memory { has, needs } => write!(f, "{has} of GPU memory, {needs} needed"),
             Self::Architecture { gpu, sm, needs } => write!(f, "its {gpu} is {sm}, {needs} needed"),
             Self::UnknownGpu(gpu) => {
                 write!(f, "the architecture of its {gpu} is not known here; leave out `arch:` to have it")
@@ -231,11 +232,20 @@ pub struct NoneFits {
     pub left_out: Vec<LeftOut>,
 }
 
+/// One line for each reason, with the types that it keeps out.
 fn list(left_out: &[LeftOut]) -> String {
     if left_out.is_empty() {
         return ": this region offers none with a GPU; name another in `region:`".to_owned();
     }
-    left_out.iter().map(|one| format!("\n  {one}")).collect()
+    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
+    for LeftOut { name, why } in left_out {
+        let why = why.to_string();
+        match reasons.iter_mut().find(|(reason, _)| *reason == why) {
+            Some((_, names)) => names.push(name),
+            None => reasons.push((why, vec![name])),
+        }
+    }
+    reasons.iter().map(|(why, names)| format!("\n  {}: {why}", shortened(names))).collect()
 }
 
 /// The types that will do for `need` (the node's and the suites' together), and why each other will not.
@@ -307,7 +317,8 @@ fn judge(
     if gpu.count < need.count.get() {
         return Err(Why::Count { has: gpu.count, needs: need.count.get() });
     }
-    if let Some(needs) = need.memory.filter(|needs| gpu.memory < *needs) {
+    // EC2 tells it in whole MiB, rounded down: a GPU of 24 GB is a little less there.
+    if let Some(needs) = need.memory.filter(|needs| gpu.memory.0.saturating_add(1 << 20) <= needs.0) {
         return Err(Why::Memory { has: gpu.memory, needs });
     }
     let sm = capability(&gpu.name);
@@ -363,5 +374,204 @@ fn default_driver(gpu: &GpuFacts, sm: Option<Sm>) -> Result<(), Why> {
     match sm {
         Some(sm) if sm < OPEN_DRIVER_FROM => Err(Why::Driver { gpu: gpu.name.clone(), sm }),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn facts(name: &str, gpu: &str, count: u32, mib: u64) -> TypeFacts {
+        let gpu = GpuFacts {
+            name: gpu.to_owned(),
+            manufacturer: "NVIDIA".to_owned(),
+            count,
+            memory: ByteSize(mib << 20),
+            fractional: name.contains("6f."),
+        };
+        TypeFacts {
+            name: name.to_owned(),
+            processor: Processor::X86_64,
+            gpus: vec![gpu],
+            vcpus: 4,
+            markets: vec![Purchase::Spot, Purchase::OnDemand],
+            zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
+        }
+    }
+
+    /// A part of what a region offers, as EC2 tells it.
+    fn region() -> Vec<TypeFacts> {
+        let mut all = vec![
+            facts("p3.2xlarge", "V100", 1, 16_384),
+            facts("g4dn.xlarge", "T4", 1, 16_384),
+            facts("g5.xlarge", "A10G", 1, 22_888),
+            facts("g5.12xlarge", "A10G", 4, 22_888),
+            facts("g6.xlarge", "L4", 1, 22_888),
+            facts("g6.12xlarge", "L4", 4, 22_888),
+            facts("g6f.xlarge", "L4", 1, 2_861),
+            facts("g6e.xlarge", "L40S", 1, 45_776),
+            facts("p4d.24xlarge", "A100", 8, 40_960),
+            facts("p5.48xlarge", "H100", 8, 81_920),
+            facts("x1.unheard", "Z1", 1, 81_920),
+        ];
+        let mut graviton = facts("g5g.xlarge", "T4g", 1, 16_384);
+        graviton.processor = Processor::Arm64;
+        let mut radeon = facts("g4ad.xlarge", "Radeon Pro V520", 1, 8_192);
+        radeon.gpus[0].manufacturer = "AMD".to_owned();
+        let plain = TypeFacts { gpus: Vec::new(), ..facts("m7i.large", "", 0, 0) };
+        let mut reserved = facts("p5en.48xlarge", "H200", 8, 144_384);
+        reserved.markets = vec![Purchase::OnDemand];
+        let unreachable =
+            TypeFacts { zones: Vec::new(), ..facts("g7e.2xlarge", "RTX PRO Server 6000", 1, 98_304) };
+        all.extend([graviton, radeon, plain, reserved, unreachable]);
+        all
+    }
+
+    fn settings(more: &str) -> Ec2Settings {
+        Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{more}")).unwrap()).unwrap()
+    }
+
+    fn need(text: &str) -> GpuNeed {
+        serde_yaml::from_str(text).unwrap()
+    }
+
+    fn names(choice: &Choice) -> Vec<&str> {
+        choice.candidates.iter().map(|candidate| candidate.name.as_str()).collect()
+    }
+
+    fn told(left_out: &[LeftOut]) -> String {
+        Vec::from_iter(left_out.iter().map(ToString::to_string)).join("\n")
+    }
+
+    #[test]
+    fn by_need_every_type_that_fits_is_a_candidate_the_cheapest_first() {
+        for (wanted, more, expected) in [
+            (
+                "{}",
+                "",
+                &[
+                    "g4dn.xlarge",
+                    "g6.xlarge",
+                    "g5.xlarge",
+                    "g6e.xlarge",
+                    "g6.12xlarge",
+                    "g5.12xlarge",
+                    "p4d.24xlarge",
+                    "p5.48xlarge",
+                    "x1.unheard",
+                ][..],
+            ),
+            ("{count: 4}", "", &["g6.12xlarge", "g5.12xlarge", "p4d.24xlarge", "p5.48xlarge"]),
+            (
+                "{memory: 24 GB, count: 1}",
+                "",
+                &[
+                    "g6.xlarge",
+                    "g5.xlarge",
+                    "g6e.xlarge",
+                    "g6.12xlarge",
+                    "g5.12xlarge",
+                    "p4d.24xlarge",
+                    "p5.48xlarge",
+                    "x1.unheard",
+                ],
+            ),
+            ("{memory: 24 GiB}", "", &["g6e.xlarge", "p4d.24xlarge", "p5.48xlarge", "x1.unheard"]),
+            ("{arch: [ada]}", "", &["g6.xlarge", "g6e.xlarge", "g6.12xlarge"]),
+            ("{arch: [sm_80, hopper]}", "", &["p4d.24xlarge", "p5.48xlarge"]),
+            ("{arch: [volta]}", "image: {id: ami-1}", &["p3.2xlarge"]),
+            (
+                "{arch: [ada], memory: 2 GiB}",
+                "image: {id: ami-1}",
+                &["g6.xlarge", "g6e.xlarge", "g6.12xlarge", "g6f.xlarge"],
+            ),
+            (
+                "{count: 4}",
+                "prices: {p5.48xlarge: 0.5}",
+                &["p5.48xlarge", "g6.12xlarge", "g5.12xlarge", "p4d.24xlarge"],
+            ),
+        ] {
+            let choice = choose(&region(), &settings(more), &need(wanted), Purchase::Spot).unwrap();
+            assert_eq!(names(&choice), expected, "{wanted} {more}");
+        }
+    }
+
+    #[test]
+    fn the_users_types_keep_their_order_and_one_that_does_not_fit_is_left_out_with_the_reason() {
+        let types = "types: [g6e.xlarge, g5.xlarge, g5g.xlarge, g4ad.xlarge, m7i.large, p3.2xlarge, g6f.xlarge, g4dn.xlarge, x1.unheard, p5en.48xlarge, g7e.2xlarge, g9.none, g6.xlarge]";
+        let wanted = need("{memory: 2 GiB}");
+        let choice = choose(&region(), &settings(types), &wanted, Purchase::Spot).unwrap();
+        assert_eq!(names(&choice), ["g6e.xlarge", "g5.xlarge", "g4dn.xlarge", "x1.unheard", "g6.xlarge"]);
+        insta::assert_snapshot!(told(&choice.left_out));
+    }
+
+    #[test]
+    fn where_no_type_fits_each_is_told_why_not() {
+        let of_name = settings("types: [g4dn.xlarge, g5.xlarge, x1.unheard, g5.12xlarge]");
+        let by_name =
+            choose(&region(), &of_name, &need("{memory: 40 GiB, arch: [ada, hopper]}"), Purchase::Spot);
+        let by_need = choose(&region(), &settings(""), &need("{count: 16}"), Purchase::Spot);
+        let by_arch = choose(&region(), &settings(""), &need("{arch: [blackwell]}"), Purchase::OnDemand);
+        let nothing = choose(&[], &settings(""), &need("{}"), Purchase::Spot);
+        let said = [by_name, by_need, by_arch, nothing].map(|none| none.unwrap_err().to_string());
+        insta::assert_snapshot!(said.join("\n\n"));
+    }
+
+    #[test]
+    fn a_highest_price_keeps_dear_and_unpriced_types_out_on_demand_and_is_the_bid_on_spot() {
+        let settings = settings("max-price: 0.9\ntypes: [g5.xlarge, g6.xlarge, x1.unheard]");
+        let on_demand = choose(&region(), &settings, &need("{}"), Purchase::OnDemand).unwrap();
+        assert_eq!((names(&on_demand), on_demand.max_price), (vec!["g6.xlarge"], None));
+        insta::assert_snapshot!(told(&on_demand.left_out), @r"
+        g5.xlarge: costs $1.01 an hour on demand, above max-price $0.90
+        x1.unheard: no price known: give it in `prices:`
+        ");
+        let spot = choose(&region(), &settings, &need("{}"), Purchase::Spot).unwrap();
+        assert_eq!((names(&spot).len(), spot.max_price), (3, Some(Usd(0.9))));
+    }
+
+    #[test]
+    fn no_more_types_are_asked_for_than_a_fleet_takes() {
+        let many = Vec::from_iter((0..100).map(|n| facts(&format!("g9.{n:03}xlarge"), "L4", 1, 22_888)));
+        let choice = choose(&many, &settings(""), &need("{}"), Purchase::Spot).unwrap();
+        assert_eq!((choice.candidates.len(), choice.left_out.len()), (MOST_TYPES, 60));
+        assert!(choice.left_out.iter().all(|left| left.why == Why::Enough));
+    }
+
+    #[test]
+    fn a_candidate_tells_what_the_report_shows() {
+        let choice =
+            choose(&region(), &settings("types: [g6.12xlarge]"), &need("{}"), Purchase::Spot).unwrap();
+        insta::assert_debug_snapshot!(choice.candidates[0]);
+        assert_eq!(choice.processor(), Processor::X86_64);
+    }
+
+    proptest! {
+        #[test]
+        fn every_candidate_meets_the_need_and_no_named_type_is_lost(
+            count in 1u32..9,
+            gib in prop::option::of(1u64..100),
+            arch in prop::sample::subsequence(vec!["turing", "ampere", "ada", "hopper", "sm_86"], 0..3),
+            order in Just(region()).prop_shuffle(),
+        ) {
+            let memory = gib.map_or(String::new(), |gib| format!(", memory: {gib} GiB"));
+            let wanted = need(&format!("{{count: {count}{memory}, arch: [{}]}}", arch.join(", ")));
+            let named = Vec::from_iter(order.iter().map(|facts| facts.name.clone()));
+            let settings = settings(&format!("types: [{}]", named.join(", ")));
+            let (kept, left) = match choose(&region(), &settings, &wanted, Purchase::Spot) {
+                Ok(choice) => (choice.candidates, choice.left_out),
+                Err(none) => (Vec::new(), none.left_out),
+            };
+            prop_assert_eq!(kept.len() + left.len(), named.len());
+            let places = Vec::from_iter(kept.iter().map(|kept| named.iter().position(|name| *name == kept.name)));
+            prop_assert!(places.is_sorted());
+            for candidate in kept {
+                prop_assert!(candidate.gpus >= count);
+                prop_assert!(gib.is_none_or(|gib| candidate.memory.0 >= gib << 30));
+                prop_assert!(wanted.arch.is_empty() || wanted.arch.iter().any(|arch| arch.has(candidate.sm.unwrap())));
+            }
+        }
     }
 }

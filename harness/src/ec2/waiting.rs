@@ -135,7 +135,8 @@ fn zones(count: usize) -> String {
 /// More names than this tell a reader nothing.
 const NAMES: usize = 4;
 
-fn shortened(types: &[&str]) -> String {
+/// The names, or the first of them and how many more there are.
+pub(super) fn shortened(types: &[&str]) -> String {
     match types {
         [] => "any type".to_owned(),
         _ if types.len() <= NAMES => types.join(", "),
