@@ -123,7 +123,11 @@ pub fn judge(found: &Found, now: Timestamp, wanted: &Wanted) -> Verdict {
     let Some(expires_at) = found.owner.expires_at else { return Verdict::Unreadable };
     if let Some(older_than) = wanted.older_than {
         // What has no age is left: it goes by its expiry, without --older-than.
-        return if age(found, now).is_some_and(|age| age >= older_than) { Verdict::Asked } else { Verdict::Live };
+        return if age(found, now).is_some_and(|age| age >= older_than) {
+            Verdict::Asked
+        } else {
+            Verdict::Live
+        };
     }
     if elapsed(expires_at, now).is_some_and(|over| over > GRACE) { Verdict::Expired } else { Verdict::Live }
 }

@@ -3,6 +3,8 @@
 pub mod advice;
 pub mod breaker;
 pub mod candidates;
+pub mod deeds;
+pub mod found;
 pub mod kept;
 pub mod keys;
 pub mod life;
@@ -12,8 +14,10 @@ pub mod prices;
 pub mod purchase;
 pub mod quota;
 pub mod refusal;
+pub mod regions;
 pub mod settings;
 pub mod sm;
+pub mod tags;
 pub mod user_data;
 pub mod waiting;
 
