@@ -187,8 +187,7 @@ mod tests {
         let candidates =
             [candidate("g6.2xlarge", 8), candidate("g5.xlarge", 4), candidate("p5.48xlarge", 192)];
         let denied = "You are not authorized to perform this operation. User: arn:aws:iam::1:user/ci is not authorized to perform: ec2:CreateFleet. Encoded authorization failure message: AbC-12_3 (Service: Ec2)";
-        let mut said = String::new();
-        for (code, message, purchase) in [
+        let said = [
             ("InsufficientInstanceCapacity", "", Purchase::Spot),
             ("InsufficientInstanceCapacity", "", Purchase::OnDemand),
             ("MaxSpotInstanceCountExceeded", "", Purchase::Spot),
@@ -209,13 +208,14 @@ mod tests {
             ("InvalidParameterValue", "", Purchase::Spot),
             ("InternalError", "", Purchase::Spot),
             ("NewAndUnheardOf", "", Purchase::Spot),
-        ] {
+        ]
+        .map(|(code, message, purchase)| {
             let asked =
                 Asked { region: "us-east-1", purchase, candidates: &candidates, max_price: Some(Usd(0.4)) };
             let advice = Refusal::of(code, message).advice(&asked);
-            said += &format!("{code} ({purchase}):\n{advice}\n\n");
-        }
-        insta::assert_snapshot!(said);
+            format!("{code} ({purchase}):\n{advice}")
+        });
+        insta::assert_snapshot!(said.join("\n\n"));
     }
 
     #[test]

@@ -54,7 +54,9 @@ impl Breaker {
     pub fn read(file: &Path) -> Self {
         let text = fs::read_to_string(file).unwrap_or_default();
         let mut breaker = Self::default();
-        text.lines().filter_map(|line| line.parse().ok()).for_each(|at| breaker.note(at));
+        for at in text.lines().filter_map(|line| line.parse().ok()) {
+            breaker.note(at);
+        }
         breaker
     }
 
@@ -83,7 +85,9 @@ mod tests {
 
     fn breaker(minutes: &[i64]) -> Breaker {
         let mut breaker = Breaker::default();
-        minutes.iter().for_each(|minute| breaker.note(at(*minute)));
+        for minute in minutes {
+            breaker.note(at(*minute));
+        }
         breaker
     }
 

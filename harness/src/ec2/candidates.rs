@@ -14,7 +14,7 @@ use super::sm::capability;
 use super::waiting::shortened;
 use super::{Ec2Settings, ImageChoice, Purchase, Usd};
 
-/// A CreateFleet call takes 300 overrides (types x subnets); with six zones to a region this many types stay below it.
+/// A `CreateFleet` call takes 300 overrides (types x subnets); with six zones to a region this many types stay below it.
 pub const MOST_TYPES: usize = 40;
 
 /// A processor architecture: an image is for one of them.
@@ -245,7 +245,8 @@ fn list(left_out: &[LeftOut]) -> String {
             None => reasons.push((why, vec![name])),
         }
     }
-    reasons.iter().map(|(why, names)| format!("\n  {}: {why}", shortened(names))).collect()
+    let lines = reasons.iter().map(|(why, names)| format!("\n  {}: {why}", shortened(names)));
+    String::from_iter(lines)
 }
 
 /// The types that will do for `need` (the node's and the suites' together), and why each other will not.
@@ -364,7 +365,8 @@ fn architecture(gpu: &GpuFacts, sm: Option<Sm>, need: &GpuNeed) -> Result<(), Wh
     Err(Why::Architecture { gpu: gpu.name.clone(), sm, needs })
 }
 
-/// The oldest GPU that NVIDIA's open kernel modules serve, which is what the default image has.
+/// The oldest GPU that NVIDIA's open kernel modules serve, which is what the default image has; its release notes
+/// ("Deep Learning Base OSS Nvidia Driver GPU AMI") list G4dn and later, neither G3, P3 nor G6f.
 const OPEN_DRIVER_FROM: Sm = Sm::new(7, 5);
 
 fn default_driver(gpu: &GpuFacts, sm: Option<Sm>) -> Result<(), Why> {

@@ -124,8 +124,9 @@ mod tests {
         Work { cases: MINUTE * cases, retries, run: run.map(|minutes| MINUTE * minutes) }
     }
 
-    fn purse(left: f64, per_hour: f64) -> Option<Purse> {
-        Some(Purse { left, per_hour: Usd(per_hour) })
+    /// At a dollar an hour.
+    fn purse(left: f64) -> Purse {
+        Purse { left, per_hour: Usd(1.0) }
     }
 
     #[test]
@@ -138,10 +139,10 @@ mod tests {
             ("", work(u32::MAX, u32::MAX, None), None, "168h by the cases' timeouts"),
             ("ttl: 2h", work(30, 0, None), None, "2h by `ttl:`"),
             ("ttl: 10m", work(30, 0, None), None, "10m by `ttl:`"),
-            ("ttl: 2h", work(30, 0, None), purse(1.0, 1.0), "1h by `max-cost:`"),
-            ("ttl: 2h", work(30, 0, None), purse(9.0, 1.0), "2h by `ttl:`"),
-            ("", work(30, 0, None), purse(0.5, 1.0), "30m by `max-cost:`"),
-            ("", work(30, 0, None), purse(-0.5, 1.0), "0s by `max-cost:`"),
+            ("ttl: 2h", work(30, 0, None), Some(purse(1.0)), "1h by `max-cost:`"),
+            ("ttl: 2h", work(30, 0, None), Some(purse(9.0)), "2h by `ttl:`"),
+            ("", work(30, 0, None), Some(purse(0.5)), "30m by `max-cost:`"),
+            ("", work(30, 0, None), Some(purse(-0.5)), "0s by `max-cost:`"),
         ] {
             assert_eq!(ttl(&settings(text), work, purse).to_string(), expected, "{text} {work:?} {purse:?}");
         }
@@ -152,7 +153,7 @@ mod tests {
         let settings = settings("");
         for (left, too_short) in [(0.01, true), (0.08, true), (0.2, false)] {
             assert_eq!(
-                ttl(&settings, work(30, 0, None), purse(left, 1.0)).is_too_short(&settings),
+                ttl(&settings, work(30, 0, None), Some(purse(left))).is_too_short(&settings),
                 too_short,
                 "{left}"
             );
@@ -165,7 +166,8 @@ mod tests {
             cases in 0u64..1_000_000, retries in 0u32..10, left in -10.0..1e6f64, per_hour in 0.01..200.0f64,
         ) {
             let work = Work { cases: Duration::from_secs(cases), retries, run: None };
-            let ttl = ttl(&settings(""), work, purse(left, per_hour));
+            let purse = Purse { left, per_hour: Usd(per_hour) };
+            let ttl = ttl(&settings(""), work, Some(purse));
             prop_assert!(ttl.duration.as_secs_f64() / 3600.0 * per_hour <= left.max(0.0) + 1e-6);
         }
     }

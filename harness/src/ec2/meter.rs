@@ -120,6 +120,10 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
+    fn near(money: f64, expected: f64) -> bool {
+        (money - expected).abs() < 1e-9
+    }
+
     /// A dollar a minute keeps the sums in the head.
     const PRICE: Option<Usd> = Some(Usd(60.0));
 
@@ -146,10 +150,10 @@ mod tests {
         meter.begin("i-1", at(0), PRICE);
         meter.end("i-1", at(5));
         meter.begin("i-2", at(10), PRICE);
-        assert_eq!(meter.spent(at(130)), 3.0);
+        assert!(near(meter.spent(at(130)), 3.0));
         assert_eq!(meter.end("i-2", at(130)), Some(2.0));
         assert_eq!(meter.end("i-2", at(500)), None);
-        assert_eq!(meter.spent(at(500)), 3.0);
+        assert!(near(meter.spent(at(500)), 3.0));
     }
 
     #[test]

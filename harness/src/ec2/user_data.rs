@@ -213,8 +213,8 @@ mod tests {
             output
         }
 
-        fn marker(&self) -> Option<Armed> {
-            Armed::read(&fs::read_to_string(self.root.path().join("run/gpu-harness-armed")).unwrap())
+        fn marker(&self) -> Armed {
+            Armed::read(&fs::read_to_string(self.root.path().join("run/gpu-harness-armed")).unwrap()).unwrap()
         }
 
         fn calls(&self) -> String {
@@ -227,8 +227,8 @@ mod tests {
         }
     }
 
-    fn armed(way: &str) -> Option<Armed> {
-        Some(Armed { way: way.into(), minutes: 45 })
+    fn armed(way: &str) -> Armed {
+        Armed { way: way.into(), minutes: 45 }
     }
 
     #[test]
