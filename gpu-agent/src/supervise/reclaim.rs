@@ -62,24 +62,18 @@ impl Metadata {
     }
 
     fn notice(&mut self) -> Option<ReclaimNotice> {
-        // A token runs out, and a service that was started anew does not know it: then once more with a new one.
-        for _ in 0..2 {
-            let token = match self.token.take() {
-                Some(token) => token,
-                None => self.new_token()?,
-            };
-            let asked = minreq::get(format!("{}/latest/meta-data/spot/instance-action", self.endpoint));
-            let (status, said) = answer(asked.with_header("X-aws-ec2-metadata-token", &token))?;
-            match status {
-                401 => {}
-                200 => return parse(&said),
-                _ => {
-                    self.token = Some(token);
-                    return None;
-                }
-            }
+        let token = match self.token.take() {
+            Some(token) => token,
+            None => self.new_token()?,
+        };
+        let asked = minreq::get(format!("{}/latest/meta-data/spot/instance-action", self.endpoint));
+        let (status, said) = answer(asked.with_header("X-aws-ec2-metadata-token", &token))?;
+        // One that is refused has run out: the next question comes with a new one.
+        if status != 401 {
+            self.token = Some(token);
         }
-        None
+        // There is no such page as long as there is no notice.
+        if status == 200 { parse(&said) } else { None }
     }
 
     fn new_token(&self) -> Option<String> {
