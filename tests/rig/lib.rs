@@ -6,11 +6,13 @@
 //! | [`process`] | whether a process lives |
 //! | [`sshd`] | a real OpenSSH server |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
+//! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
 //! | [`xml`] | a real XML parser |
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
 
 pub mod cuts;
+pub mod ec2;
 pub mod kills;
 pub mod process;
 pub mod project;

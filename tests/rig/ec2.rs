@@ -1,0 +1,269 @@
+//! The test EC2: the cloud's API, served by moto, whose instances are real hosts on this machine.
+//!
+//! It runs for as long as the value lives, and not longer than the test's process: its standard input is a pipe that
+//! this process holds, and when that ends, so do the server and every host, whatever the cause.
+
+use std::env;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::project::Project;
+
+/// Names the Python that has what the server imports; `cargo xtask test` sets it.
+const PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
+/// Importing moto takes seconds, and many seconds on a machine that is busy with other tests.
+const READY: Duration = Duration::from_secs(90);
+/// How long the server may take to end its hosts.
+const END: Duration = Duration::from_secs(20);
+
+/// How a test EC2 is started.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How much faster than this machine's its clock runs.
+    pub clock_factor: f64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { clock_factor: 60.0 }
+    }
+}
+
+/// A running test EC2.
+#[derive(Debug)]
+pub struct Ec2 {
+    server: Child,
+    port: u16,
+    clock_factor: f64,
+    folder: TempDir,
+}
+
+impl Ec2 {
+    /// Starts one, and waits until it answers.
+    ///
+    /// # Panics
+    /// Where it does not start: its log is told.
+    pub fn start(options: Options) -> Self {
+        let folder = tempfile::Builder::new().prefix("ec2-").tempdir().expect("a temporary folder");
+        let port = free_port();
+        let log = File::create(folder.path().join("log")).expect("a log");
+        let mut command = python();
+        command.args(["-m", "gpu_harness_ec2", "--port", &port.to_string()]);
+        command.args(["--clock-factor", &options.clock_factor.to_string()]);
+        command.stdin(Stdio::piped()).stdout(log.try_clone().expect("a log")).stderr(log);
+        let server = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut ec2 = Self { server, port, clock_factor: options.clock_factor, folder };
+        ec2.wait_until_it_answers();
+        ec2
+    }
+
+    /// `AWS_ENDPOINT_URL`.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// What makes an AWS client, such as gpu-harness, use it and nothing else.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("AWS_ENDPOINT_URL", self.endpoint()),
+            ("AWS_ACCESS_KEY_ID", "test".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ]
+    }
+
+    /// The project with that environment, and with a node `cloud` of provider ec2 in its gpu-harness.yaml; `settings`
+    /// are more of the node's lines, without indentation.
+    #[must_use]
+    pub fn in_project(&self, project: Project, settings: &str) -> Project {
+        let project = project.file("gpu-harness.yaml", self.configuration(settings));
+        self.environment().into_iter().fold(project, |project, (name, value)| project.env(name, value))
+    }
+
+    /// A gpu-harness.yaml with a node `cloud` here.
+    pub fn configuration(&self, settings: &str) -> String {
+        let usual = format!("provider: ec2\ncaller-address: {}/caller-address", self.endpoint());
+        let lines = usual.lines().chain(settings.lines());
+        format!("nodes:\n  cloud:\n{}", Vec::from_iter(lines.map(|line| format!("    {line}\n"))).concat())
+    }
+
+    /// How long that much of EC2's time takes here.
+    pub fn real(&self, time: Duration) -> Duration {
+        time.div_f64(self.clock_factor)
+    }
+
+    /// Makes something go wrong from now on, e.g. `{"fault": "capacity", "times": 2}`.
+    ///
+    /// # Panics
+    /// Where the server knows no such fault.
+    pub fn fault(&self, fault: &Value) {
+        self.tell("POST", "/_test/faults", Some(fault));
+    }
+
+    /// Takes every fault back.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub fn clear_faults(&self) {
+        self.tell("DELETE", "/_test/faults", None);
+    }
+
+    /// All resources by kind, those that ended too.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub fn state(&self) -> Value {
+        self.tell("GET", "/_test/state", None)
+    }
+
+    /// The resources by kind that still exist and are not in a final state.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub fn left(&self) -> Value {
+        self.tell("GET", "/_test/left", None)
+    }
+
+    /// Every call of the API so far.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub fn calls(&self) -> Value {
+        self.tell("GET", "/_test/calls", None)
+    }
+
+    /// Has the market take an instance back: notice now, its end after `within` of EC2's time.
+    ///
+    /// # Panics
+    /// Where there is no such instance.
+    pub fn reclaim(&self, instance: &str, within: Duration) {
+        let what = json!({ "instance": instance, "in": within.as_secs_f64() });
+        self.tell("POST", "/_test/reclaim", Some(&what));
+    }
+
+    /// Cuts an instance's network, or mends it.
+    ///
+    /// # Panics
+    /// Where there is no such instance.
+    pub fn network(&self, instance: &str, up: bool) {
+        self.tell("POST", "/_test/network", Some(&json!({ "instance": instance, "up": up })));
+    }
+
+    /// Waits until nothing is left, for at most that much of EC2's time.
+    ///
+    /// # Panics
+    /// Where something still is: it is told.
+    pub fn wait_until_nothing_is_left(&self, within: Duration) {
+        let (begun, within) = (Instant::now(), self.real(within));
+        loop {
+            let left = self.left();
+            if is_nothing(&left) {
+                return;
+            }
+            assert!(begun.elapsed() < within, "after {within:?} there is left: {left:#}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What the server has said.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        let begun = Instant::now();
+        while request(self.port, "GET", "/caller-address", None).is_err() {
+            let ended = self.server.try_wait().expect("the state of a child");
+            assert!(ended.is_none(), "the test EC2 does not start:\n{}", self.log());
+            assert!(begun.elapsed() < READY, "the test EC2 does not answer in {READY:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// A request to the control endpoint that has to succeed.
+    fn tell(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = request(self.port, method, path, body)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}; its log:\n{}", self.log()));
+        assert!(status < 300, "{method} {path} {body:?}: {status} {answer}");
+        serde_json::from_str(&answer).unwrap_or(Value::Null)
+    }
+}
+
+impl Drop for Ec2 {
+    fn drop(&mut self) {
+        drop(self.server.stdin.take());
+        let begun = Instant::now();
+        while matches!(self.server.try_wait(), Ok(None)) && begun.elapsed() < END {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+/// The Python of the test EC2, as root, about to run something beside its package; arguments are still to come.
+///
+/// # Panics
+/// Where the set-up has not made it.
+pub fn python() -> Command {
+    let python = env::var_os(PYTHON).map(PathBuf::from).or_else(in_the_cache);
+    let python = python.expect("the test EC2 is not set up: run the tests by `cargo xtask test`, as root");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("fixtures").join("ec2");
+    let as_root = rustix::process::geteuid().is_root();
+    let mut command = Command::new(if as_root { "env" } else { "sudo" });
+    if !as_root {
+        command.args(["-n", "env"]);
+    }
+    // The tree stays clean of compiled files, which would be root's.
+    command.arg(format!("PYTHONPATH={}", fixtures.display())).arg("PYTHONDONTWRITEBYTECODE=1").arg(python);
+    command.current_dir(fixtures);
+    command
+}
+
+/// Where `cargo xtask setup` links the environment that it made.
+fn in_the_cache() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = set("GPU_HARNESS_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))?;
+    Some(cache.join("ec2-python/current/bin/python")).filter(|python| python.exists())
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its number").port()
+}
+
+/// One HTTP request: its status, and what came back.
+fn request(port: u16, method: &str, path: &str, body: Option<&Value>) -> io::Result<(u16, String)> {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    // Of version 1.0, so that the answer ends where the connection does.
+    let head = "Content-Type: application/json\r\nConnection: close";
+    let length = body.len();
+    write!(stream, "{method} {path} HTTP/1.0\r\n{head}\r\nContent-Length: {length}\r\n\r\n{body}")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or(io::ErrorKind::UnexpectedEof)?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((status.ok_or(io::ErrorKind::InvalidData)?, body.to_owned()))
+}
+
+/// Whether there is nothing in it, however deep.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(kinds) => kinds.values().all(is_nothing),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
