@@ -82,7 +82,7 @@ fn a_node_that_cannot_be_written_to_is_trouble_of_the_infrastructure() {
 #[test]
 fn an_agent_of_another_version_is_refused_before_anything_runs() {
     // The far side of the protocol, as an agent of a later version would answer.
-    let answer = r#"{"reply":"refused","error":{"refusal":"protocol","agent":2,"harness":1}}"#;
+    let answer = r#"{"reply":"refused","error":{"refusal":"protocol","agent":3,"harness":2}}"#;
     let project = command("  - { name: a, command: { run: [\"true\"] } }\n")
         .file("other-agent", format!("#!/bin/sh\nread line\necho '{answer}'\ncat > /dev/null\n"));
     let agent = project.path().join("other-agent");
@@ -91,7 +91,7 @@ fn an_agent_of_another_version_is_refused_before_anything_runs() {
     let run = project.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     let (_, reason) = run.outcome("a");
-    assert!(reason.contains("protocol 2") && reason.contains("that came with this gpu-harness"), "{reason}");
+    assert!(reason.contains("protocol 3") && reason.contains("that came with this gpu-harness"), "{reason}");
 }
 
 #[test]
