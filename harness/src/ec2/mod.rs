@@ -2,7 +2,15 @@
 
 pub mod advice;
 pub mod breaker;
+#[cfg(feature = "ec2")]
+pub mod calls;
 pub mod candidates;
+#[cfg(feature = "ec2")]
+pub mod clock;
+#[cfg(feature = "ec2")]
+pub mod cloud;
+#[cfg(feature = "ec2")]
+mod cloud_error;
 pub mod deeds;
 pub mod found;
 pub mod kept;

@@ -1,0 +1,201 @@
+//! Why a call to the cloud came to nothing.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+
+use super::refusal::{Refusal, RefusalKind};
+use crate::failure::chain;
+
+/// A call that came to nothing.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CloudError {
+    /// Nobody says which region is meant.
+    #[error("no region is named: write `region:` in gpu-harness.yaml, or set AWS_REGION")]
+    NoRegion,
+    /// The SDK's chain of credentials has none that work.
+    #[error(
+        "failed to find AWS credentials for {operation}: {why}\n\
+         hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE after `aws sso login`; in CI, let the \
+         step have an OIDC token and set AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE"
+    )]
+    NoCredentials {
+        /// What was asked for.
+        operation: &'static str,
+        /// What each source of credentials said.
+        why: String,
+    },
+    /// The cloud said no.
+    #[error("AWS refused {operation}{}: {refusal}", place(.region.as_deref()))]
+    Refused {
+        /// What was asked for.
+        operation: &'static str,
+        /// Where, if that is known.
+        region: Option<String>,
+        /// Its words, and of which kind they are.
+        refusal: Refusal,
+        /// The status of the HTTP response; 0 where the no stands inside an answer.
+        status: u16,
+    },
+    /// No answer came. Whether the call was carried out is not known.
+    #[error("failed to reach AWS for {operation}: {why}")]
+    OutOfReach {
+        /// What was asked for.
+        operation: &'static str,
+        /// The connection's error.
+        why: String,
+    },
+    /// The answer cannot be read.
+    #[error("AWS answered {operation}{} with something else than what its API promises: {why}", place(.region.as_deref()))]
+    Unreadable {
+        /// What was asked for.
+        operation: &'static str,
+        /// Where, if that is known.
+        region: Option<String>,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The call could not be put together.
+    #[error("failed to write a request for {operation}: {why}")]
+    Request {
+        /// What was asked for.
+        operation: &'static str,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// A header with the region that an answer came from, which [`super::cloud::Cloud`] writes on every response.
+pub(super) const FROM: &str = "x-gpu-harness-region";
+
+fn place(region: Option<&str>) -> String {
+    region.map(|region| format!(" in {region}")).unwrap_or_default()
+}
+
+impl CloudError {
+    /// The failure of a call of the SDK.
+    pub fn of<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: Error + ProvideErrorMetadata + 'static,
+    {
+        let region = error.raw_response().and_then(|answer| answer.headers().get(FROM)).map(str::to_owned);
+        let why = chain(error);
+        if lacks_credentials(error) {
+            return Self::NoCredentials { operation, why };
+        }
+        match error {
+            SdkError::ServiceError(answer) => {
+                let (status, error) = (answer.raw().status().as_u16(), answer.err());
+                let code = error.code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
+                let refusal = Refusal::of(&code, error.message().unwrap_or("no reason was given"));
+                Self::Refused { operation, region, refusal, status }
+            }
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Self::OutOfReach { operation, why },
+            SdkError::ConstructionFailure(_) => Self::Request { operation, why },
+            // Also a proxy's page, or an answer that broke off.
+            _ => Self::Unreadable { operation, region, why },
+        }
+    }
+
+    /// A no that stands inside an answer that is otherwise good.
+    pub fn refused(operation: &'static str, code: &str, message: &str) -> Self {
+        Self::Refused { operation, region: None, refusal: Refusal::of(code, message), status: 0 }
+    }
+
+    /// An answer that lacks what it has to have.
+    pub fn lacks(operation: &'static str, what: &str) -> Self {
+        Self::Unreadable { operation, region: None, why: format!("it lacks {what}") }
+    }
+
+    /// The same with the region, where none was told yet.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        if let Self::Refused { region, .. } | Self::Unreadable { region, .. } = &mut self {
+            region.get_or_insert_with(|| place.to_owned());
+        }
+        self
+    }
+
+    /// The cloud's code for its no.
+    pub fn code(&self) -> Option<&str> {
+        self.refusal().map(|refusal| refusal.code.as_str())
+    }
+
+    /// The cloud's no.
+    pub fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        }
+    }
+
+    /// Whether the same call may succeed in a moment: the network, throttling, or the cloud's own trouble.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::OutOfReach { .. } | Self::Unreadable { .. } => true,
+            Self::Refused { refusal, status, .. } => {
+                let theirs = *status >= 500 || refusal.is_worth_waiting();
+                refusal.kind == RefusalKind::Throttling || refusal.kind == RefusalKind::Other && theirs
+            }
+            Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => false,
+        }
+    }
+
+    /// Whether what was asked about does not exist (any more).
+    pub fn is_not_found(&self) -> bool {
+        self.code().is_some_and(|code| code.ends_with(".NotFound") || code.ends_with("NotFoundException"))
+    }
+}
+
+/// Whether credentials that could not be had are somewhere among the causes.
+fn lacks_credentials(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| (*error).source()).any(|cause| {
+        matches!(
+            cause.downcast_ref(),
+            Some(
+                CredentialsError::CredentialsNotLoaded(_)
+                    | CredentialsError::InvalidConfiguration(_)
+                    | CredentialsError::ProviderError(_)
+            )
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_passes_by_itself_is_transient() {
+        let with_status = |code: &str, status| CloudError::Refused {
+            operation: "CreateFleet",
+            region: None,
+            refusal: Refusal::of(code, ""),
+            status,
+        };
+        for (error, transient) in [
+            (with_status("RequestLimitExceeded", 503), true),
+            (with_status("InternalError", 500), true),
+            (with_status("HTTP 502", 502), true),
+            (with_status("InsufficientInstanceCapacity", 500), false),
+            (with_status("UnauthorizedOperation", 403), false),
+            (with_status("InvalidInstanceID.NotFound", 400), false),
+            (CloudError::OutOfReach { operation: "CreateFleet", why: "connection refused".into() }, true),
+            (CloudError::NoRegion, false),
+        ] {
+            assert_eq!(error.is_transient(), transient, "{error}");
+        }
+        assert!(with_status("InvalidInstanceID.NotFound", 400).is_not_found());
+        assert!(with_status("InvalidLaunchTemplateName.NotFoundException", 400).is_not_found());
+    }
+
+    #[test]
+    fn a_refusal_says_what_was_refused_where_and_in_whose_words() {
+        let refused = CloudError::refused("DeleteFleets", "UnauthorizedOperation", "You are not authorized")
+            .at("eu-west-1");
+        let said = "AWS refused DeleteFleets in eu-west-1: UnauthorizedOperation: You are not authorized";
+        assert_eq!(refused.to_string(), said);
+    }
+}
