@@ -15,6 +15,8 @@ const MANY: usize = 2;
 const WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// end spot for so long after the last of them.
 const REST: SignedDuration = SignedDuration::from_mins(30);
+/// The file's name in the cache folder.
+pub const FILE: &str = "spot-reclaims";
 /// No more times than this are kept.
 const KEPT: usize = 16;
 
@@ -129,7 +131,7 @@ mod tests {
         #[test]
         fn the_file_never_grows_without_end(minutes in prop::collection::vec(-1000i64..1000, 0..60)) {
             let breaker = breaker(&minutes);
-            prop_assert!(breaker.reclaims.len() <= KEPT && breaker.reclaims.is_sorted());
+            prop_assert!(breaker.reclaims.len() <= 16 && breaker.reclaims.is_sorted());
         }
 
         #[test]
