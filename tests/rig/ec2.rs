@@ -5,10 +5,10 @@
 
 use std::env;
 use std::fs::File;
-use std::io::{self, Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,8 +18,6 @@ use crate::project::Project;
 
 /// Names the Python that has what the server imports; `cargo xtask test` sets it.
 const PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
-/// Importing moto takes seconds, and many seconds on a machine that is busy with other tests.
-const READY: Duration = Duration::from_secs(90);
 /// How long the server may take to end its hosts.
 const END: Duration = Duration::from_secs(20);
 
@@ -52,15 +50,15 @@ impl Ec2 {
     /// Where it does not start: its log is told.
     pub fn start(options: Options) -> Self {
         let folder = tempfile::Builder::new().prefix("ec2-").tempdir().expect("a temporary folder");
-        let port = free_port();
         let log = File::create(folder.path().join("log")).expect("a log");
         let mut command = python();
-        command.args(["-m", "gpu_harness_ec2", "--port", &port.to_string()]);
+        command.args(["-m", "gpu_harness_ec2", "--until-stdin-closes"]);
         command.args(["--clock-factor", &options.clock_factor.to_string()]);
-        command.stdin(Stdio::piped()).stdout(log.try_clone().expect("a log")).stderr(log);
-        let server = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let mut ec2 = Self { server, port, clock_factor: options.clock_factor, folder };
-        ec2.wait_until_it_answers();
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        let mut server = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let said = server.stdout.take().expect("its standard output");
+        let mut ec2 = Self { server, port: 0, clock_factor: options.clock_factor, folder };
+        ec2.port = port(said).unwrap_or_else(|| panic!("the test EC2 does not start:\n{}", ec2.log()));
         ec2
     }
 
@@ -178,16 +176,6 @@ impl Ec2 {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
-    fn wait_until_it_answers(&mut self) {
-        let begun = Instant::now();
-        while request(self.port, "GET", "/caller-address", None).is_err() {
-            let ended = self.server.try_wait().expect("the state of a child");
-            assert!(ended.is_none(), "the test EC2 does not start:\n{}", self.log());
-            assert!(begun.elapsed() < READY, "the test EC2 does not answer in {READY:?}:\n{}", self.log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     /// A request to the control endpoint that has to succeed.
     fn tell(&self, method: &str, path: &str, body: Option<&Value>) -> Value {
         let (status, answer) = request(self.port, method, path, body)
@@ -237,9 +225,12 @@ fn in_the_cache() -> Option<PathBuf> {
     Some(cache.join("ec2-python/current/bin/python")).filter(|python| python.exists())
 }
 
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("its number").port()
+/// The port that the server tells when it answers there; `None` where it ends before.
+fn port(said: ChildStdout) -> Option<u16> {
+    let mut line = String::new();
+    BufReader::new(said).read_line(&mut line).ok()?;
+    let line: Value = serde_json::from_str(&line).ok()?;
+    line["port"].as_u64()?.try_into().ok()
 }
 
 /// One HTTP request: its status, and what came back.

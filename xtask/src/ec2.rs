@@ -1,17 +1,14 @@
 //! Starts the test EC2 for a person: the whole path from a launch to a receipt, without an AWS account.
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Child, Command, ExitCode, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{ChildStdout, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
 
 use crate::{cargo, setup};
-
-const READY: Duration = Duration::from_secs(60);
 
 /// Options of `cargo xtask ec2`.
 #[derive(clap::Args)]
@@ -20,8 +17,8 @@ pub(crate) struct Options {
     #[arg(long, default_value_t = 1.0)]
     clock_factor: f64,
     /// The port on 127.0.0.1; by default a free one
-    #[arg(long)]
-    port: Option<u16>,
+    #[arg(long, default_value_t = 0, hide_default_value = true)]
+    port: u16,
 }
 
 /// Starts it, says how to use it, and stays for as long as it runs.
@@ -32,47 +29,38 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
             "the test EC2 makes its hosts from namespaces: run this as root, or with a sudo that asks no password"
         );
     };
-    let port = options.port.map_or_else(free_port, Ok)?;
-    // The other end of its standard input is held here: it ends with this process, whatever ends that.
-    let mut server = command(&python, port, options.clock_factor);
-    let mut server = server.stdin(Stdio::piped()).spawn().context("failed to start the test EC2")?;
-    listening(&mut server, port)?;
-    println!("{}", usage(port));
+    let mut command = command(&python, options);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = command.spawn().context("failed to start the test EC2")?;
+    // Held until this process ends, whatever ends it: then so does the server. (Waiting would close it.)
+    let _held = server.stdin.take();
+    // Where it ends at once, it tells why on standard error.
+    if let Some(port) = server.stdout.take().and_then(port) {
+        println!("{}", usage(port));
+    }
     let status = server.wait().context("failed to wait for the test EC2")?;
     bail!("the test EC2 ended ({status})")
 }
 
 /// `python -m gpu_harness_ec2`, as root, in a process group of its own: Ctrl-C ends this process first.
-fn command(python: &Path, port: u16, clock_factor: f64) -> Command {
+fn command(python: &Path, options: &Options) -> Command {
     let fixtures = cargo::root().join("fixtures/ec2");
     let mut command = if geteuid().is_root() { Command::new("env") } else { Command::new("sudo") };
     if !geteuid().is_root() {
         command.args(["-n", "env"]);
     }
     command.arg(format!("PYTHONPATH={}", fixtures.display())).arg("PYTHONDONTWRITEBYTECODE=1").arg(python);
-    command.args(["-m", "gpu_harness_ec2", "--port", &port.to_string()]);
-    command.args(["--clock-factor", &clock_factor.to_string()]).process_group(0);
+    command.args(["-m", "gpu_harness_ec2", "--until-stdin-closes", "--port", &options.port.to_string()]);
+    command.args(["--clock-factor", &options.clock_factor.to_string()]).process_group(0);
     command
 }
 
-fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("failed to find a free port")?;
-    Ok(listener.local_addr().context("failed to find a free port")?.port())
-}
-
-/// Waits until it takes connections.
-fn listening(server: &mut Child, port: u16) -> Result<()> {
-    let begun = Instant::now();
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-        if let Some(status) = server.try_wait().context("failed to look after the test EC2")? {
-            bail!("the test EC2 does not start ({status})");
-        }
-        if begun.elapsed() > READY {
-            bail!("the test EC2 does not answer on port {port} within {} s", READY.as_secs());
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
+/// The port that it tells when it answers there; `None` where it ends before.
+fn port(said: ChildStdout) -> Option<u16> {
+    let mut line = String::new();
+    BufReader::new(said).read_line(&mut line).ok()?;
+    let line: serde_json::Value = serde_json::from_str(&line).ok()?;
+    line["port"].as_u64()?.try_into().ok()
 }
 
 /// What a person puts into another terminal, and into a project.
