@@ -35,5 +35,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if error.downcast_ref::<RemoteError>().is_some() {
         return Exit::Infrastructure;
     }
+    #[cfg(feature = "ec2")]
+    if error.downcast_ref::<crate::ec2::cloud::CloudError>().is_some() {
+        return Exit::Infrastructure;
+    }
     Exit::Usage
 }

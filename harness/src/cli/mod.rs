@@ -1,15 +1,22 @@
 //! The command line, lowered to typed requests in one place.
 
 mod list;
+mod nodes;
+mod reap;
 mod report;
 mod run;
 mod selfcheck;
+#[cfg(feature = "ec2")]
+mod table;
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use gpu_suites::exit::Exit;
+
+use crate::config::Config;
+use crate::run::RunError;
 
 /// Test training and inference on a GPU node from a machine that has no GPU.
 ///
@@ -44,6 +51,10 @@ enum Verb {
     Schema,
     /// Print what a node has: GPU, driver, libtorch, CUDA, disk, cores, clock
     Selfcheck(selfcheck::Selfcheck),
+    /// List the EC2 nodes that live now, and what they have cost
+    Nodes(nodes::Nodes),
+    /// End what is left in EC2 past its expiry
+    Reap(reap::Reap),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -63,6 +74,8 @@ impl Cli {
                 Ok(Exit::AllPassed)
             }
             Verb::Selfcheck(verb) => verb.execute(),
+            Verb::Nodes(verb) => verb.execute(),
+            Verb::Reap(verb) => verb.execute(),
             Verb::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
                 Ok(Exit::AllPassed)
@@ -80,6 +93,18 @@ struct Choice {
     /// Only cases whose name, or `suite::name`, matches this glob; may be given several times
     #[arg(long = "case", value_name = "GLOB")]
     cases: Vec<String>,
+}
+
+/// The settings of the project that the working folder belongs to.
+fn project() -> anyhow::Result<Config> {
+    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    Ok(Config::find(&cwd).map_err(RunError::from)?)
+}
+
+/// What a build without EC2 says to the commands about it.
+#[cfg(not(feature = "ec2"))]
+fn no_ec2() -> anyhow::Result<Exit> {
+    anyhow::bail!("this build of gpu-harness has no EC2; build it with its feature `ec2`")
 }
 
 /// One thread is enough: it moves lines from a socket to a file, and every blocking part has its own thread.

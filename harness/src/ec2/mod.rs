@@ -13,14 +13,20 @@ pub mod cloud;
 mod cloud_error;
 pub mod deeds;
 pub mod found;
+#[cfg(feature = "ec2")]
+pub mod inventory;
 pub mod kept;
 pub mod keys;
 pub mod life;
 pub mod limits;
+#[cfg(feature = "ec2")]
+pub mod living;
 pub mod meter;
 pub mod prices;
 pub mod purchase;
 pub mod quota;
+#[cfg(feature = "ec2")]
+pub mod reap;
 pub mod refusal;
 pub mod regions;
 pub mod settings;

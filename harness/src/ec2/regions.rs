@@ -27,7 +27,8 @@ pub fn regions(asked: &[String], node: Option<&str>, config: &Config) -> Result<
     Ok(if all.is_empty() { vec![None] } else { all.into_iter().collect() })
 }
 
-fn listed(regions: Vec<String>) -> Vec<Region> {
+/// A node's regions.
+pub fn listed(regions: Vec<String>) -> Vec<Region> {
     if regions.is_empty() { vec![None] } else { regions.into_iter().map(Some).collect() }
 }
 

@@ -1,0 +1,241 @@
+//! `gpu-harness reap`.
+
+#[cfg(not(feature = "ec2"))]
+use gpu_suites::exit::Exit;
+use gpu_suites::unit::Span;
+
+/// Flags of `reap`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Whatever a run makes in EC2 carries a tag with the time at which it ends. reap finds what is more than a minute past it,
+by the API's own clock, and ends it: instances, fleets, spot requests, volumes, launch templates, security groups. It
+never touches a live run, needs no file of any run, and may run many times at once. Every run does the same for its own
+region while its node boots; a scheduled job that reaps is for accounts in which no runs come.
+
+Things whose tags do not say when they end are told and left; --run ends them too.
+
+Examples:
+  gpu-harness reap                          what is past its expiry, in the regions of gpu-harness.yaml
+  gpu-harness reap --dry-run --region us-east-1
+  gpu-harness reap --run 20261123-100000-1a2b3c4d     all of one run, at once
+  gpu-harness reap --older-than 12h --yes   everything that is older, also before its expiry
+
+Exit codes: 0 nothing is left that should be gone, 2 usage error, 3 something is left (with --dry-run: was found).")]
+pub(super) struct Reap {
+    /// Look in the regions of this node of gpu-harness.yaml [default: of all its EC2 nodes]
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// Look in this region; may be given several times
+    #[arg(long = "region", value_name = "REGION", conflicts_with = "node")]
+    regions: Vec<String>,
+    /// End everything that is at least this old, also before its expiry, and nothing that is younger
+    #[arg(long, value_name = "D", conflicts_with = "run")]
+    older_than: Option<Span>,
+    /// End everything of this run, whatever its expiry
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
+    /// Say what would be ended, and end nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before --older-than ends what has time left
+    #[arg(short, long)]
+    yes: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[cfg(not(feature = "ec2"))]
+impl Reap {
+    #[expect(clippy::unused_self, reason = "the build with EC2 uses it")]
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        super::no_ec2()
+    }
+}
+
+#[cfg(feature = "ec2")]
+mod with_ec2 {
+    use std::io::{IsTerminal as _, Write as _};
+
+    use anyhow::bail;
+    use futures_util::future::try_join_all;
+    use gpu_suites::exit::Exit;
+    use jiff::Timestamp;
+
+    use super::Reap;
+    use crate::cli::table::Table;
+    use crate::cli::{project, runtime};
+    use crate::ec2::cloud::{Cloud, CloudError};
+    use crate::ec2::deeds::{Deed, Did};
+    use crate::ec2::found::{Verdict, Wanted};
+    use crate::ec2::reap::{Order, PATIENCE, is_clean, reap, unreadable};
+    use crate::ec2::{kept, regions};
+
+    impl Reap {
+        pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
+            let regions = regions::regions(&self.regions, self.node.as_deref(), &project()?)?;
+            let runtime = runtime()?;
+            let exit = runtime.block_on(async {
+                let clouds =
+                    try_join_all(regions.iter().map(|region| Cloud::connect(region.as_deref()))).await?;
+                self.in_regions(&clouds).await
+            });
+            runtime.shutdown_background();
+            exit
+        }
+
+        async fn in_regions(&self, clouds: &[Cloud]) -> anyhow::Result<Exit> {
+            let wanted =
+                Wanted { run: self.run.clone(), older_than: self.older_than.map(|older_than| older_than.0) };
+            let order = |dry_run| Order { wanted: wanted.clone(), dry_run, patience: PATIENCE };
+            if self.older_than.is_some() && !self.yes && !self.dry_run {
+                let marked = each(clouds, &order(true)).await?;
+                if !confirmed(&marked)? {
+                    return Ok(Exit::AllPassed);
+                }
+            }
+            let deeds = each(clouds, &order(self.dry_run)).await?;
+            if !self.dry_run {
+                forget_keys(&deeds);
+            }
+            if self.json {
+                println!("{:#}", json(&deeds));
+            } else {
+                print!("{}", text(&deeds));
+            }
+            Ok(if is_clean(&deeds) { Exit::AllPassed } else { Exit::Infrastructure })
+        }
+    }
+
+    /// All regions at once: an instance takes a minute or two to end, wherever it is.
+    async fn each(clouds: &[Cloud], order: &Order) -> Result<Vec<Deed>, CloudError> {
+        Ok(try_join_all(clouds.iter().map(|cloud| reap(cloud, order))).await?.concat())
+    }
+
+    fn confirmed(marked: &[Deed]) -> anyhow::Result<bool> {
+        let due = Vec::from_iter(marked.iter().filter(|deed| deed.is_left()).cloned());
+        if due.is_empty() {
+            println!("nothing is that old");
+            return Ok(false);
+        }
+        if !std::io::stdin().is_terminal() {
+            bail!(
+                "--older-than ends what has time left ({} things now), and nobody is here to be asked; say --yes, or \
+                 --dry-run to see them",
+                due.len()
+            );
+        }
+        print!("{}\nend these? [y/N] ", text(&due));
+        std::io::stdout().flush()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer)?;
+        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
+    /// The keys of kept nodes that the cloud has just said to be no more.
+    fn forget_keys(deeds: &[Deed]) {
+        let Some(cache) = kept::place() else { return };
+        let held = kept::instances(&cache);
+        for deed in deeds.iter().filter(|deed| deed.did == Did::Ended && held.contains(&deed.found.id)) {
+            if let Err(error) = kept::forget(&cache, &deed.found.id) {
+                eprintln!("warning: failed to remove the key of {}: {error}", deed.found.id);
+            }
+        }
+    }
+
+    fn json(deeds: &[Deed]) -> serde_json::Value {
+        let count = |is: &dyn Fn(&Deed) -> bool| deeds.iter().filter(|deed| is(deed)).count();
+        serde_json::json!({
+            "clean": is_clean(deeds),
+            "ended": count(&|deed| deed.did == Did::Ended),
+            "left": count(&Deed::is_left),
+            "unreadable": unreadable(deeds).count(),
+            "things": deeds,
+        })
+    }
+
+    fn text(deeds: &[Deed]) -> String {
+        if deeds.is_empty() {
+            return "nothing of gpu-harness is there\n".to_owned();
+        }
+        let mut table = Table::new(["resource", "id", "region", "run", "state", "expires", "what"]);
+        for deed in deeds {
+            let found = &deed.found;
+            table.row([
+                found.resource.to_string(),
+                found.id.clone(),
+                found.region.clone(),
+                found.owner.run.clone(),
+                found.state.clone(),
+                found.owner.expires_at.map(|at| stamp(at)).unwrap_or_default(),
+                what(deed),
+            ]);
+        }
+        let mut text = table.text();
+        if unreadable(deeds).next().is_some() {
+            text.push_str(
+                "\nThe tags of some do not say when they end, so nothing ends them: look, and end them with \
+                 `gpu-harness reap --run RUN`.\n",
+            );
+        }
+        text
+    }
+
+    fn stamp(at: Timestamp) -> String {
+        at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+    }
+
+    fn what(deed: &Deed) -> String {
+        match (&deed.did, deed.verdict) {
+            (Did::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
+            (Did::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
+            (Did::Nothing, _) => "lives".to_owned(),
+            (Did::WouldEnd, _) => "would be ended".to_owned(),
+            (Did::Ended, _) => "ended".to_owned(),
+            (Did::Spared, _) => "lives: its expiry was moved".to_owned(),
+            (Did::Left(refused), _) => format!("not gone: {}", refused.why),
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use gpu_suites::event::ResourceKind;
+
+        use super::*;
+        use crate::ec2::deeds::Refused;
+        use crate::ec2::found::{Found, Owner};
+
+        fn deed(resource: ResourceKind, id: &str, verdict: Verdict, did: Did) -> Deed {
+            let expires_at =
+                (verdict != Verdict::Unreadable).then(|| "2026-11-23T10:00:00.5Z".parse().unwrap());
+            Deed {
+                found: Found {
+                    resource,
+                    id: id.into(),
+                    region: "us-east-1".into(),
+                    state: "running".into(),
+                    is_final: false,
+                    owner: Owner { run: "20261123-100000-1a2b3c4d".into(), expires_at, ..Owner::default() },
+                    made_at: None,
+                    instance: None,
+                },
+                verdict,
+                did,
+            }
+        }
+
+        #[test]
+        fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
+            let refused = Refused { why: "not allowed".into(), may_pass: false };
+            let deeds = [
+                deed(ResourceKind::Instance, "i-1", Verdict::Expired, Did::Ended),
+                deed(ResourceKind::Instance, "i-2", Verdict::Live, Did::Nothing),
+                deed(ResourceKind::Volume, "vol-1", Verdict::Unreadable, Did::Nothing),
+                deed(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, Did::Left(refused)),
+            ];
+            insta::assert_snapshot!(text(&deeds));
+            insta::assert_json_snapshot!(json(&deeds[3..]));
+            assert!(!is_clean(&deeds) && is_clean(&deeds[..3]));
+        }
+    }
+}
