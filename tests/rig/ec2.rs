@@ -39,6 +39,7 @@ impl Default for Options {
 pub struct Ec2 {
     server: Child,
     port: u16,
+    pid: u64,
     clock_factor: f64,
     folder: TempDir,
 }
@@ -57,9 +58,16 @@ impl Ec2 {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut server = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let said = server.stdout.take().expect("its standard output");
-        let mut ec2 = Self { server, port: 0, clock_factor: options.clock_factor, folder };
-        ec2.port = port(said).unwrap_or_else(|| panic!("the test EC2 does not start:\n{}", ec2.log()));
+        let mut ec2 = Self { server, port: 0, pid: 0, clock_factor: options.clock_factor, folder };
+        let (port, pid) =
+            birth(said).unwrap_or_else(|| panic!("the test EC2 does not start:\n{}", ec2.log()));
+        (ec2.port, ec2.pid) = (port, pid);
         ec2
+    }
+
+    /// The server's process.
+    pub fn pid(&self) -> u64 {
+        self.pid
     }
 
     /// `AWS_ENDPOINT_URL`.
@@ -225,12 +233,12 @@ fn in_the_cache() -> Option<PathBuf> {
     Some(cache.join("ec2-python/current/bin/python")).filter(|python| python.exists())
 }
 
-/// The port that the server tells when it answers there; `None` where it ends before.
-fn port(said: ChildStdout) -> Option<u16> {
+/// The port and the process id that the server tells when it answers there; `None` where it ends before.
+fn birth(said: ChildStdout) -> Option<(u16, u64)> {
     let mut line = String::new();
     BufReader::new(said).read_line(&mut line).ok()?;
     let line: Value = serde_json::from_str(&line).ok()?;
-    line["port"].as_u64()?.try_into().ok()
+    Some((line["port"].as_u64()?.try_into().ok()?, line["pid"].as_u64()?))
 }
 
 /// One HTTP request: its status, and what came back.
