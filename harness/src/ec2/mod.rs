@@ -1,6 +1,8 @@
 //! Nodes from EC2: how one is chosen, asked for, reached, paid for and, always, given back.
 
 pub mod advice;
+#[cfg(feature = "ec2")]
+pub mod boot;
 pub mod breaker;
 #[cfg(feature = "ec2")]
 pub mod calls;
@@ -14,14 +16,22 @@ mod cloud_error;
 pub mod deeds;
 pub mod found;
 #[cfg(feature = "ec2")]
+pub mod ingress;
+#[cfg(feature = "ec2")]
 pub mod inventory;
 pub mod kept;
 pub mod keys;
+#[cfg(feature = "ec2")]
+pub mod ledger;
 pub mod life;
 pub mod limits;
 #[cfg(feature = "ec2")]
 pub mod living;
+#[cfg(feature = "ec2")]
+pub mod look_up;
 pub mod meter;
+#[cfg(feature = "ec2")]
+pub mod observe;
 pub mod prices;
 pub mod purchase;
 pub mod quota;
@@ -34,6 +44,7 @@ pub mod sm;
 pub mod tags;
 pub mod user_data;
 pub mod waiting;
+pub mod who;
 
 pub use purchase::Purchase;
 pub use settings::{Ec2Settings, Ec2SettingsError, ImageChoice, Market, Usd};

@@ -1,0 +1,240 @@
+//! What was made in the cloud for a node, written down as it is made, until the cloud says that it is gone.
+//!
+//! "Launched, but the id never reported" is how nodes leak: somebody presses Ctrl-C while the launch call is on its way.
+//! So every call that makes something runs in a task of its own, which writes down what it made even when whoever
+//! asked has long gone away, and [`Ledger::settle`] waits for such calls. Where not even the answer came, so that nobody
+//! knows whether something was made, the ledger keeps a [`Doubt`] under a name that was given in the call.
+
+use std::collections::BTreeMap;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use gpu_suites::event::{Event, ResourceGone, ResourceKind, ResourceMade};
+use gpu_suites::id::NodeName;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::cloud::CloudError;
+
+/// The book of one node. Clones write in the same book.
+#[derive(Debug, Clone)]
+pub struct Ledger(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    node: NodeName,
+    sink: UnboundedSender<Event>,
+    book: Mutex<Book>,
+    in_flight: watch::Sender<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    /// `None`: it is gone.
+    things: BTreeMap<(ResourceKind, String), Option<Made>>,
+    doubts: Vec<Doubt>,
+}
+
+/// A thing that was made and is not known to be gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// What it is.
+    pub resource: ResourceKind,
+    /// The cloud's name for it.
+    pub id: String,
+    /// Where.
+    pub region: String,
+}
+
+/// A call whose answer never came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// What it was to make.
+    pub resource: ResourceKind,
+    /// By what it can be found: a fleet by its client token, anything else by its name.
+    pub by: String,
+}
+
+impl Ledger {
+    /// An empty book. `sink` is told what is made and what is gone.
+    pub fn new(node: NodeName, sink: UnboundedSender<Event>) -> Self {
+        let in_flight = watch::Sender::new(0);
+        Self(Arc::new(Inner { node, sink, book: Mutex::default(), in_flight }))
+    }
+
+    /// The node.
+    pub fn node(&self) -> &NodeName {
+        &self.0.node
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.0.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down what was made; what stands there already is not told again.
+    pub fn made(&self, resource: ResourceKind, id: &str, region: &str) {
+        let mut book = self.book();
+        let key = (resource, id.to_owned());
+        if book.things.contains_key(&key) {
+            return;
+        }
+        let made = Made { resource, id: id.to_owned(), region: region.to_owned() };
+        book.things.insert(key, Some(made));
+        let (node, id, region) = (self.0.node.clone(), id.to_owned(), region.to_owned());
+        let _ = self.0.sink.send(ResourceMade { node, resource, id, region }.into());
+    }
+
+    /// Strikes out what the cloud says is no more; `state` is its word for that.
+    pub fn gone(&self, resource: ResourceKind, id: &str, state: &str) {
+        let was_there =
+            self.book().things.get_mut(&(resource, id.to_owned())).and_then(Option::take).is_some();
+        if was_there {
+            let (id, state) = (id.to_owned(), state.to_owned());
+            let _ = self.0.sink.send(ResourceGone { resource, id, state }.into());
+        }
+    }
+
+    /// Everything that is not known to be gone.
+    pub fn left(&self) -> Vec<Made> {
+        self.book().things.values().flatten().cloned().collect()
+    }
+
+    /// The ids of one kind that are not known to be gone.
+    pub fn left_of(&self, resource: ResourceKind) -> Vec<String> {
+        self.left().into_iter().filter(|made| made.resource == resource).map(|made| made.id).collect()
+    }
+
+    /// The ids of one kind that ever stood here.
+    pub fn all_of(&self, resource: ResourceKind) -> Vec<String> {
+        self.book().things.keys().filter(|(kind, _)| *kind == resource).map(|(_, id)| id.clone()).collect()
+    }
+
+    /// The calls whose answers never came.
+    pub fn doubts(&self) -> Vec<Doubt> {
+        self.book().doubts.clone()
+    }
+
+    /// It is known now what became of that call.
+    pub fn is_cleared(&self, doubt: &Doubt) {
+        self.book().doubts.retain(|other| other != doubt);
+    }
+
+    /// Whether there is nothing left to give back.
+    pub fn is_clear(&self) -> bool {
+        let book = self.book();
+        book.doubts.is_empty() && book.things.values().all(Option::is_none) && *self.0.in_flight.borrow() == 0
+    }
+
+    /// Makes a thing and writes it down, also where whoever awaits this goes away. `by`: see [`Doubt`].
+    pub async fn make(
+        &self,
+        resource: ResourceKind,
+        region: &str,
+        by: &str,
+        making: impl Future<Output = Result<String, CloudError>> + Send + 'static,
+    ) -> Result<String, CloudError> {
+        let on_its_way = OnItsWay::new(self.clone());
+        let (region, doubt) = (region.to_owned(), Doubt { resource, by: by.to_owned() });
+        let task = tokio::spawn(async move {
+            let ledger = &on_its_way.0;
+            let made = making.await;
+            match &made {
+                Ok(id) => ledger.made(resource, id, &region),
+                Err(error) if error.is_transient() => ledger.book().doubts.push(doubt),
+                Err(_) => {}
+            }
+            made
+        });
+        match task.await {
+            Ok(made) => made,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => resume_unwind(panic),
+                Err(_) => {
+                    Err(CloudError::lacks("a call that makes something", "an end: the process is ending"))
+                }
+            },
+        }
+    }
+
+    /// Waits for every call that makes something; `false` where some are on their way still after `patience`.
+    pub async fn settle(&self, patience: Duration) -> bool {
+        let mut in_flight = self.0.in_flight.subscribe();
+        timeout(patience, in_flight.wait_for(|count| *count == 0)).await.is_ok()
+    }
+}
+
+/// Counts a call while it is on its way.
+struct OnItsWay(Ledger);
+
+impl OnItsWay {
+    fn new(ledger: Ledger) -> Self {
+        ledger.0.in_flight.send_modify(|count| *count += 1);
+        Self(ledger)
+    }
+}
+
+impl Drop for OnItsWay {
+    fn drop(&mut self) {
+        self.0.0.in_flight.send_modify(|count| *count -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    fn ledger() -> (Ledger, UnboundedReceiver<Event>) {
+        let (sink, events) = unbounded_channel();
+        (Ledger::new(NodeName("cloud".into()), sink), events)
+    }
+
+    #[tokio::test]
+    async fn what_is_made_after_its_asker_has_gone_is_written_down() {
+        let (ledger, _events) = ledger();
+        let making = async {
+            sleep(Duration::from_millis(50)).await;
+            Ok("fleet-1".to_owned())
+        };
+        let asked = ledger.make(ResourceKind::Fleet, "us-east-1", "token", making);
+        assert!(timeout(Duration::from_millis(5), asked).await.is_err());
+        assert!(ledger.left().is_empty() && !ledger.is_clear());
+        assert!(!ledger.settle(Duration::from_millis(5)).await);
+        assert!(ledger.settle(Duration::from_secs(5)).await);
+        assert_eq!(ledger.left_of(ResourceKind::Fleet), ["fleet-1"]);
+    }
+
+    #[tokio::test]
+    async fn a_call_without_an_answer_stays_in_doubt_and_a_refused_one_does_not() {
+        let (ledger, _events) = ledger();
+        let lost = async { Err(CloudError::OutOfReach { operation: "CreateFleet", why: "reset".into() }) };
+        assert!(ledger.make(ResourceKind::Fleet, "r", "token", lost).await.is_err());
+        let refused = async { Err(CloudError::refused("CreateFleet", "UnauthorizedOperation", "")) };
+        assert!(ledger.make(ResourceKind::Fleet, "r", "other", refused).await.is_err());
+        let doubt = Doubt { resource: ResourceKind::Fleet, by: "token".into() };
+        assert_eq!(ledger.doubts(), [doubt.clone()]);
+        assert!(!ledger.is_clear());
+        ledger.is_cleared(&doubt);
+        assert!(ledger.is_clear());
+    }
+
+    #[test]
+    fn every_thing_is_told_once_when_it_is_made_and_once_when_it_is_gone() {
+        let (ledger, mut events) = ledger();
+        for _ in 0..2 {
+            ledger.made(ResourceKind::Instance, "i-1", "us-east-1");
+        }
+        for state in ["terminated", "not found"] {
+            ledger.gone(ResourceKind::Instance, "i-1", state);
+        }
+        ledger.made(ResourceKind::Instance, "i-1", "us-east-1");
+        ledger.gone(ResourceKind::Instance, "i-2", "terminated");
+        assert!(matches!(events.try_recv(), Ok(Event::ResourceMade(made)) if made.id == "i-1"));
+        assert!(matches!(events.try_recv(), Ok(Event::ResourceGone(gone)) if gone.state == "terminated"));
+        assert!(events.try_recv().is_err() && ledger.is_clear());
+    }
+}
