@@ -3,6 +3,8 @@
 pub mod advice;
 #[cfg(feature = "ec2")]
 pub mod boot;
+#[cfg(feature = "ec2")]
+pub mod ask;
 pub mod breaker;
 #[cfg(feature = "ec2")]
 pub mod calls;
@@ -14,6 +16,12 @@ pub mod cloud;
 #[cfg(feature = "ec2")]
 mod cloud_error;
 pub mod deeds;
+#[cfg(feature = "ec2")]
+mod doubts;
+#[cfg(feature = "ec2")]
+pub mod fleet;
+#[cfg(feature = "ec2")]
+pub mod doctor;
 pub mod found;
 #[cfg(feature = "ec2")]
 pub mod ingress;
@@ -21,6 +29,8 @@ pub mod ingress;
 pub mod inventory;
 pub mod kept;
 pub mod keys;
+#[cfg(feature = "ec2")]
+pub mod labels;
 #[cfg(feature = "ec2")]
 pub mod ledger;
 pub mod life;
@@ -39,9 +49,13 @@ pub mod quota;
 pub mod reap;
 pub mod refusal;
 pub mod regions;
+#[cfg(feature = "ec2")]
+pub mod release;
 pub mod settings;
 pub mod sm;
 pub mod tags;
+#[cfg(feature = "ec2")]
+mod template;
 pub mod user_data;
 pub mod waiting;
 pub mod who;

@@ -1,0 +1,142 @@
+//! How an instance is to be made: the launch template's content.
+//!
+//! It is as closed as an instance can be and still do its work: the metadata service only by token and from the host
+//! itself, the disk encrypted and gone with the instance, and a shutdown from inside is its end.
+
+use aws_sdk_ec2::types::{
+    LaunchTemplateBlockDeviceMappingRequest, LaunchTemplateEbsBlockDeviceRequest,
+    LaunchTemplateHttpTokensState, LaunchTemplateIamInstanceProfileSpecificationRequest,
+    LaunchTemplateInstanceMetadataEndpointState, LaunchTemplateInstanceMetadataOptionsRequest,
+    LaunchTemplateTagSpecificationRequest, LaunchTemplatesMonitoringRequest, RequestLaunchTemplateData,
+    ResourceType, ShutdownBehavior, Tag, VolumeType,
+};
+
+use super::Ec2Settings;
+use super::look_up::Image;
+use super::user_data::UserData;
+
+/// What comes into being with an instance and is tagged with it.
+const TAGGED: [ResourceType; 4] = [
+    ResourceType::Instance,
+    ResourceType::Volume,
+    ResourceType::SpotInstancesRequest,
+    ResourceType::NetworkInterface,
+];
+
+/// What goes into a template.
+pub(super) struct Wanted<'a> {
+    pub(super) settings: &'a Ec2Settings,
+    pub(super) image: &'a Image,
+    pub(super) security_group: &'a str,
+    pub(super) user_data: &'a UserData,
+    pub(super) tags: &'a [Tag],
+}
+
+impl Wanted<'_> {
+    /// The content.
+    pub(super) fn build(&self) -> RequestLaunchTemplateData {
+        let metadata = LaunchTemplateInstanceMetadataOptionsRequest::builder()
+            .http_endpoint(LaunchTemplateInstanceMetadataEndpointState::Enabled)
+            .http_tokens(LaunchTemplateHttpTokensState::Required)
+            .http_put_response_hop_limit(1)
+            .build();
+        let profile =
+            self.settings.instance_profile.as_ref().map(|name| {
+                LaunchTemplateIamInstanceProfileSpecificationRequest::builder().name(name).build()
+            });
+        let tags = TAGGED.map(|what| {
+            LaunchTemplateTagSpecificationRequest::builder()
+                .resource_type(what)
+                .set_tags(Some(self.tags.to_vec()))
+                .build()
+        });
+        RequestLaunchTemplateData::builder()
+            .image_id(&self.image.id)
+            .block_device_mappings(self.root())
+            .security_group_ids(self.security_group)
+            .metadata_options(metadata)
+            .monitoring(LaunchTemplatesMonitoringRequest::builder().enabled(false).build())
+            .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
+            .set_iam_instance_profile(profile)
+            .user_data(self.user_data.base64().as_str())
+            .set_tag_specifications(Some(tags.to_vec()))
+            .build()
+    }
+
+    fn root(&self) -> LaunchTemplateBlockDeviceMappingRequest {
+        // No volume can be smaller than its snapshot.
+        let bytes = self.settings.volume.map(|size| size.max(self.image.min_size.unwrap_or(size)));
+        let gib = bytes.and_then(|bytes| i32::try_from(bytes.0.div_ceil(1 << 30)).ok());
+        let disk = LaunchTemplateEbsBlockDeviceRequest::builder()
+            .encrypted(true)
+            .delete_on_termination(true)
+            .volume_type(VolumeType::Gp3)
+            .set_volume_size(gib)
+            .set_volume_initialization_rate(
+                self.settings.volume_initialization_rate.map(|rate| i32::from(rate.get())),
+            )
+            .build();
+        LaunchTemplateBlockDeviceMappingRequest::builder()
+            .device_name(&self.image.root_device)
+            .ebs(disk)
+            .build()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gpu_suites::unit::ByteSize;
+
+    use super::super::candidates::Processor;
+    use super::super::keys::NodeKeys;
+    use super::*;
+
+    fn built(settings: &str) -> RequestLaunchTemplateData {
+        let settings =
+            Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{settings}")).unwrap()).unwrap();
+        let image = Image {
+            id: "ami-1".into(),
+            name: "one".into(),
+            root_device: "/dev/sda1".into(),
+            min_size: Some(ByteSize(50 << 30)),
+            processor: Processor::X86_64,
+        };
+        let user_data = UserData::new(Duration::from_secs(600), &NodeKeys::new().unwrap());
+        let tags = [Tag::builder().key("gpu-harness:run").value("r").build()];
+        let (settings, image, user_data) = (&settings, &image, &user_data);
+        Wanted { settings, image, security_group: "sg-1", user_data, tags: &tags }.build()
+    }
+
+    #[test]
+    fn an_instance_is_closed_encrypted_and_ends_with_its_shutdown() {
+        let data = built("");
+        let metadata = data.metadata_options().unwrap();
+        assert_eq!(metadata.http_tokens(), Some(&LaunchTemplateHttpTokensState::Required));
+        assert_eq!(metadata.http_put_response_hop_limit(), Some(1));
+        assert_eq!(data.instance_initiated_shutdown_behavior(), Some(&ShutdownBehavior::Terminate));
+        let disk = data.block_device_mappings()[0].ebs().unwrap();
+        assert_eq!(
+            (disk.encrypted(), disk.delete_on_termination(), disk.volume_size()),
+            (Some(true), Some(true), None)
+        );
+        let tagged = Vec::from_iter(data.tag_specifications().iter().filter_map(|tags| tags.resource_type()));
+        assert_eq!(tagged, Vec::from_iter(&TAGGED));
+    }
+
+    #[test]
+    fn a_volume_is_never_smaller_than_the_images_snapshot() {
+        for (settings, gib) in [("volume: 10GiB", 50), ("volume: 80GiB", 80)] {
+            let disk = built(settings).block_device_mappings()[0].ebs().unwrap().clone();
+            assert_eq!(disk.volume_size(), Some(gib), "{settings}");
+        }
+    }
+
+    #[test]
+    fn the_nodes_private_key_is_shown_in_no_debug_output() {
+        let data = built("");
+        let shown = format!("{data:?}");
+        assert!(!shown.contains(data.user_data().unwrap()) && shown.contains("Redacted"), "{shown}");
+    }
+}
