@@ -11,6 +11,7 @@ pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod content;
+pub mod doctor;
 pub mod ec2;
 pub mod event_log;
 pub mod failure;

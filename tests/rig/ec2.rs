@@ -50,11 +50,23 @@ impl Ec2 {
     /// # Panics
     /// Where it does not start: its log is told.
     pub fn start(options: Options) -> Self {
+        Self::start_with(options, &[])
+    }
+
+    /// Starts one whose instances are records only: for what concerns the account and no node.
+    ///
+    /// # Panics
+    /// Where it does not start: its log is told.
+    pub fn without_hosts(options: Options) -> Self {
+        Self::start_with(options, &["--hosts", "none"])
+    }
+
+    fn start_with(options: Options, flags: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("ec2-").tempdir().expect("a temporary folder");
         let log = File::create(folder.path().join("log")).expect("a log");
         let mut command = python();
         command.args(["-m", "gpu_harness_ec2", "--until-stdin-closes"]);
-        command.args(["--clock-factor", &options.clock_factor.to_string()]);
+        command.args(["--clock-factor", &options.clock_factor.to_string()]).args(flags);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut server = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let said = server.stdout.take().expect("its standard output");

@@ -1,5 +1,6 @@
 //! The command line, lowered to typed requests in one place.
 
+mod doctor;
 mod list;
 mod nodes;
 mod reap;
@@ -51,6 +52,8 @@ enum Verb {
     Schema,
     /// Print what a node has: GPU, driver, libtorch, CUDA, disk, cores, clock
     Selfcheck(selfcheck::Selfcheck),
+    /// Examine what a node needs: credentials, permissions, quotas, image, prices; or the way to it
+    Doctor(doctor::Doctor),
     /// List the EC2 nodes that live now, and what they have cost
     Nodes(nodes::Nodes),
     /// End what is left in EC2 past its expiry
@@ -74,6 +77,7 @@ impl Cli {
                 Ok(Exit::AllPassed)
             }
             Verb::Selfcheck(verb) => verb.execute(),
+            Verb::Doctor(verb) => verb.execute(),
             Verb::Nodes(verb) => verb.execute(),
             Verb::Reap(verb) => verb.execute(),
             Verb::Completions { shell } => {

@@ -123,6 +123,18 @@ impl CloudError {
         self.refusal().map(|refusal| refusal.code.as_str())
     }
 
+    /// What was asked for.
+    pub fn operation(&self) -> Option<&'static str> {
+        match self {
+            Self::NoRegion => None,
+            Self::NoCredentials { operation, .. }
+            | Self::Refused { operation, .. }
+            | Self::OutOfReach { operation, .. }
+            | Self::Unreadable { operation, .. }
+            | Self::Request { operation, .. } => Some(operation),
+        }
+    }
+
     /// The cloud's no.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {

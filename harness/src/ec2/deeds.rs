@@ -74,6 +74,7 @@ impl Deeds {
         let seen: HashSet<_> = found.iter().map(place).collect();
         for (_, deed) in self.0.iter_mut().filter(|(place, deed)| deed.is_due() && !seen.contains(*place)) {
             deed.did = Did::Ended;
+            "gone".clone_into(&mut deed.found.state);
         }
         for found in found {
             let verdict = judge(&found, now, wanted);

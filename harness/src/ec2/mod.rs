@@ -22,6 +22,12 @@ mod doubts;
 pub mod fleet;
 #[cfg(feature = "ec2")]
 pub mod doctor;
+#[cfg(feature = "ec2")]
+pub mod follow;
+#[cfg(feature = "ec2")]
+pub mod had;
+#[cfg(feature = "ec2")]
+pub mod provision;
 pub mod found;
 #[cfg(feature = "ec2")]
 pub mod ingress;

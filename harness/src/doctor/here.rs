@@ -1,0 +1,19 @@
+//! What this machine has to bring: the programs that go to the node.
+
+use super::Finding;
+use crate::binaries::Program;
+
+/// The agent, without which nothing runs, and the worker, which only some cases need.
+pub(super) fn programs() -> Vec<Finding> {
+    vec![
+        match Program::Agent.find() {
+            Ok(agent) => Finding::ok("gpu-agent", agent.path.display().to_string()),
+            Err(error) => Finding::failed("gpu-agent", crate::failure::chain(&error)),
+        },
+        match Program::Worker.find() {
+            Ok(worker) => Finding::ok("gpu-worker", worker.path.display().to_string()),
+            Err(error) => Finding::unknown("gpu-worker", crate::failure::chain(&error))
+                .hint("only `train` and `infer` cases need it; cases of your own programs do without"),
+        },
+    ]
+}
