@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{CaseSummary, Input};
+use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
 use gpu_suites::plan::{Lease, PROTOCOL, Plan, PlannedCase};
@@ -145,6 +146,22 @@ impl Selection {
             description: spec.description.clone(),
             at: format!("{}:{line}", loaded.path.display()),
         }
+    }
+
+    /// The GPUs that the chosen cases need together, on top of `node`'s own.
+    pub fn gpu_need(&self, node: &GpuNeed) -> Result<GpuNeed, PlanError> {
+        let mut need = node.clone();
+        for &(s, c) in &self.chosen {
+            let case = &self.suites[s].suite.cases[c];
+            if let Some(more) = case.gpu.as_ref().filter(|_| case.skip.is_none()) {
+                need = need.and(more).map_err(|problem| {
+                    let message = format!("{problem}; cases that need different GPUs are for different runs");
+                    let place = format!("cases[{c}].gpu");
+                    PlanError::Inputs(vec![self.suites[s].diagnostic(&place, message, None)])
+                })?;
+            }
+        }
+        Ok(need)
     }
 
     /// The folder that the first suite's paths are relative to.

@@ -77,6 +77,11 @@ impl Recorder {
         self.flush()
     }
 
+    /// The node that runs now.
+    pub fn node_name(&self) -> &NodeName {
+        &self.node
+    }
+
     /// From here on the node is this one, e.g. `cloud/i-0abc`: a run may have several, one after another.
     pub fn on_node(&mut self, node: NodeName) {
         self.node = node;

@@ -12,6 +12,7 @@ use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
 use crate::config::Config;
+use crate::ec2::Usd;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
 use crate::node::{Node, NodeError, Place};
@@ -71,6 +72,15 @@ pub enum RunError {
     /// The results cannot be kept.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
+    /// `--max-cost` is no amount of money.
+    #[error("--max-cost: {0}")]
+    MaxCost(String),
+    /// The program was built without EC2.
+    #[error("node `{name}` has provider ec2, and this gpu-harness was built without the feature `ec2`")]
+    NoEc2 {
+        /// The node.
+        name: String,
+    },
     /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
@@ -80,7 +90,12 @@ impl RunError {
     /// The exit code that this is: what the user wrote is wrong, or this machine is.
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Config(_) | Self::Node(_) | Self::Plan(_) | Self::RunDir(_) => Exit::Usage,
+            Self::Config(_)
+            | Self::Node(_)
+            | Self::Plan(_)
+            | Self::RunDir(_)
+            | Self::MaxCost(_)
+            | Self::NoEc2 { .. } => Exit::Usage,
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
         }
     }
@@ -92,8 +107,9 @@ impl RunError {
 /// that nothing was run.
 pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunError> {
     let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
+    let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
     let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
+    let supply = Supply::of(&mut node, &asked, &selection)?;
     let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?;
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
@@ -120,8 +136,60 @@ pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunE
         let reason = Some(reason);
         recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
     }
-    let ended = follow(node, &prepared, &mut recorder, &mut interrupts).await;
+    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts).await;
     close(recorder, ended.err().as_ref())
+}
+
+/// Where the run's node comes from.
+enum Supply {
+    /// It is there already.
+    There,
+    /// It is made for the run.
+    #[cfg(feature = "ec2")]
+    Ec2(Box<crate::ec2::follow::Asked>),
+}
+
+impl Supply {
+    #[cfg(feature = "ec2")]
+    fn of(node: &mut Node, asked: &Asked, selection: &Selection) -> Result<Self, RunError> {
+        let Place::Ec2(settings) = &mut node.place else { return Ok(Self::There) };
+        if let Some(wait) = asked.wait {
+            settings.wait = wait.0;
+        }
+        if let Some(usd) = asked.max_cost {
+            settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
+        }
+        let need = selection.gpu_need(&settings.gpu)?;
+        let keep = asked.keep_node_on_failure.map(|keep| keep.0);
+        Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings: (**settings).clone(), need, keep })))
+    }
+
+    #[cfg(not(feature = "ec2"))]
+    fn of(node: &mut Node, _: &Asked, _: &Selection) -> Result<Self, RunError> {
+        match &node.place {
+            Place::Ec2(_) => Err(RunError::NoEc2 { name: node.name.to_string() }),
+            Place::Local | Place::Ssh { .. } => Ok(Self::There),
+        }
+    }
+
+    async fn follow(
+        self,
+        node: Node,
+        prepared: &Prepared,
+        recorder: &mut Recorder,
+        interrupts: &mut Interrupts,
+    ) -> Result<(), SessionError> {
+        if prepared.plan.cases.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::There => follow(node, prepared, recorder, interrupts).await,
+            #[cfg(feature = "ec2")]
+            Self::Ec2(asked) => {
+                crate::ec2::follow::follow(node, *asked, prepared, recorder, interrupts).await
+            }
+        }
+    }
 }
 
 async fn follow(
@@ -130,9 +198,6 @@ async fn follow(
     recorder: &mut Recorder,
     interrupts: &mut Interrupts,
 ) -> Result<(), SessionError> {
-    if prepared.plan.cases.is_empty() {
-        return Ok(());
-    }
     recorder.node_is(NodeState::Requested, &describe(&node))?;
     let connecting = connect(&node);
     let transport = tokio::select! {
@@ -152,7 +217,11 @@ const FIRST_TRIES: u32 = 10;
 /// A host that refuses, or that nobody knows, is most likely mistyped: that is told at once. One that answers and
 /// then breaks off is tried again.
 pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
-    let Place::Ssh { address, identity, known_hosts } = &node.place else { return Ok(Transport::local()) };
+    let (address, identity, known_hosts) = match &node.place {
+        Place::Local => return Ok(Transport::local()),
+        Place::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
+        Place::Ec2(_) => return Err(TransportError::NotThere { name: node.name.to_string() }),
+    };
     let mut tries = 1;
     loop {
         let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
@@ -184,7 +253,9 @@ fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<Exit, R
     let (outcome, reason) = match ended {
         None => (Outcome::Errored, "the node ended the run without it".to_owned()),
         Some(SessionError::Interrupted { by }) => (Outcome::Cancelled, format!("interrupted by {by}")),
-        Some(SessionError::Limit { .. }) => (Outcome::TimedOut, error.clone().unwrap_or_default()),
+        Some(SessionError::Limit { .. } | SessionError::Money { .. }) => {
+            (Outcome::TimedOut, error.clone().unwrap_or_default())
+        }
         Some(_) => (Outcome::Errored, error.clone().unwrap_or_default()),
     };
     recorder.end_unfinished(outcome, &reason)?;

@@ -86,6 +86,9 @@ pub enum SessionError {
         /// The cloud's reason.
         why: String,
     },
+    /// No node could be had.
+    #[error(transparent)]
+    NotHad(Box<dyn std::error::Error + Send + Sync>),
     /// The user wants it to end now.
     #[error("interrupted by {by}")]
     Interrupted {

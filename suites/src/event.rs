@@ -214,6 +214,18 @@ events! {
         seconds: f64,
     }
 
+    /// A node lives on after the run, so that somebody can look at it.
+    "kept" Kept {
+        /// The node.
+        node: NodeName,
+        /// The instance.
+        instance: String,
+        /// When it ends by itself.
+        until: Timestamp,
+        /// The ssh command that gets in.
+        command: String,
+    }
+
     /// What a node has cost so far, by the cloud's own clock; the last one of a node is its bill.
     "cost" Cost {
         /// The node.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{AppName, BehaviorVersion, Region, SdkConfig};
+use aws_config::{AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_sdk_ec2::config::interceptors::{
     BeforeDeserializationInterceptorContextMut, BeforeSerializationInterceptorContextRef,
     BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
@@ -60,14 +60,18 @@ macro_rules! client {
 impl Cloud {
     /// The API of a region; `None`: the one that the environment or the profile names. Sends nothing yet.
     pub async fn connect(region: Option<&str>) -> Result<Self, CloudError> {
+        Self::connect_by(aws_config::defaults(BehaviorVersion::latest()), region).await
+    }
+
+    /// The same with another way to credentials or endpoint than the SDK's own.
+    pub async fn connect_by(loader: ConfigLoader, region: Option<&str>) -> Result<Self, CloudError> {
         let times = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
             .operation_timeout(OPERATION)
             .build();
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .timeout_config(times)
-            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+        let retries = RetryConfig::standard().with_max_attempts(ATTEMPTS);
+        let mut loader = loader.timeout_config(times).retry_config(retries);
         if let Ok(name) = AppName::new("gpu-harness") {
             loader = loader.app_name(name);
         }

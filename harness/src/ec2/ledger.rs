@@ -64,6 +64,11 @@ impl Ledger {
         Self(Arc::new(Inner { node, sink, book: Mutex::default(), in_flight }))
     }
 
+    /// Whether both write in the same book.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// The node.
     pub fn node(&self) -> &NodeName {
         &self.0.node

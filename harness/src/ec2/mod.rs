@@ -2,9 +2,9 @@
 
 pub mod advice;
 #[cfg(feature = "ec2")]
-pub mod boot;
-#[cfg(feature = "ec2")]
 pub mod ask;
+#[cfg(feature = "ec2")]
+pub mod boot;
 pub mod breaker;
 #[cfg(feature = "ec2")]
 pub mod calls;
@@ -17,18 +17,16 @@ pub mod cloud;
 mod cloud_error;
 pub mod deeds;
 #[cfg(feature = "ec2")]
+pub mod doctor;
+#[cfg(feature = "ec2")]
 mod doubts;
 #[cfg(feature = "ec2")]
 pub mod fleet;
 #[cfg(feature = "ec2")]
-pub mod doctor;
-#[cfg(feature = "ec2")]
 pub mod follow;
+pub mod found;
 #[cfg(feature = "ec2")]
 pub mod had;
-#[cfg(feature = "ec2")]
-pub mod provision;
-pub mod found;
 #[cfg(feature = "ec2")]
 pub mod ingress;
 #[cfg(feature = "ec2")]
@@ -49,6 +47,8 @@ pub mod meter;
 #[cfg(feature = "ec2")]
 pub mod observe;
 pub mod prices;
+#[cfg(feature = "ec2")]
+pub mod provision;
 pub mod purchase;
 pub mod quota;
 #[cfg(feature = "ec2")]

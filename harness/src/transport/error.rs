@@ -55,6 +55,14 @@ pub enum TransportError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The node is made for a run, and there is none before.
+    #[error(
+        "reach node `{name}`: it is made for each run, and there is none before\nhint: `gpu-harness doctor --node {name}` tells whether one can be had"
+    )]
+    NotThere {
+        /// The node.
+        name: String,
+    },
     /// The ssh configuration file cannot be read.
     #[error("read the ssh configuration {}", path.display())]
     Config {

@@ -38,7 +38,7 @@ pub(super) async fn try_each(
 ) -> Vec<Finding> {
     let (looked, ours) = looking(cloud, caller).await;
     let (made, ended) =
-        tokio::join!(making(cloud, node, settings, basis, caller), ending(cloud, &ours, caller));
+        tokio::join!(making(cloud, node, settings, basis, &ours, caller), ending(cloud, &ours, caller));
     let tried = [looked, made, ended].concat();
     let (allowed, mut rest): (Vec<_>, Vec<_>) =
         tried.into_iter().partition(|finding| finding.state == State::Ok);
@@ -70,9 +70,12 @@ async fn making(
     node: &Node,
     settings: &Ec2Settings,
     basis: &Basis,
+    ours: &[Found],
     caller: &str,
 ) -> Vec<Finding> {
     let ec2 = cloud.ec2();
+    let group_of_ours = one_of(ours, ResourceKind::SecurityGroup, NO_GROUP);
+    let template_of_ours = one_of(ours, ResourceKind::LaunchTemplate, NO_TEMPLATE);
     let specification = |kind: ResourceType| {
         TagSpecification::builder().resource_type(kind).set_tags(Some(our_tags(node))).build()
     };
@@ -91,7 +94,7 @@ async fn making(
         let rule = IpPermission::builder().ip_protocol("tcp").from_port(22).to_port(22).build();
         let answer = ec2
             .authorize_security_group_ingress()
-            .group_id(NO_GROUP)
+            .group_id(group_of_ours)
             .ip_permissions(rule)
             .dry_run(true)
             .send()
@@ -112,7 +115,7 @@ async fn making(
     };
     let fleet = async {
         let template = FleetLaunchTemplateSpecificationRequest::builder()
-            .launch_template_id(NO_TEMPLATE)
+            .launch_template_id(template_of_ours)
             .version("$Latest");
         let capacity = TargetCapacitySpecificationRequest::builder().total_target_capacity(1).build();
         let answer = ec2
@@ -172,10 +175,7 @@ fn pass_role(finding: Finding, settings: &Ec2Settings, caller: &str) -> Finding 
 /// What ends something is tried on something of ours where there is one: a policy may allow it for our tags only.
 async fn ending(cloud: &Cloud, ours: &[Found], caller: &str) -> Vec<Finding> {
     let ec2 = cloud.ec2();
-    let id = |kind: ResourceKind, none: &str| {
-        let found = ours.iter().find(|found| found.resource == kind && !found.is_final);
-        found.map_or_else(|| none.to_owned(), |found| found.id.clone())
-    };
+    let id = |kind, none| one_of(ours, kind, none);
     let (instance, group) =
         (id(ResourceKind::Instance, NO_INSTANCE), id(ResourceKind::SecurityGroup, NO_GROUP));
     let (template, volume) =
@@ -213,6 +213,12 @@ fn our_tags(node: &Node) -> Vec<Tag> {
     vec![tag(tags::RUN, "doctor"), tag(tags::NODE, node.name.as_str())]
 }
 
+/// Something of ours to try a dry run on, or an id that nothing has.
+fn one_of(ours: &[Found], kind: ResourceKind, none: &str) -> String {
+    let found = ours.iter().find(|found| found.resource == kind && !found.is_final);
+    found.map_or_else(|| none.to_owned(), |found| found.id.clone())
+}
+
 /// A call that was made for real.
 fn real(name: &str, answer: Result<(), CloudError>, caller: &str) -> Finding {
     let about = format!("ec2:{name}");
@@ -242,7 +248,7 @@ fn judge(operation: &str, error: Option<CloudError>, caller: &str) -> Finding {
             if error.is_not_found() || code.contains("Malformed") || code.starts_with("Invalid") =>
         {
             Finding::unknown(about, format!("there is nothing to try it on ({code})"))
-                .hint("it can be told where something of gpu-harness is there: run doctor again during a run")
+                .hint("only a run can tell: nothing of gpu-harness is there that a dry run could name")
         }
         _ => Finding::failed(about, first_sentence(&chain(&error))),
     }

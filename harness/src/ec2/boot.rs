@@ -1,0 +1,294 @@
+//! From an instance's id to a node that can be used: running, reachable, known to be itself, and healthy.
+
+use std::time::Duration;
+
+use gpu_suites::event::{Event, Node as NodeEvent, NodeState, Phase, StartPhase, Warning};
+use jiff::Timestamp;
+use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Ec2Settings;
+use super::cloud::{Cloud, CloudError};
+use super::keys::NodeKeys;
+use super::ledger::Ledger;
+use super::life::{self, Action, Contact, InstanceState, Observed, Unfit, Wanted};
+use super::observe::{self, InstanceSeen};
+use super::release;
+use crate::failure::chain;
+use crate::health::{self, Unhealthy};
+use crate::node::{Node, Place};
+use crate::remote::{Remote, RemoteError};
+use crate::selfcheck;
+use crate::transport::{SshOptions, Transport, TransportError};
+
+/// How often the cloud is asked what has become of an instance that is not running yet.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a running one is looked at while its port does not answer: that it ended by itself has to be noticed.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// How long one try at the port may take: a machine without a network stack yet answers nothing.
+const KNOCK: Duration = Duration::from_secs(2);
+/// Between two tries at the port, or at logging in.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A node that can be used.
+pub(super) struct Booted {
+    /// Its agent, connected.
+    pub(super) remote: Remote,
+    /// The instance, as it was last seen.
+    pub(super) instance: InstanceSeen,
+}
+
+/// Why an instance did not become a node.
+#[derive(Debug, thiserror::Error)]
+pub enum BootError {
+    /// It is no good; another may be.
+    #[error("{instance} is no good: {}", told(*.unfit, .last))]
+    Unfit {
+        /// The instance.
+        instance: String,
+        /// Why.
+        unfit: Unfit,
+        /// What was last seen of it.
+        last: String,
+    },
+    /// The cloud cannot be asked.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// What has to go to the node is not here.
+    #[error(transparent)]
+    Remote(#[from] RemoteError),
+}
+
+fn told(unfit: Unfit, last: &str) -> String {
+    match unfit {
+        Unfit::HungBoot => format!("it could not be reached in the time that booting may take ({last})"),
+        Unfit::Stranger => {
+            format!("another machine answers at its address, or its user data never ran ({last})")
+        }
+        Unfit::Unhealthy => last.to_owned(),
+        Unfit::Ended => format!("it ended while it booted ({last})"),
+    }
+}
+
+/// A node's way up.
+pub(super) struct Boot<'a> {
+    pub(super) cloud: &'a Cloud,
+    pub(super) ledger: &'a Ledger,
+    pub(super) settings: &'a Ec2Settings,
+    pub(super) node: &'a Node,
+    pub(super) keys: &'a NodeKeys,
+    pub(super) health: health::Wanted,
+    pub(super) sink: &'a UnboundedSender<Event>,
+    /// When the cloud was asked for it.
+    pub(super) asked_at: Timestamp,
+}
+
+/// Where the way up stands.
+struct Way {
+    instance: InstanceSeen,
+    seen: Observed,
+    remote: Option<Remote>,
+    looked_at: Instant,
+    phase_at: Instant,
+    stranger_since: Option<Instant>,
+    /// What was last seen, for the message should it end here.
+    last: String,
+}
+
+impl Boot<'_> {
+    /// Leads the instance `id` up.
+    pub(super) async fn lead(&self, id: &str) -> Result<Booted, BootError> {
+        let now = Instant::now();
+        let instance = observe::instance(self.cloud, id).await?;
+        let mut way = Way {
+            seen: Observed {
+                asked: true,
+                instance: Some(instance.state),
+                contact: Contact::None,
+                age: Duration::ZERO,
+                stranger_for: Duration::ZERO,
+                leftovers: true,
+            },
+            instance,
+            remote: None,
+            looked_at: now,
+            phase_at: now,
+            stranger_since: None,
+            last: "it was just launched".to_owned(),
+        };
+        self.became(NodeState::Booting, id);
+        // The instance is there: its launch template, which holds its host key, is needed no longer.
+        if let Err(error) = release::drop_template(self.cloud, self.ledger).await {
+            way.last = chain(&error);
+        }
+        loop {
+            way.seen.age =
+                Duration::try_from(self.asked_at.duration_until(self.cloud.now())).unwrap_or_default();
+            way.seen.stranger_for = way.stranger_since.map_or(Duration::ZERO, |since| since.elapsed());
+            match life::next(&way.seen, Wanted::Ready, self.settings.boot_timeout) {
+                Action::AwaitInstance => self.look(&mut way, LOOK).await?,
+                Action::AwaitPort => {
+                    self.knock(&mut way).await;
+                    self.look(&mut way, LOOK_AGAIN).await?;
+                }
+                Action::LogIn => {
+                    self.log_in(&mut way).await?;
+                    self.look(&mut way, LOOK_AGAIN).await?;
+                }
+                Action::Examine => self.examine(&mut way).await?,
+                Action::Run => {
+                    if let Some(remote) = way.remote.take() {
+                        return Ok(Booted { remote, instance: way.instance });
+                    }
+                    way.seen.contact = Contact::None;
+                }
+                Action::Replace(unfit) => {
+                    return Err(BootError::Unfit { instance: id.to_owned(), unfit, last: way.last });
+                }
+                Action::Ask | Action::Terminate | Action::AwaitEnd | Action::Delete | Action::Done => {
+                    unreachable!("it was asked for, and is wanted")
+                }
+            }
+        }
+    }
+
+    /// Asks the cloud again, `every` so often.
+    async fn look(&self, way: &mut Way, every: Duration) -> Result<(), BootError> {
+        if way.looked_at.elapsed() < every {
+            sleep(PAUSE).await;
+            return Ok(());
+        }
+        way.looked_at = Instant::now();
+        match observe::instance(self.cloud, &way.instance.id).await {
+            Ok(instance) => {
+                instance.note(self.ledger, self.cloud.region());
+                way.instance = instance;
+            }
+            // An API that is out of reach for a while is no reason to give a booting node up.
+            Err(error) if error.is_transient() => {
+                way.last = chain(&error);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let before = way.seen.instance.replace(way.instance.state);
+        if let Some(reason) = &way.instance.reason {
+            way.last = reason.clone();
+        }
+        if way.instance.state == InstanceState::Running && before != Some(InstanceState::Running) {
+            self.phase(way, StartPhase::Pending);
+            way.last = "it runs, and its ssh port does not answer".to_owned();
+        }
+        Ok(())
+    }
+
+    /// Tries the port.
+    async fn knock(&self, way: &mut Way) {
+        let Some(host) = way.instance.address.clone() else {
+            way.last = "it runs and has no address that can be reached".to_owned();
+            return;
+        };
+        match timeout(KNOCK, TcpStream::connect((host.as_str(), self.settings.port))).await {
+            Ok(Ok(_)) => {
+                way.seen.contact = Contact::PortOpen;
+                self.phase(way, StartPhase::Boot);
+            }
+            Ok(Err(error)) => way.last = format!("port {} of {host}: {error}", self.settings.port),
+            Err(_) => way.last = format!("port {} of {host} does not answer", self.settings.port),
+        }
+    }
+
+    async fn log_in(&self, way: &mut Way) -> Result<(), BootError> {
+        let Some(host) = way.instance.address.clone() else {
+            way.seen.contact = Contact::None;
+            return Ok(());
+        };
+        let address = address(&self.settings.user, &host, self.settings.port);
+        let options = SshOptions::of_new_node(self.keys.client_key(), self.keys.pinned());
+        match Transport::ssh(&address, options).await {
+            Ok(transport) => {
+                let place = Place::Ssh { address, identity: None, known_hosts: None };
+                let node = Node { place, ..self.node.clone() };
+                way.remote = Some(Remote::new(node, transport)?);
+                way.seen.contact = Contact::LoggedIn;
+                self.phase(way, StartPhase::Ssh);
+                self.became(NodeState::Reachable, &format!("{host}, with the host key that it was given"));
+            }
+            Err(error) => {
+                way.last = chain(&error);
+                let is_stranger = matches!(error, TransportError::HostKeyNotPinned { .. });
+                if is_stranger {
+                    way.stranger_since.get_or_insert_with(Instant::now);
+                    way.seen.contact = Contact::Stranger;
+                } else {
+                    way.seen.contact = Contact::PortOpen;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the agent and lets it look at the GPU.
+    async fn examine(&self, way: &mut Way) -> Result<(), BootError> {
+        let Some(remote) = &mut way.remote else {
+            way.seen.contact = Contact::None;
+            return Ok(());
+        };
+        let facts = match selfcheck::facts(remote).await {
+            Ok(facts) => facts,
+            Err(error) if error.is_transient() => {
+                way.last = chain(&error);
+                way.remote = None;
+                way.seen.contact = Contact::PortOpen;
+                return Ok(());
+            }
+            Err(error @ RemoteError::Program(_)) => return Err(error.into()),
+            Err(error) => {
+                way.last = chain(&error);
+                way.seen.contact = Contact::Unfit;
+                return Ok(());
+            }
+        };
+        if facts.armed.is_none() {
+            let message = format!(
+                "{} says nothing of its own end: its user data did not arm it; EC2's own end and the agent's lease stand",
+                way.instance.id
+            );
+            let _ = self.sink.send(Warning { case: None, message }.into());
+        }
+        match health::judge(&facts, &self.health) {
+            Ok(()) => {
+                way.seen.contact = Contact::Healthy;
+                self.phase(way, StartPhase::Health);
+                self.became(NodeState::Healthy, "");
+            }
+            Err(found) => {
+                let found: Vec<String> = found.iter().map(Unhealthy::to_string).collect();
+                way.last = found.join("; ");
+                way.seen.contact = Contact::Unfit;
+            }
+        }
+        Ok(())
+    }
+
+    fn phase(&self, way: &mut Way, phase: StartPhase) {
+        let seconds = way.phase_at.elapsed().as_secs_f64();
+        way.phase_at = Instant::now();
+        let _ = self.sink.send(Phase { node: self.node.name.clone(), phase, seconds }.into());
+    }
+
+    fn became(&self, state: NodeState, detail: &str) {
+        let event = NodeEvent { node: self.node.name.clone(), state, detail: detail.to_owned() };
+        let _ = self.sink.send(event.into());
+    }
+}
+
+/// `ssh://user@host:port`, with an IPv6 address in brackets.
+fn address(user: &str, host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("ssh://{user}@[{host}]:{port}")
+    } else {
+        format!("ssh://{user}@{host}:{port}")
+    }
+}

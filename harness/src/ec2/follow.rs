@@ -1,0 +1,234 @@
+//! A run on nodes that are made for it: one, and another where the cloud takes it away, each given back whatever comes.
+//!
+//! Everything here is arranged round one promise: between the first call that makes something and the last word of
+//! the receipt there is no way out that leaves a node behind while this process lives. An interruption drops what is
+//! being waited for, never a call that makes something (`ledger` sees to that); a panic is caught, the node given
+//! back, and the panic goes on.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use gpu_suites::event::{Event, NodeState};
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::NodeName;
+use gpu_suites::outcome::Outcome;
+use gpu_suites::plan::{Lease, OnExpiry, Plan};
+use gpu_suites::unit::Span;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::Instant;
+
+use super::Ec2Settings;
+use super::had::Had;
+use super::labels::Labels;
+use super::limits::Work;
+use super::provision::{Order, Provision};
+use super::who::Who;
+use crate::interrupt::Interrupts;
+use crate::node::Node;
+use crate::plan::Prepared;
+use crate::recorder::{Recorder, RecorderError};
+use crate::rest;
+use crate::session::{Followed, Session, SessionError};
+
+/// How many nodes may be taken away from one run before it gives up.
+const REPLACEMENTS: u32 = 3;
+
+/// What the user asks of the nodes.
+#[derive(Debug)]
+pub struct Asked {
+    /// The node's settings.
+    pub settings: Ec2Settings,
+    /// The GPUs that node and suites need together.
+    pub need: GpuNeed,
+    /// Keep a node this long where a case is not good.
+    pub keep: Option<Duration>,
+}
+
+/// Runs what is prepared to its end; when this returns, each node is gone, or the receipt says that it is not.
+pub async fn follow(
+    node: Node,
+    asked: Asked,
+    prepared: &Prepared,
+    recorder: &mut Recorder,
+    interrupts: &mut Interrupts,
+) -> Result<(), SessionError> {
+    let (sink, events) = unbounded_channel();
+    let Asked { settings, need, keep } = asked;
+    let order = Order {
+        work: work(&prepared.plan),
+        labels: Labels { run: prepared.plan.run.clone(), node: node.name.clone(), who: Who::find() },
+        keep: keep.unwrap_or_default(),
+        node,
+        settings,
+        need,
+    };
+    let mut provision = Provision::new(order, sink);
+    let mut job = Job { prepared, keep, recorder, interrupts, events };
+    let ended = AssertUnwindSafe(job.nodes(&mut provision)).catch_unwind().await;
+    let closed = job.close(provision).await;
+    match ended {
+        Ok(ended) => ended.and(closed.map_err(SessionError::from)),
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+fn work(plan: &Plan) -> Work {
+    let timeouts = plan.cases.iter().map(|case| case.spec.timeout.0);
+    let cases = timeouts.fold(Duration::ZERO, Duration::saturating_add);
+    Work { cases, retries: plan.retries, run: plan.timeout.map(|limit| limit.0) }
+}
+
+/// A run and what it reports to.
+struct Job<'a> {
+    prepared: &'a Prepared,
+    keep: Option<Duration>,
+    recorder: &'a mut Recorder,
+    interrupts: &'a mut Interrupts,
+    /// What happens to nodes.
+    events: UnboundedReceiver<Event>,
+}
+
+/// What one node came to.
+enum NodeEnd {
+    /// It has run everything.
+    Finished,
+    /// It was taken away, for this reason.
+    Taken(String),
+}
+
+impl Job<'_> {
+    /// One node after another, until everything has run.
+    async fn nodes(&mut self, provision: &mut Provision) -> Result<(), SessionError> {
+        let begun = Instant::now();
+        let mut plan = self.prepared.plan.clone();
+        let mut taken = 0;
+        loop {
+            let had = self.have(provision).await?;
+            match self.on_node(provision, had, &mut plan).await? {
+                NodeEnd::Finished => return Ok(()),
+                NodeEnd::Taken(why) => {
+                    rest::end_running(self.recorder, &why)?;
+                    let Some(left) = rest::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
+                    else {
+                        return Ok(());
+                    };
+                    taken += 1;
+                    if taken > REPLACEMENTS {
+                        let node = self.recorder.node_name().to_string();
+                        let why = format!("{why}; it was node {taken} that went away in this run");
+                        return Err(SessionError::Taken { node, why });
+                    }
+                    plan = left;
+                }
+            }
+        }
+    }
+
+    /// Waits for a node, unless somebody stops it.
+    async fn have(&mut self, provision: &mut Provision) -> Result<Had, SessionError> {
+        let having = provision.have();
+        tokio::pin!(having);
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.recorder.own(event)?,
+                by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
+                had = &mut having => {
+                    self.catch_up()?;
+                    return had.map_err(SessionError::from);
+                }
+            }
+        }
+    }
+
+    /// Runs the plan on a node and begins to give the node back, however it ended.
+    async fn on_node(
+        &mut self,
+        provision: &mut Provision,
+        mut had: Had,
+        plan: &mut Plan,
+    ) -> Result<NodeEnd, SessionError> {
+        self.recorder.on_node(NodeName(format!("{}/{}", had.remote.node().name, had.instance())));
+        plan.lease = Lease { ttl: Span(had.remote.node().lease), on_expiry: OnExpiry::Shutdown };
+        plan.reclaimable = had.is_spot();
+        let watch = had.watch();
+        let budget = had.budget();
+        let blobs = &self.prepared.blobs;
+        let ended = {
+            let session = Session::new(&mut had.remote, self.recorder, self.interrupts, plan, blobs);
+            let followed = session.on_new_node(budget).follow();
+            tokio::select! {
+                followed = followed => followed,
+                why = watch => Err(SessionError::Taken { node: had.instance().to_owned(), why }),
+            }
+        };
+        self.catch_up()?;
+        self.give_back(provision, had, &ended).await?;
+        match ended {
+            Ok(Followed::Finished) => Ok(NodeEnd::Finished),
+            Ok(Followed::Reclaimed) => {
+                provision.was_reclaimed();
+                Ok(NodeEnd::Taken("the cloud took the spot instance back".to_owned()))
+            }
+            Err(error @ (SessionError::Taken { .. } | SessionError::Lost { .. })) => {
+                Ok(NodeEnd::Taken(crate::failure::chain(&error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Begins to give the node back, or keeps it where somebody wants to look at it.
+    async fn give_back(
+        &mut self,
+        provision: &mut Provision,
+        had: Had,
+        ended: &Result<Followed, SessionError>,
+    ) -> Result<(), RecorderError> {
+        let is_there = matches!(ended, Ok(Followed::Finished) | Err(SessionError::Money { .. }));
+        let is_bad = |outcome: Outcome| !outcome.is_good() && outcome != Outcome::Cancelled;
+        let any_bad = self
+            .recorder
+            .state()
+            .cases()
+            .iter()
+            .any(|case| case.last_ended().is_some_and(|last| is_bad(last.outcome)));
+        match self.keep {
+            Some(keep) if is_there && any_bad => provision.keep(had, keep).await,
+            _ => {
+                self.recorder.node_is(NodeState::Terminating, "giving it back")?;
+                provision.give_back(had);
+            }
+        }
+        self.catch_up()
+    }
+
+    /// Waits until everything is given back; the first signal while it waits asks for patience, the second ends it.
+    async fn close(&mut self, provision: Provision) -> Result<(), RecorderError> {
+        let closing = provision.close();
+        tokio::pin!(closing);
+        let mut signals = 0;
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.recorder.own(event)?,
+                () = &mut closing => break,
+                _ = self.interrupts.next() => {
+                    signals += 1;
+                    if signals > 1 {
+                        break;
+                    }
+                }
+            }
+        }
+        self.catch_up()
+    }
+
+    /// Keeps what has happened meanwhile.
+    fn catch_up(&mut self) -> Result<(), RecorderError> {
+        while let Ok(event) = self.events.try_recv() {
+            self.recorder.own(event)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! A node that was had: its agent, what it may cost, and the eye that is kept on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use super::boot::Booted;
+use super::cloud::Cloud;
+use super::keys::NodeKeys;
+use super::ledger::Ledger;
+use super::life::InstanceState;
+use super::observe::{self, InstanceSeen};
+use super::{Purchase, Usd};
+use crate::remote::Remote;
+use crate::session::Budget;
+
+/// How often the cloud is asked whether it has ended a node that is in use.
+const WATCH: Duration = Duration::from_secs(15);
+
+/// A node that is ready for the run.
+pub struct Had {
+    /// Its agent, connected.
+    pub remote: Remote,
+    pub(super) cloud: Cloud,
+    pub(super) ledger: Ledger,
+    pub(super) keys: Arc<NodeKeys>,
+    pub(super) instance: InstanceSeen,
+    /// When the cloud ends it by itself.
+    pub(super) expires_at: Timestamp,
+    budget: Option<Budget>,
+}
+
+/// What an instance costs.
+#[derive(Debug, Clone)]
+pub(super) struct Price {
+    pub(super) instance: String,
+    pub(super) per_hour: Option<Usd>,
+}
+
+impl Had {
+    pub(super) fn new(
+        booted: Booted,
+        book: (Cloud, Ledger),
+        keys: Arc<NodeKeys>,
+        expires_at: Timestamp,
+        budget: Option<Budget>,
+    ) -> Self {
+        let Booted { remote, instance } = booted;
+        let (cloud, ledger) = book;
+        Self { remote, cloud, ledger, keys, instance, expires_at, budget }
+    }
+
+    /// The instance.
+    pub fn instance(&self) -> &str {
+        &self.instance.id
+    }
+
+    /// Whether the cloud may take it back.
+    pub fn is_spot(&self) -> bool {
+        self.instance.purchase == Purchase::Spot
+    }
+
+    /// What it may cost, in time.
+    pub fn budget(&self) -> Option<Budget> {
+        self.budget.clone()
+    }
+
+    /// Ends when the cloud has ended the instance; says why.
+    pub fn watch(&self) -> impl Future<Output = String> + use<> {
+        let (cloud, id) = (self.cloud.clone(), self.instance.id.clone());
+        async move {
+            loop {
+                sleep(WATCH).await;
+                // An API that is out of reach says nothing about the node.
+                let Ok(seen) = observe::instance(&cloud, &id).await else { continue };
+                if matches!(seen.state, InstanceState::Ending | InstanceState::Terminated) {
+                    return seen.reason.unwrap_or_else(|| "the cloud ended it and says no reason".to_owned());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,614 @@
+//! How a run has its nodes: what to ask for and where, again and again until there is one, and what becomes of each.
+//!
+//! The decisions are those of the pure parts ([`super::candidates`], [`super::limits`], [`super::waiting`],
+//! [`super::life`]); here they are carried out. Whatever is made stands in a ledger that [`Provision`] holds from before
+//! the first call, so that dropping [`Provision::have`] at any moment loses nothing.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gpu_suites::event::{
+    Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, StartPhase, Waiting, Warning,
+};
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::unit::Span;
+use jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::advice;
+use super::ask::{Asked, Asker, Footing, Request};
+use super::boot::{Boot, BootError};
+use super::breaker::{self, Breaker};
+use super::candidates::{Choice, TypeFacts};
+use super::cloud::{Cloud, CloudError};
+use super::deeds::Did;
+use super::fleet::{self, Followed};
+use super::had::{Had, Price};
+use super::keys::{KeyError, NodeKeys};
+use super::labels::Labels;
+use super::ledger::Ledger;
+use super::limits::{Purse, Work, ttl};
+use super::look_up::{Ground, LookUpError};
+use super::meter::Meter;
+use super::observe::{self, InstanceSeen};
+use super::prices::on_demand;
+use super::release;
+use super::user_data::UserData;
+use super::waiting::{self, Round};
+use super::{Ec2Settings, Purchase, Usd, kept, meter, reap};
+use crate::failure::chain;
+use crate::health;
+use crate::node::Node;
+use crate::session::{Budget, SessionError};
+
+/// How many nodes one after another may turn out bad before the run gives up.
+const UNFIT: u32 = 3;
+/// How long one fleet may look for capacity before the next way is tried.
+const FLEET_PATIENCE: Duration = Duration::from_secs(90);
+/// How long the reaping of what others left may go on beside a booting node.
+const REAP_PATIENCE: Duration = Duration::from_secs(60);
+/// How long a call that makes something is waited for, once nobody wants its answer any more.
+const SETTLE: Duration = Duration::from_secs(65);
+/// How long past its own end a node is looked after.
+const BEYOND: Duration = Duration::from_secs(60);
+/// The share of its money at which a run warns.
+const WARN: f64 = 0.8;
+
+/// What a run wants of its nodes.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The node as the user named it.
+    pub node: Node,
+    /// What the user asks of it.
+    pub settings: Ec2Settings,
+    /// The GPUs that node and suites need together.
+    pub need: GpuNeed,
+    /// How long its work can take.
+    pub work: Work,
+    /// How much longer it may be kept.
+    pub keep: Duration,
+    /// Whose everything is.
+    pub labels: Labels,
+}
+
+/// Why no node was had.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The cloud cannot be asked, or says no to the asking itself.
+    #[error("{error}{}", hint(.advice))]
+    Cloud {
+        /// Its no.
+        error: CloudError,
+        /// What to do.
+        advice: Option<String>,
+    },
+    /// Nothing that would do can be asked for.
+    #[error(transparent)]
+    LookUp(#[from] LookUpError),
+    /// There was nothing to be had, for as long as the user wanted to wait or for good.
+    #[error("{reason}; gave up after {}{}", Span(*.waited), hint(.advice))]
+    NothingHad {
+        /// What was asked for, and each answer.
+        reason: String,
+        /// What to do.
+        advice: Option<String>,
+        /// How long was waited.
+        waited: Duration,
+    },
+    /// Several nodes one after another were no good.
+    #[error("{count} nodes were had, and none of them was any good; the last: {last}")]
+    NoneFit {
+        /// How many.
+        count: u32,
+        /// What was wrong with the last.
+        last: BootError,
+    },
+    /// A node could not be led up.
+    #[error(transparent)]
+    Boot(BootError),
+    /// The money would not last until anything has run.
+    #[error("{0}")]
+    Money(String),
+    /// Keys cannot be made.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+}
+
+fn hint(advice: &Option<String>) -> String {
+    advice.as_ref().map(|advice| format!("\nhint: {advice}")).unwrap_or_default()
+}
+
+impl From<CloudError> for ProvisionError {
+    fn from(error: CloudError) -> Self {
+        Self::Cloud { error, advice: None }
+    }
+}
+
+impl From<ProvisionError> for SessionError {
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::Money(why) => Self::Money { why },
+            error => Self::NotHad(Box::new(error)),
+        }
+    }
+}
+
+/// Has nodes for one run, one after another.
+pub struct Provision {
+    order: Order,
+    sink: UnboundedSender<Event>,
+    /// One for each region, from the first look at it.
+    clouds: Vec<Cloud>,
+    /// Everything that was made and that nobody gives back yet.
+    books: Vec<Book>,
+    meter: Meter,
+    /// What is being given back.
+    releases: JoinSet<()>,
+    /// What others left, being reaped while a node boots.
+    reaping: Option<AbortOnDrop>,
+    breaker: Option<PathBuf>,
+}
+
+/// What one try has made in one region.
+struct Book {
+    cloud: Cloud,
+    ledger: Ledger,
+    price: Option<Price>,
+}
+
+/// A launch that worked.
+struct Launched {
+    book: usize,
+    asked: Asked,
+    instance: String,
+    keys: Arc<NodeKeys>,
+    expires_at: Timestamp,
+    ground: Ground,
+}
+
+/// A region in one round of asking.
+struct Place {
+    book: usize,
+    footing: Footing,
+}
+
+impl Provision {
+    /// For a run of this order; what happens goes to `sink`.
+    pub fn new(order: Order, sink: UnboundedSender<Event>) -> Self {
+        let meter = Meter::new(order.settings.max_cost);
+        let breaker = crate::cache::folder().map(|cache| cache.join(breaker::FILE));
+        Self {
+            order,
+            sink,
+            clouds: Vec::new(),
+            books: Vec::new(),
+            meter,
+            releases: JoinSet::new(),
+            reaping: None,
+            breaker,
+        }
+    }
+
+    /// A node that is ready for the run. Bad ones are given back and replaced.
+    pub async fn have(&mut self) -> Result<Had, ProvisionError> {
+        self.connect().await?;
+        let mut count = 0;
+        loop {
+            let launched = self.launch().await?;
+            match self.lead_up(launched).await {
+                Ok(had) => return Ok(had),
+                Err(last @ BootError::Unfit { .. }) => {
+                    count += 1;
+                    if count == UNFIT {
+                        return Err(ProvisionError::NoneFit { count, last });
+                    }
+                    self.tell(Warning { case: None, message: format!("{last}; another node is had") });
+                }
+                Err(BootError::Cloud(error)) => return Err(error.into()),
+                Err(error) => return Err(ProvisionError::Boot(error)),
+            }
+        }
+    }
+
+    /// The APIs of the regions, once; what others left there is reaped beside everything else.
+    async fn connect(&mut self) -> Result<(), ProvisionError> {
+        if !self.clouds.is_empty() {
+            return Ok(());
+        }
+        let named = &self.order.settings.regions;
+        if named.is_empty() {
+            self.clouds.push(Cloud::connect(None).await?);
+        }
+        for region in named {
+            self.clouds.push(Cloud::connect(Some(region)).await?);
+        }
+        Ok(())
+    }
+
+    /// Asks in each way and place until there is an instance, or the user's patience is at its end.
+    async fn launch(&mut self) -> Result<Launched, ProvisionError> {
+        self.tell(NodeEvent {
+            node: self.order.node.name.clone(),
+            state: NodeState::Requested,
+            detail: self.order.need.to_string(),
+        });
+        let begun = Instant::now();
+        let mut places: Vec<Option<Place>> = Vec::from_iter(self.clouds.iter().map(|_| None));
+        for attempt in 0.. {
+            let (mut rounds, mut advice) = (Vec::new(), None);
+            let mut is_hopeless = true;
+            for purchase in self.purchases() {
+                for (at, place) in places.iter_mut().enumerate() {
+                    let (round, launched) = self.ask_in(at, place, purchase).await?;
+                    if let Some(launched) = launched {
+                        let book = self.release_others(launched.book);
+                        return Ok(Launched { book, ..launched });
+                    }
+                    if let Some((round, said)) = round {
+                        is_hopeless &= !round.refusals.iter().any(|one| one.refusal.is_worth_waiting());
+                        advice = advice.or(said);
+                        rounds.push(round);
+                    }
+                }
+            }
+            let reason = waiting::reason(&rounds);
+            let waited = begun.elapsed();
+            let left = self.order.settings.wait.saturating_sub(waited);
+            let pause = waiting::pause(attempt, rand::random(), left).filter(|_| !is_hopeless);
+            let Some(pause) = pause else {
+                return Err(ProvisionError::NothingHad { reason, advice, waited });
+            };
+            let until = Timestamp::now().saturating_add(signed(left)).unwrap_or(Timestamp::MAX);
+            let node = self.order.node.name.clone();
+            self.tell(Waiting { node, reason, seconds: pause.as_secs_f64(), until });
+            sleep(pause).await;
+        }
+        unreachable!("the attempts are not numbered out")
+    }
+
+    fn purchases(&self) -> Vec<Purchase> {
+        let now = self.clouds[0].now();
+        let is_broken = self.breaker.as_ref().is_some_and(|file| Breaker::read(file).is_open(now));
+        self.order.settings.market.purchases(is_broken).to_vec()
+    }
+
+    /// Asks in one region in one way. What every pool said, or what was launched; neither where nothing fits.
+    #[expect(clippy::type_complexity, reason = "two outcomes that are looked at once, one line further")]
+    async fn ask_in(
+        &mut self,
+        at: usize,
+        place: &mut Option<Place>,
+        purchase: Purchase,
+    ) -> Result<(Option<(Round, Option<String>)>, Option<Launched>), ProvisionError> {
+        let begun = Instant::now();
+        if place.is_none() {
+            *place = Some(self.look(at).await?);
+            self.phase(StartPhase::LookUp, begun);
+        }
+        let Some(place) = place else { return Ok((None, None)) };
+        let settings = &self.order.settings;
+        let choice = match place.footing.ground.choose(settings, &self.order.need, purchase) {
+            Ok(choice) => choice,
+            // Another way of paying has something, or the look-up had said so.
+            Err(_) => return Ok((None, None)),
+        };
+        let begun = Instant::now();
+        let (cloud, ledger) = (self.books[place.book].cloud.clone(), self.books[place.book].ledger.clone());
+        let lasts = self.lasts(&cloud, &choice, &place.footing, purchase)?;
+        let keys = Arc::new(NodeKeys::new()?);
+        let user_data = UserData::new(lasts, &keys);
+        let expires_at = cloud.now().saturating_add(signed(lasts)).unwrap_or(Timestamp::MAX);
+        let asker = Asker { cloud: &cloud, settings, labels: &self.order.labels, ledger: &ledger };
+        let request = Request { purchase, choice: &choice, expires_at, user_data: &user_data };
+        let advise = |refusal: &super::refusal::Refusal| {
+            let max_price = choice.max_price;
+            let (region, candidates) = (cloud.region(), choice.candidates.as_slice());
+            refusal.advice(&advice::Asked { region, purchase, candidates, max_price })
+        };
+        let asked = asker.ask(&mut place.footing, &request).await.map_err(|error| {
+            let advice = error.refusal().map(advise);
+            ProvisionError::Cloud { error, advice }
+        })?;
+        let refused = match fleet::follow(&cloud, &ledger, &asked, FLEET_PATIENCE).await? {
+            Followed::Instance(instance) => {
+                self.phase(StartPhase::Capacity, begun);
+                let ground = place.footing.ground.clone();
+                let launched = Launched { book: place.book, asked, instance, keys, expires_at, ground };
+                return Ok((None, Some(launched)));
+            }
+            Followed::Refused(refused) => refused,
+        };
+        fleet::abandon(&cloud, &ledger, &asked.fleet).await?;
+        let advice = refused.by_pool.first().map(|one| advise(&one.refusal));
+        let round = Round {
+            region: cloud.region().to_owned(),
+            purchase,
+            types: choice.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
+            zones: place.footing.ground.subnets.len(),
+            max_price: choice.max_price,
+            refusals: refused.by_pool,
+        };
+        Ok((Some((round, advice)), None))
+    }
+
+    /// Looks a region up, and begins a ledger there.
+    async fn look(&mut self, at: usize) -> Result<Place, ProvisionError> {
+        let cloud = self.clouds[at].clone();
+        let ledger = Ledger::new(self.order.node.name.clone(), self.sink.clone());
+        self.books.push(Book { cloud: cloud.clone(), ledger: ledger.clone(), price: None });
+        let book = self.books.len() - 1;
+        let (settings, labels) = (&self.order.settings, &self.order.labels);
+        let longest = settings.wait + ttl(settings, self.order.work, None).duration + self.order.keep;
+        let asker = Asker { cloud: &cloud, settings, labels, ledger: &ledger };
+        let footing = asker.footing(&self.order.need, longest).await?;
+        Ok(Place { book, footing })
+    }
+
+    /// How long a node may live, by the suites, the settings and the money.
+    fn lasts(
+        &self,
+        cloud: &Cloud,
+        choice: &Choice,
+        footing: &Footing,
+        purchase: Purchase,
+    ) -> Result<Duration, ProvisionError> {
+        let settings = &self.order.settings;
+        let dearest = choice.candidates.iter().filter_map(|candidate| match purchase {
+            Purchase::OnDemand => candidate.on_demand.map(|price| price.usd.0),
+            Purchase::Spot => {
+                let pools = footing.ground.spot.iter().filter(|((name, _), _)| *name == candidate.name);
+                pools.map(|(_, price)| price.0).reduce(f64::max)
+            }
+        });
+        let left = self.meter.left(cloud.now());
+        let purse =
+            dearest.reduce(f64::max).zip(left).map(|(price, left)| Purse { left, per_hour: Usd(price) });
+        if let (Some(limit), None) = (settings.max_cost, purse) {
+            let names = Vec::from_iter(choice.candidates.iter().map(|one| one.name.as_str())).join(", ");
+            let why = format!(
+                "max-cost {limit} cannot be kept: no {purchase} price is known of {names}; give it in `prices:`"
+            );
+            return Err(ProvisionError::Money(why));
+        }
+        let lasts = ttl(settings, self.order.work, purse);
+        if lasts.is_too_short(settings) {
+            let limit = settings.max_cost.map(|limit| limit.to_string()).unwrap_or_default();
+            let left = crate::report::receipt::dollars(left.unwrap_or_default());
+            let why = format!(
+                "max-cost {limit} leaves {left} for a node, which lasts {}: that does not pay for booting one",
+                Span(lasts.duration)
+            );
+            return Err(ProvisionError::Money(why));
+        }
+        Ok(lasts.duration + self.order.keep)
+    }
+
+    /// Leads an instance up, tells what it is and what it costs, and begins to give back one that is no good.
+    async fn lead_up(&mut self, launched: Launched) -> Result<Had, BootError> {
+        let Launched { book, asked, instance, keys, expires_at, ground } = launched;
+        let (cloud, ledger) = (self.books[book].cloud.clone(), self.books[book].ledger.clone());
+        let seen = observe::instance(&cloud, &instance).await?;
+        seen.note(&ledger, cloud.region());
+        let price = price(&ground, &self.order.settings, &seen);
+        let since = seen.launched_at.unwrap_or(asked.at);
+        self.meter.begin(&instance, since, price);
+        self.books[book].price = Some(Price { instance: instance.clone(), per_hour: price });
+        self.tell(HadEvent {
+            node: self.order.node.name.clone(),
+            instance: instance.clone(),
+            instance_type: seen.instance_type.clone(),
+            zone: seen.zone.clone(),
+            market: seen.purchase.to_string(),
+            usd_per_hour: price.map(|usd| usd.0),
+            expires_at,
+        });
+        // What others left is looked for while this one boots, when there is nothing else to do.
+        self.reap(&cloud);
+        let facts = ground.facts.iter().find(|facts| facts.name == seen.instance_type);
+        let boot = Boot {
+            cloud: &cloud,
+            ledger: &ledger,
+            settings: &self.order.settings,
+            node: &self.order.node,
+            keys: &keys,
+            health: wanted(&self.order.need, facts),
+            sink: &self.sink,
+            asked_at: asked.at,
+        };
+        match boot.lead(&instance).await {
+            Ok(booted) => {
+                let budget = self.budget(&cloud, price);
+                Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget))
+            }
+            Err(error) => {
+                self.give_back_book(book, expires_at);
+                Err(error)
+            }
+        }
+    }
+
+    /// What the run's money means for this node, as times on our own clock.
+    fn budget(&self, cloud: &Cloud, price: Option<Usd>) -> Option<Budget> {
+        let (limit, price, left) = (self.meter.limit()?, price?, self.meter.left(cloud.now())?);
+        let lasts =
+            |dollars: f64| Duration::try_from_secs_f64(dollars / price.0 * 3600.0).unwrap_or_default();
+        let (now, warning) = (Instant::now(), left - limit.0 * (1.0 - WARN));
+        let spent =
+            format!("the run has spent its max-cost of {limit}, with what giving its node back costs");
+        let warned = format!(
+            "80 % of max-cost {limit} are spent; at {price} an hour the rest lasts {}",
+            Span(lasts(left - warning))
+        );
+        Some(Budget {
+            warn_at: Some((now + lasts(warning.max(0.0)), warned)),
+            end_at: (now + lasts(left.max(0.0)), spent),
+        })
+    }
+
+    /// A node was taken back: after several, spot is left alone for a while.
+    pub fn was_reclaimed(&self) {
+        if let (Some(file), [cloud, ..]) = (&self.breaker, self.clouds.as_slice())
+            && let Err(error) = Breaker::note_in(file, cloud.now())
+        {
+            let message = format!("failed to note the reclaim in {}: {error}", file.display());
+            self.tell(Warning { case: None, message });
+        }
+    }
+
+    /// Begins to give the node back; [`Provision::close`] waits for the end of that.
+    pub fn give_back(&mut self, had: Had) {
+        if let Some(book) = self.books.iter().position(|book| book.ledger.is_same(&had.ledger)) {
+            self.give_back_book(book, had.expires_at);
+        }
+    }
+
+    /// Lets the node live on, for so long at most, and tells how to get in. One that cannot be told when to end is
+    /// given back.
+    pub async fn keep(&mut self, had: Had, keep: Duration) {
+        let until =
+            had.cloud.now().saturating_add(signed(keep)).unwrap_or(Timestamp::MAX).min(had.expires_at);
+        match keep_on(&had, &self.order.settings, keep).await {
+            Ok(command) => {
+                let (node, instance) = (self.order.node.name.clone(), had.instance.id.clone());
+                self.tell(Kept { node, instance, until, command });
+                self.books.retain(|book| !book.ledger.is_same(&had.ledger));
+            }
+            Err(why) => {
+                let message = format!("{} is not kept but given back: {why}", had.instance.id);
+                self.tell(Warning { case: None, message });
+                self.give_back(had);
+            }
+        }
+    }
+
+    /// Gives back whatever is left and waits until all of it is gone, or the receipt says what is not.
+    pub async fn close(mut self) {
+        // What the cloud ends by itself is not waited for any longer than that.
+        let latest = self.clouds.first().map_or(Timestamp::MAX, |cloud| {
+            let longest = ttl(&self.order.settings, self.order.work, None).duration + self.order.keep;
+            cloud.now().saturating_add(signed(longest)).unwrap_or(Timestamp::MAX)
+        });
+        while !self.books.is_empty() {
+            self.give_back_book(self.books.len() - 1, latest);
+        }
+        while self.releases.join_next().await.is_some() {}
+    }
+
+    /// Begins to give back what was made in the regions that had nothing.
+    fn release_others(&mut self, kept: usize) -> usize {
+        let kept = self.books.remove(kept);
+        while !self.books.is_empty() {
+            self.give_back_book(self.books.len() - 1, Timestamp::MAX);
+        }
+        self.books.push(kept);
+        0
+    }
+
+    fn give_back_book(&mut self, book: usize, expires_at: Timestamp) {
+        let book = self.books.remove(book);
+        if let Some(price) = &book.price {
+            self.meter.end(&price.instance, book.cloud.now());
+        }
+        let (node, sink) = (self.order.node.name.clone(), self.sink.clone());
+        self.releases.spawn(async move {
+            let Book { cloud, ledger, price } = book;
+            ledger.settle(SETTLE).await;
+            let deadline = expires_at.saturating_add(signed(BEYOND)).unwrap_or(Timestamp::MAX);
+            let released = release::release(&cloud, &ledger, deadline).await;
+            for bill in &released.bills {
+                let per_hour = price.as_ref().filter(|price| price.instance == bill.instance);
+                let usd =
+                    per_hour.and_then(|price| price.per_hour).map(|usd| meter::bill(bill.lasted(), usd));
+                let (instance, seconds) = (bill.instance.clone(), bill.lasted().as_secs_f64());
+                let _ = sink.send(Cost { node: node.clone(), instance, seconds, usd }.into());
+            }
+            for left in &released.left {
+                let message = format!("{} {} is not given back: {}", left.resource, left.id, left.why);
+                let _ = sink.send(Warning { case: None, message }.into());
+            }
+            if released.left.is_empty() && !released.bills.is_empty() {
+                let detail = "the cloud says that it is no more".to_owned();
+                let _ = sink.send(NodeEvent { node, state: NodeState::Gone, detail }.into());
+            }
+        });
+    }
+
+    fn reap(&mut self, cloud: &Cloud) {
+        let (cloud, sink) = (cloud.clone(), self.sink.clone());
+        let run = self.order.labels.run.clone();
+        self.reaping = Some(AbortOnDrop(tokio::spawn(async move {
+            let found = reap::reap_expired(&cloud, REAP_PATIENCE).await;
+            let ended = found
+                .iter()
+                .flatten()
+                .filter(|deed| deed.found.owner.run != run.as_str() && matches!(deed.did, Did::Ended));
+            let count = ended.count();
+            if count > 0 {
+                let message = format!(
+                    "reaped what other runs had left in {}: {count} expired resources",
+                    cloud.region()
+                );
+                let _ = sink.send(Warning { case: None, message }.into());
+            }
+        })));
+    }
+
+    fn phase(&self, phase: StartPhase, begun: Instant) {
+        let (node, seconds) = (self.order.node.name.clone(), begun.elapsed().as_secs_f64());
+        self.tell(Phase { node, phase, seconds });
+    }
+
+    fn tell(&self, event: impl Into<Event>) {
+        let _ = self.sink.send(event.into());
+    }
+}
+
+/// Ends a task that nobody needs any more.
+struct AbortOnDrop(tokio::task::JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// The GPUs that the node has to have: those of its type, if that is more than what was needed.
+fn wanted(need: &GpuNeed, facts: Option<&TypeFacts>) -> health::Wanted {
+    let mut wanted = health::Wanted::from(need);
+    if let Some(gpu) = facts.and_then(|facts| facts.gpus.first()) {
+        wanted.gpus = wanted.gpus.max(gpu.count);
+        wanted.name = Some(gpu.name.clone());
+    }
+    wanted
+}
+
+/// What an hour of it costs.
+fn price(ground: &Ground, settings: &Ec2Settings, seen: &InstanceSeen) -> Option<Usd> {
+    match seen.purchase {
+        Purchase::Spot => ground.spot.get(&(seen.instance_type.clone(), seen.zone.clone())).copied(),
+        Purchase::OnDemand => on_demand(&seen.instance_type, &settings.prices).map(|price| price.usd),
+    }
+}
+
+/// Arms the node's new end and keeps its key: the command that gets in.
+async fn keep_on(had: &Had, settings: &Ec2Settings, keep: Duration) -> Result<String, String> {
+    let minutes = keep.as_secs().div_ceil(60).max(1);
+    had.remote.shut_down_in(minutes).await.map_err(|error| chain(&error))?;
+    let cache = kept::place().ok_or("there is no cache folder to keep its key in")?;
+    let door = kept::Door {
+        instance: &had.instance.id,
+        user: &settings.user,
+        host: had.instance.address.as_deref().unwrap_or_default(),
+        port: settings.port,
+        client_key: had.keys.client.private_pem(),
+        host_key: had.keys.host.public_line(),
+    };
+    kept::keep(&cache, &door).map_err(|error| chain(&error))
+}
+
+fn signed(time: Duration) -> SignedDuration {
+    SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
+}

@@ -1,0 +1,48 @@
+//! What a run may cost is a limit like any other: warned of, kept, and told by the exit code.
+
+use std::time::Duration;
+
+use gpu_harness_tests::ec2::{Ec2, Options};
+use gpu_harness_tests::project::Project;
+use gpu_suites::event::Event;
+use gpu_suites::outcome::Outcome;
+
+const SUITE: &str = r#"
+suite: s
+cases:
+  - { name: endless, timeout: 1h, command: { run: [sh, -c, "echo begun; sleep 3600"] } }
+  - { name: after, command: { run: ["true"] } }
+"#;
+
+#[test]
+fn a_run_warns_at_80_percent_of_its_money_and_ends_at_its_limit_with_exit_code_4() {
+    let ec2 = Ec2::start(Options { clock_factor: 1.0 });
+    // At 3.60 dollars an hour a second costs 0.001; the teardown's reserve is part of the limit.
+    let settings = "types: [g4dn.xlarge]\nmarket: on-demand\nprices: { g4dn.xlarge: 3.6 }\nboot-timeout: 30s";
+    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    let run = project.run(&["--node", "cloud", "--max-cost", "0.1"]);
+    assert_eq!(run.code(), 4, "{run:?}\n{}", ec2.log());
+    assert_eq!(run.outcome("endless").0, Outcome::TimedOut);
+    assert_eq!(run.outcome("after").0, Outcome::Skipped);
+    let events = run.events();
+    let warned =
+        events.iter().any(|record| matches!(&record.event, Event::Warning(w) if w.message.contains("80")));
+    assert!(warned, "{run:?}");
+    let cost = events.iter().rev().find_map(|record| match &record.event {
+        Event::Cost(cost) => cost.usd,
+        _ => None,
+    });
+    assert!(cost.is_some_and(|usd| usd > 0.0 && usd <= 0.1), "{cost:?}");
+    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+}
+
+#[test]
+fn money_that_does_not_even_pay_for_booting_buys_no_node() {
+    let ec2 = Ec2::start(Options::default());
+    let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]\nmarket: on-demand");
+    let run = project.run(&["--node", "cloud", "--max-cost", "0.001"]);
+    assert_eq!(run.code(), 4, "{run:?}");
+    let calls = ec2.calls();
+    assert!(calls.as_array().unwrap().iter().all(|call| call["operation"] != "CreateFleet"), "{calls:#}");
+    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+}

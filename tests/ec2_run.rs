@@ -1,0 +1,127 @@
+//! A run on a node from EC2: had, used, given back, paid for, proved.
+
+use gpu_harness_tests::ec2::{Ec2, Options};
+use gpu_harness_tests::project::{Finished, Project};
+use gpu_suites::event::{Event, NodeState, ResourceKind};
+use gpu_suites::outcome::Outcome;
+use serde_json::Value;
+
+const SUITE: &str = r#"
+suite: s
+cases:
+  - name: where
+    command: { run: [sh, -c, "hostname; id -un; cat /run/gpu-harness-armed; echo made > $GPU_HARNESS_ARTIFACTS/it"] }
+  - { name: wrong, command: { run: [sh, -c, "exit 3"] } }
+"#;
+
+fn receipt(run: &Finished) -> Value {
+    let text = std::fs::read_to_string(run.folder().join("receipt.json")).expect("a receipt");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn a_run_has_a_node_uses_it_gives_everything_back_and_proves_it() {
+    let ec2 = Ec2::start(Options::default());
+    let project = ec2.in_project(Project::with_suite(SUITE), "types: [g6.xlarge, g4dn.xlarge]");
+    let run = project.run(&["--node", "cloud", "--case", "where", "--junit", "junit.xml"]);
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    assert_eq!(run.outcome("where").0, Outcome::Passed);
+    // The node is a machine of its own, with its own end armed, and the image's user.
+    let log = run.log("where");
+    assert!(log.contains("ubuntu") && log.contains("shutdown "), "{log}");
+    assert!(run.folder().join("cases/s.where/artifacts/it").is_file(), "{run:?}");
+
+    // Nothing is left, and not only after a while: the harness itself saw it go.
+    let left = ec2.left();
+    assert!(left.as_object().unwrap().values().all(|kind| kind.as_array().unwrap().is_empty()), "{left:#}");
+    let receipt = receipt(&run);
+    let resources = receipt["resources"].as_array().unwrap();
+    for kind in ["instance", "volume", "fleet", "spot-request", "launch-template", "security-group"] {
+        assert!(resources.iter().any(|one| one["resource"] == kind), "{kind} in {receipt:#}");
+    }
+    assert!(resources.iter().all(|one| one["gone_at"].is_string()), "{receipt:#}");
+    let bill = &receipt["nodes"][0];
+    assert!(bill["usd"].as_f64().unwrap() > 0.0 && bill["market"] == "spot", "{receipt:#}");
+    for phase in ["look-up", "capacity", "pending", "boot", "ssh", "health", "deploy", "first-event"] {
+        assert!(bill["start_up"][phase].is_number(), "{phase} in {receipt:#}");
+    }
+    for said in ["given back: ", "each confirmed gone", "started in "] {
+        assert!(run.stdout.contains(said), "{said}: {}", run.stdout);
+    }
+    let states: Vec<NodeState> = run
+        .events()
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::Node(node) => Some(node.state),
+            _ => None,
+        })
+        .collect();
+    use NodeState::{Booting, Draining, Gone, Healthy, Reachable, Requested, Running, Terminating};
+    assert_eq!(states, [Requested, Booting, Reachable, Healthy, Running, Draining, Terminating, Gone]);
+}
+
+#[test]
+fn a_failed_case_gives_the_node_back_too() {
+    let ec2 = Ec2::start(Options::default());
+    let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]\nmarket: on-demand");
+    let run = project.run(&["--node", "cloud", "--case", "wrong"]);
+    assert_eq!(run.code(), 1, "{run:?}");
+    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+    assert_eq!(receipt(&run)["nodes"][0]["market"], "on-demand");
+}
+
+#[test]
+fn from_the_start_to_the_launch_there_are_four_calls_in_sequence_at_most() {
+    let ec2 = Ec2::start(Options::default());
+    let project = ec2.in_project(Project::with_suite(SUITE), "types: [g6.xlarge, g4dn.xlarge]");
+    let run = project.run(&["--node", "cloud", "--case", "where"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    let calls = ec2.calls();
+    let calls: Vec<(&str, &str, &str)> = calls
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|call| {
+            let text = |name: &str| call[name].as_str().unwrap_or("9");
+            (text("begun"), text("ended"), text("operation"))
+        })
+        .collect();
+    let launch = calls.iter().find(|call| call.2 == "CreateFleet").unwrap();
+    // The longest chain of calls of which each begins when the one before has ended.
+    let mut chains: Vec<usize> = Vec::new();
+    let before: Vec<_> = calls.iter().filter(|call| call.0 <= launch.0).collect();
+    for (at, call) in before.iter().enumerate() {
+        let earlier = before[..at].iter().zip(&chains).filter(|(other, _)| other.1 <= call.0);
+        chains.push(1 + earlier.map(|(_, length)| *length).max().unwrap_or(0));
+    }
+    assert!(chains.iter().max() <= Some(&4), "{before:?}");
+}
+
+#[test]
+fn what_is_made_carries_its_tags_and_its_limits_from_the_call_that_makes_it() {
+    let ec2 = Ec2::start(Options::default());
+    let settings = "types: [g4dn.xlarge]\nvolume: 123GiB\ntags: { team: trees }";
+    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    let run = project.run(&["--node", "cloud", "--case", "where"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    let state = ec2.state();
+    let id = run.folder().file_name().unwrap().to_string_lossy().into_owned();
+    for kind in ["instances", "volumes", "spot_requests", "fleets"] {
+        let all = state[kind].as_array().unwrap();
+        assert!(!all.is_empty(), "{kind}: {state:#}");
+        for one in all {
+            assert_eq!(one["tags"]["gpu-harness:run"], id.as_str(), "{kind}: {one:#}");
+            assert_eq!(one["tags"]["team"], "trees", "{kind}: {one:#}");
+            assert!(one["tags"]["gpu-harness:expires-at"].is_string(), "{kind}: {one:#}");
+        }
+    }
+    let made = run
+        .events()
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::ResourceMade(made) => Some(made.resource),
+            _ => None,
+        })
+        .collect::<Vec<_>>();
+    assert!(made.contains(&ResourceKind::SecurityGroup), "{made:?}");
+}

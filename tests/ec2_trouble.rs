@@ -1,0 +1,217 @@
+//! What goes wrong between the wish for a node and the node: told apart, waited for where that helps, and never a
+//! failed test.
+
+use std::time::Duration;
+
+use gpu_harness_tests::ec2::{Ec2, Options};
+use gpu_harness_tests::project::{Finished, Project};
+use gpu_harness_tests::xml;
+use gpu_suites::event::Event;
+use serde_json::{Value, json};
+
+const SUITE: &str = "suite: s\ncases: [{ name: quick, command: { run: ['true'] } }]";
+
+fn cloud(settings: &str) -> (Ec2, Project) {
+    let ec2 = Ec2::start(Options { clock_factor: 60.0 });
+    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    (ec2, project)
+}
+
+fn had(run: &Finished) -> Vec<(String, String)> {
+    run.events()
+        .iter()
+        .filter_map(|record| match &record.event {
+            Event::Had(had) => Some((had.instance_type.clone(), had.market.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+fn nothing_is_left(ec2: &Ec2) {
+    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+}
+
+#[test]
+fn where_spot_is_refused_in_every_pool_on_demand_is_asked_for() {
+    let (ec2, project) = cloud("types: [g6.xlarge, g4dn.xlarge]");
+    ec2.fault(&json!({ "fault": "capacity", "market": "spot" }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    assert_eq!(had(&run)[0].1, "on-demand");
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn where_one_type_is_refused_another_is_had_and_where_one_region_is_the_next() {
+    let (ec2, project) =
+        cloud("region: [us-east-1, eu-west-1]\ntypes: [g6.xlarge, g4dn.xlarge]\nmarket: spot");
+    ec2.fault(&json!({ "fault": "capacity", "types": ["g6.xlarge"] }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!((run.code(), had(&run)[0].0.as_str()), (0, "g4dn.xlarge"), "{run:?}");
+    ec2.fault(&json!({ "fault": "capacity", "zones": ["us-east-1a", "us-east-1b", "us-east-1c"] }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    let zone = run.events().iter().find_map(|record| match &record.event {
+        Event::Had(had) => Some(had.zone.clone()),
+        _ => None,
+    });
+    assert!(zone.unwrap().starts_with("eu-west-1"), "{run:?}");
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn no_capacity_is_waited_for_and_said_and_then_it_is_infrastructure() {
+    let (ec2, project) = cloud("types: [g6.xlarge, g4dn.xlarge]\nmarket: spot");
+    ec2.fault(&json!({ "fault": "capacity" }));
+    let run = project.run(&["--node", "cloud", "--wait", "3s", "--junit", "junit.xml"]);
+    assert_eq!(run.code(), 3, "{run:?}");
+    let waits = run.events().iter().filter(|record| matches!(record.event, Event::Waiting(_))).count();
+    assert!(waits >= 1, "{run:?}");
+    for said in ["no spot capacity for g6.xlarge, g4dn.xlarge in 3 zones of us-east-1", "giving up at"] {
+        assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
+    }
+    assert_eq!(xml::cases(&run.junit())["quick"], "error", "no capacity is no failed test");
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn capacity_that_comes_while_it_is_waited_for_is_taken() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]\nmarket: spot");
+    ec2.fault(&json!({ "fault": "capacity" }));
+    let harness = project.start(&["--node", "cloud", "--wait", "1m"]);
+    project.await_event(|event| matches!(event, Event::Waiting(_)));
+    ec2.clear_faults();
+    let run = project.collect(harness);
+    assert_eq!(run.code(), 0, "{run:?}");
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn a_quota_ends_the_run_at_once_and_says_which_one_and_where_to_raise_it() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]\nmarket: on-demand");
+    ec2.fault(&json!({ "fault": "quota" }));
+    let begun = std::time::Instant::now();
+    let run = project.run(&["--node", "cloud", "--wait", "10m"]);
+    assert_eq!(run.code(), 3, "{run:?}");
+    assert!(begun.elapsed() < Duration::from_secs(40), "waiting raises no quota");
+    for said in ["VcpuLimitExceeded", "L-DB2E81BA"] {
+        assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
+    }
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn a_missing_permission_is_named_and_nothing_is_left_of_what_was_made_before_it() {
+    for operation in
+        ["CreateFleet", "CreateLaunchTemplate", "AuthorizeSecurityGroupIngress", "DescribeImages"]
+    {
+        let (ec2, project) = cloud("types: [g4dn.xlarge]");
+        ec2.fault(&json!({ "fault": "unauthorized", "operation": operation }));
+        let run = project.run(&["--node", "cloud"]);
+        assert_eq!(run.code(), 3, "{operation}: {run:?}");
+        assert!(run.stdout.contains(operation), "{operation} in {}", run.stdout);
+        nothing_is_left(&ec2);
+    }
+}
+
+#[test]
+fn throttling_and_the_clouds_own_trouble_are_sat_out() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]");
+    for operation in ["DescribeInstanceTypes", "CreateFleet", "TerminateInstances", "DescribeInstances"] {
+        ec2.fault(&json!({ "fault": "throttle", "operation": operation, "times": 2 }));
+        ec2.fault(&json!({ "fault": "error-5xx", "operation": operation, "times": 1 }));
+    }
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn an_answer_that_is_lost_on_its_way_costs_no_second_node() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]");
+    ec2.fault(&json!({ "fault": "answer-lost", "operation": "CreateFleet", "times": 1 }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    let fleets = ec2.state()["fleets"].as_array().unwrap().len();
+    assert_eq!(fleets, 1, "the ClientToken makes the second try the first: {:#}", ec2.state());
+    nothing_is_left(&ec2);
+}
+
+/// A bad node is given back and another is had; the run passes on it.
+fn is_replaced(fault: &Value, why: &str) {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]");
+    let mut fault = fault.clone();
+    fault["times"] = json!(1);
+    ec2.fault(&fault);
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{fault}: {run:?}\n{}", ec2.log());
+    assert_eq!(had(&run).len(), 2, "{fault}: {run:?}");
+    assert!(run.stdout.contains(why), "{why} in {}", run.stdout);
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn a_node_that_never_boots_is_replaced() {
+    is_replaced(&json!({ "fault": "never-boots" }), "could not be reached in the time that booting may take");
+}
+
+#[test]
+fn a_node_whose_ssh_never_answers_is_replaced() {
+    is_replaced(&json!({ "fault": "ssh-silent" }), "could not be reached in the time that booting may take");
+}
+
+#[test]
+fn a_node_with_another_host_key_is_not_talked_to_and_is_replaced() {
+    is_replaced(&json!({ "fault": "wrong-host-key" }), "another machine answers");
+}
+
+#[test]
+fn a_node_whose_user_data_never_ran_is_replaced() {
+    is_replaced(&json!({ "fault": "skip-user-data" }), "another machine answers");
+}
+
+#[test]
+fn a_node_without_its_gpu_is_replaced() {
+    is_replaced(&json!({ "fault": "gpu", "gpu": { "absent": true } }), "is no good");
+}
+
+#[test]
+fn a_node_with_a_sick_gpu_is_replaced() {
+    is_replaced(&json!({ "fault": "gpu", "gpu": { "ecc_uncorrected": 3 } }), "is no good");
+}
+
+#[test]
+fn nodes_that_are_all_bad_are_infrastructure_and_all_given_back() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]");
+    ec2.fault(&json!({ "fault": "gpu", "gpu": { "ecc_uncorrected": 3 } }));
+    let run = project.run(&["--node", "cloud", "--junit", "junit.xml"]);
+    assert_eq!(run.code(), 3, "{run:?}");
+    assert_eq!(xml::cases(&run.junit())["quick"], "error");
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn an_api_that_is_down_while_the_node_is_given_back_is_asked_until_it_answers() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]\nttl: 30m");
+    ec2.fault(&json!({ "fault": "terminate-fails", "times": 3 }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    assert!(run.stdout.contains("each confirmed gone"), "{}", run.stdout);
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn types_that_do_not_fit_what_the_suites_ask_for_are_not_asked_for() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge, g6.xlarge]");
+    let project = project.file(
+        "suites/s.yaml",
+        "suite: s\ncases: [{ name: quick, gpu: { arch: [ada], memory: 20GiB }, command: { run: ['true'] } }]",
+    );
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!((run.code(), had(&run)[0].0.as_str()), (0, "g6.xlarge"), "{run:?}");
+    let project = ec2.in_project(project, "types: [g4dn.xlarge]");
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 3, "{run:?}");
+    assert!(run.stdout.contains("g4dn.xlarge") && run.stdout.contains("T4"), "{}", run.stdout);
+    nothing_is_left(&ec2);
+}

@@ -1,0 +1,232 @@
+//! The promise that a killed harness leaks nothing, at every step of a node's life and at as many random moments as one
+//! likes, with the API or the node's network cut at that moment too.
+//!
+//! What is checked is the API's own account: while the rounds go on, that no instance is older than its time to live
+//! and a minute; at the end, that nothing which costs money is left by then, and after one `gpu-harness reap` nothing of
+//! any kind. The test EC2's clock runs faster than ours, so the times that are checked are real ones.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use gpu_suites::event::{Event, NodeState, ResourceKind};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::{Value, json};
+
+use crate::ec2::{Ec2, Options};
+use crate::project::{Project, events_in};
+
+const TTL: Duration = Duration::from_secs(30 * 60);
+/// What the promise allows beyond the TTL.
+const MINUTE: Duration = Duration::from_secs(60);
+/// TTL and a minute take half a minute here.
+const FACTOR: f64 = 60.0;
+/// The longest that a run goes on before it is killed.
+const LONGEST: Duration = Duration::from_secs(15);
+
+const SUITE: &str = r#"
+suite: s
+cases:
+  - { name: quick, command: { run: [sh, -c, "echo quick > $GPU_HARNESS_ARTIFACTS/it"] } }
+  - { name: slow, command: { run: [sh, -c, "sleep 1"] } }
+"#;
+
+/// When a harness is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moment {
+    /// So long after its start.
+    After(Duration),
+    /// Right after this step, and a while.
+    Step(Step, Duration),
+}
+
+/// A step of a node's life, as the events tell it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Created,
+    Made(ResourceKind),
+    Node(NodeState),
+    CaseStarted,
+    Gone(ResourceKind),
+}
+
+const STEPS: [Step; 16] = [
+    Step::Created,
+    Step::Node(NodeState::Requested),
+    Step::Made(ResourceKind::SecurityGroup),
+    Step::Made(ResourceKind::LaunchTemplate),
+    Step::Made(ResourceKind::Fleet),
+    Step::Made(ResourceKind::Instance),
+    Step::Node(NodeState::Booting),
+    Step::Gone(ResourceKind::LaunchTemplate),
+    Step::Node(NodeState::Reachable),
+    Step::Node(NodeState::Healthy),
+    Step::Node(NodeState::Running),
+    Step::CaseStarted,
+    Step::Node(NodeState::Draining),
+    Step::Node(NodeState::Terminating),
+    Step::Gone(ResourceKind::Instance),
+    Step::Gone(ResourceKind::SecurityGroup),
+];
+
+impl Step {
+    fn is(self, event: &Event) -> bool {
+        match (self, event) {
+            (Self::Created, Event::RunCreated(_)) | (Self::CaseStarted, Event::CaseStarted(_)) => true,
+            (Self::Made(kind), Event::ResourceMade(made)) => made.resource == kind,
+            (Self::Gone(kind), Event::ResourceGone(gone)) => gone.resource == kind,
+            (Self::Node(state), Event::Node(node)) => node.state == state,
+            _ => false,
+        }
+    }
+}
+
+/// What else breaks when a harness is killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Besides {
+    Nothing,
+    /// The API answers nobody for a while.
+    Api,
+    /// The node's network is cut for good.
+    Network,
+}
+
+/// What was seen.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Seen {
+    /// Harnesses that were killed in mid-run.
+    pub killed: u64,
+    /// Harnesses that had ended before their moment came.
+    pub ended: u64,
+    /// Instances that were launched.
+    pub instances: usize,
+    /// Things that cost nothing and that the reaper had to remove.
+    pub reaped: usize,
+}
+
+/// Kills the harness `rounds` times, several at once, and checks that nothing is left.
+///
+/// # Panics
+/// Where anything is.
+pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
+    let ec2 = Ec2::start(Options { clock_factor: FACTOR });
+    let (next, killed, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let watch = scope.spawn(|| watch(&ec2, &done));
+        let workers: Vec<_> = (0..at_once)
+            .map(|_| {
+                scope.spawn(|| {
+                    let project = project(&ec2);
+                    loop {
+                        let round = next.fetch_add(1, Ordering::Relaxed);
+                        if round >= rounds {
+                            return;
+                        }
+                        let seed = seed.wrapping_add(round);
+                        let was_killed = kill_one(&ec2, &project, round, &mut StdRng::seed_from_u64(seed));
+                        if was_killed { &killed } else { &ended }.fetch_add(1, Ordering::Relaxed);
+                    }
+                })
+            })
+            .collect();
+        let ends: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        std::thread::sleep(ec2.real(TTL + MINUTE));
+        done.store(true, Ordering::Relaxed);
+        watch.join().expect("no instance outlives its time");
+        assert!(ends.iter().all(Result::is_ok), "a round broke");
+    });
+    let left = ec2.left();
+    for kind in ["instances", "volumes", "spot_requests", "fleets", "hosts", "network_interfaces"] {
+        assert_eq!(left[kind], json!([]), "{kind} after the TTL and a minute, without a reaper\n{}", ec2.log());
+    }
+    let free = ["security_groups", "launch_templates"].map(|kind| left[kind].as_array().map_or(0, Vec::len));
+    let reap = project(&ec2).gpu_harness(&["reap"]);
+    assert_eq!(reap.code(), 0, "{reap:?}");
+    ec2.wait_until_nothing_is_left(MINUTE);
+    let instances = ec2.state()["instances"].as_array().map_or(0, Vec::len);
+    Seen {
+        killed: killed.into_inner(),
+        ended: ended.into_inner(),
+        instances,
+        reaped: free.iter().sum(),
+    }
+}
+
+fn project(ec2: &Ec2) -> Project {
+    let settings = format!("types: [g4dn.xlarge, g6.xlarge]\nttl: {}m\nlease: 10m", TTL.as_secs() / 60);
+    ec2.in_project(Project::with_suite(SUITE), &settings)
+}
+
+/// Whether the harness was killed before it had ended by itself.
+fn kill_one(ec2: &Ec2, project: &Project, round: u64, random: &mut StdRng) -> bool {
+    let while_after = Duration::from_millis(random.random_range(0..250));
+    // The named steps come first, one round each, then again and again between random moments.
+    let moment = match usize::try_from(round).ok().and_then(|round| STEPS.get(round)) {
+        Some(step) => Moment::Step(*step, Duration::ZERO),
+        None if random.random_bool(0.5) => {
+            Moment::Step(STEPS[random.random_range(0..STEPS.len())], while_after)
+        }
+        None => Moment::After(Duration::from_millis(random.random_range(0..8_000))),
+    };
+    let besides = match random.random_range(0..4) {
+        0 => Besides::Api,
+        1 => Besides::Network,
+        _ => Besides::Nothing,
+    };
+    let before = project.latest();
+    let mut harness = project.start(&["--node", "cloud", "-q"]);
+    let begun = Instant::now();
+    let events = || match project.latest() {
+        Some(folder) if Some(&folder) != before.as_ref() => events_in(&folder),
+        _ => Vec::new(),
+    };
+    loop {
+        let is_time = match moment {
+            Moment::After(time) => begun.elapsed() >= time,
+            Moment::Step(step, _) => events().iter().any(|record| step.is(&record.event)),
+        };
+        let has_ended = harness.try_wait().expect("a child can be waited for").is_some();
+        if is_time || has_ended || begun.elapsed() > LONGEST {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if let Moment::Step(_, after) = moment {
+        std::thread::sleep(after);
+    }
+    let was_running = harness.try_wait().expect("a child can be waited for").is_none();
+    harness.kill().expect("a child can be killed");
+    harness.wait().expect("a child can be waited for");
+    let instance = events().iter().find_map(|record| match &record.event {
+        Event::Had(had) => Some(had.instance.clone()),
+        _ => None,
+    });
+    match (besides, instance) {
+        (Besides::Api, _) => ec2.fault(&json!({ "fault": "api-down", "seconds": 30 })),
+        (Besides::Network, Some(instance)) => ec2.try_network(&instance, false),
+        _ => {}
+    }
+    was_running
+}
+
+/// Looks all the time whether an instance is older than it may be.
+fn watch(ec2: &Ec2, done: &AtomicBool) {
+    while !done.load(Ordering::Relaxed) {
+        let state = ec2.state();
+        let now = time(&state["now"]);
+        for instance in state["instances"].as_array().into_iter().flatten() {
+            if instance["state"] == "terminated" {
+                continue;
+            }
+            let age = time(&instance["launched"]).duration_until(now);
+            let allowed = jiff::SignedDuration::try_from(TTL + MINUTE).expect("a short time");
+            assert!(age <= allowed, "{instance:#} is {age:?} old\n{}", ec2.log());
+        }
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+fn time(text: &Value) -> jiff::Timestamp {
+    text.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{text} is no time"))
+}
