@@ -76,9 +76,13 @@ impl Deeds {
             deed.did = Did::Ended;
             "gone".clone_into(&mut deed.found.state);
         }
-        for found in found {
-            let verdict = judge(&found, now, wanted);
+        for mut found in found {
             let deed = self.0.entry(place(&found));
+            // What is dated by others of its run keeps its date when they are gone.
+            if let Entry::Occupied(known) = &deed {
+                found.made_at = found.made_at.or(known.get().found.made_at);
+            }
+            let verdict = judge(&found, now, wanted);
             match deed {
                 Entry::Vacant(_) if verdict == Verdict::Final => {}
                 Entry::Vacant(free) => {
@@ -222,6 +226,16 @@ mod tests {
         look(&mut deeds, &[thing(ResourceKind::Instance, "moved", LATER), over]);
         assert!(deeds.due(ResourceKind::Instance).is_empty());
         assert_eq!(told(deeds), [("moved".into(), Did::Spared)]);
+    }
+
+    #[test]
+    fn what_was_dated_by_an_instance_that_is_gone_keeps_its_date() {
+        let wanted = Wanted { older_than: Some(std::time::Duration::from_secs(60)), run: None };
+        let dated = Found { made_at: PAST.parse().ok(), ..thing(ResourceKind::SecurityGroup, "sg", LATER) };
+        let mut deeds = Deeds::default();
+        deeds.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);
+        deeds.look(vec![Found { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
+        assert_eq!(deeds.due(ResourceKind::SecurityGroup).len(), 1);
     }
 
     #[test]
