@@ -167,7 +167,7 @@ mod with_ec2 {
                 found.region.clone(),
                 found.owner.run.clone(),
                 found.state.clone(),
-                found.owner.expires_at.map(|at| stamp(at)).unwrap_or_default(),
+                found.owner.expires_at.map(stamp).unwrap_or_default(),
                 what(deed),
             ]);
         }

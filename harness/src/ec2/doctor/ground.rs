@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use aws_sdk_servicequotas::types::ServiceQuota;
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
@@ -212,7 +213,7 @@ async fn quota(cloud: &Cloud, choice: &Choice, purchase: Purchase, caller: &str)
     };
     let asked = cloud.quotas().get_service_quota().service_code("ec2").quota_code(quota.code).send().await;
     match asked.map_err(|error| CloudError::of("GetServiceQuota", &error)) {
-        Ok(answer) => match answer.quota().and_then(|quota| quota.value()) {
+        Ok(answer) => match answer.quota().and_then(ServiceQuota::value) {
             Some(allowed) => judge_quota(about, quota, allowed, smallest, cloud.region()),
             None => Finding::unknown(about, format!("\"{}\" ({}) has no value", quota.name, quota.code)),
         },

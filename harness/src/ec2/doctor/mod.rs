@@ -38,7 +38,8 @@ pub async fn findings(node: &Node, settings: &Ec2Settings) -> Vec<Finding> {
             findings.push(Finding::ok("region", cloud.region()));
         }
         let basis = ground::examine(&cloud, settings, &caller, &mut findings).await;
-        findings.extend(permissions::try_each(&cloud, node, settings, &basis, &caller).await);
+        let tried = Box::pin(permissions::try_each(&cloud, node, settings, &basis, &caller));
+        findings.extend(tried.await);
     }
     findings.push(way_out(settings));
     findings
