@@ -2,15 +2,16 @@
 
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::project::{Finished, Project};
-use gpu_suites::event::{Event, NodeState, ResourceKind};
+use gpu_suites::event::{Event, NodeState};
 use gpu_suites::outcome::Outcome;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 const SUITE: &str = r#"
 suite: s
 cases:
   - name: where
     command: { run: [sh, -c, "hostname; id -un; cat /run/gpu-harness-armed; echo made > $GPU_HARNESS_ARTIFACTS/it"] }
+  - { name: lasting, command: { run: [sleep, "3"] } }
   - { name: wrong, command: { run: [sh, -c, "exit 3"] } }
 "#;
 
@@ -74,7 +75,12 @@ fn a_failed_case_gives_the_node_back_too() {
 fn from_the_start_to_the_launch_there_are_four_calls_in_sequence_at_most() {
     let ec2 = Ec2::start(Options::default());
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g6.xlarge, g4dn.xlarge]");
-    let run = project.run(&["--node", "cloud", "--case", "where"]);
+    // Half a second of ours: calls that could be made side by side show that they are.
+    ec2.fault(&json!({ "fault": "slow-api", "seconds": 30 }));
+    let harness = project.start(&["--node", "cloud", "--case", "where"]);
+    project.await_event(|event| matches!(event, Event::Had(_)));
+    ec2.clear_faults();
+    let run = project.collect(harness);
     assert_eq!(run.code(), 0, "{run:?}");
     let calls = ec2.calls();
     let calls: Vec<(&str, &str, &str)> = calls
@@ -102,26 +108,19 @@ fn what_is_made_carries_its_tags_and_its_limits_from_the_call_that_makes_it() {
     let ec2 = Ec2::start(Options::default());
     let settings = "types: [g4dn.xlarge]\nvolume: 123GiB\ntags: { team: trees }";
     let project = ec2.in_project(Project::with_suite(SUITE), settings);
-    let run = project.run(&["--node", "cloud", "--case", "where"]);
-    assert_eq!(run.code(), 0, "{run:?}");
+    let harness = project.start(&["--node", "cloud", "--case", "lasting"]);
+    project.await_event(|event| matches!(event, Event::CaseStarted(_)));
     let state = ec2.state();
+    let run = project.collect(harness);
+    assert_eq!(run.code(), 0, "{run:?}");
     let id = run.folder().file_name().unwrap().to_string_lossy().into_owned();
-    for kind in ["instances", "volumes", "spot_requests", "fleets"] {
+    for kind in ["instances", "volumes", "spot_requests", "fleets", "security_groups"] {
         let all = state[kind].as_array().unwrap();
         assert!(!all.is_empty(), "{kind}: {state:#}");
-        for one in all {
+        for one in all.iter().filter(|one| one["name"] != "default") {
             assert_eq!(one["tags"]["gpu-harness:run"], id.as_str(), "{kind}: {one:#}");
             assert_eq!(one["tags"]["team"], "trees", "{kind}: {one:#}");
             assert!(one["tags"]["gpu-harness:expires-at"].is_string(), "{kind}: {one:#}");
         }
     }
-    let made = run
-        .events()
-        .iter()
-        .filter_map(|record| match &record.event {
-            Event::ResourceMade(made) => Some(made.resource),
-            _ => None,
-        })
-        .collect::<Vec<_>>();
-    assert!(made.contains(&ResourceKind::SecurityGroup), "{made:?}");
 }

@@ -118,6 +118,9 @@ impl Boot<'_> {
             last: "it was just launched".to_owned(),
         };
         self.became(NodeState::Booting, id);
+        if way.instance.state == InstanceState::Running {
+            self.runs(&mut way);
+        }
         // The instance is there: its launch template, which holds its host key, is needed no longer.
         if let Err(error) = release::drop_template(self.cloud, self.ledger).await {
             way.last = chain(&error);
@@ -177,10 +180,14 @@ impl Boot<'_> {
             way.last = reason.clone();
         }
         if way.instance.state == InstanceState::Running && before != Some(InstanceState::Running) {
-            self.phase(way, StartPhase::Pending);
-            way.last = "it runs, and its ssh port does not answer".to_owned();
+            self.runs(way);
         }
         Ok(())
+    }
+
+    fn runs(&self, way: &mut Way) {
+        self.phase(way, StartPhase::Pending);
+        way.last = "it runs, and its ssh port does not answer".to_owned();
     }
 
     /// Tries the port.
