@@ -53,7 +53,7 @@ fn account(runs: &Value) -> (Ec2, Project) {
     let project = ec2.in_project(Project::new(), "");
     // The instances of the fleets come a moment later.
     let wanted = runs.as_array().map_or(0, Vec::len);
-    for _ in 0..200 {
+    for _ in 0..600 {
         if ec2.left()["instances"].as_array().map_or(0, Vec::len) == wanted {
             return (ec2, project);
         }
@@ -185,6 +185,32 @@ fn what_cannot_be_ended_is_told_and_is_an_error_and_what_fails_for_a_while_is_en
     ec2.clear_faults();
     assert_eq!(reap(&project, &[]).code(), 0);
     ec2.wait_until_nothing_is_left(Duration::from_secs(60));
+}
+
+/// How often reap runs beside live runs.
+fn rounds() -> usize {
+    std::env::var("GPU_HARNESS_REAP_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(60)
+}
+
+#[test]
+fn reapers_beside_twenty_live_runs_touch_none_of_them() {
+    let mut runs = Vec::from_iter((0..20).map(|number| json!([format!("alive-{number}"), LATER])));
+    runs.push(json!(["dead", PAST]));
+    let (ec2, project) = account(&json!(runs));
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..rounds() / 4 {
+                    let reaped = reap(&project, &[]);
+                    assert_eq!(reaped.code(), 0, "{reaped:?}");
+                }
+            });
+        }
+    });
+    for number in 0..20 {
+        assert_eq!(left_of(&ec2, &format!("alive-{number}")), ALL, "{number}");
+    }
+    assert_eq!(left_of(&ec2, "dead"), NOTHING);
 }
 
 #[test]
