@@ -163,7 +163,7 @@ events! {
         until: Timestamp,
     }
 
-    /// Something was made in the cloud for this run; it has to be gone at the end.
+    /// Something was made in the cloud for this run, or taken over with a node; it has to be gone at the end.
     "resource-made" ResourceMade {
         /// The node that it belongs to.
         node: NodeName,
@@ -224,6 +224,28 @@ events! {
         until: Timestamp,
         /// The ssh command that gets in.
         command: String,
+    }
+
+    /// The node of an earlier run of the same job is used: it and what belongs to it are this run's from now on.
+    "taken-over" TakenOver {
+        /// The node.
+        node: NodeName,
+        /// The instance.
+        instance: String,
+        /// The run that made it, which its tags go on naming.
+        run: RunId,
+    }
+
+    /// The node is left to the next run of the same job, which waits for it.
+    "handed-on" HandedOn {
+        /// The node.
+        node: NodeName,
+        /// The instance.
+        instance: String,
+        /// The cloud's names for everything that goes with it, the instance's among them.
+        resources: Vec<String>,
+        /// When it ends by itself.
+        until: Timestamp,
     }
 
     /// What a node has cost so far, by the cloud's own clock; the last one of a node is its bill.

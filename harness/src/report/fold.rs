@@ -136,6 +136,8 @@ impl RunState {
             | Event::ResourceGone(_)
             | Event::Had(_)
             | Event::Phase(_)
+            | Event::TakenOver(_)
+            | Event::HandedOn(_)
             | Event::Cost(_)
                 if own =>
             {

@@ -3,7 +3,7 @@
 //! It is a fold over the run's events like every other report, so a run that was killed has one too: it names what
 //! nobody has confirmed gone, when the cloud ends it by itself, and the command that ends it now.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gpu_suites::event::{self, Event, ResourceKind, StartPhase};
 use jiff::Timestamp;
@@ -72,6 +72,12 @@ pub struct Resource {
     pub gone_at: Option<Timestamp>,
     /// The cloud's word for its end.
     pub state: Option<String>,
+    /// When it was left, with its node, to the next run of the job, which gives it back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handed_on_at: Option<Timestamp>,
+    /// The run that made it and that its tags name, where that is an earlier one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_by: Option<String>,
 }
 
 impl Receipt {
@@ -87,6 +93,17 @@ impl Receipt {
                 // Looking up and asking begin a new node's start.
                 let phases = if event.phase <= StartPhase::Capacity { &mut self.pending } else { phases };
                 phases.insert(event.phase, sane_seconds(event.seconds));
+            }
+            Event::TakenOver(event) => {
+                for one in self.resources.iter_mut().filter(|one| one.gone_at.is_none()) {
+                    one.made_by = Some(short(event.run.as_str()));
+                }
+            }
+            Event::HandedOn(event) => {
+                let goes = |id: &String| event.resources.iter().any(|other| short(other) == *id);
+                for one in self.resources.iter_mut().filter(|one| one.gone_at.is_none() && goes(&one.id)) {
+                    one.handed_on_at = Some(at);
+                }
             }
             Event::Cost(event) => {
                 let mut nodes = self.nodes.iter_mut();
@@ -109,6 +126,8 @@ impl Receipt {
                 made_at: at,
                 gone_at: None,
                 state: None,
+                handed_on_at: None,
+                made_by: None,
             });
         }
     }
@@ -141,9 +160,14 @@ impl Receipt {
         self.resources.is_empty() && self.nodes.is_empty()
     }
 
-    /// What nobody has confirmed gone.
+    /// What nobody has confirmed gone and no other run has taken charge of.
     pub fn left(&self) -> impl Iterator<Item = &Resource> {
-        self.resources.iter().filter(|one| one.gone_at.is_none())
+        self.resources.iter().filter(|one| one.gone_at.is_none() && one.handed_on_at.is_none())
+    }
+
+    /// What was left to the next run of the job.
+    fn handed_on(&self) -> impl Iterator<Item = &Resource> {
+        self.resources.iter().filter(|one| one.handed_on_at.is_some())
     }
 
     /// US dollars in all; `None` where a part of it is not known.
@@ -167,22 +191,33 @@ impl Receipt {
         {
             lines.push(format!("{} instances, {} in all", self.nodes.len(), dollars(usd)));
         }
+        let handed_on: Vec<&Resource> = self.handed_on().collect();
+        if !handed_on.is_empty() {
+            let names = names(&handed_on);
+            lines.push(format!("handed on to the next run of this job, which gives it back: {names}"));
+        }
         let left: Vec<&Resource> = self.left().collect();
-        if left.is_empty() {
-            let made = figures::count(self.resources.len(), "resource");
-            lines.push(look.good(&format!("given back: {made} made, each confirmed gone")));
-        } else {
-            let names =
-                left.iter().map(|one| format!("{} {} ({})", one.resource, cell(&one.id), cell(&one.region)));
-            let names = Vec::from_iter(names).join(", ");
-            lines.push(look.bad(&format!("NOT confirmed gone: {names}")));
+        if !left.is_empty() {
+            lines.push(look.bad(&format!("NOT confirmed gone: {}", names(&left))));
             if let Some(expiry) = self.nodes.iter().map(|bill| bill.expires_at).max() {
                 lines.push(format!("  the cloud ends the instance by itself at {}", clock(expiry)));
             }
-            lines.push(format!("  to end it now: gpu-harness reap --run {}", cell(run)));
+            let runs = BTreeSet::from_iter(left.iter().map(|one| one.made_by.as_deref().unwrap_or(run)));
+            lines.extend(
+                runs.iter().map(|run| format!("  to end it now: gpu-harness reap --run {}", cell(run))),
+            );
+        } else if handed_on.len() < self.resources.len() {
+            let gone = figures::count(self.resources.len() - handed_on.len(), "resource");
+            lines.push(look.good(&format!("given back: {gone} made, each confirmed gone")));
         }
         lines
     }
+}
+
+fn names(resources: &[&Resource]) -> String {
+    let names =
+        resources.iter().map(|one| format!("{} {} ({})", one.resource, cell(&one.id), cell(&one.region)));
+    Vec::from_iter(names).join(", ")
 }
 
 impl Bill {
@@ -238,6 +273,19 @@ pub fn had_line(event: &event::Had) -> String {
     )
 }
 
+/// What a person is told when a node comes from an earlier run.
+pub fn taken_over_line(event: &event::TakenOver) -> String {
+    let (node, instance) = (cell(event.node.as_str()), cell(&event.instance));
+    format!("node {node} is {instance}, taken over from run {} of this job", cell(event.run.as_str()))
+}
+
+/// What a person is told when a node goes to the next run.
+pub fn handed_on_line(event: &event::HandedOn) -> String {
+    let (node, instance) = (cell(event.node.as_str()), cell(&event.instance));
+    let until = clock(event.until);
+    format!("node {node} ({instance}) is handed on to the next run of this job; it ends by itself at {until}")
+}
+
 fn phase_name(phase: StartPhase) -> &'static str {
     match phase {
         StartPhase::LookUp => "look-up",
@@ -267,7 +315,8 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gpu_suites::event::{Cost, Had, Phase, ResourceGone, ResourceMade};
+    use gpu_suites::event::{Cost, HandedOn, Had, Phase, ResourceGone, ResourceMade, TakenOver};
+    use gpu_suites::id::{NodeName, RunId};
 
     use super::*;
 
@@ -317,6 +366,23 @@ mod tests {
                 "given back: 2 resources made, each confirmed gone",
             ]
         );
+    }
+
+    #[test]
+    fn what_was_handed_on_is_the_next_runs_and_what_was_taken_over_is_reaped_by_its_makers_name() {
+        let mut receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
+        let mut other = receipt.clone();
+        let (node, instance, until) = (NodeName("cloud".into()), "i-1".to_owned(), Timestamp::UNIX_EPOCH);
+        let resources = vec![instance.clone()];
+        let (at, name) = (Timestamp::UNIX_EPOCH, node.clone());
+        let handed_on = HandedOn { node: name, instance: instance.clone(), resources, until };
+        receipt.apply(at, &handed_on.into());
+        let said = receipt.lines("r-1", Look::PLAIN).join("\n");
+        assert!(said.contains("handed on to the next run of this job") && said.contains("instance i-1"), "{said}");
+        assert!(said.contains("given back: 1 resource made") && !said.contains("NOT"), "{said}");
+        other.apply(at, &TakenOver { node, instance, run: RunId("r-0".into()) }.into());
+        let said = other.lines("r-1", Look::PLAIN).join("\n");
+        assert!(said.contains("reap --run r-0") && !said.contains("reap --run r-1"), "{said}");
     }
 
     #[test]

@@ -148,6 +148,8 @@ impl<W: Write> Reporter for Plain<W> {
             Event::Node(event) => self.say(&node_line(event)),
             Event::Waiting(event) => self.say(&receipt::waiting_line(event)),
             Event::Had(event) => self.say(&receipt::had_line(event)),
+            Event::TakenOver(event) => self.say(&receipt::taken_over_line(event)),
+            Event::HandedOn(event) => self.say(&receipt::handed_on_line(event)),
             Event::Upload(event) => self.say(&upload_line(event)),
             Event::Progress(event::Progress { case, .. }) | Event::Metrics(event::Metrics { case, .. }) => {
                 if let Some(case) = state.case(case) {
