@@ -161,7 +161,8 @@ impl Supply {
         }
         let need = selection.gpu_need(&settings.gpu)?;
         let keep = asked.keep_node_on_failure.map(|keep| keep.0);
-        Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings: (**settings).clone(), need, keep })))
+        let (settings, root) = ((**settings).clone(), selection.root().to_owned());
+        Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings, need, keep, root })))
     }
 
     #[cfg(not(feature = "ec2"))]
@@ -186,7 +187,8 @@ impl Supply {
             Self::There => follow(node, prepared, recorder, interrupts).await,
             #[cfg(feature = "ec2")]
             Self::Ec2(asked) => {
-                crate::ec2::follow::follow(node, *asked, prepared, recorder, interrupts).await
+                // Boxed: the SDK's futures are deep, and a layout of all of them at once is too much for rustc.
+                Box::pin(crate::ec2::follow::follow(node, *asked, prepared, recorder, interrupts)).await
             }
         }
     }
