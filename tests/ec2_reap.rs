@@ -214,6 +214,22 @@ fn reapers_beside_twenty_live_runs_touch_none_of_them() {
 }
 
 #[test]
+fn the_key_of_a_kept_node_goes_when_the_node_has_gone_and_not_before() {
+    let (ec2, project) = account(&json!([["kept", LATER]]));
+    let instance = ec2.left()["instances"][0]["id"].as_str().expect("an id").to_owned();
+    let keys = project.cache().join("kept");
+    for id in [instance.as_str(), "i-of-another-region"] {
+        std::fs::create_dir_all(keys.join(id)).expect("a folder");
+        std::fs::write(keys.join(id).join("id_ed25519"), "a key").expect("a key");
+    }
+    assert_eq!(reap(&project, &[]).code(), 0);
+    assert!(keys.join(&instance).exists());
+    assert_eq!(reap(&project, &["--run", "kept"]).code(), 0);
+    assert!(!keys.join(&instance).exists());
+    assert!(keys.join("i-of-another-region").exists(), "nobody was asked about it");
+}
+
+#[test]
 fn the_nodes_that_live_are_listed_and_no_others() {
     let (_ec2, project) = account(&json!([["alive", LATER], ["dead", PAST]]));
     assert_eq!(reap(&project, &[]).code(), 0);

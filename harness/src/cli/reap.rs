@@ -69,7 +69,7 @@ mod with_ec2 {
     use crate::ec2::deeds::{Deed, Did};
     use crate::ec2::found::{Verdict, Wanted};
     use crate::ec2::reap::{Order, PATIENCE, is_clean, reap, unreadable};
-    use crate::ec2::{kept, regions};
+    use crate::ec2::{kept, regions, stale_keys};
 
     impl Reap {
         pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
@@ -96,7 +96,9 @@ mod with_ec2 {
             }
             let deeds = each(clouds, &order(self.dry_run)).await?;
             if !self.dry_run {
-                forget_keys(&deeds);
+                if let Some(cache) = kept::place() {
+                    stale_keys::forget(&cache, clouds).await?;
+                }
             }
             if self.json {
                 println!("{:#}", json(&deeds));
@@ -130,17 +132,6 @@ mod with_ec2 {
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-    }
-
-    /// The keys of kept nodes that the cloud has just said to be no more.
-    fn forget_keys(deeds: &[Deed]) {
-        let Some(cache) = kept::place() else { return };
-        let held = kept::instances(&cache);
-        for deed in deeds.iter().filter(|deed| deed.did == Did::Ended && held.contains(&deed.found.id)) {
-            if let Err(error) = kept::forget(&cache, &deed.found.id) {
-                eprintln!("warning: failed to remove the key of {}: {error}", deed.found.id);
-            }
-        }
     }
 
     fn json(deeds: &[Deed]) -> serde_json::Value {

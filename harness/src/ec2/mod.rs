@@ -59,6 +59,8 @@ pub mod regions;
 pub mod release;
 pub mod settings;
 pub mod sm;
+#[cfg(feature = "ec2")]
+pub mod stale_keys;
 pub mod tags;
 #[cfg(feature = "ec2")]
 mod template;
