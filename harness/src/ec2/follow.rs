@@ -6,6 +6,7 @@
 //! back, and the panic goes on.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -18,12 +19,13 @@ use gpu_suites::unit::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
-use super::Ec2Settings;
 use super::had::Had;
 use super::labels::Labels;
 use super::limits::Work;
 use super::provision::{Order, Provision};
 use super::who::Who;
+use super::{Ec2Settings, reuse};
+use crate::cache;
 use crate::interrupt::Interrupts;
 use crate::node::Node;
 use crate::plan::Prepared;
@@ -43,6 +45,8 @@ pub struct Asked {
     pub need: GpuNeed,
     /// Keep a node this long where a case is not good.
     pub keep: Option<Duration>,
+    /// The project's folder.
+    pub root: PathBuf,
 }
 
 /// Runs what is prepared to its end; when this returns, each node is gone, or the receipt says that it is not.
@@ -54,11 +58,13 @@ pub async fn follow(
     interrupts: &mut Interrupts,
 ) -> Result<(), SessionError> {
     let (sink, events) = unbounded_channel();
-    let Asked { settings, need, keep } = asked;
+    let Asked { settings, need, keep, root } = asked;
+    let cache = cache::folder().filter(|_| settings.reuse);
     let order = Order {
         work: work(&prepared.plan),
         labels: Labels { run: prepared.plan.run.clone(), node: node.name.clone(), who: Who::find() },
         keep: keep.unwrap_or_default(),
+        job: cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings)),
         node,
         settings,
         need,
@@ -127,8 +133,7 @@ impl Job<'_> {
 
     /// Waits for a node, unless somebody stops it.
     async fn have(&mut self, provision: &mut Provision) -> Result<Had, SessionError> {
-        let having = provision.have();
-        tokio::pin!(having);
+        let mut having = Box::pin(provision.have());
         loop {
             tokio::select! {
                 biased;
@@ -187,17 +192,20 @@ impl Job<'_> {
     ) -> Result<(), RecorderError> {
         let is_there = matches!(ended, Ok(Followed::Finished) | Err(SessionError::Money { .. }));
         let is_bad = |outcome: Outcome| !outcome.is_good() && outcome != Outcome::Cancelled;
-        let any_bad = self
-            .recorder
-            .state()
-            .cases()
-            .iter()
-            .any(|case| case.last_ended().is_some_and(|last| is_bad(last.outcome)));
+        let cases = self.recorder.state().cases();
+        let endings = Vec::from_iter(cases.iter().filter_map(|case| Some(case.last_ended()?.outcome)));
+        let any = |is: fn(Outcome) -> bool| endings.iter().copied().any(is);
         match self.keep {
-            Some(keep) if is_there && any_bad => provision.keep(had, keep).await,
+            Some(keep) if is_there && any(is_bad) => provision.keep(had, keep).await,
             _ => {
-                self.recorder.node_is(NodeState::Terminating, "giving it back")?;
-                provision.give_back(had);
+                // One that broke, or that is going away, is nothing for another run.
+                let is_well =
+                    matches!(ended, Ok(Followed::Finished)) && !any(|ending| ending == Outcome::Errored);
+                let had = if is_well { provision.hand_on(had).await } else { Some(had) };
+                if let Some(had) = had {
+                    self.recorder.node_is(NodeState::Terminating, "giving it back")?;
+                    provision.give_back(had);
+                }
             }
         }
         self.catch_up()
@@ -205,8 +213,7 @@ impl Job<'_> {
 
     /// Waits until everything is given back; the first signal while it waits asks for patience, the second ends it.
     async fn close(&mut self, provision: Provision) -> Result<(), RecorderError> {
-        let closing = provision.close();
-        tokio::pin!(closing);
+        let mut closing = Box::pin(provision.close());
         let mut signals = 0;
         loop {
             tokio::select! {

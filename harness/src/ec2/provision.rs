@@ -12,6 +12,7 @@ use gpu_suites::event::{
     Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, StartPhase, Waiting, Warning,
 };
 use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::RunId;
 use gpu_suites::unit::Span;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
@@ -36,6 +37,7 @@ use super::meter::Meter;
 use super::observe::{self, InstanceSeen};
 use super::prices::on_demand;
 use super::release;
+use super::reuse::{Job, Turn};
 use super::user_data::UserData;
 use super::waiting::{self, Round};
 use super::{Ec2Settings, Purchase, Usd, kept, meter, reap};
@@ -51,7 +53,7 @@ const FLEET_PATIENCE: Duration = Duration::from_secs(90);
 /// How long the reaping of what others left may go on beside a booting node.
 const REAP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a call that makes something is waited for, once nobody wants its answer any more.
-const SETTLE: Duration = Duration::from_secs(65);
+pub(super) const SETTLE: Duration = Duration::from_secs(65);
 /// How long past its own end a node is looked after.
 const BEYOND: Duration = Duration::from_secs(60);
 /// The share of its money at which a run warns.
@@ -72,6 +74,8 @@ pub struct Order {
     pub keep: Duration,
     /// Whose everything is.
     pub labels: Labels,
+    /// The runs of the same job on this machine, where they hand the node on to one another.
+    pub job: Option<Job>,
 }
 
 /// Why no node was had.
@@ -138,13 +142,15 @@ impl From<ProvisionError> for SessionError {
 
 /// Has nodes for one run, one after another.
 pub struct Provision {
-    order: Order,
-    sink: UnboundedSender<Event>,
+    pub(super) order: Order,
+    pub(super) sink: UnboundedSender<Event>,
     /// One for each region, from the first look at it.
-    clouds: Vec<Cloud>,
+    pub(super) clouds: Vec<Cloud>,
     /// Everything that was made and that nobody gives back yet.
-    books: Vec<Book>,
-    meter: Meter,
+    pub(super) books: Vec<Book>,
+    pub(super) meter: Meter,
+    /// This run's turn at the node of its job.
+    pub(super) turn: Option<Turn>,
     /// What is being given back.
     releases: JoinSet<()>,
     /// What others left, being reaped while a node boots.
@@ -153,10 +159,20 @@ pub struct Provision {
 }
 
 /// What one try has made in one region.
-struct Book {
+pub(super) struct Book {
     cloud: Cloud,
-    ledger: Ledger,
-    price: Option<Price>,
+    pub(super) ledger: Ledger,
+    pub(super) price: Option<Price>,
+    /// How many GPUs the instance's type has, and their name.
+    pub(super) gpus: Option<(u32, String)>,
+    /// The earlier run that made all this, where it was taken over.
+    pub(super) made_by: Option<RunId>,
+}
+
+impl Book {
+    pub(super) fn new(cloud: Cloud, ledger: Ledger) -> Self {
+        Self { cloud, ledger, price: None, gpus: None, made_by: None }
+    }
 }
 
 /// A launch that worked.
@@ -186,6 +202,7 @@ impl Provision {
             clouds: Vec::new(),
             books: Vec::new(),
             meter,
+            turn: None,
             releases: JoinSet::new(),
             reaping: None,
             breaker,
@@ -195,6 +212,9 @@ impl Provision {
     /// A node that is ready for the run. Bad ones are given back and replaced.
     pub async fn have(&mut self) -> Result<Had, ProvisionError> {
         self.connect().await?;
+        if let Some(had) = self.take_over().await {
+            return Ok(had);
+        }
         let mut count = 0;
         loop {
             let launched = self.launch().await?;
@@ -265,6 +285,11 @@ impl Provision {
             let node = self.order.node.name.clone();
             self.tell(Waiting { node, reason, seconds: pause.as_secs_f64(), until });
             sleep(pause).await;
+            // Prices and zones are looked up anew; and nothing that was made lives longer than a node would.
+            places.iter_mut().for_each(|place| *place = None);
+            while !self.books.is_empty() {
+                self.give_back_book(self.books.len() - 1, Timestamp::MAX);
+            }
         }
         unreachable!("the attempts are not numbered out")
     }
@@ -338,10 +363,10 @@ impl Provision {
     async fn look(&mut self, at: usize) -> Result<Place, ProvisionError> {
         let cloud = self.clouds[at].clone();
         let ledger = Ledger::new(self.order.node.name.clone(), self.sink.clone());
-        self.books.push(Book { cloud: cloud.clone(), ledger: ledger.clone(), price: None });
+        self.books.push(Book::new(cloud.clone(), ledger.clone()));
         let book = self.books.len() - 1;
         let (settings, labels) = (&self.order.settings, &self.order.labels);
-        let longest = settings.wait + ttl(settings, self.order.work, None).duration + self.order.keep;
+        let longest = ttl(settings, self.order.work, None).duration + self.order.keep;
         let asker = Asker { cloud: &cloud, settings, labels, ledger: &ledger };
         let footing = asker.footing(&self.order.need, longest).await?;
         Ok(Place { book, footing })
@@ -395,7 +420,7 @@ impl Provision {
         let price = price(&ground, &self.order.settings, &seen);
         let since = seen.launched_at.unwrap_or(asked.at);
         self.meter.begin(&instance, since, price);
-        self.books[book].price = Some(Price { instance: instance.clone(), per_hour: price });
+        self.books[book].price = Some(Price { instance: instance.clone(), per_hour: price, since });
         self.tell(HadEvent {
             node: self.order.node.name.clone(),
             instance: instance.clone(),
@@ -408,6 +433,8 @@ impl Provision {
         // What others left is looked for while this one boots, when there is nothing else to do.
         self.reap(&cloud);
         let facts = ground.facts.iter().find(|facts| facts.name == seen.instance_type);
+        let gpus = facts.and_then(|facts| facts.gpus.first());
+        self.books[book].gpus = gpus.map(|gpu| (gpu.count, gpu.name.clone()));
         let boot = Boot {
             cloud: &cloud,
             ledger: &ledger,
@@ -431,7 +458,7 @@ impl Provision {
     }
 
     /// What the run's money means for this node, as times on our own clock.
-    fn budget(&self, cloud: &Cloud, price: Option<Usd>) -> Option<Budget> {
+    pub(super) fn budget(&self, cloud: &Cloud, price: Option<Usd>) -> Option<Budget> {
         let (limit, price, left) = (self.meter.limit()?, price?, self.meter.left(cloud.now())?);
         let lasts =
             |dollars: f64| Duration::try_from_secs_f64(dollars / price.0 * 3600.0).unwrap_or_default();
@@ -460,9 +487,18 @@ impl Provision {
 
     /// Begins to give the node back; [`Provision::close`] waits for the end of that.
     pub fn give_back(&mut self, had: Had) {
-        if let Some(book) = self.books.iter().position(|book| book.ledger.is_same(&had.ledger)) {
-            self.give_back_book(book, had.expires_at);
+        self.drop_book(&had.ledger, had.expires_at);
+    }
+
+    /// Begins to give back all that stands in that ledger.
+    pub(super) fn drop_book(&mut self, ledger: &Ledger, expires_at: Timestamp) {
+        if let Some(book) = self.place_of(ledger) {
+            self.give_back_book(book, expires_at);
         }
+    }
+
+    pub(super) fn place_of(&self, ledger: &Ledger) -> Option<usize> {
+        self.books.iter().position(|book| book.ledger.is_same(ledger))
     }
 
     /// Lets the node live on, for so long at most, and tells how to get in. One that cannot be told when to end is
@@ -486,6 +522,8 @@ impl Provision {
 
     /// Gives back whatever is left and waits until all of it is gone, or the receipt says what is not.
     pub async fn close(mut self) {
+        // Another run of the job need not wait for that.
+        self.turn = None;
         // What the cloud ends by itself is not waited for any longer than that.
         let latest = self.clouds.first().map_or(Timestamp::MAX, |cloud| {
             let longest = ttl(&self.order.settings, self.order.work, None).duration + self.order.keep;
@@ -514,15 +552,16 @@ impl Provision {
         }
         let (node, sink) = (self.order.node.name.clone(), self.sink.clone());
         self.releases.spawn(async move {
-            let Book { cloud, ledger, price } = book;
+            let Book { cloud, ledger, price, .. } = book;
             ledger.settle(SETTLE).await;
             let deadline = expires_at.saturating_add(signed(BEYOND)).unwrap_or(Timestamp::MAX);
             let released = release::release(&cloud, &ledger, deadline).await;
             for bill in &released.bills {
                 let per_hour = price.as_ref().filter(|price| price.instance == bill.instance);
-                let usd =
-                    per_hour.and_then(|price| price.per_hour).map(|usd| meter::bill(bill.lasted(), usd));
-                let (instance, seconds) = (bill.instance.clone(), bill.lasted().as_secs_f64());
+                // What an earlier run had of it is on that run's bill.
+                let lasted = per_hour.map_or(bill.lasted(), |price| bill.since(price.since));
+                let usd = per_hour.and_then(|price| price.per_hour).map(|usd| meter::bill(lasted, usd));
+                let (instance, seconds) = (bill.instance.clone(), lasted.as_secs_f64());
                 let _ = sink.send(Cost { node: node.clone(), instance, seconds, usd }.into());
             }
             for left in &released.left {
@@ -561,7 +600,7 @@ impl Provision {
         self.tell(Phase { node, phase, seconds });
     }
 
-    fn tell(&self, event: impl Into<Event>) {
+    pub(super) fn tell(&self, event: impl Into<Event>) {
         let _ = self.sink.send(event.into());
     }
 }
@@ -609,6 +648,6 @@ async fn keep_on(had: &Had, settings: &Ec2Settings, keep: Duration) -> Result<St
     kept::keep(&cache, &door).map_err(|error| chain(&error))
 }
 
-fn signed(time: Duration) -> SignedDuration {
+pub(super) fn signed(time: Duration) -> SignedDuration {
     SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX)
 }
