@@ -69,7 +69,7 @@ mod with_ec2 {
     use crate::ec2::deeds::{Deed, Did};
     use crate::ec2::found::{Verdict, Wanted};
     use crate::ec2::reap::{Order, PATIENCE, is_clean, reap, unreadable};
-    use crate::ec2::{kept, regions, stale_keys};
+    use crate::ec2::{hand_on, kept, regions, stale_keys};
 
     impl Reap {
         pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
@@ -98,6 +98,7 @@ mod with_ec2 {
             if !self.dry_run {
                 if let Some(cache) = kept::place() {
                     stale_keys::forget(&cache, clouds).await?;
+                    hand_on::forget_gone(&cache, clouds).await?;
                 }
             }
             if self.json {

@@ -37,6 +37,8 @@ pub struct Had {
 pub(super) struct Price {
     pub(super) instance: String,
     pub(super) per_hour: Option<Usd>,
+    /// From when on this run pays for it.
+    pub(super) since: Timestamp,
 }
 
 impl Had {

@@ -6,14 +6,14 @@
 use std::fmt;
 
 use ssh_key::rand_core::OsRng;
-use ssh_key::{Algorithm, LineEnding, PrivateKey};
+use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 use zeroize::Zeroizing;
 
 use crate::transport::{ClientKey, HostKey};
 
 /// No key could be made.
 #[derive(Debug, thiserror::Error)]
-#[error("make an ed25519 key")]
+#[error("make or read an ed25519 key")]
 pub struct KeyError(#[from] ssh_key::Error);
 
 /// An ed25519 key; its private half is overwritten when it is dropped and shown by nothing but [`Self::private_pem`].
@@ -63,6 +63,20 @@ impl NodeKeys {
         Ok(Self { client: KeyPair::new("gpu-harness")?, host: KeyPair::new("gpu-harness-node")? })
     }
 
+    /// The keys of a node that runs already, from our private half and its public one. Its private half is with nobody
+    /// but the node.
+    pub fn of_running(client_pem: &str, host_line: &str) -> Result<Self, KeyError> {
+        let client = KeyPair {
+            private: Zeroizing::new(client_pem.to_owned()),
+            public: PrivateKey::from_openssh(client_pem)?.public_key().to_openssh()?,
+        };
+        let host = KeyPair {
+            private: Zeroizing::default(),
+            public: PublicKey::from_openssh(host_line)?.to_openssh()?,
+        };
+        Ok(Self { client, host })
+    }
+
     /// What to log in with.
     pub fn client_key(&self) -> ClientKey {
         ClientKey::new(self.client.private.clone(), "the key that was made for this node")
@@ -89,6 +103,16 @@ mod tests {
         let secret = one.client.private_pem().lines().nth(2).unwrap();
         let shown = format!("{one:?} {:?}", one.client_key());
         assert!(!shown.contains(secret) && !shown.contains("PRIVATE"), "{shown}");
+    }
+
+    #[test]
+    fn a_running_nodes_keys_are_our_private_and_its_public_half() {
+        let keys = NodeKeys::new().unwrap();
+        let same = NodeKeys::of_running(keys.client.private_pem(), keys.host.public_line()).unwrap();
+        assert_eq!(same.pinned(), keys.pinned());
+        assert_eq!(same.client.public_line(), keys.client.public_line());
+        assert!(NodeKeys::of_running("no key", keys.host.public_line()).is_err());
+        assert!(NodeKeys::of_running(keys.client.private_pem(), "no key").is_err());
     }
 
     #[test]

@@ -107,6 +107,12 @@ pub fn ttl(settings: &Ec2Settings, work: Work, purse: Option<Purse>) -> Ttl {
     }
 }
 
+/// How much longer a node that runs already has to live for this work. The time that booting may take is more than the
+/// agent and the results need on their way.
+pub fn still_needed(settings: &Ec2Settings, work: Work) -> Duration {
+    work.longest().saturating_add(settings.boot_timeout)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -28,6 +28,8 @@ pub mod found;
 #[cfg(feature = "ec2")]
 pub mod had;
 #[cfg(feature = "ec2")]
+pub mod hand_on;
+#[cfg(feature = "ec2")]
 pub mod ingress;
 #[cfg(feature = "ec2")]
 pub mod inventory;
@@ -57,6 +59,7 @@ pub mod refusal;
 pub mod regions;
 #[cfg(feature = "ec2")]
 pub mod release;
+pub mod reuse;
 pub mod settings;
 pub mod sm;
 #[cfg(feature = "ec2")]

@@ -69,9 +69,14 @@ pub struct Bill {
 }
 
 impl Bill {
+    /// How long it was there from a time on, or from its launch, if that was later.
+    pub fn since(&self, at: Timestamp) -> Duration {
+        Duration::try_from(self.launched_at.max(at).duration_until(self.ended_at)).unwrap_or_default()
+    }
+
     /// How long that is.
     pub fn lasted(&self) -> Duration {
-        Duration::try_from(self.launched_at.duration_until(self.ended_at)).unwrap_or_default()
+        self.since(self.launched_at)
     }
 }
 

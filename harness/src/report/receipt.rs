@@ -315,7 +315,7 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gpu_suites::event::{Cost, HandedOn, Had, Phase, ResourceGone, ResourceMade, TakenOver};
+    use gpu_suites::event::{Cost, Had, HandedOn, Phase, ResourceGone, ResourceMade, TakenOver};
     use gpu_suites::id::{NodeName, RunId};
 
     use super::*;
@@ -378,7 +378,10 @@ mod tests {
         let handed_on = HandedOn { node: name, instance: instance.clone(), resources, until };
         receipt.apply(at, &handed_on.into());
         let said = receipt.lines("r-1", Look::PLAIN).join("\n");
-        assert!(said.contains("handed on to the next run of this job") && said.contains("instance i-1"), "{said}");
+        assert!(
+            said.contains("handed on to the next run of this job") && said.contains("instance i-1"),
+            "{said}"
+        );
         assert!(said.contains("given back: 1 resource made") && !said.contains("NOT"), "{said}");
         other.apply(at, &TakenOver { node, instance, run: RunId("r-0".into()) }.into());
         let said = other.lines("r-1", Look::PLAIN).join("\n");
