@@ -1,0 +1,341 @@
+//! The way of one node through the cloud's API: looked up, asked for, followed, observed, given back, whatever goes
+//! wrong on the way.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, ConfigLoader};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{SharedCredentialsProvider, future::ProvideCredentials as Provided};
+use gpu_harness::ec2::ask::{Asked, Asker, Footing, Request};
+use gpu_harness::ec2::calls::{Call, in_sequence};
+use gpu_harness::ec2::cloud::{Cloud, CloudError};
+use gpu_harness::ec2::fleet::{Followed, abandon, follow};
+use gpu_harness::ec2::keys::NodeKeys;
+use gpu_harness::ec2::labels::Labels;
+use gpu_harness::ec2::ledger::Ledger;
+use gpu_harness::ec2::life::InstanceState;
+use gpu_harness::ec2::look_up::look_up;
+use gpu_harness::ec2::observe;
+use gpu_harness::ec2::refusal::RefusalKind;
+use gpu_harness::ec2::release::{Released, drop_template, release};
+use gpu_harness::ec2::user_data::UserData;
+use gpu_harness::ec2::who::Who;
+use gpu_harness::ec2::{Ec2Settings, Purchase};
+use gpu_harness_tests::ec2::{Ec2, Options};
+use gpu_suites::event::{Event, ResourceKind};
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::{NodeName, RunId};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{sleep, timeout};
+
+/// How much faster EC2's time runs than ours.
+const FACTOR: f64 = 20.0;
+/// How long a node may live, in EC2's time.
+const TTL: Duration = Duration::from_secs(3600);
+
+/// A run that wants one node of a test EC2.
+struct Run {
+    ec2: Ec2,
+    cloud: Cloud,
+    settings: Ec2Settings,
+    labels: Labels,
+    ledger: Ledger,
+    events: UnboundedReceiver<Event>,
+    user_data: UserData,
+}
+
+impl Run {
+    async fn new(more: Value) -> Self {
+        let ec2 = Ec2::without_hosts(Options { clock_factor: FACTOR });
+        let mut node = json!({
+            "provider": "ec2", "types": ["g6.xlarge", "g5.xlarge"],
+            "caller-address": format!("{}/caller-address", ec2.endpoint()), "tags": {"team": "vision"},
+        });
+        node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let settings = Ec2Settings::of(&serde_json::from_value(node).unwrap()).unwrap();
+        let cloud = Cloud::connect_by(loader(&ec2), Some("us-east-1")).await.unwrap();
+        let name = NodeName("cloud".into());
+        let who = Who { owner: "me@laptop".into(), pipeline: None };
+        let (sink, events) = unbounded_channel();
+        let ledger = Ledger::new(name.clone(), sink);
+        let labels = Labels { run: RunId("run-1".into()), node: name, who };
+        let user_data = UserData::new(TTL, &NodeKeys::new().unwrap());
+        Self { ec2, cloud, settings, labels, ledger, events, user_data }
+    }
+
+    fn asker(&self) -> Asker<'_> {
+        Asker { cloud: &self.cloud, settings: &self.settings, labels: &self.labels, ledger: &self.ledger }
+    }
+
+    async fn footing(&self) -> Footing {
+        self.asker().footing(&GpuNeed::default(), 2 * TTL).await.unwrap()
+    }
+
+    fn expires_at(&self) -> Timestamp {
+        self.cloud.now().checked_add(SignedDuration::try_from(TTL).unwrap()).unwrap()
+    }
+
+    async fn ask(&self, footing: &mut Footing, purchase: Purchase) -> Result<Asked, CloudError> {
+        let choice = footing.ground.choose(&self.settings, &GpuNeed::default(), purchase).unwrap();
+        let (expires_at, user_data) = (self.expires_at(), &self.user_data);
+        self.asker().ask(footing, &Request { purchase, choice: &choice, expires_at, user_data }).await
+    }
+
+    async fn follow(&self, asked: &Asked) -> Followed {
+        follow(&self.cloud, &self.ledger, asked, Duration::from_secs(15)).await.unwrap()
+    }
+
+    /// A node that runs.
+    async fn running(&self) -> String {
+        let asked = self.ask(&mut self.footing().await, Purchase::Spot).await.unwrap();
+        let Followed::Instance(id) = self.follow(&asked).await else { panic!("there is no instance") };
+        loop {
+            let seen = observe::instance(&self.cloud, &id).await.unwrap();
+            if seen.state == InstanceState::Running {
+                seen.note(&self.ledger, self.cloud.region());
+                return id;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn release(&self) -> Released {
+        release(&self.cloud, &self.ledger, self.expires_at()).await
+    }
+
+    /// Gives everything back, and asks EC2 itself whether that is so.
+    async fn has_nothing_left(&mut self) -> Released {
+        let released = self.release().await;
+        assert_eq!(released.left, []);
+        assert!(self.ledger.is_clear());
+        self.ec2.wait_until_nothing_is_left(Duration::ZERO);
+        let (mut made, mut gone) = (Vec::new(), Vec::new());
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::ResourceMade(event) => made.push((event.resource, event.id)),
+                Event::ResourceGone(event) => gone.push((event.resource, event.id)),
+                other => panic!("{other:?}"),
+            }
+        }
+        made.sort();
+        gone.sort();
+        assert_eq!(made, gone, "what was made is told to be gone");
+        released
+    }
+
+    fn calls(&self, operation: &str) -> Vec<Call> {
+        self.cloud.calls().into_iter().filter(|call| call.operation == operation).collect()
+    }
+}
+
+fn loader(ec2: &Ec2) -> ConfigLoader {
+    aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(ec2.endpoint())
+        .credentials_provider(Credentials::new("test", "test", None, None, "test"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() {
+    let mut run = Run::new(json!({})).await;
+    let mut footing = run.footing().await;
+    let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    let calls = run.cloud.calls();
+    assert_eq!(in_sequence(&calls), 4, "{calls:#?}");
+
+    let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
+    drop_template(&run.cloud, &run.ledger).await.unwrap();
+    assert_eq!(run.ledger.left_of(ResourceKind::LaunchTemplate), [""; 0]);
+    let seen = observe::instance(&run.cloud, &id).await.unwrap();
+    assert_eq!((seen.purchase, seen.volumes.len(), seen.spot_request.is_some()), (Purchase::Spot, 1, true));
+    assert!(footing.ground.spot.contains_key(&(seen.instance_type, seen.zone)));
+
+    let left = run.ec2.left();
+    for kind in ["fleets", "instances", "volumes", "spot_requests", "security_groups"] {
+        let things = left[kind].as_array().unwrap();
+        assert_eq!(things.len(), 1, "{kind}: {left:#}");
+        let tags = &things[0]["tags"];
+        let names = ["gpu-harness:run", "gpu-harness:node", "gpu-harness:owner", "team"];
+        assert_eq!(
+            names.map(|name| tags[name].as_str().unwrap_or("")),
+            ["run-1", "cloud", "me@laptop", "vision"]
+        );
+        let expires_at: Timestamp = tags["gpu-harness:expires-at"].as_str().unwrap().parse().unwrap();
+        assert!(
+            run.cloud.now().duration_until(expires_at) > SignedDuration::from_mins(50),
+            "{kind}: {expires_at}"
+        );
+    }
+
+    let released = run.has_nothing_left().await;
+    let [bill] = released.bills.as_slice() else { panic!("{released:?}") };
+    assert_eq!(bill.instance, id);
+    assert!(bill.lasted() > Duration::ZERO && bill.lasted() < Duration::from_secs(600), "{bill:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made() {
+    let mut run = Run::new(json!({})).await;
+    let mut footing = run.footing().await;
+    let refusing = [
+        (json!({"fault": "capacity", "market": "spot"}), RefusalKind::Capacity),
+        (json!({"fault": "quota", "market": "spot"}), RefusalKind::Quota),
+        (json!({"fault": "price"}), RefusalKind::Price),
+    ];
+    for (fault, kind) in refusing {
+        run.ec2.clear_faults();
+        run.ec2.fault(&fault);
+        let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
+        let Followed::Refused(refused) = run.follow(&asked).await else { panic!("{fault} was no hindrance") };
+        assert!(!refused.by_pool.is_empty(), "{fault}");
+        for pool in &refused.by_pool {
+            assert_eq!(pool.refusal.kind, kind, "{pool:?}");
+        }
+        abandon(&run.cloud, &run.ledger, &asked.fleet).await.unwrap();
+        assert_eq!(run.ledger.left_of(ResourceKind::Fleet), [""; 0], "{fault}");
+    }
+    run.ec2.clear_faults();
+    let asked = run.ask(&mut footing, Purchase::OnDemand).await.unwrap();
+    let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
+    assert_eq!(observe::instance(&run.cloud, &id).await.unwrap().purchase, Purchase::OnDemand);
+    assert_eq!(run.calls("CreateSecurityGroup").len(), 1);
+    assert_eq!(run.calls("AuthorizeSecurityGroupIngress").len(), 1);
+    run.has_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttling_is_waited_out() {
+    let mut run = Run::new(json!({})).await;
+    let mut footing = run.footing().await;
+    run.ec2.fault(&json!({"fault": "throttle", "operation": "CreateFleet", "times": 2}));
+    run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    let [call] = run.calls("CreateFleet").try_into().unwrap();
+    assert_eq!((call.attempts, call.error), (3, None));
+    run.has_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_launch_whose_asker_goes_away_is_written_down_and_given_back() {
+    for operation in ["CreateSecurityGroup", "CreateLaunchTemplate", "CreateFleet"] {
+        let mut run = Run::new(json!({})).await;
+        run.ec2.fault(&json!({"fault": "slow-api", "operation": operation, "seconds": 2.0 * FACTOR}));
+        let mut asking = Box::pin(async {
+            let mut footing = run.footing().await;
+            run.ask(&mut footing, Purchase::Spot).await.unwrap();
+        });
+        loop {
+            // Dropped right after the call has gone out.
+            assert!(
+                timeout(Duration::from_millis(20), &mut asking).await.is_err(),
+                "{operation}: it was not slow"
+            );
+            let calls = run.ec2.calls();
+            if calls.as_array().unwrap().iter().any(|call| call["operation"] == operation) {
+                break;
+            }
+        }
+        let kinds = [ResourceKind::SecurityGroup, ResourceKind::LaunchTemplate, ResourceKind::Fleet];
+        let before = kinds.map(|kind| run.ledger.left_of(kind).len());
+        drop(asking);
+        assert!(run.ledger.settle(Duration::from_secs(20)).await);
+        let after = kinds.map(|kind| run.ledger.left_of(kind).len());
+        assert_eq!(after.iter().sum::<usize>(), before.iter().sum::<usize>() + 1, "{operation}");
+        run.has_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_call_has_made_whose_answer_was_lost_is_found_and_given_back() {
+    for operation in ["CreateLaunchTemplate", "CreateFleet"] {
+        let mut run = Run::new(json!({})).await;
+        let mut footing = run.footing().await;
+        run.ec2.fault(&json!({"fault": "answer-lost", "operation": operation}));
+        let error = run.ask(&mut footing, Purchase::Spot).await.unwrap_err();
+        assert!(error.is_transient(), "{error}");
+        assert_eq!(run.ledger.doubts().len(), 1);
+        run.ec2.clear_faults();
+        run.has_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_is_down_or_fails_for_a_while_only_delays_the_release() {
+    let faults = [
+        json!({"fault": "api-down", "seconds": 3.0 * FACTOR}),
+        json!({"fault": "terminate-fails", "times": 8}),
+        json!({"fault": "error-5xx", "times": 12}),
+    ];
+    for fault in faults {
+        let mut run = Run::new(json!({})).await;
+        run.running().await;
+        run.ec2.fault(&fault);
+        run.has_nothing_left().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_ended_is_told_with_the_clouds_words_and_never_called_gone() {
+    let run = Run::new(json!({})).await;
+    let id = run.running().await;
+    for operation in ["TerminateInstances", "DeleteFleets"] {
+        run.ec2.fault(&json!({"fault": "unauthorized", "operation": operation}));
+    }
+    let released = run.release().await;
+    let instance = released.left.iter().find(|left| left.id == id).expect("it is still there");
+    assert!(instance.why.contains("UnauthorizedOperation"), "{instance:?}");
+    assert_eq!(run.ec2.left()["instances"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_is_the_clouds_also_where_it_runs_faster() {
+    let run = Run::new(json!({})).await;
+    let before = run.cloud.time().await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let took = before.duration_until(run.cloud.time().await.unwrap());
+    assert!(took > SignedDuration::from_secs(18) && took < SignedDuration::from_secs(60), "{took}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_makes_a_launch_impossible_is_told_before_anything_is_made() {
+    let run = Run::new(json!({})).await;
+    let cases = [
+        (json!({"image": {"id": "ami-0d1a2b3c4d5e6f702"}}), "gpu-agent is built for x86_64 only"),
+        (json!({"image": {"id": "ami-00000000000000000"}}), "us-east-1 has no image ami-00000000000000000"),
+        (json!({"image": {"ssm": "/no/such"}}), "check the name of the SSM parameter"),
+        (json!({"image": {"name": "nothing*", "owner": "self"}}), "check `name:` and `owner:`"),
+        (json!({"subnets": ["subnet-0123456789abcdef0"]}), "InvalidSubnetID.NotFound"),
+        (json!({"types": ["g6.imaginary"]}), "not offered in this region"),
+        (json!({"caller-address": "nowhere"}), "security-group:"),
+    ];
+    for (more, said) in cases {
+        let endpoint = format!("{}/caller-address", run.ec2.endpoint());
+        let mut node = json!({"provider": "ec2", "caller-address": endpoint});
+        node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let settings = Ec2Settings::of(&serde_json::from_value(node).unwrap()).unwrap();
+        let error = look_up(&run.cloud, &settings, &GpuNeed::default()).await.unwrap_err().to_string();
+        assert!(error.contains(said), "{more}: {error}");
+    }
+    assert_eq!(run.ec2.left()["security_groups"], json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn missing_credentials_are_told_with_what_to_do() {
+    #[derive(Debug)]
+    struct Nothing;
+    impl aws_credential_types::provider::ProvideCredentials for Nothing {
+        fn provide_credentials<'a>(&'a self) -> Provided<'a>
+        where
+            Self: 'a,
+        {
+            Provided::ready(Err(CredentialsError::not_loaded("nothing is set")))
+        }
+    }
+    let ec2 = Ec2::without_hosts(Options { clock_factor: FACTOR });
+    let loader = loader(&ec2).credentials_provider(SharedCredentialsProvider::new(Nothing));
+    let cloud = Cloud::connect_by(loader, Some("us-east-1")).await.unwrap();
+    let error = cloud.time().await.unwrap_err();
+    assert!(matches!(error, CloudError::NoCredentials { .. }), "{error:?}");
+    assert!(error.to_string().contains("AWS_ROLE_ARN") && !error.is_transient(), "{error}");
+}
