@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gpu_harness_tests::{cuts, kills};
+use gpu_harness_tests::{cuts, kills, leaks};
+
+/// As many hosts as two cores bear.
+const LEAKS_AT_ONCE: u64 = 6;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -13,9 +16,10 @@ fn main() -> ExitCode {
         Some(text) => text.parse().ok(),
     };
     let (Some(seed), begun) = (number(2, 1), Instant::now()) else { return usage() };
-    let seen = match (name, number(1, 200)) {
+    let seen = match (name, number(1, if name == "leaks" { 500 } else { 200 })) {
         ("cuts", Some(places)) => format!("{:?}", cuts::check(places, seed)),
         ("kills", Some(rounds)) => format!("{:?}", kills::check(rounds, seed)),
+        ("leaks", Some(rounds)) => format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE)),
         _ => return usage(),
     };
     println!("{name}: held in {:.0} s: {seen}", begun.elapsed().as_secs_f64());
@@ -23,8 +27,11 @@ fn main() -> ExitCode {
 }
 
 fn usage() -> ExitCode {
-    eprintln!("usage: cargo xtask soak cuts|kills [COUNT=200] [SEED=1]");
+    eprintln!("usage: cargo xtask soak cuts|kills|leaks [COUNT=200, of leaks 500] [SEED=1]");
     eprintln!("  cuts   cuts the connection at random bytes until COUNT cuts were made");
     eprintln!("  kills  kills gpu-harness at random moments, COUNT times");
+    eprintln!(
+        "  leaks  kills gpu-harness on nodes from the test EC2 at every step, COUNT times: nothing may be left"
+    );
     ExitCode::from(2)
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -173,6 +174,27 @@ impl Ec2 {
     /// Where there is no such instance.
     pub fn network(&self, instance: &str, up: bool) {
         self.tell("POST", "/_test/network", Some(&json!({ "instance": instance, "up": up })));
+    }
+
+    /// Like [`Ec2::network`]; an instance that is gone already has none to cut.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub fn try_network(&self, instance: &str, up: bool) {
+        let what = json!({ "instance": instance, "up": up });
+        let answered = request(self.port, "POST", "/_test/network", Some(&what));
+        answered
+            .unwrap_or_else(|error| panic!("the network of {instance}: {error}; its log:\n{}", self.log()));
+    }
+
+    /// EC2's time.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub fn now(&self) -> Timestamp {
+        let clock = self.tell("GET", "/_test/clock", None);
+        let now = clock["now"].as_str().and_then(|now| now.parse().ok());
+        now.unwrap_or_else(|| panic!("no time in {clock}"))
     }
 
     /// Waits until nothing is left, for at most that much of EC2's time.

@@ -5,10 +5,12 @@
 //! and a minute; at the end, that nothing which costs money is left by then, and after one `gpu-harness reap` nothing of
 //! any kind. The test EC2's clock runs faster than ours, so the times that are checked are real ones.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use gpu_suites::event::{Event, NodeState, ResourceKind};
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
@@ -16,11 +18,16 @@ use serde_json::{Value, json};
 use crate::ec2::{Ec2, Options};
 use crate::project::{Project, events_in};
 
-const TTL: Duration = Duration::from_secs(30 * 60);
+const TTL: Duration = Duration::from_secs(5 * 60);
 /// What the promise allows beyond the TTL.
 const MINUTE: Duration = Duration::from_secs(60);
-/// TTL and a minute take half a minute here.
-const FACTOR: f64 = 60.0;
+/// TTL and a minute take 36 s here. Hosts boot and end in this machine's time, some seconds of it where it is busy: with
+/// a faster clock nodes that are well would be taken for hung, and those that end for leaks.
+const FACTOR: f64 = 10.0;
+/// The agent counts this in this machine's time; it is shorter than the TTL.
+const LEASE: Duration = Duration::from_secs(20);
+/// How long a run goes on asking for a node.
+const WAIT: Duration = Duration::from_secs(60);
 /// The longest that a run goes on before it is killed.
 const LONGEST: Duration = Duration::from_secs(15);
 
@@ -100,6 +107,10 @@ pub struct Seen {
     pub ended: u64,
     /// Instances that were launched.
     pub instances: usize,
+    /// Of these, ended by themselves: by the agent's lease or the end that is armed at boot.
+    pub by_themselves: usize,
+    /// The age of the oldest when it was last seen alive, in seconds of EC2's time.
+    pub oldest: i64,
     /// Things that cost nothing and that the reaper had to remove.
     pub reaped: usize,
 }
@@ -112,7 +123,7 @@ pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
     let ec2 = Ec2::start(Options { clock_factor: FACTOR });
     let (next, killed, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
+    let lives = std::thread::scope(|scope| {
         let watch = scope.spawn(|| watch(&ec2, &done));
         let workers: Vec<_> = (0..at_once)
             .map(|_| {
@@ -133,28 +144,48 @@ pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
         let ends: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         std::thread::sleep(ec2.real(TTL + MINUTE));
         done.store(true, Ordering::Relaxed);
-        watch.join().expect("no instance outlives its time");
         assert!(ends.iter().all(Result::is_ok), "a round broke");
+        watch.join().expect("no instance outlives its time")
     });
     let left = ec2.left();
     for kind in ["instances", "volumes", "spot_requests", "fleets", "hosts", "network_interfaces"] {
-        assert_eq!(left[kind], json!([]), "{kind} after the TTL and a minute, without a reaper\n{}", ec2.log());
+        assert_eq!(
+            left[kind],
+            json!([]),
+            "{kind} after the TTL and a minute, without a reaper\n{}",
+            ec2.log()
+        );
     }
     let free = ["security_groups", "launch_templates"].map(|kind| left[kind].as_array().map_or(0, Vec::len));
+    await_expiry(&ec2, &left);
     let reap = project(&ec2).gpu_harness(&["reap"]);
     assert_eq!(reap.code(), 0, "{reap:?}");
     ec2.wait_until_nothing_is_left(MINUTE);
-    let instances = ec2.state()["instances"].as_array().map_or(0, Vec::len);
     Seen {
         killed: killed.into_inner(),
         ended: ended.into_inner(),
-        instances,
+        instances: lives.len(),
+        by_themselves: lives.values().filter(|life| life.reason == BY_ITSELF).count(),
+        oldest: lives.values().map(|life| life.age.as_secs()).max().unwrap_or(0),
         reaped: free.iter().sum(),
     }
 }
 
+/// Waits until everything that is left is past its expiry. What costs nothing may live as long as its run could have
+/// gone on asking for a node, and then used it.
+fn await_expiry(ec2: &Ec2, left: &Value) {
+    let things =
+        left.as_object().into_iter().flat_map(|kinds| kinds.values()).filter_map(Value::as_array).flatten();
+    let expiries = things.filter_map(|thing| thing["tags"]["gpu-harness:expires-at"].as_str()?.parse().ok());
+    let latest = expiries.max().unwrap_or(Timestamp::MIN);
+    let still = Duration::try_from(ec2.now().duration_until(latest)).unwrap_or_default();
+    assert!(still <= TTL + WAIT, "{left:#} lasts {still:?} more");
+    std::thread::sleep(ec2.real(still + Duration::from_secs(1)));
+}
+
 fn project(ec2: &Ec2) -> Project {
-    let settings = format!("types: [g4dn.xlarge, g6.xlarge]\nttl: {}m\nlease: 10m", TTL.as_secs() / 60);
+    let [ttl, lease, wait] = [TTL, LEASE, WAIT].map(|time| time.as_secs());
+    let settings = format!("types: [g4dn.xlarge, g6.xlarge]\nttl: {ttl}s\nlease: {lease}s\nwait: {wait}s");
     ec2.in_project(Project::with_suite(SUITE), &settings)
 }
 
@@ -190,7 +221,7 @@ fn kill_one(ec2: &Ec2, project: &Project, round: u64, random: &mut StdRng) -> bo
         if is_time || has_ended || begun.elapsed() > LONGEST {
             break;
         }
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(5));
     }
     if let Moment::Step(_, after) = moment {
         std::thread::sleep(after);
@@ -210,23 +241,38 @@ fn kill_one(ec2: &Ec2, project: &Project, round: u64, random: &mut StdRng) -> bo
     was_running
 }
 
-/// Looks all the time whether an instance is older than it may be.
-fn watch(ec2: &Ec2, done: &AtomicBool) {
+/// What EC2 says of an instance that its own system has ended.
+const BY_ITSELF: &str = "Client.InstanceInitiatedShutdown";
+
+/// What was seen of an instance.
+#[derive(Debug)]
+struct Life {
+    /// When it was last seen and had not ended.
+    age: SignedDuration,
+    /// Why it ended, or ends.
+    reason: String,
+}
+
+/// Looks all the time whether an instance is older than it may be; all instances that it saw.
+fn watch(ec2: &Ec2, done: &AtomicBool) -> BTreeMap<String, Life> {
+    let allowed = SignedDuration::try_from(TTL + MINUTE).expect("a short time");
+    let mut lives = BTreeMap::new();
     while !done.load(Ordering::Relaxed) {
-        let state = ec2.state();
-        let now = time(&state["now"]);
-        for instance in state["instances"].as_array().into_iter().flatten() {
-            if instance["state"] == "terminated" {
+        // Asked for first: nothing seems older than it is.
+        let now = ec2.now();
+        for instance in ec2.state()["instances"].as_array().into_iter().flatten() {
+            let text = |name: &str| instance[name].as_str().unwrap_or_default().to_owned();
+            let life =
+                lives.entry(text("id")).or_insert(Life { age: SignedDuration::ZERO, reason: String::new() });
+            life.reason = text("reason");
+            if text("state") == "terminated" {
                 continue;
             }
-            let age = time(&instance["launched"]).duration_until(now);
-            let allowed = jiff::SignedDuration::try_from(TTL + MINUTE).expect("a short time");
-            assert!(age <= allowed, "{instance:#} is {age:?} old\n{}", ec2.log());
+            let launched: Timestamp = text("launched").parse().expect("the time of a launch");
+            life.age = launched.duration_until(now);
+            assert!(life.age <= allowed, "{instance:#} is {} old\n{}", life.age, ec2.log());
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-fn time(text: &Value) -> jiff::Timestamp {
-    text.as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("{text} is no time"))
+    lives
 }

@@ -10,10 +10,12 @@
 //! | [`xml`] | a real XML parser |
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
+//! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
 
 pub mod cuts;
 pub mod ec2;
 pub mod kills;
+pub mod leaks;
 pub mod process;
 pub mod project;
 pub mod proxy;

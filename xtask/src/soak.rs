@@ -19,6 +19,11 @@ const SOAKS: &[Entry] = &[
         about: "kills gpu-harness at random moments [COUNT=200] [SEED=1]",
         run: |arguments| rig::run("soak", "kills", arguments),
     },
+    Entry {
+        name: "leaks",
+        about: "kills gpu-harness on nodes from the test EC2 at every step, six at once [COUNT=500] [SEED=1]",
+        run: |arguments| rig::run("soak", "leaks", arguments),
+    },
 ];
 
 /// Runs `name` at its full count.
