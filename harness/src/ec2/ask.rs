@@ -28,7 +28,7 @@ use super::template;
 use super::user_data::UserData;
 use super::{Ec2Settings, Purchase};
 
-/// A CreateFleet call takes no more overrides.
+/// A `CreateFleet` call takes no more overrides.
 const MOST_POOLS: usize = 300;
 
 /// Who asks, where, and what for.
@@ -114,7 +114,7 @@ impl Asker<'_> {
             }
         };
         let ground = offer.clone().ground(self.cloud, self.settings, need);
-        let (ground, group) = tokio::try_join!(ground, group)?;
+        let (ground, group) = tokio::try_join!(Box::pin(ground), Box::pin(group))?;
         Ok(Footing { ground, group, template: None })
     }
 
@@ -148,10 +148,10 @@ impl Asker<'_> {
                 _ => self.template(footing, request).await,
             }
         };
-        let (template, ()) = tokio::try_join!(template, self.open(footing))?;
+        let (template, ()) = tokio::try_join!(Box::pin(template), Box::pin(self.open(footing)))?;
         footing.group.is_open = true;
         footing.template = Some(Template { id: template.clone(), of });
-        self.fleet(&footing.ground, &template, request).await
+        Box::pin(self.fleet(&footing.ground, &template, request)).await
     }
 
     /// Lets the caller in, and nobody else.

@@ -156,7 +156,7 @@ struct Watch {
 #[derive(Debug)]
 struct Begun {
     at: Timestamp,
-    begun: Instant,
+    since: Instant,
     attempts: u32,
 }
 
@@ -174,7 +174,7 @@ impl Intercept for Watch {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let begun = Begun { at: Timestamp::now(), begun: Instant::now(), attempts: 0 };
+        let begun = Begun { at: Timestamp::now(), since: Instant::now(), attempts: 0 };
         config.interceptor_state().store_put(begun);
         Ok(())
     }
@@ -185,8 +185,8 @@ impl Intercept for Watch {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(&Begun { at, begun, attempts }) = config.load::<Begun>() {
-            config.interceptor_state().store_put(Begun { at, begun, attempts: attempts + 1 });
+        if let Some(&Begun { at, since, attempts }) = config.load::<Begun>() {
+            config.interceptor_state().store_put(Begun { at, since, attempts: attempts + 1 });
         }
         Ok(())
     }
@@ -218,8 +218,8 @@ impl Intercept for Watch {
                 service: call.service().to_owned(),
                 operation: call.name().to_owned(),
                 at: begun.at,
-                begun: begun.begun,
-                took: begun.begun.elapsed(),
+                begun: begun.since,
+                took: begun.since.elapsed(),
                 attempts: begun.attempts,
                 error,
             });

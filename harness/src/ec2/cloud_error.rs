@@ -35,7 +35,7 @@ pub enum CloudError {
         /// Where, if that is known.
         region: Option<String>,
         /// Its words, and of which kind they are.
-        refusal: Refusal,
+        refusal: Box<Refusal>,
         /// The status of the HTTP response; 0 where the no stands inside an answer.
         status: u16,
     },
@@ -89,7 +89,7 @@ impl CloudError {
             SdkError::ServiceError(answer) => {
                 let (status, error) = (answer.raw().status().as_u16(), answer.err());
                 let code = error.code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
-                let refusal = Refusal::of(&code, error.message().unwrap_or("no reason was given"));
+                let refusal = Box::new(Refusal::of(&code, error.message().unwrap_or("no reason was given")));
                 Self::Refused { operation, region, refusal, status }
             }
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Self::OutOfReach { operation, why },
@@ -101,7 +101,7 @@ impl CloudError {
 
     /// A no that stands inside an answer that is otherwise good.
     pub fn refused(operation: &'static str, code: &str, message: &str) -> Self {
-        Self::Refused { operation, region: None, refusal: Refusal::of(code, message), status: 0 }
+        Self::Refused { operation, region: None, refusal: Box::new(Refusal::of(code, message)), status: 0 }
     }
 
     /// An answer that lacks what it has to have.
@@ -184,7 +184,7 @@ mod tests {
         let with_status = |code: &str, status| CloudError::Refused {
             operation: "CreateFleet",
             region: None,
-            refusal: Refusal::of(code, ""),
+            refusal: Box::new(Refusal::of(code, "")),
             status,
         };
         for (error, transient) in [

@@ -52,7 +52,7 @@ pub async fn follow(
     let until = Instant::now() + patience;
     let mut pause = PAUSE.0;
     loop {
-        match look(cloud, ledger, asked).await {
+        match Box::pin(look(cloud, ledger, asked)).await {
             Ok(Seen { instance: Some(id), .. }) => return Ok(Followed::Instance(id)),
             Ok(seen) if seen.is_over(&asked.pools) => {
                 return Ok(Followed::Refused(Refused { by_pool: seen.refused }));

@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use aws_sdk_ec2::types::{ArchitectureType, DeviceType, Filter, InstanceTypeInfo, LocationType};
+use aws_sdk_ec2::types::{
+    ArchitectureType, DeviceType, Filter, GpuDeviceMemoryInfo, GpuInfo, InstanceTypeInfo, LocationType,
+    VCpuInfo,
+};
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::unit::ByteSize;
 
@@ -359,9 +362,9 @@ fn facts(info: &InstanceTypeInfo, zones: Vec<String>) -> Option<TypeFacts> {
     } else {
         return None;
     };
-    let gpus = info.gpu_info().map(|gpus| gpus.gpus()).unwrap_or_default().iter().map(|gpu| {
+    let gpus = info.gpu_info().map(GpuInfo::gpus).unwrap_or_default().iter().map(|gpu| {
         let count = gpu.logical_gpu_count().or(gpu.count()).and_then(|count| u32::try_from(count).ok());
-        let mib = gpu.memory_info().and_then(|memory| memory.size_in_mib());
+        let mib = gpu.memory_info().and_then(GpuDeviceMemoryInfo::size_in_mib);
         GpuFacts {
             name: gpu.name().unwrap_or_default().to_owned(),
             manufacturer: gpu.manufacturer().unwrap_or_default().to_owned(),
@@ -370,7 +373,7 @@ fn facts(info: &InstanceTypeInfo, zones: Vec<String>) -> Option<TypeFacts> {
             fractional: gpu.gpu_partition_size().is_some_and(|part| part < 1.0),
         }
     });
-    let vcpus = info.v_cpu_info().and_then(|cpus| cpus.default_v_cpus());
+    let vcpus = info.v_cpu_info().and_then(VCpuInfo::default_v_cpus);
     Some(TypeFacts {
         name: info.instance_type()?.as_str().to_owned(),
         processor,
