@@ -95,11 +95,11 @@ mod with_ec2 {
                 }
             }
             let deeds = each(clouds, &order(self.dry_run)).await?;
-            if !self.dry_run {
-                if let Some(cache) = kept::place() {
-                    stale_keys::forget(&cache, clouds).await?;
-                    hand_on::forget_gone(&cache, clouds).await?;
-                }
+            if !self.dry_run
+                && let Some(cache) = kept::place()
+            {
+                stale_keys::forget(&cache, clouds).await?;
+                hand_on::forget_gone(&cache, clouds).await?;
             }
             if self.json {
                 println!("{:#}", json(&deeds));
