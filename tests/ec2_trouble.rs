@@ -94,7 +94,7 @@ fn a_quota_ends_the_run_at_once_and_says_which_one_and_where_to_raise_it() {
     let run = project.run(&["--node", "cloud", "--wait", "10m"]);
     assert_eq!(run.code(), 3, "{run:?}");
     assert!(begun.elapsed() < Duration::from_secs(40), "waiting raises no quota");
-    for said in ["VcpuLimitExceeded", "L-DB2E81BA"] {
+    for said in ["the quota for on-demand g4dn.xlarge", "L-DB2E81BA", "servicequotas"] {
         assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
     }
     nothing_is_left(&ec2);
@@ -212,6 +212,6 @@ fn types_that_do_not_fit_what_the_suites_ask_for_are_not_asked_for() {
     let project = ec2.in_project(project, "types: [g4dn.xlarge]");
     let run = project.run(&["--node", "cloud"]);
     assert_eq!(run.code(), 3, "{run:?}");
-    assert!(run.stdout.contains("g4dn.xlarge") && run.stdout.contains("T4"), "{}", run.stdout);
+    assert!(run.stdout.contains("g4dn.xlarge") && run.stdout.contains("20.0 GiB needed"), "{}", run.stdout);
     nothing_is_left(&ec2);
 }

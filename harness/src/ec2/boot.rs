@@ -91,7 +91,8 @@ struct Way {
     remote: Option<Remote>,
     looked_at: Instant,
     phase_at: Instant,
-    stranger_since: Option<Instant>,
+    /// By the cloud's clock, as everything that decides on the node's life.
+    stranger_since: Option<Timestamp>,
     /// What was last seen, for the message should it end here.
     last: String,
 }
@@ -128,7 +129,7 @@ impl Boot<'_> {
         loop {
             way.seen.age =
                 Duration::try_from(self.asked_at.duration_until(self.cloud.now())).unwrap_or_default();
-            way.seen.stranger_for = way.stranger_since.map_or(Duration::ZERO, |since| since.elapsed());
+            way.seen.stranger_for = way.stranger_since.map_or(Duration::ZERO, |since| self.since(since));
             match life::next(&way.seen, Wanted::Ready, self.settings.boot_timeout) {
                 Action::AwaitInstance => self.look(&mut way, LOOK).await?,
                 Action::AwaitPort => {
@@ -154,6 +155,10 @@ impl Boot<'_> {
                 }
             }
         }
+    }
+
+    fn since(&self, then: Timestamp) -> Duration {
+        Duration::try_from(then.duration_until(self.cloud.now())).unwrap_or_default()
     }
 
     /// Asks the cloud again, `every` so often.
@@ -226,7 +231,7 @@ impl Boot<'_> {
                 way.last = chain(&error);
                 let is_stranger = matches!(error, TransportError::HostKeyNotPinned { .. });
                 if is_stranger {
-                    way.stranger_since.get_or_insert_with(Instant::now);
+                    way.stranger_since.get_or_insert_with(|| self.cloud.now());
                     way.seen.contact = Contact::Stranger;
                 } else {
                     way.seen.contact = Contact::PortOpen;
