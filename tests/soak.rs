@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gpu_harness_tests::{cuts, kills, leaks};
+use gpu_harness_tests::{cuts, kills, leaks, reaps};
 
 /// As many hosts as two cores bear.
 const LEAKS_AT_ONCE: u64 = 6;
@@ -16,18 +16,30 @@ fn main() -> ExitCode {
         Some(text) => text.parse().ok(),
     };
     let (Some(seed), begun) = (number(2, 1), Instant::now()) else { return usage() };
-    let seen = match (name, number(1, if name == "leaks" { 500 } else { 200 })) {
+    let seen = match (name, number(1, count(name))) {
         ("cuts", Some(places)) => format!("{:?}", cuts::check(places, seed)),
         ("kills", Some(rounds)) => format!("{:?}", kills::check(rounds, seed)),
         ("leaks", Some(rounds)) => format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE)),
+        ("reap", Some(rounds)) => format!("{:?}", reaps::check(rounds, seed)),
         _ => return usage(),
     };
     println!("{name}: held in {:.0} s: {seen}", begun.elapsed().as_secs_f64());
     ExitCode::SUCCESS
 }
 
+/// The full count.
+fn count(name: &str) -> u64 {
+    match name {
+        "leaks" => 500,
+        "reap" => 1000,
+        _ => 200,
+    }
+}
+
 fn usage() -> ExitCode {
-    eprintln!("usage: cargo xtask soak cuts|kills|leaks [COUNT=200, of leaks 500] [SEED=1]");
+    eprintln!(
+        "usage: cargo xtask soak cuts|kills|leaks|reap [COUNT=200, of leaks 500, of reap 1000] [SEED=1]"
+    );
     eprintln!("  cuts   cuts the connection at random bytes until COUNT cuts were made");
     eprintln!("  kills  kills gpu-harness at random moments, COUNT times");
     eprintln!(

@@ -1,6 +1,7 @@
 //! The figures of docs/benchmarks.md that are about whole programs: `cargo xtask bench NAME`.
 
 mod flood;
+mod launch;
 mod overhead;
 mod table;
 mod upload;
@@ -14,8 +15,11 @@ fn main() -> ExitCode {
         Some("overhead") => overhead::run(number.unwrap_or(15)),
         Some("upload") => upload::run(number.unwrap_or(128)),
         Some("flood") => flood::run(number.unwrap_or(60)),
+        Some("launch") => launch::run(number.unwrap_or(5)),
         _ => {
-            eprintln!("usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60]");
+            eprintln!(
+                "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5]"
+            );
             return ExitCode::from(2);
         }
     }

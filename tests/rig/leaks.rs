@@ -26,6 +26,11 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FACTOR: f64 = 10.0;
 /// The agent counts this in this machine's time; it is shorter than the TTL.
 const LEASE: Duration = Duration::from_secs(20);
+/// How long a host may take to end, in this machine's time, once EC2 says that its instance is shutting down (and bills
+/// it no more): a busy machine takes seconds to clear its namespaces away.
+const ENDING: Duration = Duration::from_secs(30);
+/// How long past its expiry the reaper lets a thing be.
+const GRACE: Duration = Duration::from_secs(60);
 /// How long a run goes on asking for a node.
 const WAIT: Duration = Duration::from_secs(60);
 /// The longest that a run goes on before it is killed.
@@ -147,6 +152,10 @@ pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
         assert!(ends.iter().all(Result::is_ok), "a round broke");
         watch.join().expect("no instance outlives its time")
     });
+    let begun = Instant::now();
+    while ec2.left()["hosts"] != json!([]) && begun.elapsed() < ENDING {
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let left = ec2.left();
     for kind in ["instances", "volumes", "spot_requests", "fleets", "hosts", "network_interfaces"] {
         assert_eq!(
@@ -180,7 +189,7 @@ fn await_expiry(ec2: &Ec2, left: &Value) {
     let latest = expiries.max().unwrap_or(Timestamp::MIN);
     let still = Duration::try_from(ec2.now().duration_until(latest)).unwrap_or_default();
     assert!(still <= TTL + WAIT, "{left:#} lasts {still:?} more");
-    std::thread::sleep(ec2.real(still + Duration::from_secs(1)));
+    std::thread::sleep(ec2.real(still + GRACE + Duration::from_secs(1)));
 }
 
 fn project(ec2: &Ec2) -> Project {
@@ -251,6 +260,8 @@ struct Life {
     age: SignedDuration,
     /// Why it ended, or ends.
     reason: String,
+    /// Since when it is shutting down.
+    ending: Option<Instant>,
 }
 
 /// Looks all the time whether an instance is older than it may be; all instances that it saw.
@@ -262,11 +273,20 @@ fn watch(ec2: &Ec2, done: &AtomicBool) -> BTreeMap<String, Life> {
         let now = ec2.now();
         for instance in ec2.state()["instances"].as_array().into_iter().flatten() {
             let text = |name: &str| instance[name].as_str().unwrap_or_default().to_owned();
-            let life =
-                lives.entry(text("id")).or_insert(Life { age: SignedDuration::ZERO, reason: String::new() });
+            let life = lives.entry(text("id")).or_insert(Life {
+                age: SignedDuration::ZERO,
+                reason: String::new(),
+                ending: None,
+            });
             life.reason = text("reason");
-            if text("state") == "terminated" {
-                continue;
+            match text("state").as_str() {
+                "terminated" => continue,
+                "shutting-down" => {
+                    let since = life.ending.get_or_insert_with(Instant::now).elapsed();
+                    assert!(since < ENDING, "{instance:#} is ending for {since:?}\n{}", ec2.log());
+                    continue;
+                }
+                _ => {}
             }
             let launched: Timestamp = text("launched").parse().expect("the time of a launch");
             life.age = launched.duration_until(now);

@@ -11,6 +11,7 @@
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
 //! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
+//! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 
 pub mod cuts;
 pub mod ec2;
@@ -19,5 +20,6 @@ pub mod leaks;
 pub mod process;
 pub mod project;
 pub mod proxy;
+pub mod reaps;
 pub mod sshd;
 pub mod xml;

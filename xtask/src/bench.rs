@@ -25,6 +25,11 @@ const BENCHES: &[Entry] = &[
         run: |arguments| rig::run("bench", "flood", arguments),
     },
     Entry {
+        name: "launch",
+        about: "calls before a launch, the harness's own time after it, and the way to confirmed gone [RUNS=5]",
+        run: |arguments| rig::run("bench", "launch", arguments),
+    },
+    Entry {
         name: "step",
         about: "an overfit step in gpu-worker against Python's eager torch [STEPS=40]",
         run: crate::step::run,

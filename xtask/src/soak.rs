@@ -24,6 +24,11 @@ const SOAKS: &[Entry] = &[
         about: "kills gpu-harness on nodes from the test EC2 at every step, six at once [COUNT=500] [SEED=1]",
         run: |arguments| rig::run("soak", "leaks", arguments),
     },
+    Entry {
+        name: "reap",
+        about: "reaps beside twenty live runs and others that leave things behind [COUNT=1000] [SEED=1]",
+        run: |arguments| rig::run("soak", "reap", arguments),
+    },
 ];
 
 /// Runs `name` at its full count.
