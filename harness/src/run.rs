@@ -12,6 +12,7 @@ use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
 use crate::config::Config;
+#[cfg(feature = "ec2")]
 use crate::ec2::Usd;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
