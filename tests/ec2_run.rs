@@ -20,6 +20,8 @@ fn receipt(run: &Finished) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
+use NodeState::{Booting, Draining, Gone, Healthy, Reachable, Requested, Running, Terminating};
+
 #[test]
 fn a_run_has_a_node_uses_it_gives_everything_back_and_proves_it() {
     let ec2 = Ec2::start(Options::default());
@@ -57,7 +59,6 @@ fn a_run_has_a_node_uses_it_gives_everything_back_and_proves_it() {
             _ => None,
         })
         .collect();
-    use NodeState::{Booting, Draining, Gone, Healthy, Reachable, Requested, Running, Terminating};
     assert_eq!(states, [Requested, Booting, Reachable, Healthy, Running, Draining, Terminating, Gone]);
 }
 

@@ -182,7 +182,7 @@ impl Boot<'_> {
         }
         let before = way.seen.instance.replace(way.instance.state);
         if let Some(reason) = &way.instance.reason {
-            way.last = reason.clone();
+            way.last.clone_from(reason);
         }
         if way.instance.state == InstanceState::Running && before != Some(InstanceState::Running) {
             self.runs(way);
@@ -192,13 +192,13 @@ impl Boot<'_> {
 
     fn runs(&self, way: &mut Way) {
         self.phase(way, StartPhase::Pending);
-        way.last = "it runs, and its ssh port does not answer".to_owned();
+        "it runs, and its ssh port does not answer".clone_into(&mut way.last);
     }
 
     /// Tries the port.
     async fn knock(&self, way: &mut Way) {
         let Some(host) = way.instance.address.clone() else {
-            way.last = "it runs and has no address that can be reached".to_owned();
+            "it runs and has no address that can be reached".clone_into(&mut way.last);
             return;
         };
         match timeout(KNOCK, TcpStream::connect((host.as_str(), self.settings.port))).await {

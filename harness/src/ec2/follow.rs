@@ -204,7 +204,7 @@ impl Job<'_> {
                 let had = if is_well { provision.hand_on(had).await } else { Some(had) };
                 if let Some(had) = had {
                     self.recorder.node_is(NodeState::Terminating, "giving it back")?;
-                    provision.give_back(had);
+                    provision.give_back(&had);
                 }
             }
         }

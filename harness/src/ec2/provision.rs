@@ -82,7 +82,7 @@ pub struct Order {
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The cloud cannot be asked, or says no to the asking itself.
-    #[error("{error}{}", hint(.advice))]
+    #[error("{error}{}", hint(.advice.as_deref()))]
     Cloud {
         /// Its no.
         error: CloudError,
@@ -91,9 +91,9 @@ pub enum ProvisionError {
     },
     /// Nothing that would do can be asked for.
     #[error(transparent)]
-    LookUp(#[from] LookUpError),
+    LookUp(Box<LookUpError>),
     /// There was nothing to be had, for as long as the user wanted to wait or for good.
-    #[error("{reason}; gave up after {}{}", Span(*.waited), hint(.advice))]
+    #[error("{reason}; gave up after {}{}", Span(*.waited), hint(.advice.as_deref()))]
     NothingHad {
         /// What was asked for, and each answer.
         reason: String,
@@ -108,11 +108,11 @@ pub enum ProvisionError {
         /// How many.
         count: u32,
         /// What was wrong with the last.
-        last: BootError,
+        last: Box<BootError>,
     },
     /// A node could not be led up.
     #[error(transparent)]
-    Boot(BootError),
+    Boot(Box<BootError>),
     /// The money would not last until anything has run.
     #[error("{0}")]
     Money(String),
@@ -121,8 +121,14 @@ pub enum ProvisionError {
     Keys(#[from] KeyError),
 }
 
-fn hint(advice: &Option<String>) -> String {
-    advice.as_ref().map(|advice| format!("\nhint: {advice}")).unwrap_or_default()
+fn hint(advice: Option<&str>) -> String {
+    advice.map(|advice| format!("\nhint: {advice}")).unwrap_or_default()
+}
+
+impl From<LookUpError> for ProvisionError {
+    fn from(error: LookUpError) -> Self {
+        Self::LookUp(Box::new(error))
+    }
 }
 
 impl From<CloudError> for ProvisionError {
@@ -223,12 +229,12 @@ impl Provision {
                 Err(last @ BootError::Unfit { .. }) => {
                     count += 1;
                     if count == UNFIT {
-                        return Err(ProvisionError::NoneFit { count, last });
+                        return Err(ProvisionError::NoneFit { count, last: Box::new(last) });
                     }
                     self.tell(Warning { case: None, message: format!("{last}; another node is had") });
                 }
                 Err(BootError::Cloud(error)) => return Err(error.into()),
-                Err(error) => return Err(ProvisionError::Boot(error)),
+                Err(error) => return Err(ProvisionError::Boot(Box::new(error))),
             }
         }
     }
@@ -286,9 +292,9 @@ impl Provision {
             self.tell(Waiting { node, reason, seconds: pause.as_secs_f64(), until });
             sleep(pause).await;
             // Prices and zones are looked up anew; and nothing that was made lives longer than a node would.
-            places.iter_mut().for_each(|place| *place = None);
+            places.fill_with(|| None);
             while !self.books.is_empty() {
-                self.give_back_book(self.books.len() - 1, Timestamp::MAX);
+                self.give_back_book(self.books.len() - 1, self.soon());
             }
         }
         unreachable!("the attempts are not numbered out")
@@ -301,7 +307,6 @@ impl Provision {
     }
 
     /// Asks in one region in one way. What every pool said, or what was launched; neither where nothing fits.
-    #[expect(clippy::type_complexity, reason = "two outcomes that are looked at once, one line further")]
     async fn ask_in(
         &mut self,
         at: usize,
@@ -315,10 +320,9 @@ impl Provision {
         }
         let Some(place) = place else { return Ok((None, None)) };
         let settings = &self.order.settings;
-        let choice = match place.footing.ground.choose(settings, &self.order.need, purchase) {
-            Ok(choice) => choice,
-            // Another way of paying has something, or the look-up had said so.
-            Err(_) => return Ok((None, None)),
+        // Where this way of paying has nothing, another one has, or the look-up had said so.
+        let Ok(choice) = place.footing.ground.choose(settings, &self.order.need, purchase) else {
+            return Ok((None, None));
         };
         let begun = Instant::now();
         let (cloud, ledger) = (self.books[place.book].cloud.clone(), self.books[place.book].ledger.clone());
@@ -486,7 +490,7 @@ impl Provision {
     }
 
     /// Begins to give the node back; [`Provision::close`] waits for the end of that.
-    pub fn give_back(&mut self, had: Had) {
+    pub fn give_back(&mut self, had: &Had) {
         self.drop_book(&had.ledger, had.expires_at);
     }
 
@@ -515,7 +519,7 @@ impl Provision {
             Err(why) => {
                 let message = format!("{} is not kept but given back: {why}", had.instance.id);
                 self.tell(Warning { case: None, message });
-                self.give_back(had);
+                self.give_back(&had);
             }
         }
     }
@@ -535,11 +539,17 @@ impl Provision {
         while self.releases.join_next().await.is_some() {}
     }
 
+    /// Until when what costs nothing is looked after; then it is the reaper's.
+    fn soon(&self) -> Timestamp {
+        let now = self.clouds.first().map_or_else(Timestamp::now, Cloud::now);
+        now.saturating_add(signed(self.order.settings.boot_timeout)).unwrap_or(Timestamp::MAX)
+    }
+
     /// Begins to give back what was made in the regions that had nothing.
     fn release_others(&mut self, kept: usize) -> usize {
         let kept = self.books.remove(kept);
         while !self.books.is_empty() {
-            self.give_back_book(self.books.len() - 1, Timestamp::MAX);
+            self.give_back_book(self.books.len() - 1, self.soon());
         }
         self.books.push(kept);
         0

@@ -138,6 +138,7 @@ impl RunState {
             | Event::Phase(_)
             | Event::TakenOver(_)
             | Event::HandedOn(_)
+            | Event::Kept(_)
             | Event::Cost(_)
                 if own =>
             {

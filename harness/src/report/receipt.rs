@@ -27,6 +27,9 @@ pub struct Receipt {
     pub resources: Vec<Resource>,
     /// Seconds spent waiting for capacity.
     pub seconds_waited: f64,
+    /// The node that lives on after the run, so that somebody can look at it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
     /// Start-up phases that belong to no instance yet: those of the try that goes on.
     #[serde(skip)]
     pending: BTreeMap<StartPhase, f64>,
@@ -55,6 +58,17 @@ pub struct Bill {
     pub seconds_billed: Option<f64>,
     /// US dollars, where the price and the end are known.
     pub usd: Option<f64>,
+}
+
+/// A node that lives on after the run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Kept {
+    /// The instance.
+    pub instance: String,
+    /// When it ends by itself.
+    pub until: Timestamp,
+    /// The ssh command that gets in.
+    pub command: String,
 }
 
 /// A thing that was made in the cloud.
@@ -104,6 +118,10 @@ impl Receipt {
                 for one in self.resources.iter_mut().filter(|one| one.gone_at.is_none() && goes(&one.id)) {
                     one.handed_on_at = Some(at);
                 }
+            }
+            Event::Kept(event) => {
+                let (instance, command) = (short(&event.instance), short(&event.command));
+                self.kept = Some(Kept { instance, until: event.until, command });
             }
             Event::Cost(event) => {
                 let mut nodes = self.nodes.iter_mut();
@@ -197,7 +215,12 @@ impl Receipt {
             lines.push(format!("handed on to the next run of this job, which gives it back: {names}"));
         }
         let left: Vec<&Resource> = self.left().collect();
-        if !left.is_empty() {
+        if let Some(kept) = self.kept.as_ref().filter(|_| !left.is_empty()) {
+            let (instance, until) = (cell(&kept.instance), clock(kept.until));
+            lines.push(look.odd(&format!("kept: instance {instance}, which ends by itself at {until}")));
+            lines.push(format!("  to get in: {}", cell(&kept.command)));
+            lines.push(format!("  to end it now: gpu-harness reap --run {}", cell(run)));
+        } else if !left.is_empty() {
             lines.push(look.bad(&format!("NOT confirmed gone: {}", names(&left))));
             if let Some(expiry) = self.nodes.iter().map(|bill| bill.expires_at).max() {
                 lines.push(format!("  the cloud ends the instance by itself at {}", clock(expiry)));
