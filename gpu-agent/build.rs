@@ -21,7 +21,7 @@ fn without_libgcc_s() {
 mod shim {
     use std::path::PathBuf;
 
-    const SOURCES: [&str; 3] = ["shim/context.cpp", "shim/optim.cpp", "shim/script.cpp"];
+    const SOURCES: [&str; 4] = ["shim/context.cpp", "shim/cost.cpp", "shim/optim.cpp", "shim/script.cpp"];
 
     pub(super) fn build() {
         println!("cargo:rerun-if-changed=shim");
@@ -37,6 +37,8 @@ mod shim {
             .warnings(false)
             .opt_level(2)
             .define("_GLIBCXX_USE_CXX11_ABI", "1")
+            // As libtorch itself was built: some of its headers' classes look different without.
+            .define("NDEBUG", None)
             .include(&include)
             .include(include.join("torch/csrc/api/include"))
             .files(SOURCES)

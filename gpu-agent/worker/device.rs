@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use gpu_suites::spec;
+use gpu_suites::spec::{self, Dtype};
 use serde_json::json;
 
 use crate::cuda::{Cuda, loaded_library};
@@ -28,12 +28,17 @@ pub(crate) fn keep_freed_memory() {
 pub(crate) struct Place {
     pub(crate) device: tch::Device,
     pub(crate) threads: u32,
+    repeatable: bool,
     cuda: Cuda,
 }
 
 impl Place {
-    /// Chooses the device, and makes everything after it repeatable.
-    pub(crate) fn prepare(wanted: spec::Device, threads: Option<NonZeroU32>) -> Result<Self> {
+    /// Chooses the device; where it is to be `repeatable`, everything after it computes the same each time.
+    pub(crate) fn prepare(
+        wanted: spec::Device,
+        threads: Option<NonZeroU32>,
+        repeatable: bool,
+    ) -> Result<Self> {
         let found = shim::libtorch_version();
         if found != LIBTORCH {
             return Err(WorkerError::Version { found, wanted: LIBTORCH });
@@ -49,8 +54,8 @@ impl Place {
         };
         let threads = threads.map_or_else(physical_cores, NonZeroU32::get);
         tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
-        shim::set_deterministic(true)?;
-        Ok(Self { device, threads, cuda })
+        shim::set_deterministic(repeatable)?;
+        Ok(Self { device, threads, repeatable, cuda })
     }
 
     /// What the report records about the place.
@@ -62,7 +67,7 @@ impl Place {
             "threads": self.threads,
             "seed": seed,
             "libtorch": shim::libtorch_version(),
-            "deterministic": true,
+            "deterministic": self.repeatable,
         });
         if let Some(why) = &self.cuda.why_not {
             facts["cuda_why_not"] = why.as_str().into();
@@ -77,6 +82,24 @@ impl Place {
             facts["cudnn"] = cudnn_version().into();
         }
         facts
+    }
+
+    /// NVIDIA's name for the GPU, which nothing else on the machine has.
+    pub(crate) fn gpu_uuid(&self) -> Option<&str> {
+        match (self.device.is_cuda(), self.cuda.devices.first()) {
+            (true, Some(gpu)) => Some(&gpu.uuid),
+            _ => None,
+        }
+    }
+
+    /// Why a format of numbers is no use here, if so.
+    pub(crate) fn without(&self, dtype: Dtype) -> Option<String> {
+        match (dtype, self.device.is_cuda()) {
+            (Dtype::Fp32, _) | (Dtype::Fp16, true) => None,
+            (Dtype::Bf16, _) => self.without_bf16(),
+            (Dtype::Fp16, false) => (!cpu_has(&["avx512_fp16", "amx_fp16"]))
+                .then(|| "this CPU has no half-precision instructions (avx512_fp16 or amx_fp16)".to_owned()),
+        }
     }
 
     /// Why bfloat16 is no use here, if so.
@@ -153,8 +176,12 @@ fn cpu_name() -> Option<String> {
 }
 
 fn cpu_has_bf16() -> bool {
+    cpu_has(&["avx512_bf16", "amx_bf16"])
+}
+
+fn cpu_has(instructions: &[&str]) -> bool {
     let flags = cpuinfo_line("flags").unwrap_or_default();
-    flags.split_whitespace().any(|flag| flag == "avx512_bf16" || flag == "amx_bf16")
+    flags.split_whitespace().any(|flag| instructions.contains(&flag))
 }
 
 fn resident_bytes() -> Option<u64> {
@@ -163,6 +190,32 @@ fn resident_bytes() -> Option<u64> {
     // SAFETY: asks for a constant of the system.
     let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
     Some(resident * u64::try_from(page).ok()?)
+}
+
+/// Begins a new peak of the process's memory; where the system does not let it, the peak is that of the whole process.
+pub(crate) fn reset_resident_peak() {
+    // 5 resets the peak: see proc(5), /proc/pid/clear_refs.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+}
+
+/// The most bytes that the process has had since the last reset.
+pub(crate) fn resident_peak() -> Option<u64> {
+    kib(&std::fs::read_to_string("/proc/self/status").ok()?, "VmHWM")
+}
+
+/// Whether the machine has at least so many times the memory left that this process has now.
+pub(crate) fn memory_allows(times: u64) -> bool {
+    let available = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kib(&text, "MemAvailable"));
+    match (available, resident_bytes()) {
+        (Some(available), Some(resident)) => available >= resident.saturating_mul(times),
+        _ => true,
+    }
+}
+
+/// A line `NAME: 123 kB` as bytes.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.split_whitespace().next()?.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 #[cfg(test)]
@@ -177,6 +230,39 @@ mod tests {
         let four_threads = [cpu(0, 0), cpu(1, 1), cpu(2, 0), cpu(3, 1)].join("\n");
         assert_eq!(cores_in(&four_threads), 2);
         assert_eq!(cores_in("processor\t: 0\nBogoMIPS\t: 243.75\n"), 0);
+    }
+
+    #[test]
+    fn a_new_peak_forgets_what_was_freed_before() {
+        // Beyond what the allocator keeps: the kernel takes it back at once.
+        let block = std::hint::black_box(memory(96 << 20));
+        let high = resident_peak().unwrap();
+        drop(block);
+        reset_resident_peak();
+        let low = resident_peak().unwrap();
+        assert!(low + (64 << 20) < high, "{low} {high}");
+    }
+
+    /// Touched pages of their own.
+    fn memory(bytes: usize) -> Mapped {
+        // SAFETY: an anonymous mapping, written within its bounds and unmapped when it is dropped.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+            let start =
+                libc::mmap(std::ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            assert_ne!(start, libc::MAP_FAILED);
+            std::ptr::write_bytes(start.cast::<u8>(), 1, bytes);
+            Mapped(start, bytes)
+        }
+    }
+
+    struct Mapped(*mut libc::c_void, usize);
+
+    impl Drop for Mapped {
+        fn drop(&mut self) {
+            // SAFETY: it was mapped by `memory` with this length.
+            unsafe { libc::munmap(self.0, self.1) };
+        }
     }
 
     #[test]

@@ -9,8 +9,10 @@ use tch::TchError;
 pub(crate) enum WorkerError {
     #[error("{path} is no case that this gpu-worker understands: {cause}")]
     Case { path: PathBuf, cause: String },
-    #[error("the case {id} has nothing to train")]
-    NothingToTrain { id: String },
+    #[error("the case {id} has nothing for a worker to do")]
+    NothingToDo { id: String },
+    #[error("no dtype of the case can be measured here: {reasons}")]
+    NoDtype { reasons: String },
     #[error("model `{model}` cannot learn the task `{task}`")]
     TaskOfModel { model: &'static str, task: &'static str },
     #[error("cannot write the metrics: {0}")]
@@ -72,7 +74,10 @@ impl WorkerError {
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Case { .. } => "use the gpu-worker that came with this gpu-harness",
-            Self::NothingToTrain { .. } => "gpu-worker runs cases with `train:`; others run by themselves",
+            Self::NothingToDo { .. } => {
+                "gpu-worker runs cases with `train:` or `throughput:`; others run by themselves"
+            }
+            Self::NoDtype { .. } => "add fp32, which every device has, or use a device that has them",
             Self::TaskOfModel { .. } => "use `unet` for `segment` and `resnet18` for `classify`",
             Self::Metrics(_) => "the supervisor reads them; look at what ended it",
             Self::Image { .. } => "give a PNG, JPEG, TIFF or WebP file that an image viewer opens",

@@ -1,4 +1,4 @@
-//! gpu-worker trains one case in a process of its own and writes what it measures to `$GPU_HARNESS_METRICS`.
+//! gpu-worker runs one case in a process of its own and writes what it measures to `$GPU_HARNESS_METRICS`.
 //!
 //! It judges nothing: whether the numbers are good is for the checks in gpu-suites, which the supervisor runs. The
 //! working folder holds the case's inputs under the names that the case gives them.
@@ -13,6 +13,7 @@ mod openmp;
 mod optim;
 mod overlay;
 mod shim;
+mod throughput;
 mod train;
 
 use std::ffi::OsString;
@@ -20,6 +21,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use gpu_suites::plan::WorkerCase;
+use gpu_suites::spec::Work;
 
 use crate::emit::Emitter;
 use crate::error::{Result, WorkerError};
@@ -30,7 +32,7 @@ const CANNOT_GO_ON: u8 = 70;
 const USAGE: u8 = 64;
 
 const HELP: &str = "\
-Trains one case of a gpu-harness suite. The supervisor starts it; by hand it is of use for a look.
+Runs one case of a gpu-harness suite. The supervisor starts it; by hand it is of use for a look.
 
 usage: gpu-worker CASE_JSON                     run the case in the current folder
        gpu-worker --bench-steps N CASE_JSON     print seconds per step as JSON
@@ -73,7 +75,11 @@ fn misused() -> ExitCode {
 
 fn run(path: &Path) -> Result<()> {
     let mut emitter = Emitter::open()?;
-    let outcome = read(path).and_then(|case| train::run(&case, &mut emitter));
+    let outcome = read(path).and_then(|case| match case.spec.work() {
+        Some(Work::Train(_)) => train::run(&case, &mut emitter),
+        Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
+        Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
+    });
     if let Err(error) = &outcome {
         emitter.error(error)?;
     }
@@ -125,7 +131,7 @@ mod tests {
                 (Some(Builtin::Unet), task) => {
                     assert!(task == Task::Segment && train.data.size.get() % 8 == 0);
                 }
-                (Some(Builtin::Resnet18), task) => assert!(task == Task::Classify),
+                (Some(Builtin::Resnet18 | Builtin::Resnet50), task) => assert!(task == Task::Classify),
                 (None, _) => assert!(train.model.torchscript.is_some()),
             }
         }

@@ -17,6 +17,7 @@ struct CModule {
     _opaque: [u8; 0],
 }
 
+type ReceiveCost = extern "C" fn(*mut c_void, *const c_char, c_double, c_double);
 type NamedTensor = extern "C" fn(*mut c_void, *const c_char, *mut C_tensor);
 type Forward = extern "C" fn(*mut c_void, *const C_tensor) -> *mut C_tensor;
 
@@ -29,6 +30,10 @@ unsafe extern "C" {
     fn shim_rng_state(device: c_int, state: *mut *mut C_tensor) -> *mut c_char;
     fn shim_set_rng_state(device: c_int, state: *const C_tensor) -> *mut c_char;
     fn shim_cuda_allocated(device: c_int, bytes: *mut i64) -> *mut c_char;
+    fn shim_cuda_peak(device: c_int, bytes: *mut i64) -> *mut c_char;
+    fn shim_cuda_reset_peak(device: c_int) -> *mut c_char;
+    fn shim_count_begin() -> *mut c_char;
+    fn shim_count_end(receiver: *mut c_void, receive: ReceiveCost) -> *mut c_char;
     fn shim_adam(
         parameters: *const *const C_tensor,
         means: *const *const C_tensor,
@@ -157,6 +162,48 @@ pub(crate) fn cuda_allocated(device: tch::Device) -> Result<i64> {
     // SAFETY: the shim writes one number.
     answered(unsafe { shim_cuda_allocated(device_number(device), &raw mut bytes) })?;
     Ok(bytes)
+}
+
+/// The most bytes that tensors have held on a CUDA device since [`cuda_reset_peak`].
+pub(crate) fn cuda_peak(device: tch::Device) -> Result<i64> {
+    let mut bytes = 0;
+    // SAFETY: the shim writes one number.
+    answered(unsafe { shim_cuda_peak(device_number(device), &raw mut bytes) })?;
+    Ok(bytes)
+}
+
+/// Begins a new peak.
+pub(crate) fn cuda_reset_peak(device: tch::Device) -> Result<()> {
+    // SAFETY: plain values.
+    answered(unsafe { shim_cuda_reset_peak(device_number(device)) })
+}
+
+/// What one operation of libtorch costs.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cost {
+    /// e.g. `aten::conv2d`.
+    pub(crate) name: String,
+    /// Floating-point operations of its multiplications and additions.
+    pub(crate) flops: f64,
+    /// Bytes of the tensors that it takes and gives; 0 where it gives another view of what it takes.
+    pub(crate) bytes: f64,
+}
+
+/// Runs `pass` once and tells the cost of each of its operations, in the order in which they ended.
+pub(crate) fn counted(pass: impl FnOnce() -> Result<()>) -> Result<Vec<Cost>> {
+    // SAFETY: plain values.
+    answered(unsafe { shim_count_begin() })?;
+    let outcome = pass();
+    let mut costs: Vec<Cost> = Vec::new();
+    // SAFETY: `receive_cost` gets back the list that it is given here.
+    answered(unsafe { shim_count_end((&raw mut costs).cast(), receive_cost) })?;
+    outcome.map(|()| costs)
+}
+
+extern "C" fn receive_cost(list: *mut c_void, name: *const c_char, flops: c_double, bytes: c_double) {
+    // SAFETY: `counted` passes its own list, and the shim a NUL-terminated name.
+    let (list, name) = unsafe { (&mut *list.cast::<Vec<Cost>>(), CStr::from_ptr(name)) };
+    list.push(Cost { name: name.to_string_lossy().into_owned(), flops, bytes });
 }
 
 /// The constants of one Adam update.

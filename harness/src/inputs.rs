@@ -35,6 +35,10 @@ fn named(case: &Case, index: usize) -> Vec<(&InputPath, String, Form)> {
             named.push((model, format!("{at}.train.model.torchscript"), Form::TorchScript));
         }
     }
+    if let Some(model) = case.throughput.as_ref().and_then(|throughput| throughput.model.torchscript.as_ref())
+    {
+        named.push((model, format!("{at}.throughput.model.torchscript"), Form::TorchScript));
+    }
     if let Some(command) = &case.command {
         let files = command.files.iter().enumerate();
         named.extend(files.map(|(n, file)| (file, format!("{at}.command.files[{n}]"), Form::Any)));

@@ -201,7 +201,7 @@ impl Selection {
         if !wrong.is_empty() {
             return Err(PlanError::Inputs(wrong));
         }
-        let needs_worker = cases.iter().any(|case| case.spec.train.is_some());
+        let needs_worker = cases.iter().any(|case| case.spec.needs_worker());
         let worker = if needs_worker { Some(Program::Worker.find()?) } else { None };
         let inputs = files.iter().map(|(name, blob)| Input {
             name: name.to_string(),

@@ -46,6 +46,13 @@ fn command(keys: &str) -> String {
     format!("suite: s\ncases:\n  - name: a\n    command: {{ run: [prog] }}\n{keys}\n")
 }
 
+/// A throughput case with other keys, and checks.
+fn throughput(keys: &str, checks: &str) -> String {
+    format!(
+        "suite: s\ncases:\n  - name: a\n    throughput: {{ model: {{ builtin: unet }}{keys} }}\n{checks}\n"
+    )
+}
+
 fn table() -> Vec<(&'static str, String)> {
     vec![
         ("empty file", String::new()),
@@ -103,6 +110,22 @@ fn table() -> Vec<(&'static str, String)> {
         ("command: a path that leaves the root", command("").replace("[prog]", "[prog], files: [ok.py, ../no.py]")),
         ("no program", command("").replace("[prog]", "[]")),
         ("a reserved variable", command("").replace("[prog]", "[prog], env: { GPU_HARNESS_SEED: '1', 'A=B': '2' }")),
+        ("throughput: all three kinds in one case", train("    throughput: { model: { builtin: unet } }\n    command: { run: [x] }")),
+        ("throughput: no batch size", throughput(", batch: [4, 4, 0]", "")),
+        ("throughput: another word for auto", throughput(", batch: best", "")),
+        ("throughput: an empty list of batch sizes", throughput(", batch: []", "")),
+        ("throughput: sizes that a U-Net cannot halve", throughput(", input: [3, 100, 96]", "")),
+        ("throughput: four channels", throughput(", input: [4, 96, 96]", "")),
+        ("throughput: a dtype twice, and one without training", throughput(", mode: training-step, dtypes: [fp32, fp16, fp32]", "")),
+        ("throughput: no dtype, no time", throughput(", dtypes: [], measure: 0s", "")),
+        ("throughput: an unknown dtype", throughput(", dtypes: [float32]", "")),
+        ("throughput: two models", throughput("", "").replace("unet", "resnet50, torchscript: ../a.pt")),
+        (
+            "throughput: a rate of what is not measured",
+            throughput(", batch: 4", "    checks:\n      rate:\n        - { dtype: bf16, at-least: 0 }\n        - { batch: 8, spread: 2% }\n        - { dtype: fp32 }"),
+        ),
+        ("throughput: a rate of a batch size that is looked for", throughput("", "    checks: { rate: [{ batch: 8, spread: 2% }] }")),
+        ("throughput: no rate", throughput("", "    checks: { rate: [] }")),
         ("not YAML: a bracket", "suite: s\ncases: [\n".into()),
         ("not YAML: a colon", "suite: s: t\n".into()),
         ("not YAML: indentation", "suite: s\n cases: []\n".into()),

@@ -34,7 +34,8 @@ fn every_suite_of_the_repository_loads() {
 fn the_suites_in_the_documents_load() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("example.yaml");
-    let whole = examples("suites.md", "yaml").into_iter().filter(|text| text.starts_with("suite:"));
+    let whole = ["suites.md", "throughput.md"].into_iter().flat_map(|document| examples(document, "yaml"));
+    let whole = whole.filter(|text| text.starts_with("suite:"));
     // A part is shown as it stands in a suite.
     let cases = examples("suites.md", "yaml").into_iter().filter(|text| text.starts_with("  - name:"));
     let checks = examples("checks.md", "yaml").into_iter().map(|text| text.replace('\n', "\n      "));
@@ -43,7 +44,7 @@ fn the_suites_in_the_documents_load() {
         format!("suite: s\ncases:\n  - name: a\n    command: {{ run: [x] }}\n    checks:\n      {checks}")
     });
     let all = Vec::from_iter(whole.chain(cases).chain(checks));
-    assert_eq!(all.len(), 3, "the documents have their examples");
+    assert_eq!(all.len(), 5, "the documents have their examples");
     for text in all {
         fs::write(&path, &text).expect("written");
         load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));

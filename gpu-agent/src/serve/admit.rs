@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use gpu_suites::id::CaseId;
 use gpu_suites::plan::{PROTOCOL, Plan, PlannedCase};
+use gpu_suites::spec::Work;
 use gpu_suites::wire::Refusal;
 
 /// Refuses a plan whose names could leave their folders, or that makes no sense.
@@ -47,13 +48,15 @@ fn sensible(case: &PlannedCase, plan: &Plan) -> Result<(), String> {
     if let Some(path) = spec.inputs().into_iter().find(|path| !inputs.contains_key(path)) {
         return Err(format!("the input {path} has no content"));
     }
-    match (&spec.train, &spec.command) {
-        (Some(_), None) if plan.worker.is_none() => Err("a `train` case needs a worker".into()),
-        (Some(_), None) => Ok(()),
-        (None, Some(command)) if command.run.first().is_none_or(String::is_empty) => {
+    match spec.work() {
+        Some(work) if work.needs_worker() => match plan.worker {
+            Some(_) => Ok(()),
+            None => Err("a case of a built-in model needs a worker".into()),
+        },
+        Some(Work::Command(command)) if command.run.first().is_none_or(String::is_empty) => {
             Err("`run` names no program".into())
         }
-        (None, Some(command)) => {
+        Some(Work::Command(command)) => {
             let odd = |text: &str| text.contains('\0');
             let bad_name = |name: &str| name.is_empty() || name.contains('=') || odd(name);
             if command.run.iter().any(|word| odd(word)) {
@@ -64,6 +67,6 @@ fn sensible(case: &PlannedCase, plan: &Plan) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        _ => Err(format!("{} needs exactly one of `train` and `command`", CaseId::case(id))),
+        _ => Err(format!("{} needs exactly one of `train`, `throughput` and `command`", CaseId::case(id))),
     }
 }

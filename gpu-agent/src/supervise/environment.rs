@@ -36,7 +36,7 @@ pub(super) fn of_case(
     if let Some(command) = &case.spec.command {
         environment.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
     }
-    if let (Some(libtorch), true) = (libtorch, case.spec.train.is_some()) {
+    if let (Some(libtorch), true) = (libtorch, case.spec.needs_worker()) {
         let first = libtorch.libraries().into_os_string();
         let path = join(first, environment.remove(OsStr::new("LD_LIBRARY_PATH")));
         environment.insert("LD_LIBRARY_PATH".into(), path);

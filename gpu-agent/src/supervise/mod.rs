@@ -242,7 +242,7 @@ impl<'a> Run<'a> {
             self.never_started(case, Outcome::Skipped, reason.clone());
             return Left { started: false, outcome: Outcome::Skipped, reason: None, stop: None };
         }
-        if let (true, Some(Err(error))) = (case.spec.train.is_some(), &self.libtorch) {
+        if let (true, Some(Err(error))) = (case.spec.needs_worker(), &self.libtorch) {
             let reason = error.to_string();
             self.never_started(case, Outcome::Errored, reason);
             return Left { started: false, outcome: Outcome::Errored, reason: None, stop: None };

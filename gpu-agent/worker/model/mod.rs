@@ -1,21 +1,27 @@
-//! What is trained: a built-in model or the user's own TorchScript file, behind one face.
+//! What is trained or measured: a built-in model or the user's own TorchScript file, behind one face.
 
 pub(crate) mod layers;
 mod resnet;
 mod unet;
 
 use std::cell::Cell;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
-use gpu_suites::spec::{Builtin, Model as Spec, Task};
-use tch::{Device, Tensor};
+use gpu_suites::spec::{Builtin, Mode, Model as Spec, Task};
+use tch::{Device, Kind, Tensor};
 
-use self::layers::channels_last;
-use self::resnet::ResNet18;
+use self::layers::{Weights, channels_last};
+use self::resnet::{Depth, ResNet};
 use self::unet::{UNet, WIDTH};
 use crate::data::here;
 use crate::error::{Result, WorkerError};
 use crate::shim::Module;
+
+/// A box, or background.
+const CROWN_CLASSES: i64 = 2;
+/// ImageNet's, with which rates of such models are told.
+const IMAGENET_CLASSES: i64 = 1000;
 
 /// A model with its tensors.
 pub(crate) struct Model {
@@ -29,32 +35,60 @@ pub(crate) struct Model {
 
 enum Network {
     UNet(UNet),
-    ResNet18(ResNet18),
+    ResNet(ResNet),
     /// The module, and whether it is in training mode.
     Script(Module, Cell<bool>),
 }
 
 impl Model {
-    /// Makes the model as the current random state draws it.
+    /// Makes the model for a task as the current random state draws it.
     pub(crate) fn new(spec: &Spec, task: Task, device: Device) -> Result<Self> {
-        let (network, weights) = match (spec.builtin, &spec.torchscript, task) {
-            (_, Some(file), _) => return Self::script(&here(file)?, device),
-            (Some(Builtin::Unet), None, Task::Segment) => {
-                let (network, weights) =
-                    UNet::new(spec.width.map_or(WIDTH, std::num::NonZeroU32::get), device)?;
-                (Network::UNet(network), weights)
-            }
-            (Some(Builtin::Resnet18), None, Task::Classify) => {
-                let (network, weights) = ResNet18::new(device)?;
-                (Network::ResNet18(network), weights)
+        match (spec.builtin, &spec.torchscript, task) {
+            (_, Some(file), _) => {
+                let path = here(file)?;
+                let model = Self::script(&path, device)?;
+                model.check_trainable(&path)?;
+                Ok(model)
             }
             (Some(Builtin::Unet), None, Task::Classify) => {
-                return Err(WorkerError::TaskOfModel { model: "unet", task: "classify" });
+                Err(WorkerError::TaskOfModel { model: "unet", task: "classify" })
             }
-            (Some(Builtin::Resnet18), None, Task::Segment) => {
-                return Err(WorkerError::TaskOfModel { model: "resnet18", task: "segment" });
+            (Some(Builtin::Resnet18 | Builtin::Resnet50), None, Task::Segment) => {
+                Err(WorkerError::TaskOfModel { model: "resnet", task: "segment" })
             }
-            (None, None, _) => return Err(WorkerError::TaskOfModel { model: "(none)", task: "any" }),
+            (Some(builtin), None, _) => Self::built(builtin, spec.width, CROWN_CLASSES, device),
+            (None, None, _) => Err(WorkerError::TaskOfModel { model: "(none)", task: "any" }),
+        }
+    }
+
+    /// Makes the model whose rate is measured.
+    pub(crate) fn to_measure(spec: &Spec, mode: Mode, device: Device) -> Result<Self> {
+        match (spec.builtin, &spec.torchscript) {
+            (_, Some(file)) => {
+                let path = here(file)?;
+                let model = Self::script(&path, device)?;
+                if mode == Mode::TrainingStep {
+                    model.check_trainable(&path)?;
+                }
+                Ok(model)
+            }
+            (Some(builtin), None) => Self::built(builtin, spec.width, IMAGENET_CLASSES, device),
+            (None, None) => Err(WorkerError::TaskOfModel { model: "(none)", task: "any" }),
+        }
+    }
+
+    fn built(builtin: Builtin, width: Option<NonZeroU32>, classes: i64, device: Device) -> Result<Self> {
+        let resnet = |depth| -> Result<(Network, Weights)> {
+            let (network, weights) = ResNet::new(depth, classes, device)?;
+            Ok((Network::ResNet(network), weights))
+        };
+        let (network, weights) = match builtin {
+            Builtin::Unet => {
+                let (network, weights) = UNet::new(width.map_or(WIDTH, NonZeroU32::get), device)?;
+                (Network::UNet(network), weights)
+            }
+            Builtin::Resnet18 => resnet(Depth::Eighteen)?,
+            Builtin::Resnet50 => resnet(Depth::Fifty)?,
         };
         Ok(Self { network, parameters: weights.parameters, buffers: weights.buffers, device })
     }
@@ -67,17 +101,39 @@ impl Model {
         std::fs::File::open(path).map_err(|error| not_a_script(path, error.to_string()))?;
         let module = Module::load(path, device).map_err(wrong)?;
         let (parameters, buffers) = (module.parameters()?, module.buffers()?);
-        if !parameters.iter().any(|(_, tensor)| tensor.requires_grad()) {
-            return Err(WorkerError::NoParameters { path: path.to_owned() });
-        }
         module.set_train(true)?;
         Ok(Self { network: Network::Script(module, Cell::new(true)), parameters, buffers, device })
+    }
+
+    fn check_trainable(&self, path: &Path) -> Result<()> {
+        if self.parameters.iter().any(|(_, tensor)| tensor.requires_grad()) {
+            return Ok(());
+        }
+        Err(WorkerError::NoParameters { path: path.to_owned() })
+    }
+
+    /// Gives every number of the model this format and its filters this layout. The handles stay valid: a TorchScript
+    /// module's tensors are changed in place.
+    pub(crate) fn convert(&self, kind: Kind, channels_side_by_side: bool) -> Result<()> {
+        for (_, tensor) in self.parameters.iter().chain(&self.buffers) {
+            // Counters, such as BatchNorm's, stay whole numbers.
+            if !tensor.f_is_floating_point()? {
+                continue;
+            }
+            let values = tensor.f_detach()?.f_to_kind(kind)?;
+            let values = match (values.dim(), channels_side_by_side) {
+                (4, true) => channels_last(&values)?,
+                _ => values.f_contiguous()?,
+            };
+            tensor.shallow_clone().f_set_data(&values)?;
+        }
+        Ok(())
     }
 
     /// The input as this model computes fastest with it.
     pub(crate) fn laid_out(&self, input: &Tensor) -> Result<Tensor> {
         match self.network {
-            Network::UNet(_) | Network::ResNet18(_) if self.device == Device::Cpu => channels_last(input),
+            Network::UNet(_) | Network::ResNet(_) if self.device == Device::Cpu => channels_last(input),
             _ => Ok(input.shallow_clone()),
         }
     }
@@ -89,7 +145,7 @@ impl Model {
                 check_sides(input)?;
                 network.forward(input, train)
             }
-            Network::ResNet18(network) => network.forward(input, train),
+            Network::ResNet(network) => network.forward(input, train),
             Network::Script(module, mode) => {
                 if mode.replace(train) != train {
                     module.set_train(train)?;
@@ -124,7 +180,7 @@ impl Model {
                 module.set_train(false)?;
                 module.save(path)
             }
-            Network::UNet(_) | Network::ResNet18(_) => {
+            Network::UNet(_) | Network::ResNet(_) => {
                 let forward = |input: &Tensor| self.forward(input, false);
                 Module::trace(example, &self.parameters, &self.buffers, forward)?.save(path)
             }

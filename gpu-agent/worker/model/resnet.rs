@@ -1,40 +1,65 @@
-//! ResNet-18 (He et al. 2015), layer for layer and name for name torchvision's.
+//! ResNet-18 and ResNet-50 (He et al. 2015), layer for layer and name for name torchvision's.
 
 use tch::{Device, Kind, Tensor};
 
 use super::layers::{Conv, Linear, Norm, Weights};
 use crate::error::Result;
 
-/// Classes: a box, or background.
-pub(crate) const CLASSES: i64 = 2;
-/// Channels of the four stages.
+/// Channels of the four stages, before a bottleneck widens them.
 const STAGES: [i64; 4] = [64, 128, 256, 512];
-/// Scale of the last layer's weights: the first loss is near ln 2.
+/// Scale of the last layer's weights: with two classes the first loss is near ln 2.
 const HEAD: f64 = 0.01;
 
-pub(crate) struct ResNet18 {
+/// Which of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Blocks of two 3 × 3 convolutions.
+    Eighteen,
+    /// Bottlenecks: 1 × 1, 3 × 3, 1 × 1.
+    Fifty,
+}
+
+impl Depth {
+    /// Blocks of each stage.
+    fn blocks(self) -> [usize; 4] {
+        match self {
+            Self::Eighteen => [2, 2, 2, 2],
+            Self::Fifty => [3, 4, 6, 3],
+        }
+    }
+
+    /// How much wider a block's output is than its stage.
+    fn expansion(self) -> i64 {
+        match self {
+            Self::Eighteen => 1,
+            Self::Fifty => 4,
+        }
+    }
+}
+
+pub(crate) struct ResNet {
     conv: Conv,
     norm: Norm,
     blocks: Vec<Block>,
     head: Linear,
 }
 
-impl ResNet18 {
-    pub(crate) fn new(device: Device) -> Result<(Self, Weights)> {
+impl ResNet {
+    pub(crate) fn new(depth: Depth, classes: i64, device: Device) -> Result<(Self, Weights)> {
         let mut weights = Weights::new(device);
         let conv = weights.conv("conv1", 3, STAGES[0], 7, 2)?;
         let norm = weights.norm("bn1", STAGES[0])?;
         let mut blocks = Vec::new();
         let mut from = STAGES[0];
-        for (stage, to) in STAGES.into_iter().enumerate() {
-            for block in 0..2 {
+        for (stage, (width, count)) in STAGES.into_iter().zip(depth.blocks()).enumerate() {
+            for block in 0..count {
                 let stride = if stage > 0 && block == 0 { 2 } else { 1 };
                 let name = format!("layer{}.{block}", stage + 1);
-                blocks.push(Block::new(&mut weights, &name, from, to, stride)?);
-                from = to;
+                blocks.push(Block::new(&mut weights, depth, &name, from, width, stride)?);
+                from = width * depth.expansion();
             }
         }
-        let head = weights.linear_head("fc", from, CLASSES, HEAD)?;
+        let head = weights.linear_head("fc", from, classes, HEAD)?;
         Ok((Self { conv, norm, blocks, head }, weights))
     }
 
@@ -50,23 +75,34 @@ impl ResNet18 {
     }
 }
 
-/// Two 3 × 3 convolutions and the way around them.
+/// Two or three convolutions, each with its norm, and the way around them.
 struct Block {
-    first: (Conv, Norm),
-    second: (Conv, Norm),
+    layers: Vec<(Conv, Norm)>,
     around: Option<(Conv, Norm)>,
 }
 
 impl Block {
-    fn new(weights: &mut Weights, name: &str, from: i64, to: i64, stride: i64) -> Result<Self> {
-        let first = (
-            weights.conv(&format!("{name}.conv1"), from, to, 3, stride)?,
-            weights.norm(&format!("{name}.bn1"), to)?,
-        );
-        let second = (
-            weights.conv(&format!("{name}.conv2"), to, to, 3, 1)?,
-            weights.norm(&format!("{name}.bn2"), to)?,
-        );
+    fn new(
+        weights: &mut Weights,
+        depth: Depth,
+        name: &str,
+        from: i64,
+        width: i64,
+        stride: i64,
+    ) -> Result<Self> {
+        let to = width * depth.expansion();
+        let shapes: &[(i64, i64, i64, i64)] = match depth {
+            Depth::Eighteen => &[(from, width, 3, stride), (width, width, 3, 1)],
+            Depth::Fifty => &[(from, width, 1, 1), (width, width, 3, stride), (width, to, 1, 1)],
+        };
+        let mut layers = Vec::new();
+        for (index, (from, to, kernel, stride)) in shapes.iter().enumerate() {
+            let number = index + 1;
+            layers.push((
+                weights.conv(&format!("{name}.conv{number}"), *from, *to, *kernel, *stride)?,
+                weights.norm(&format!("{name}.bn{number}"), *to)?,
+            ));
+        }
         let around = if stride == 1 && from == to {
             None
         } else {
@@ -75,13 +111,18 @@ impl Block {
                 weights.norm(&format!("{name}.downsample.1"), to)?,
             ))
         };
-        Ok(Self { first, second, around })
+        Ok(Self { layers, around })
     }
 
     fn forward(&self, input: &Tensor, train: bool) -> Result<Tensor> {
         let apply = |(conv, norm): &(Conv, Norm), value: &Tensor| norm.forward(&conv.forward(value)?, train);
-        let value = apply(&self.first, input)?.f_relu_()?;
-        let mut value = apply(&self.second, &value)?;
+        let mut value = input.shallow_clone();
+        for (index, layer) in self.layers.iter().enumerate() {
+            value = apply(layer, &value)?;
+            if index + 1 < self.layers.len() {
+                value = value.f_relu_()?;
+            }
+        }
         let around = match &self.around {
             Some(layers) => apply(layers, input)?,
             None => input.shallow_clone(),

@@ -46,10 +46,10 @@ pub(crate) struct Job<'a> {
 impl<'a> Job<'a> {
     /// Chooses the device and reads the inputs.
     pub(crate) fn prepare(case: &'a WorkerCase) -> Result<Self> {
-        let nothing = || WorkerError::NothingToTrain { id: case.id.to_string() };
+        let nothing = || WorkerError::NothingToDo { id: case.id.to_string() };
         let train = case.spec.train.as_ref().ok_or_else(nothing)?;
         let seed = case.spec.seed;
-        let place = Place::prepare(case.spec.device, case.spec.limits.threads)?;
+        let place = Place::prepare(case.spec.device, case.spec.limits.threads, true)?;
         let batch = Batch::load(&train.data, seed, place.device)?;
         Ok(Self { case: &case.spec, train, place, batch, seed })
     }
@@ -136,7 +136,7 @@ mod tests {
 
     fn with_job<T>(case: &Case, test: impl FnOnce(&Job<'_>) -> T) -> T {
         let _alone = crate::tests::random_generator();
-        let place = Place::prepare(Device::Cpu, NonZeroU32::new(1)).unwrap();
+        let place = Place::prepare(Device::Cpu, NonZeroU32::new(1), true).unwrap();
         let input = Tensor::f_arange(3 * 256, tch::kind::FLOAT_CPU).unwrap().sin().view([1, 3, 16, 16]);
         let target = input.narrow(1, 0, 1).f_gt(0.0).unwrap().to_kind(tch::Kind::Float);
         let batch = Batch { input, target, images: Vec::new() };

@@ -13,7 +13,7 @@ pub(super) fn programs() -> Vec<Finding> {
         match Program::Worker.find() {
             Ok(worker) => Finding::ok("gpu-worker", worker.path.display().to_string()),
             Err(error) => Finding::unknown("gpu-worker", crate::failure::chain(&error))
-                .hint("only `train` and `infer` cases need it; cases of your own programs do without"),
+                .hint("only `train` and `throughput` cases need it; cases of your own programs do without"),
         },
     ]
 }

@@ -84,7 +84,7 @@ fn judge(facts: &NodeFacts) -> Vec<Finding> {
     findings.push(match &facts.libtorch {
         Libtorch::Found { root, from } => Finding::ok("libtorch", format!("{} ({from})", root.display())),
         Libtorch::Missing(why) => Finding::unknown("libtorch", why.as_str())
-            .hint("only `train` and `infer` cases need it; docs/nodes.md says where it is looked for"),
+            .hint("only `train` and `throughput` cases need it; docs/nodes.md says where it is looked for"),
     });
     findings
 }

@@ -214,11 +214,17 @@ impl CaseState {
         self.metrics.get("loss")
     }
 
-    /// The metric that says most about the result: the evaluated one before the trained one.
+    /// The metric that says most about the result: the evaluated one before the trained one, or the best rate.
     pub fn headline(&self) -> Option<(&str, &Series)> {
-        ["eval/", "train/"]
+        let quality = ["eval/", "train/"]
             .iter()
-            .find_map(|prefix| self.metrics.iter().find(|(name, _)| name.starts_with(prefix)))
-            .map(|(name, series)| (name.as_str(), series))
+            .find_map(|prefix| self.metrics.iter().find(|(name, _)| name.starts_with(prefix)));
+        // `fp32/items_per_second` is that of the dtype's fastest batch size; a name with two slashes is one of many.
+        let rates = self
+            .metrics
+            .iter()
+            .filter(|(name, _)| name.ends_with("items_per_second") && name.matches('/').count() < 2);
+        let rate = || rates.max_by(|(_, one), (_, other)| one.last.total_cmp(&other.last));
+        quality.or_else(rate).map(|(name, series)| (name.as_str(), series))
     }
 }

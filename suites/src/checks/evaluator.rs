@@ -4,14 +4,26 @@ use std::collections::BTreeMap;
 
 use crate::event::Finding;
 use crate::metrics::{Line, Value};
-use crate::spec::{Case, CheckName, MetricCheck, Task, When};
+use crate::spec::{Case, CheckName, MetricCheck, RateCheck, Task, When};
+use crate::unit::Share;
 
 use super::ruling::{Kind, Ruling};
 use super::seen::{Sample, Seen};
 use super::{
     Abort, End, Fold, ProcessEnd, exit_status, export_parity, finite, grad_norm_drop, gradients,
-    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, same_batch, selected, text,
-    time_budget, zeroed_image,
+    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, rate, same_batch, selected, text,
+    time_budget, valid_windows, zeroed_image,
+};
+
+/// What a `throughput` case must reach where its suite does not say: windows that agree.
+const DEFAULT_RATE: RateCheck = RateCheck {
+    dtype: None,
+    batch: None,
+    at_least: None,
+    of_ceiling: None,
+    spread: Some(Share(0.02)),
+    memory: None,
+    latency_p99: None,
 };
 
 /// The longest text from a case that a finding repeats.
@@ -117,13 +129,13 @@ impl Evaluator {
 
     /// The verdict on how the process ended; of a worker only where it did not end well.
     fn process(&self, end: &End) -> Option<Ruling> {
-        let trained = self.case.train.is_some();
+        let by_worker = self.case.needs_worker();
         if self.stopped.is_some() || end.process == ProcessEnd::Aborted {
             let why = format!("the case was stopped: {}", self.stopped.as_deref().unwrap_or("a check broke"));
-            return (!trained && !self.case.skip_checks.contains_key(&CheckName::ExitStatus))
+            return (!by_worker && !self.case.skip_checks.contains_key(&CheckName::ExitStatus))
                 .then(|| Ruling::skipped(why, "judged only where the program ends by itself"));
         }
-        if trained {
+        if by_worker {
             return exit_status::of_worker(&end.process, self.error.as_ref());
         }
         let judged = !self.case.skip_checks.contains_key(&CheckName::ExitStatus);
@@ -210,6 +222,10 @@ fn fold(case: &Case, check: CheckName) -> Option<Box<dyn Fold>> {
         }
         CheckName::ExportParity => {
             Box::new(export_parity::ExportParity::new(checks.export_parity.unwrap_or_default()))
+        }
+        CheckName::ValidWindows => Box::new(valid_windows::ValidWindows::default()),
+        CheckName::Rate => {
+            Box::new(rate::Rate::new(checks.rate.clone().unwrap_or_else(|| vec![DEFAULT_RATE])))
         }
         CheckName::TimeBudget => Box::new(time_budget::TimeBudget(checks.time_budget?)),
     })

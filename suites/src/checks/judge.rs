@@ -9,7 +9,8 @@ use crate::spec::{Case, CheckName};
 /// A process that was ended from outside, or a worker that could not go on, is an error. A negative control
 /// (`must-fail`) passes when each check that it lists broke; its other checks are reported and do not count, but for
 /// those which show that the control itself ran as it should: `exit-status`, `finite` and `time-budget`. A case in
-/// which nothing could be judged is an error, never a pass.
+/// which nothing could be judged is an error, never a pass; so is one whose measurement was not valid, where nothing
+/// else broke.
 pub fn judge(case: &Case, findings: &[Finding]) -> (Outcome, Option<String>) {
     if let Some(finding) = findings.iter().find(|finding| is_from_outside(finding)) {
         let parts =
@@ -29,8 +30,12 @@ fn is_from_outside(finding: &Finding) -> bool {
 fn of_case(findings: &[Finding]) -> (Outcome, Vec<String>) {
     let broken =
         Vec::from_iter(findings.iter().filter(|finding| finding.verdict == Verdict::Broke).map(sentence));
+    let only_invalid = findings
+        .iter()
+        .filter(|finding| finding.verdict == Verdict::Broke)
+        .all(|finding| finding.check == CheckName::ValidWindows);
     if !broken.is_empty() {
-        (Outcome::Failed, broken)
+        (if only_invalid { Outcome::Errored } else { Outcome::Failed }, broken)
     } else if findings.iter().any(|finding| finding.verdict == Verdict::Held) {
         (Outcome::Passed, Vec::new())
     } else {

@@ -18,12 +18,15 @@ mod memory_flat;
 mod metric;
 mod mixed_precision;
 mod parity;
+mod points;
+mod rate;
 mod ruling;
 mod same_batch;
 mod seen;
 mod selection;
 mod text;
 mod time_budget;
+mod valid_windows;
 mod zeroed_image;
 
 use std::fmt;

@@ -4,14 +4,15 @@ use crate::spec::{Case, CheckName, Checks};
 
 /// The checks of a case in the order in which they are judged, those left out by `skip-checks` included.
 ///
-/// A `train` case runs every check of its kind; `exit-status` is for commands, and `time-budget` needs a figure. A
-/// `command` case runs `exit-status`, `finite` and those that it names.
+/// A `train` or `throughput` case runs every check of its kind; `exit-status` is for commands, and `time-budget` needs a
+/// figure. A `command` case runs `exit-status`, `finite` and those that it names.
 pub fn selected(case: &Case) -> Vec<CheckName> {
     let runs = |check: &CheckName| {
         let by_default = match check {
             CheckName::ExitStatus => case.command.is_some(),
             CheckName::Finite => true,
             CheckName::TimeBudget => false,
+            CheckName::ValidWindows | CheckName::Rate => case.throughput.is_some(),
             _ => case.train.is_some(),
         };
         by_default || is_named(&case.checks, *check)
@@ -36,6 +37,8 @@ pub(crate) fn is_named(checks: &Checks, check: CheckName) -> bool {
         CheckName::ResumeParity => checks.resume_parity.is_some(),
         CheckName::MemoryFlat => checks.memory_flat.is_some(),
         CheckName::ExportParity => checks.export_parity.is_some(),
+        CheckName::ValidWindows => checks.valid_windows.is_some(),
+        CheckName::Rate => checks.rate.is_some(),
         CheckName::TimeBudget => checks.time_budget.is_some(),
     }
 }

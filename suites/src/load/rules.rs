@@ -5,7 +5,10 @@ use std::fmt::Display;
 
 use crate::checks::selected;
 use crate::metrics::MAX_NAME;
-use crate::spec::{Builtin, Case, CheckName, Command, InputPath, MetricCheck, Model, Suite, Task, Train};
+use crate::spec::{
+    BatchSizes, Builtin, Case, CheckName, Command, Dtype, InputPath, MetricCheck, Mode, Model, RateCheck,
+    Suite, Task, Throughput, Train, Work,
+};
 
 /// The longest name of a suite or a case: both together are a folder's name.
 const MAX_ID: usize = 100;
@@ -41,7 +44,7 @@ pub(super) fn violations(head: Option<&Suite>, cases: &[Option<Case>]) -> Vec<Vi
             found.add(
                 "cases",
                 "the suite has no cases",
-                "add a case: `- name: …` with `train:` or `command:`",
+                "add a case: `- name: …` with `train:`, `throughput:` or `command:`",
             );
         }
     }
@@ -78,17 +81,25 @@ fn name(found: &mut Found, path: impl Display, name: &str) {
 
 fn of_case(found: &mut Found, at: &str, case: &Case) {
     name(found, format!("{at}.name"), &case.name);
-    match (&case.train, &case.command) {
-        (Some(_), Some(_)) => {
-            found.add(
-                format!("{at}.command"),
-                "both `train` and `command` in one case",
-                "make two cases of it",
-            );
+    match case.work() {
+        Some(Work::Train(train)) => of_train(found, &format!("{at}.train"), train),
+        Some(Work::Throughput(throughput)) => of_throughput(found, &format!("{at}.throughput"), throughput),
+        Some(Work::Command(command)) => of_command(found, &format!("{at}.command"), command),
+        None => {
+            let said = [
+                ("train", case.train.is_some()),
+                ("throughput", case.throughput.is_some()),
+                ("command", case.command.is_some()),
+            ];
+            let said = Vec::from_iter(said.into_iter().filter_map(|(name, is)| is.then_some(name)));
+            if let Some(last) = said.last() {
+                let all = said.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+                found.add(format!("{at}.{last}"), format!("{all} in one case"), "make a case of each");
+            } else {
+                let hint = "say what it runs";
+                found.add(at, "the case says neither `train` nor `throughput` nor `command`", hint);
+            }
         }
-        (None, None) => found.add(at, "the case says neither `train` nor `command`", "say what it runs"),
-        (Some(train), None) => of_train(found, &format!("{at}.train"), train),
-        (None, Some(command)) => of_command(found, &format!("{at}.command"), command),
     }
     if case.train.as_ref().is_some_and(|train| train.control.is_some()) && case.must_fail.is_empty() {
         let hint = "list the checks that have to notice it: `must-fail: [loss-drop, metric]`";
@@ -110,16 +121,8 @@ fn of_case(found: &mut Found, at: &str, case: &Case) {
 }
 
 fn of_train(found: &mut Found, at: &str, train: &Train) {
-    let Model { builtin, torchscript, width } = &train.model;
-    let model = format!("{at}.model");
-    match (builtin, torchscript) {
-        (Some(_), Some(_)) => {
-            found.add(format!("{model}.torchscript"), "both `builtin` and `torchscript`", "keep one of them");
-        }
-        (None, None) => {
-            let hint = "write `builtin: unet`, `builtin: resnet18` or `torchscript: PATH`";
-            found.add(&model, "the model says neither `builtin` nor `torchscript`", hint);
-        }
+    of_model(found, at, &train.model);
+    match (train.model.builtin, &train.model.torchscript) {
         (Some(Builtin::Unet), None) if train.data.task == Task::Classify => {
             found.add(
                 format!("{at}.data.task"),
@@ -127,17 +130,14 @@ fn of_train(found: &mut Found, at: &str, train: &Train) {
                 "use `task: segment`, or `builtin: resnet18`",
             );
         }
-        (Some(Builtin::Resnet18), None) if train.data.task == Task::Segment => {
+        (Some(Builtin::Resnet18 | Builtin::Resnet50), None) if train.data.task == Task::Segment => {
             found.add(
                 format!("{at}.data.task"),
-                "`resnet18` does not segment",
+                "a ResNet does not segment",
                 "use `task: classify`, or `builtin: unet`",
             );
         }
         _ => {}
-    }
-    if width.is_some() && *builtin != Some(Builtin::Unet) {
-        found.add(format!("{model}.width"), "`width` is for `builtin: unet` only", "remove it");
     }
     if train.data.crops.is_some() && train.data.task != Task::Classify {
         found.add(format!("{at}.data.crops"), "`crops` is for `task: classify` only", "remove it");
@@ -147,6 +147,71 @@ fn of_train(found: &mut Found, at: &str, train: &Train) {
     }
     if !(train.learning_rate.is_finite() && train.learning_rate > 0.0) {
         found.add(format!("{at}.learning-rate"), "a learning rate that is not above 0", "write e.g. 1e-3");
+    }
+}
+
+fn of_model(found: &mut Found, at: &str, model: &Model) {
+    let Model { builtin, torchscript, width } = model;
+    let at = format!("{at}.model");
+    match (builtin, torchscript) {
+        (Some(_), Some(_)) => {
+            found.add(format!("{at}.torchscript"), "both `builtin` and `torchscript`", "keep one of them");
+        }
+        (None, None) => {
+            let hint = "write `builtin: unet`, `builtin: resnet18` or `torchscript: PATH`";
+            found.add(&at, "the model says neither `builtin` nor `torchscript`", hint);
+        }
+        _ => {}
+    }
+    if width.is_some() && *builtin != Some(Builtin::Unet) {
+        found.add(format!("{at}.width"), "`width` is for `builtin: unet` only", "remove it");
+    }
+}
+
+fn of_throughput(found: &mut Found, at: &str, throughput: &Throughput) {
+    of_model(found, at, &throughput.model);
+    if throughput.dtypes.is_empty() {
+        found.add(format!("{at}.dtypes"), "no dtype is listed", "write e.g. `dtypes: [fp32, bf16]`");
+    }
+    for (index, dtype) in throughput.dtypes.iter().enumerate() {
+        let path = format!("{at}.dtypes[{index}]");
+        if throughput.dtypes[..index].contains(dtype) {
+            found.add(path, format!("`{dtype}` is listed twice"), "keep one of them");
+        } else if *dtype == Dtype::Fp16 && throughput.mode == Mode::TrainingStep {
+            let hint = "use bf16: half precision needs loss scaling, which this training step does not do";
+            found.add(path, "`fp16` is for `mode: inference` only", hint);
+        }
+    }
+    if let BatchSizes::These(sizes) = &throughput.batch {
+        if sizes.is_empty() {
+            found.add(format!("{at}.batch"), "no batch size is listed", "write `auto`, a number or a list");
+        }
+        for (index, size) in sizes.iter().enumerate().filter(|(index, size)| sizes[..*index].contains(size)) {
+            found.add(format!("{at}.batch[{index}]"), format!("{size} is listed twice"), "keep one of them");
+        }
+    }
+    if throughput.input.is_empty() {
+        found.add(format!("{at}.input"), "an item without a shape", "write e.g. `input: [3, 224, 224]`");
+    }
+    if throughput.model.builtin.is_some() {
+        let sides = match throughput.input.as_slice() {
+            [channels, height, width] if channels.get() == 3 => Some([height.get(), width.get()]),
+            _ => None,
+        };
+        match (sides, throughput.model.builtin) {
+            (None, _) => {
+                let hint = "write e.g. `input: [3, 224, 224]`";
+                found.add(format!("{at}.input"), "the built-in models take images of 3 channels", hint);
+            }
+            (Some(sides), Some(Builtin::Unet)) if sides.iter().any(|side| side % 8 != 0) => {
+                let hint = "use sides like 128, 160 or 256";
+                found.add(format!("{at}.input"), "the U-Net halves its input three times", hint);
+            }
+            _ => {}
+        }
+    }
+    if throughput.measure.0.is_zero() {
+        found.add(format!("{at}.measure"), "a measurement of no time at all", "write e.g. 60s");
     }
 }
 
@@ -197,6 +262,10 @@ fn inputs(at: &str, case: &Case) -> Vec<(String, InputPath)> {
                 .map(|path| (format!("{at}.train.model.torchscript"), path.clone())),
         );
     }
+    if let Some(model) = case.throughput.as_ref().and_then(|throughput| throughput.model.torchscript.as_ref())
+    {
+        inputs.push((format!("{at}.throughput.model.torchscript"), model.clone()));
+    }
     if let Some(command) = &case.command {
         let numbered = command.files.iter().enumerate();
         inputs.extend(numbered.map(|(index, path)| (format!("{at}.command.files[{index}]"), path.clone())));
@@ -206,7 +275,7 @@ fn inputs(at: &str, case: &Case) -> Vec<(String, InputPath)> {
 
 /// The checks that `must-fail` and `skip-checks` name have to be run.
 fn which_checks(found: &mut Found, at: &str, case: &Case) {
-    if case.train.is_some() == case.command.is_some() {
+    if case.work().is_none() {
         return;
     }
     let runs = selected(case);
@@ -214,7 +283,7 @@ fn which_checks(found: &mut Found, at: &str, case: &Case) {
         CheckName::ExitStatus => "it is for `command` cases".to_owned(),
         _ => format!("name it under `checks`, e.g. `{check}: {{}}`"),
     };
-    if case.train.is_some() && case.checks.exit_status.is_some() {
+    if case.needs_worker() && case.checks.exit_status.is_some() {
         let hint = "remove it: a worker that does not end well is an error";
         found.add(format!("{at}.checks.exit-status"), "`exit-status` is for `command` cases", hint);
     }
@@ -262,6 +331,12 @@ fn figures(found: &mut Found, at: &str, case: &Case) {
             "write `- name: eval/iou` and `at-least: 0.99`",
         );
     }
+    for (index, check) in checks.rate.iter().flatten().enumerate() {
+        of_rate(found, &format!("{at}.rate[{index}]"), check, case.throughput.as_ref());
+    }
+    if checks.rate.as_ref().is_some_and(Vec::is_empty) {
+        found.add(format!("{at}.rate"), "no figure is listed", "write e.g. `- at-least: 300`");
+    }
     let numbers = [
         ("initial-loss.near", checks.initial_loss.and_then(|check| check.near)),
         ("loss-drop.floor", checks.loss_drop.map(|check| check.floor)),
@@ -306,5 +381,34 @@ fn of_metric(found: &mut Found, at: &str, check: &MetricCheck) {
                 found.add(at, "a figure that is not finite", "write a number");
             }
         }
+    }
+}
+
+fn of_rate(found: &mut Found, at: &str, check: &RateCheck, throughput: Option<&Throughput>) {
+    if check.is_empty() {
+        let hint = "add `at-least:`, `of-ceiling:`, `spread:`, `memory:` or `latency-p99:`";
+        found.add(at, "a rate check without a figure", hint);
+    }
+    if check.at_least.is_some_and(|figure| !(figure.is_finite() && figure > 0.0)) {
+        found.add(format!("{at}.at-least"), "a rate that is not above 0", "write items a second");
+    }
+    let Some(throughput) = throughput else { return };
+    if let Some(dtype) = check.dtype.filter(|dtype| !throughput.dtypes.contains(dtype)) {
+        found.add(
+            format!("{at}.dtype"),
+            format!("`{dtype}` is not measured"),
+            "add it to `dtypes`, or remove it here",
+        );
+    }
+    match (&throughput.batch, check.batch) {
+        (BatchSizes::These(sizes), Some(batch)) if !sizes.contains(&batch) => {
+            let hint = "add it to `batch`, or remove it here";
+            found.add(format!("{at}.batch"), format!("a batch of {batch} is not measured"), hint);
+        }
+        (BatchSizes::Auto, Some(_)) => {
+            let hint = "leave it out: the check is then about the batch size that was found";
+            found.add(format!("{at}.batch"), "`batch: auto` finds a batch size of its own", hint);
+        }
+        _ => {}
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckName, Checks, InputPath};
+use super::{CheckName, Checks, InputPath, Throughput};
 use crate::gpu::GpuNeed;
 use crate::unit::{ByteSize, Span};
 
-/// One case. Exactly one of `train` and `command` says what it runs.
+/// One case. Exactly one of `train`, `throughput` and `command` says what it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Case {
@@ -23,11 +23,14 @@ pub struct Case {
     /// Overfits a model on one fixed batch in the built-in worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train: Option<Train>,
+    /// Measures how fast a model runs, in the built-in worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<Throughput>,
     /// Runs any program, which writes its metrics to `$GPU_HARNESS_METRICS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Command>,
-    /// What must hold. A `train` case runs every check of its kind with its defaults; a `command` case those named
-    /// here, besides `exit-status` and `finite`.
+    /// What must hold. A `train` or `throughput` case runs every check of its kind with its defaults; a `command` case
+    /// those named here, besides `exit-status` and `finite`.
     #[serde(default)]
     pub checks: Checks,
     /// Checks that are not to run, each with the reason, which the report shows.
@@ -154,6 +157,9 @@ pub enum Builtin {
     Unet,
     /// ResNet-18 with BatchNorm (He et al. 2015, torchvision's layout), for `classify`.
     Resnet18,
+    /// ResNet-50 with BatchNorm (He et al. 2015, torchvision's layout: the stride is in the 3 × 3 convolution), for
+    /// `classify`.
+    Resnet50,
 }
 
 /// The one batch: an image and the boxes of what is on it.
@@ -207,7 +213,43 @@ pub struct Command {
     pub env: BTreeMap<String, String>,
 }
 
+/// What a case runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Work<'a> {
+    /// It overfits a model on one batch, in the worker.
+    Train(&'a Train),
+    /// It measures how fast a model runs, in the worker.
+    Throughput(&'a Throughput),
+    /// It runs a program.
+    Command(&'a Command),
+}
+
+impl Work<'_> {
+    /// Whether gpu-worker does it, which needs libtorch on the node.
+    pub fn needs_worker(self) -> bool {
+        match self {
+            Self::Train(_) | Self::Throughput(_) => true,
+            Self::Command(_) => false,
+        }
+    }
+}
+
 impl Case {
+    /// What the case runs, where it says exactly one thing.
+    pub fn work(&self) -> Option<Work<'_>> {
+        match (&self.train, &self.throughput, &self.command) {
+            (Some(train), None, None) => Some(Work::Train(train)),
+            (None, Some(throughput), None) => Some(Work::Throughput(throughput)),
+            (None, None, Some(command)) => Some(Work::Command(command)),
+            _ => None,
+        }
+    }
+
+    /// Whether gpu-worker runs the case.
+    pub fn needs_worker(&self) -> bool {
+        self.work().is_some_and(Work::needs_worker)
+    }
+
     /// Every file that the case needs on the node.
     pub fn inputs(&self) -> Vec<&InputPath> {
         let train = self.train.iter().flat_map(|train| {
@@ -215,7 +257,8 @@ impl Case {
                 .into_iter()
                 .flatten()
         });
+        let throughput = self.throughput.iter().filter_map(|measured| measured.model.torchscript.as_ref());
         let command = self.command.iter().flat_map(|command| &command.files);
-        train.chain(command).collect()
+        train.chain(throughput).chain(command).collect()
     }
 }

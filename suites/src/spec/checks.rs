@@ -1,10 +1,12 @@
 //! What must hold of a case. Each check is described in docs/checks.md; how it is judged is in [`crate::checks`].
 
 use std::fmt;
+use std::num::NonZeroU32;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Dtype;
 use crate::unit::{ByteSize, Share, Span};
 
 /// The checks by name.
@@ -37,6 +39,10 @@ pub enum CheckName {
     MemoryFlat,
     /// The exported model gives the same output.
     ExportParity,
+    /// Enough windows of the measurement were valid.
+    ValidWindows,
+    /// A rate, and what belongs to it, reaches its figures.
+    Rate,
     /// The case ended within its time budget.
     TimeBudget,
     /// The program ended with the wanted exit status.
@@ -45,7 +51,7 @@ pub enum CheckName {
 
 impl CheckName {
     /// All of them, in the order in which they are judged and reported.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::ExitStatus,
         Self::Finite,
         Self::InitialLoss,
@@ -60,6 +66,8 @@ impl CheckName {
         Self::ResumeParity,
         Self::MemoryFlat,
         Self::ExportParity,
+        Self::ValidWindows,
+        Self::Rate,
         Self::TimeBudget,
     ];
 
@@ -79,6 +87,8 @@ impl CheckName {
             Self::ResumeParity => "resume-parity",
             Self::MemoryFlat => "memory-flat",
             Self::ExportParity => "export-parity",
+            Self::ValidWindows => "valid-windows",
+            Self::Rate => "rate",
             Self::TimeBudget => "time-budget",
             Self::ExitStatus => "exit-status",
         }
@@ -91,8 +101,8 @@ impl fmt::Display for CheckName {
     }
 }
 
-/// The checks of a case with their parameters. A check that is absent has its defaults in a `train` case, and is not
-/// run in a `command` case.
+/// The checks of a case with their parameters. A check that is absent has its defaults in a `train` or `throughput`
+/// case of its kind, and is not run in a `command` case.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Checks {
@@ -139,6 +149,12 @@ pub struct Checks {
     /// The exported model gives the same output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export_parity: Option<ExportParity>,
+    /// Enough windows of the measurement were valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_windows: Option<Nothing>,
+    /// Rates against their figures. Default of a `throughput` case: a spread of at most 2 % for each dtype.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Vec<RateCheck>>,
     /// The case ended within its time budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_budget: Option<TimeBudget>,
@@ -291,6 +307,40 @@ pub struct ExportParity {
 impl Default for ExportParity {
     fn default() -> Self {
         Self { within: 1e-4 }
+    }
+}
+
+/// What a `throughput` case must reach. At least one figure is given; each has a verdict of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RateCheck {
+    /// For this dtype only; default: each that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
+    /// For this batch size only; default: the fastest one of each dtype.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<NonZeroU32>,
+    /// Items a second, the median over the windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The rate as a share of what the device's own matmul and copy rates allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_ceiling: Option<Share>,
+    /// The largest distance of a window's rate from the median, as a share of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spread: Option<Share>,
+    /// Memory at its peak: of tensors on a GPU, of the process on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// The time of a batch that 99 % do not exceed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_p99: Option<Span>,
+}
+
+impl RateCheck {
+    /// Whether it asks for nothing at all.
+    pub fn is_empty(&self) -> bool {
+        Self { dtype: None, batch: None, ..*self } == Self::default()
     }
 }
 

@@ -3,13 +3,15 @@
 mod case;
 mod checks;
 mod input;
+mod throughput;
 
-pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train};
+pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train, Work};
 pub use checks::{
     CheckName, Checks, ExitStatus, ExportParity, GradNormDrop, InitialLoss, LossDrop, MemoryFlat,
-    MetricCheck, MixedPrecision, Nothing, TimeBudget, When, ZeroedImage,
+    MetricCheck, MixedPrecision, Nothing, RateCheck, TimeBudget, When, ZeroedImage,
 };
 pub use input::InputPath;
+pub use throughput::{BatchSizes, Dtype, Layout, Mode, Throughput};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,54 @@
+//! `valid-windows`: of each point, enough windows were measured under the rules. See docs/throughput.md.
+//!
+//! A window that breaks a rule is invalid, not slow: the case is then errored, never failed.
+
+use super::Fold;
+use super::points::{Point, Points};
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::short;
+
+/// Windows of a point that were measured under the rules.
+pub(super) const VALID: &str = "windows_valid";
+const WANTED: &str = "windows_wanted";
+/// What the others broke, as a text.
+pub(super) const WHY: &str = "why_invalid";
+
+const SECONDS: &str = "measured_seconds";
+const SHORT: &str = "short";
+
+#[derive(Debug, Default)]
+pub(super) struct ValidWindows(Points);
+
+impl ValidWindows {
+    fn of(&self, point: Point) -> Option<Ruling> {
+        let valid = self.0.number(point, VALID)?;
+        let wanted = self.0.number(point, WANTED)?;
+        let why = self.0.text(point, WHY);
+        let windows = format!("{} of {} windows were valid", short(valid), short(wanted));
+        let observed = match (why, self.0.number(point, SECONDS)) {
+            (Some(why), _) if valid < wanted => format!("{windows}: {why}"),
+            (_, Some(seconds)) if self.0.is(point, SHORT) => {
+                format!("{windows}, {seconds:.0} s in all, which is short: compare it with nothing")
+            }
+            _ => windows,
+        };
+        let ruling = Ruling::of(valid >= wanted, observed, format!("{} valid windows", short(wanted)));
+        Some(ruling.about(point.to_string()).because(
+            "something else used the machine, or it slowed itself down: what was measured is not the model's rate",
+        ))
+    }
+}
+
+impl Fold for ValidWindows {
+    fn observe(&mut self, sample: &Sample<'_>) {
+        self.0.observe(sample);
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let rulings = Vec::from_iter(
+            self.0.all().filter(|point| point.batch.is_some()).filter_map(|point| self.of(point)),
+        );
+        if rulings.is_empty() { vec![seen.missing(VALID, "windows of at least one dtype")] } else { rulings }
+    }
+}
