@@ -6,6 +6,7 @@
 mod archive;
 pub mod binaries;
 pub mod cache;
+pub mod ci;
 pub mod clean;
 pub mod cli;
 pub mod commit;

@@ -145,14 +145,14 @@ impl Recorder {
         Ok(())
     }
 
-    /// Writes the last reports and shows the summary.
-    pub fn finish(mut self, exit: Exit) -> Result<(), RecorderError> {
+    /// Writes the last reports, shows the summary, and gives what it all amounts to.
+    pub fn finish(mut self, exit: Exit) -> Result<RunState, RecorderError> {
         self.log.flush()?;
         self.logs.flush()?;
         self.write_junit()?;
         report::write_receipt(&self.state, &self.folder.path)?;
         report::write_summary(&self.state, &self.folder.path)?;
         self.reporter.finish(&self.state, &self.folder.path, exit);
-        Ok(())
+        Ok(self.state)
     }
 }

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
-use gpu_suites::load::LoadError;
+use gpu_suites::load::{Diagnostic, LoadError};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
+use crate::ci::Service;
 use crate::config::Config;
 #[cfg(feature = "ec2")]
 use crate::ec2::Usd;
@@ -20,7 +21,7 @@ use crate::node::{Node, NodeError, Place};
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::{Recorder, RecorderError};
 use crate::remote::{Remote, RemoteError};
-use crate::report::Reporter;
+use crate::report::{Reporter, RunState};
 use crate::run_dir::{self, RunDir, RunDirError};
 use crate::session::{Session, SessionError};
 use crate::transport::{SshOptions, Transport, TransportError};
@@ -88,6 +89,17 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// The mistakes in the project's files that this is about.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Config(LoadError::Wrong(diagnostics))
+            | Self::Plan(PlanError::Load(LoadError::Wrong(diagnostics)) | PlanError::Inputs(diagnostics)) => {
+                diagnostics
+            }
+            _ => &[],
+        }
+    }
+
     /// The exit code that this is: what the user wrote is wrong, or this machine is.
     pub fn exit(&self) -> Exit {
         match self {
@@ -105,8 +117,26 @@ impl RunError {
 /// Runs what was asked for; `reporter` tells the user as it goes.
 ///
 /// Whatever goes wrong once the run's folder is there is told by its report and by the exit code; an error means
-/// that nothing was run.
+/// that nothing was run. A CI service whose step this is is told too.
 pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunError> {
+    let service = Service::here();
+    let state = match all(asked, reporter).await {
+        Ok(state) => state,
+        Err(error) => {
+            if let Some(service) = &service {
+                service.tell_mistakes(error.diagnostics());
+            }
+            return Err(error);
+        }
+    };
+    let exit = state.exit();
+    if let Some(service) = &service {
+        service.tell(&state, exit).await;
+    }
+    Ok(exit)
+}
+
+async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunError> {
     let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
     let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
     let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
@@ -251,7 +281,7 @@ fn describe(node: &Node) -> String {
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
-fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<Exit, RunError> {
+fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
     let error = ended.map(|error| chain(error));
     let (outcome, reason) = match ended {
         None => (Outcome::Errored, "the node ended the run without it".to_owned()),
@@ -264,6 +294,5 @@ fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<Exit, R
     recorder.end_unfinished(outcome, &reason)?;
     let exit = recorder.state().exit();
     recorder.own(RunClosed { exit: exit.code(), error })?;
-    recorder.finish(exit)?;
-    Ok(exit)
+    Ok(recorder.finish(exit)?)
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 
+use crate::ci::Service;
 use crate::report;
 
 /// Flags of `report`.
@@ -21,6 +22,9 @@ pub(super) struct Report {
     /// Also write the JUnit report to this file
     #[arg(long, value_name = "PATH")]
     junit: Option<PathBuf>,
+    /// Also tell the CI service whose step this is: GitHub's page of the step and annotations, Bitbucket's Code Insights
+    #[arg(long)]
+    ci: bool,
 }
 
 impl Report {
@@ -33,6 +37,9 @@ impl Report {
                 report::look::Look { colour: console::colors_enabled(), width: None }
             )
         );
+        if let (true, Some(service)) = (self.ci, Service::here()) {
+            super::runtime()?.block_on(service.tell(&state, state.exit()));
+        }
         Ok(state.exit())
     }
 }

@@ -14,8 +14,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::RunState;
 
 /// A run being written.
-pub(super) struct Script {
-    pub(super) records: Vec<Record>,
+pub(crate) struct Script {
+    pub(crate) records: Vec<Record>,
     now: Timestamp,
 }
 
@@ -97,7 +97,7 @@ fn summary(case: &str, line: u32) -> CaseSummary {
 }
 
 /// The state after some records.
-pub(super) fn state(records: &[Record]) -> RunState {
+pub(crate) fn state(records: &[Record]) -> RunState {
     let mut state = RunState::default();
     for record in records {
         state.apply(record);
@@ -120,7 +120,7 @@ const CASES: [&str; 11] = [
 ];
 
 /// A run in which a case ends in every way that there is.
-pub(super) fn every_outcome() -> Vec<Record> {
+pub(crate) fn every_outcome() -> Vec<Record> {
     use Outcome::{Cancelled, Errored, Failed, Interrupted, Passed, Skipped, TimedOut};
     use Verdict::{Broke, Held, Skipped as NotJudged};
     let [unet, resnet, frozen, script, retried, again, taken, pytest, endless, bf16, never] = CASES;
@@ -232,12 +232,12 @@ pub(super) fn every_outcome() -> Vec<Record> {
 }
 
 /// Text that tries everything.
-pub(super) const HOSTILE: &str = "\x1b[2J\x1b]0;owned\x07]]><script>alert(1)</script>\0&amp; \u{202e}txt.exe\u{fffe}\r\
+pub(crate) const HOSTILE: &str = "\x1b[2J\x1b]0;owned\x07]]><script>alert(1)</script>\0&amp; \u{202e}txt.exe\u{fffe}\r\
     ::set-output name=x::y\n::error::no\n##[group]hidden\n##vso[task.setvariable variable=a]b\n\
     ##teamcity[testFailed name='a']\nsection_start:1700000000:x\r\x1b[0Kfold\n[[ATTACHMENT|/etc/passwd]]\n";
 
 /// A run whose node says hostile things wherever it can.
-pub(super) fn hostile() -> Vec<Record> {
+pub(crate) fn hostile() -> Vec<Record> {
     let case = "overfit::victim";
     let mut run = Script::new(&[case]);
     let text = HOSTILE.to_owned();

@@ -89,9 +89,11 @@ fn on_github_the_only_commands_in_the_log_are_our_own() {
         let log = plain(&records, Verbosity::Normal, true);
         let commands: Vec<&str> = log.lines().filter(|line| line.trim_start().starts_with("::")).collect();
         assert!(!commands.is_empty());
-        for pair in commands.chunks(2) {
-            assert!(pair[0].starts_with("::group::last lines of the log of "), "{pair:?}");
-            assert_eq!(pair[1], "::endgroup::");
+        for four in commands.chunks(4) {
+            assert!(four[0].starts_with("::group::last lines of the log of "), "{four:?}");
+            let word = four[1].strip_prefix("::stop-commands::").unwrap();
+            assert_eq!(four[2], format!("::{word}::"), "what the node wrote is between these two");
+            assert_eq!(four[3], "::endgroup::");
         }
     }
 }

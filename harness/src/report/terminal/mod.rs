@@ -16,7 +16,7 @@ use super::look::Look;
 use super::{Reporter, RunState, summary};
 
 pub use live::Live;
-pub use plain::Plain;
+pub use plain::{Plain, tail};
 
 /// Lines of log that are shown of a case that is not good.
 const TAIL_LINES: usize = 20;

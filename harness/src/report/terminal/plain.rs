@@ -12,6 +12,7 @@ use jiff::Timestamp;
 
 use super::log_lines::LogLines;
 use super::{TAIL_LINES, Verbosity, write_end};
+use crate::ci::github::Hush;
 use crate::clean::log_line;
 use crate::report::case::{CaseState, Progress, seconds_between};
 use crate::report::figures::{self, figure};
@@ -115,12 +116,20 @@ impl<W: Write> Plain<W> {
         }
         if self.grouping {
             self.say(&format!("::group::last lines of the log of {}", log_line(case.id().as_str())));
-        }
-        for line in &lines {
-            self.say(&format!("  | {line}"));
-        }
-        if self.grouping {
+            let hush = Hush::new();
+            // Twice the care: the lines are clean, and GitHub is told not to look.
+            self.say(&hush.begin());
+            self.say_log(&lines);
+            self.say(&hush.end());
             self.say("::endgroup::");
+        } else {
+            self.say_log(&lines);
+        }
+    }
+
+    fn say_log(&mut self, lines: &[String]) {
+        for line in lines {
+            self.say(&format!("  | {line}"));
         }
     }
 }
@@ -173,7 +182,7 @@ impl<W: Write> Reporter for Plain<W> {
 }
 
 /// The last lines of a case's log, cleaned.
-pub(super) fn tail(case: &CaseState) -> Vec<String> {
+pub fn tail(case: &CaseState) -> Vec<String> {
     let errors = case.stderr.last_lines(TAIL_LINES);
     let mut lines = case.stdout.last_lines(TAIL_LINES - errors.len());
     lines.extend(errors);

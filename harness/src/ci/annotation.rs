@@ -1,0 +1,121 @@
+//! What is wrong, in a sentence, and at which line of which file.
+
+use std::path::Path;
+
+use gpu_suites::load::Diagnostic;
+use gpu_suites::outcome::Outcome;
+
+use crate::clean;
+use crate::report::RunState;
+use crate::report::case::CaseState;
+use crate::report::look::Look;
+use crate::report::summary;
+
+/// How bad it is, and whose fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// What is tested is wrong.
+    Failure,
+    /// The infrastructure is: nothing is said about what is tested.
+    Infrastructure,
+    /// It wants attention.
+    Warning,
+}
+
+/// Something that a CI service shows beside a line of a file. Its texts are clean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Annotation {
+    /// How bad it is.
+    pub level: Level,
+    /// What it is about, in a few words.
+    pub title: String,
+    /// What there is to know, on one or more lines.
+    pub message: String,
+    /// The file, relative to the repository where it lies in it.
+    pub path: Option<String>,
+    /// The line in the file, from 1 on.
+    pub line: Option<u32>,
+}
+
+/// A note about each case that is not simply good, at the line where its suite names it.
+pub fn of_run(state: &RunState, root: Option<&Path>) -> Vec<Annotation> {
+    state.cases().iter().filter_map(|case| of_case(state, case, root)).collect()
+}
+
+fn of_case(state: &RunState, case: &CaseState, root: Option<&Path>) -> Option<Annotation> {
+    let ending = state.ending(case);
+    let id = clean::log_line(case.id().as_str());
+    let (level, title) = match ending.outcome {
+        Outcome::Passed if case.is_flaky() => (Level::Warning, format!("{id} is flaky")),
+        Outcome::Passed | Outcome::Skipped => return None,
+        Outcome::Failed => (Level::Failure, format!("{id} failed")),
+        Outcome::TimedOut => (Level::Failure, format!("{id} timed out")),
+        Outcome::Errored => (Level::Infrastructure, format!("{id} could not be judged (infrastructure)")),
+        Outcome::Interrupted | Outcome::Cancelled => (Level::Warning, format!("{id} was {}", ending.outcome)),
+    };
+    let notes = summary::notes(case, ending.outcome, Look::PLAIN);
+    // The notes say of each broken check what the reason says of all of them at once.
+    let reason = ending.reason.as_deref().filter(|_| notes.is_empty()).map(clean::log_line);
+    let message = reason.into_iter().chain(notes).collect::<Vec<_>>().join("\n");
+    let message = if message.is_empty() { title.clone() } else { message };
+    let (path, line) = place(&case.summary.at, root);
+    Some(Annotation { level, title, message, path, line })
+}
+
+/// A note about each mistake in the files of a project.
+pub fn of_diagnostics(diagnostics: &[Diagnostic], root: Option<&Path>) -> Vec<Annotation> {
+    let note = |diagnostic: &Diagnostic| Annotation {
+        level: Level::Failure,
+        title: clean::log_line(&diagnostic.message),
+        message: diagnostic.hint.as_deref().map_or_else(
+            || clean::log_line(&diagnostic.message),
+            |hint| format!("{}\nhint: {}", clean::log_line(&diagnostic.message), clean::log_line(hint)),
+        ),
+        path: Some(in_repository(&diagnostic.path.to_string_lossy(), root)),
+        line: diagnostic.position.and_then(|position| u32::try_from(position.line).ok()),
+    };
+    diagnostics.iter().map(note).collect()
+}
+
+/// `suites/a.yaml:12` as a path and a line.
+fn place(at: &str, root: Option<&Path>) -> (Option<String>, Option<u32>) {
+    match at.rsplit_once(':') {
+        Some((path, line)) if !path.is_empty() => (Some(in_repository(path, root)), line.parse().ok()),
+        _ => (None, None),
+    }
+}
+
+fn in_repository(path: &str, root: Option<&Path>) -> String {
+    let cwd = std::env::current_dir().ok();
+    let whole = cwd.as_deref().unwrap_or(Path::new("")).join(path);
+    let inside = root.or(cwd.as_deref()).and_then(|root| whole.strip_prefix(root).ok());
+    clean::log_line(&inside.map_or_else(|| path.into(), |inside| inside.to_string_lossy().into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::sample;
+
+    #[test]
+    fn each_case_that_is_not_good_has_its_note_at_its_line() {
+        insta::assert_debug_snapshot!(of_run(&sample::state(&sample::every_outcome()), None));
+    }
+
+    #[test]
+    fn what_a_node_says_is_clean_in_every_note() {
+        for note in of_run(&sample::state(&sample::hostile()), None) {
+            for text in [&note.title, &note.message] {
+                assert!(!text.contains(|char: char| char.is_control() && char != '\n'), "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_is_relative_to_the_repository() {
+        let root = Some(Path::new("/repo"));
+        assert_eq!(place("/repo/suites/a.yaml:12", root), (Some("suites/a.yaml".into()), Some(12)));
+        assert_eq!(place("/else/a.yaml:3", root), (Some("/else/a.yaml".into()), Some(3)));
+        assert_eq!(place("", root), (None, None));
+    }
+}
