@@ -230,6 +230,11 @@ impl Selection {
     }
 }
 
+/// The `--case` patterns, ready to match.
+pub fn globs(patterns: &[String]) -> Result<Vec<GlobMatcher>, PlanError> {
+    patterns.iter().map(|pattern| matcher(pattern)).collect()
+}
+
 fn matcher(pattern: &str) -> Result<GlobMatcher, PlanError> {
     Glob::new(pattern).map(|glob| glob.compile_matcher()).map_err(|error| PlanError::Pattern {
         pattern: pattern.to_owned(),

@@ -7,6 +7,7 @@ mod reap;
 mod report;
 mod run;
 mod selfcheck;
+mod show;
 #[cfg(feature = "ec2")]
 mod table;
 
@@ -32,6 +33,7 @@ Examples:
   gpu-harness run --node ssh://ubuntu@gpu-box       on a machine of yours
   gpu-harness run --case 'unet*' --junit junit.xml  some cases, report for CI
   gpu-harness list                                  what there is to run
+  gpu-harness show                                  the latest run once more, with curves
   gpu-harness selfcheck --node ssh://ubuntu@gpu-box what a node has: GPU, driver, libtorch
 
 Exit codes: 0 all passed, 1 a check failed, 2 usage or file error, 3 infrastructure, 4 time or money limit, 130 interrupted.")]
@@ -48,6 +50,8 @@ enum Verb {
     List(list::List),
     /// Make the reports of a run again from its events, also of a run that was killed
     Report(report::Report),
+    /// Print the essence of a run: its cases with their curves, and what it cost
+    Show(show::Show),
     /// Print the JSON Schema of suite files, for editors
     Schema,
     /// Print what a node has: GPU, driver, libtorch, CUDA, disk, cores, clock
@@ -72,6 +76,7 @@ impl Cli {
             Verb::Run(verb) => verb.execute(),
             Verb::List(verb) => verb.execute(),
             Verb::Report(verb) => verb.execute(),
+            Verb::Show(verb) => verb.execute(),
             Verb::Schema => {
                 println!("{:#}", gpu_suites::schema::json_schema());
                 Ok(Exit::AllPassed)

@@ -8,6 +8,7 @@
 //! | [`events`] | how is `events.ndjson` read? |
 //! | [`junit`] | what does CI get? |
 //! | [`summary`] | what does a person get at the end? |
+//! | [`show`] | what does a person get who looks again? |
 //! | [`receipt`] | what was had from a cloud, is it gone, what did it cost? |
 //! | [`terminal`] | what does a person see meanwhile? |
 //! | [`log_files`] | where do the cases' logs go? |
@@ -26,6 +27,7 @@ pub mod log_files;
 pub mod look;
 pub mod receipt;
 pub mod series;
+pub mod show;
 pub mod summary;
 pub mod terminal;
 
@@ -110,6 +112,23 @@ pub fn render(run_dir: &Path, junit: Option<&Path>) -> Result<RunState, ReportEr
     write_junit(&state, run_dir, junit)?;
     write_receipt(&state, run_dir)?;
     write_summary(&state, run_dir)?;
+    Ok(state)
+}
+
+/// The state of a run as its `events.ndjson` tells it; nothing is written.
+pub fn read(run_dir: &Path) -> Result<RunState, ReportError> {
+    let path = run_dir.join("events.ndjson");
+    let mut state = RunState::default();
+    events::read(&path, |record| {
+        state.apply(&record);
+        Ok(())
+    })?;
+    if state.began.is_none() {
+        return Err(ReportError::NoEvents { path });
+    }
+    if !LogFiles::new(run_dir).is_written_elsewhere() {
+        state.cut_off();
+    }
     Ok(state)
 }
 

@@ -309,7 +309,8 @@ pub fn handed_on_line(event: &event::HandedOn) -> String {
     format!("node {node} ({instance}) is handed on to the next run of this job; it ends by itself at {until}")
 }
 
-fn phase_name(phase: StartPhase) -> &'static str {
+/// What a part of a node's start is called.
+pub fn phase_name(phase: StartPhase) -> &'static str {
     match phase {
         StartPhase::LookUp => "look-up",
         StartPhase::Capacity => "capacity",
