@@ -145,6 +145,7 @@ impl Selection {
             id: CaseId::new(&loaded.suite.suite, &spec.name),
             description: spec.description.clone(),
             at: format!("{}:{line}", loaded.path.display()),
+            junit: spec.command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect(),
         }
     }
 

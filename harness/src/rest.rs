@@ -89,6 +89,7 @@ mod tests {
                     id: case.id.clone(),
                     description: None,
                     at: String::new(),
+                    junit: Vec::new(),
                 })
                 .collect(),
             commit: None,

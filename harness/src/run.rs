@@ -1,10 +1,12 @@
 //! One run from the choice of cases to the exit code.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::RunId;
 use gpu_suites::load::{Diagnostic, LoadError};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
@@ -138,9 +140,36 @@ pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunE
 
 async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunError> {
     let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
     let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
-    let supply = Supply::of(&mut node, &asked, &selection)?;
+    let root = selection.root().to_owned();
+    let need = |node: &GpuNeed| selection.gpu_need(node);
+    perform(asked, reporter, &root, need, |run, options| Ok(selection.prepare(run, options)?))
+        .await
+        .map(|(state, _)| state)
+}
+
+/// Runs a command on a node; gives what came of it and the run's folder.
+pub async fn exec(
+    asked: Asked,
+    command: crate::exec::Ready,
+    reporter: Box<dyn Reporter>,
+) -> Result<(RunState, PathBuf), RunError> {
+    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    let need = |node: &GpuNeed| Ok(node.clone());
+    perform(asked, reporter, &cwd, need, |run, options| Ok(command.prepare(run, options))).await
+}
+
+/// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.
+async fn perform(
+    asked: Asked,
+    reporter: Box<dyn Reporter>,
+    root: &Path,
+    need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    prepare: impl FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
+) -> Result<(RunState, PathBuf), RunError> {
+    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
+    let supply = Supply::of(&mut node, &asked, root, need)?;
     let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?;
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
@@ -150,15 +179,16 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
         libtorch: node.libtorch.clone(),
     };
     // What can be wrong here is found before a folder, let alone a node, is had.
-    let mut prepared = selection.prepare(run_dir::new_run_id(Timestamp::now()), &options)?;
+    let mut prepared = prepare(run_dir::new_run_id(Timestamp::now()), &options)?;
     let folder = RunDir::create(&asked.out, prepared.plan.run.clone())?;
+    let path = folder.path.clone();
     let mut recorder = Recorder::create(folder, node.name.clone(), asked.junit, reporter)?;
     recorder.own(RunCreated {
         run: prepared.plan.run.clone(),
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         node: node.name.clone(),
         cases: prepared.cases.clone(),
-        commit: crate::commit::of(selection.root()),
+        commit: crate::commit::of(root),
     })?;
     for input in prepared.inputs.drain(..) {
         recorder.own(input)?;
@@ -168,7 +198,7 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
         recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
     }
     let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts).await;
-    close(recorder, ended.err().as_ref())
+    Ok((close(recorder, ended.err().as_ref())?, path))
 }
 
 /// Where the run's node comes from.
@@ -182,7 +212,12 @@ enum Supply {
 
 impl Supply {
     #[cfg(feature = "ec2")]
-    fn of(node: &mut Node, asked: &Asked, selection: &Selection) -> Result<Self, RunError> {
+    fn of(
+        node: &mut Node,
+        asked: &Asked,
+        root: &Path,
+        need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    ) -> Result<Self, RunError> {
         let Place::Ec2(settings) = &mut node.place else { return Ok(Self::There) };
         if let Some(wait) = asked.wait {
             settings.wait = wait.0;
@@ -190,14 +225,19 @@ impl Supply {
         if let Some(usd) = asked.max_cost {
             settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
         }
-        let need = selection.gpu_need(&settings.gpu)?;
+        let need = need(&settings.gpu)?;
         let keep = asked.keep_node_on_failure.map(|keep| keep.0);
-        let (settings, root) = ((**settings).clone(), selection.root().to_owned());
+        let (settings, root) = ((**settings).clone(), root.to_owned());
         Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings, need, keep, root })))
     }
 
     #[cfg(not(feature = "ec2"))]
-    fn of(node: &mut Node, _: &Asked, _: &Selection) -> Result<Self, RunError> {
+    fn of(
+        node: &mut Node,
+        _: &Asked,
+        _: &Path,
+        _: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    ) -> Result<Self, RunError> {
         match &node.place {
             Place::Ec2(_) => Err(RunError::NoEc2 { name: node.name.to_string() }),
             Place::Local | Place::Ssh { .. } => Ok(Self::There),

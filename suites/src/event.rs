@@ -414,6 +414,20 @@ events! {
         finding: Finding,
     }
 
+    /// The process of a case has ended by itself or by a signal; how the case counts is said when it has finished.
+    "process-ended" ProcessEnded {
+        /// The case.
+        case: CaseId,
+        /// The try.
+        attempt: u32,
+        /// Its exit code, where it ended by itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        code: Option<i32>,
+        /// The number of the signal that ended it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+    }
+
     /// A case ended. It is final unless another `case-started` of the same case follows.
     "case-finished" CaseFinished {
         /// The case.
@@ -485,6 +499,9 @@ pub struct CaseSummary {
     pub description: Option<String>,
     /// Where it is written: `file:line`.
     pub at: String,
+    /// Artifacts of it that are JUnit reports: their tests are part of the run's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub junit: Vec<String>,
 }
 
 /// The states of a node's life.

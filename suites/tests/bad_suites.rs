@@ -108,6 +108,7 @@ fn table() -> Vec<(&'static str, String)> {
         ("a budget beyond the timeout", command("    timeout: 10s\n    checks: { time-budget: { at-most: 20s } }")),
         ("a path that leaves the root", train("").replace("a.png", "../secret.png").replace("a.csv", "/etc/passwd")),
         ("command: a path that leaves the root", command("").replace("[prog]", "[prog], files: [ok.py, ../no.py]")),
+        ("command: what is brought back leads out", command("").replace("[prog]", "[prog], bring: [../x, cache:y], junit: [/etc/r.xml]")),
         ("no program", command("").replace("[prog]", "[]")),
         ("a reserved variable", command("").replace("[prog]", "[prog], env: { GPU_HARNESS_SEED: '1', 'A=B': '2' }")),
         ("throughput: all three kinds in one case", train("    throughput: { model: { builtin: unet } }\n    command: { run: [x] }")),

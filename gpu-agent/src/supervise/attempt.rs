@@ -1,5 +1,6 @@
 //! One try of one case: its folder, its process, what it writes, and how it ends.
 
+mod gather;
 mod output;
 
 use std::ffi::OsString;
@@ -10,7 +11,7 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use gpu_suites::checks::{End, Evaluator, ProcessEnd};
-use gpu_suites::event::{CaseStarted, Check, Finding, Stream};
+use gpu_suites::event::{CaseStarted, Check, Finding, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
 use gpu_suites::unit::Span;
@@ -192,6 +193,12 @@ impl<'r, 'a> Attempt<'r, 'a> {
 
     fn conclude(self, attempt: u32, process: &ProcessEnd, out_of_memory: bool) -> Left {
         let Self { run, case, evaluator, stop, begun, .. } = self;
+        let (code, signal) = match process {
+            ProcessEnd::Exited(code) => (Some(*code), None),
+            ProcessEnd::Signalled { signal, .. } => (None, Some(*signal)),
+            ProcessEnd::Aborted => (None, None),
+        };
+        run.journal.append(ProcessEnded { case: case.id.clone(), attempt, code, signal });
         // A case that was ended from outside says nothing about the code.
         let findings = match stop {
             None | Some(Stop::Aborted(_)) => {

@@ -1,6 +1,7 @@
 //! The command line, lowered to typed requests in one place.
 
 mod doctor;
+mod exec;
 mod list;
 mod nodes;
 mod reap;
@@ -13,6 +14,7 @@ mod table;
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use gpu_suites::exit::Exit;
@@ -32,6 +34,7 @@ Examples:
   gpu-harness run suites/overfit-one-image.yaml     one suite
   gpu-harness run --node ssh://ubuntu@gpu-box       on a machine of yours
   gpu-harness run --case 'unet*' --junit junit.xml  some cases, report for CI
+  gpu-harness exec --node gpu --sync -- pytest      any command, with the working tree
   gpu-harness list                                  what there is to run
   gpu-harness show                                  the latest run once more, with curves
   gpu-harness selfcheck --node ssh://ubuntu@gpu-box what a node has: GPU, driver, libtorch
@@ -46,6 +49,8 @@ pub struct Cli {
 enum Verb {
     /// Run suites on a node and report what came of them
     Run(run::Run),
+    /// Run any command on a node, as if it ran here
+    Exec(exec::Exec),
     /// List the cases that there are to run
     List(list::List),
     /// Make the reports of a run again from its events, also of a run that was killed
@@ -70,26 +75,29 @@ enum Verb {
 }
 
 impl Cli {
-    /// Carries out the command.
-    pub fn execute(self) -> anyhow::Result<Exit> {
-        match self.command {
-            Verb::Run(verb) => verb.execute(),
-            Verb::List(verb) => verb.execute(),
-            Verb::Report(verb) => verb.execute(),
-            Verb::Show(verb) => verb.execute(),
+    /// Carries out the command, and says how the process is to end.
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
+        let exit = match self.command {
+            // It ends as the command that it ran.
+            Verb::Exec(verb) => return verb.execute(),
+            Verb::Run(verb) => verb.execute()?,
+            Verb::List(verb) => verb.execute()?,
+            Verb::Report(verb) => verb.execute()?,
+            Verb::Show(verb) => verb.execute()?,
             Verb::Schema => {
                 println!("{:#}", gpu_suites::schema::json_schema());
-                Ok(Exit::AllPassed)
+                Exit::AllPassed
             }
-            Verb::Selfcheck(verb) => verb.execute(),
-            Verb::Doctor(verb) => verb.execute(),
-            Verb::Nodes(verb) => verb.execute(),
-            Verb::Reap(verb) => verb.execute(),
+            Verb::Selfcheck(verb) => verb.execute()?,
+            Verb::Doctor(verb) => verb.execute()?,
+            Verb::Nodes(verb) => verb.execute()?,
+            Verb::Reap(verb) => verb.execute()?,
             Verb::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
-                Ok(Exit::AllPassed)
+                Exit::AllPassed
             }
-        }
+        };
+        Ok(exit.into())
     }
 }
 

@@ -6,7 +6,7 @@ use gpu_suites::event::{self, Event, Stream};
 use gpu_suites::metrics::Value;
 use jiff::Timestamp;
 
-use super::case::{Artifact, Attempt, CaseState, Phase, Progress};
+use super::case::{Artifact, Attempt, CaseState, Exited, Phase, Progress};
 use super::series::Series;
 use crate::clean::cut;
 
@@ -40,6 +40,9 @@ pub(super) fn apply(case: &mut CaseState, at: Timestamp, event: &Event) {
             let path = short(&event.path);
             case.artifacts.retain(|known| known.path != path);
             case.artifacts.push(Artifact { path, bytes: event.bytes, sha256: event.sha256.clone() });
+        }
+        Event::ProcessEnded(event) => {
+            case.exit = event.signal.map(Exited::Signal).or(event.code.map(Exited::Code));
         }
         Event::Check(event) if case.findings.len() < FINDINGS => {
             case.findings.push(short_finding(&event.finding));

@@ -25,6 +25,8 @@ pub struct CaseState {
     pub stumbled: bool,
     /// When the latest attempt started.
     pub started: Option<Timestamp>,
+    /// How the process of the latest attempt ended, where it did.
+    pub exit: Option<Exited>,
     /// What the checks of the latest attempt found.
     pub findings: Vec<Finding>,
     /// The numbers of the latest attempt.
@@ -43,6 +45,15 @@ pub struct CaseState {
     pub log_dropped: u64,
     /// Files that the case made.
     pub artifacts: Vec<Artifact>,
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exited {
+    /// By itself, with this code.
+    Code(i32),
+    /// By this signal.
+    Signal(i32),
 }
 
 /// Where a case stands.
@@ -163,6 +174,7 @@ impl CaseState {
             ended: VecDeque::new(),
             stumbled: false,
             started: None,
+            exit: None,
             findings: Vec::new(),
             metrics: BTreeMap::new(),
             facts: BTreeMap::new(),

@@ -174,6 +174,7 @@ impl RunState {
             | Event::Log(event::Log { case, .. })
             | Event::LogTruncated(event::LogTruncated { case, .. })
             | Event::Artifact(event::Artifact { case, .. })
+            | Event::ProcessEnded(event::ProcessEnded { case, .. })
             | Event::Check(event::Check { case, .. }) => {
                 self.on_case(case, |case| attempt::apply(case, at, event));
             }
@@ -207,7 +208,7 @@ impl RunState {
     fn on_case(&mut self, id: &CaseId, change: impl FnOnce(&mut CaseState)) {
         if self.run.is_none() && !self.places.contains_key(id) && self.cases.len() < UNLISTED_CASES {
             let id = CaseId(cut(id.as_str(), NAME).into_owned());
-            self.add_case(CaseSummary { id, description: None, at: String::new() });
+            self.add_case(CaseSummary { id, description: None, at: String::new(), junit: Vec::new() });
         }
         if let Some(place) = self.places.get(id) {
             change(&mut self.cases[*place]);

@@ -27,6 +27,7 @@ use super::figures;
 use super::files;
 use super::fold::{Ending, RunState};
 use super::look::Look;
+use super::merged;
 use super::summary;
 use crate::clean;
 
@@ -45,6 +46,7 @@ pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {
         });
         suites[place].add_testcase(test_case(state, case, run_dir));
     }
+    suites.extend(state.cases().iter().filter_map(|case| tests_within(state, case, run_dir)));
     if suites.is_empty() {
         let mut empty = suite(state, "gpu-harness", None);
         empty.add_testcase(nothing_ran(state));
@@ -72,6 +74,25 @@ fn suite(state: &RunState, name: &str, started: Option<Timestamp>) -> TestSuite 
         system_out: None,
         system_err: None,
     }
+}
+
+/// The tests that a case ran itself and wrote a report of: a test suite of their own.
+fn tests_within(state: &RunState, case: &CaseState, run_dir: &Path) -> Option<TestSuite> {
+    let (tests, notes) = merged::tests(case, run_dir, &|text| attribute(text, MESSAGE));
+    if tests.is_empty() && notes.is_empty() {
+        return None;
+    }
+    let mut within = suite(state, case.id().as_str(), case.started);
+    for mut test in tests {
+        if let TestResult::Failure { cause: Some(text), .. } | TestResult::Error { cause: Some(text), .. } =
+            &mut test.result
+        {
+            *text = cdata(&disarmed(text));
+        }
+        within.add_testcase(test);
+    }
+    within.system_out = Some(cdata(&notes.iter().map(|note| plain(note)).collect::<Vec<_>>().join("\n")));
+    Some(within)
 }
 
 /// A run with no case is an error, and says so where CI looks.

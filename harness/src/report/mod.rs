@@ -6,7 +6,7 @@
 //! | [`case`], `attempt` | what is known of one case, and how does an event change it? |
 //! | [`series`], [`excerpt`] | what is kept of a metric, of a log? |
 //! | [`events`] | how is `events.ndjson` read? |
-//! | [`junit`] | what does CI get? |
+//! | [`junit`], `merged` | what does CI get? |
 //! | [`summary`] | what does a person get at the end? |
 //! | [`show`] | what does a person get who looks again? |
 //! | [`receipt`] | what was had from a cloud, is it gone, what did it cost? |
@@ -25,6 +25,7 @@ pub mod fold;
 pub mod junit;
 pub mod log_files;
 pub mod look;
+mod merged;
 pub mod receipt;
 pub mod series;
 pub mod show;

@@ -93,7 +93,12 @@ impl Script {
 }
 
 fn summary(case: &str, line: u32) -> CaseSummary {
-    CaseSummary { id: case.into(), description: None, at: format!("suites/overfit-one-image.yaml:{line}") }
+    CaseSummary {
+        id: case.into(),
+        description: None,
+        at: format!("suites/overfit-one-image.yaml:{line}"),
+        junit: Vec::new(),
+    }
 }
 
 /// The state after some records.

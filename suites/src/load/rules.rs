@@ -230,6 +230,19 @@ fn of_command(found: &mut Found, at: &str, command: &Command) {
             "no program can be given one: remove it",
         );
     }
+    let brought = [("bring", &command.bring), ("junit", &command.junit)];
+    for (key, paths) in brought {
+        for (index, path) in paths.iter().enumerate() {
+            if path.in_cache().is_some() || path.on_node().is_none() {
+                let hint = "name a file or folder below the working folder, without `..`";
+                found.add(
+                    format!("{at}.{key}[{index}]"),
+                    format!("`{path}` is not in the working folder"),
+                    hint,
+                );
+            }
+        }
+    }
     for (name, value) in &command.env {
         let path = format!("{at}.env.{name}");
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -208,6 +209,12 @@ pub struct Command {
     /// Files that go along, under the same relative names in the working folder.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<InputPath>,
+    /// Files and folders that it leaves in its working folder and that are brought back, as artifacts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bring: Vec<InputPath>,
+    /// JUnit reports that it leaves there: they are brought back, and their tests become part of the run's report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub junit: Vec<InputPath>,
     /// Environment variables for the program. Never put a secret here: this file is not a place for one.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -224,6 +231,17 @@ pub enum Work<'a> {
     Command(&'a Command),
 }
 
+impl Command {
+    /// Everything below its working folder that is brought back, without a path that leads out of it.
+    pub fn brought(&self) -> impl Iterator<Item = PathBuf> {
+        self.bring
+            .iter()
+            .chain(&self.junit)
+            .filter(|path| path.in_cache().is_none())
+            .filter_map(InputPath::on_node)
+    }
+}
+
 impl Work<'_> {
     /// Whether gpu-worker does it, which needs libtorch on the node.
     pub fn needs_worker(self) -> bool {
@@ -235,6 +253,26 @@ impl Work<'_> {
 }
 
 impl Case {
+    /// A case that runs a program, with every default.
+    pub fn command(name: String, command: Command) -> Self {
+        Self {
+            name,
+            description: None,
+            train: None,
+            throughput: None,
+            command: Some(command),
+            checks: Checks::default(),
+            skip_checks: BTreeMap::new(),
+            must_fail: Vec::new(),
+            device: Device::default(),
+            gpu: None,
+            seed: 0,
+            timeout: default_timeout(),
+            limits: Limits::default(),
+            skip: None,
+        }
+    }
+
     /// What the case runs, where it says exactly one thing.
     pub fn work(&self) -> Option<Work<'_>> {
         match (&self.train, &self.throughput, &self.command) {

@@ -9,7 +9,7 @@ use gpu_suites::metrics::Line;
 use super::super::intake::Taken;
 use super::super::log::Log;
 use super::super::watch::Stop;
-use super::{Attempt, BATCHING};
+use super::{Attempt, BATCHING, gather};
 use crate::artifacts;
 
 /// The most files that a case can announce.
@@ -123,6 +123,11 @@ impl Attempt<'_, '_> {
     pub(super) fn artifacts(&mut self) {
         if self.stop == Some(Stop::Lease) {
             return;
+        }
+        if let Some(command) = &self.case.spec.command {
+            for left in gather::gather(&self.dir.work(), &self.dir.artifacts(), command.brought()) {
+                self.warn(left);
+            }
         }
         let found = artifacts::of_case(&self.dir.artifacts(), &mut self.run.budget);
         for path in std::mem::take(&mut self.announced) {

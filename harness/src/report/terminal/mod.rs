@@ -6,6 +6,7 @@ mod line;
 mod live;
 mod log_lines;
 mod plain;
+mod through;
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -17,6 +18,7 @@ use super::{Reporter, RunState, summary};
 
 pub use live::Live;
 pub use plain::{Plain, tail};
+pub use through::Through;
 
 /// Lines of log that are shown of a case that is not good.
 const TAIL_LINES: usize = 20;

@@ -1,0 +1,98 @@
+//! `gpu-harness exec`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use gpu_suites::unit::Span;
+
+use super::runtime;
+use crate::exec::{self, Ready, Wanted};
+use crate::report::terminal::Through;
+use crate::run::{Asked, RunError};
+use crate::run_dir::DEFAULT_PARENT;
+
+/// Flags of `exec`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Output comes as it is printed; the exit status is the command's, or 128 and the number of the signal that ended it. Where
+the command could not be run to its end: 125 trouble with the node, 124 a limit was reached, 130 interrupted.
+
+Examples:
+  gpu-harness exec --node gpu --sync -- pytest -m gpu
+  gpu-harness exec --node gpu --sync --junit report.xml -- pytest -m gpu --junitxml=report.xml
+  gpu-harness exec --node ssh://ubuntu@gpu-box --sync --bring out/ --env HF_TOKEN -- python3 train.py
+  gpu-harness exec --node gpu -- nvidia-smi")]
+pub(super) struct Exec {
+    /// Where to run: local, ssh://[user@]host[:port], or a name in gpu-harness.yaml
+    #[arg(long, value_name = "NODE", env = "GPU_HARNESS_NODE")]
+    node: Option<String>,
+    /// Send the git working tree below this folder: what git knows or does not ignore, changes included. What the node has
+    /// already is not sent again
+    #[arg(long)]
+    sync: bool,
+    /// Bring a file or folder back that the command leaves in its working folder, to the same place here; may be repeated
+    #[arg(long, value_name = "PATH")]
+    bring: Vec<String>,
+    /// Bring a JUnit report back and make its tests part of the run's junit.xml; may be repeated
+    #[arg(long = "junit-from", visible_alias = "junit", value_name = "PATH")]
+    junit_from: Vec<String>,
+    /// Set a variable for the command: NAME, with the value that it has here, or NAME=VALUE; may be repeated
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// Limit of the command
+    #[arg(long, value_name = "D", default_value = "1h")]
+    timeout: Span,
+    /// Go on asking for so long where the cloud has no capacity [default: the node's `wait:`, else 10m]
+    #[arg(long, value_name = "D")]
+    wait: Option<Span>,
+    /// US dollars that the run may cost [default: the node's `max-cost:`]
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+    /// Keep the node for so long where the command fails, and print the ssh command that gets in
+    #[arg(long, value_name = "D")]
+    keep_node_on_failure: Option<Span>,
+    /// Folder that gets one folder a run, and a `latest` link
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_PARENT)]
+    out: PathBuf,
+    /// Print only the command's own output, and what is wrong
+    #[arg(short, long)]
+    quiet: bool,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Exec {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        let wanted = Wanted {
+            command: self.command,
+            sync: self.sync,
+            bring: self.bring,
+            junit: self.junit_from,
+            env: self.env,
+            timeout: Some(self.timeout),
+        };
+        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let ready = Ready::read(&wanted, &cwd)?;
+        for note in &ready.notes {
+            eprintln!("gpu-harness: {note}");
+        }
+        let asked = Asked {
+            node: self.node,
+            out: self.out,
+            wait: self.wait,
+            max_cost: self.max_cost,
+            keep_node_on_failure: self.keep_node_on_failure,
+            ..Asked::default()
+        };
+        let runtime = runtime()?;
+        let ended = runtime.block_on(crate::run::exec(asked, ready, Box::new(Through::new(self.quiet))));
+        // A thread that still waits for a dead connection must not keep the process.
+        runtime.shutdown_background();
+        let (state, run_dir) = ended?;
+        for told in exec::put_back(&state, &run_dir, &wanted, &cwd) {
+            eprintln!("gpu-harness: warning: {told}");
+        }
+        Ok(exec::exit_code(&state))
+    }
+}
