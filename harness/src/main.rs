@@ -15,7 +15,7 @@ fn main() -> ExitCode {
         }
     };
     match cli.execute() {
-        Ok(exit) => exit.into(),
+        Ok(code) => code,
         Err(error) => gpu_harness::failure::tell(&error).into(),
     }
 }

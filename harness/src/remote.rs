@@ -126,9 +126,9 @@ impl Remote {
         Ok(Self { node: self.node.clone(), agent: self.agent.clone(), transport, gpu: None })
     }
 
-    /// From here on what it runs sees this GPU alone.
-    pub fn see_only(&mut self, gpu: u32) {
-        self.gpu = Some(gpu);
+    /// From here on what it runs sees this GPU alone, where one is named.
+    pub fn see_only(&mut self, gpu: Option<u32>) {
+        self.gpu = gpu;
     }
 
     /// A new connection in place of a broken one.

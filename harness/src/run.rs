@@ -142,7 +142,7 @@ pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunE
 }
 
 /// Where the run's node comes from.
-enum Supply {
+pub(crate) enum Supply {
     /// It is there already.
     There,
     /// It is made for the run.
@@ -152,7 +152,7 @@ enum Supply {
 
 impl Supply {
     #[cfg(feature = "ec2")]
-    fn of(node: &mut Node, asked: &Asked, selection: &Selection) -> Result<Self, RunError> {
+    pub(crate) fn of(node: &mut Node, asked: &Asked, selection: &Selection) -> Result<Self, RunError> {
         let Place::Ec2(settings) = &mut node.place else { return Ok(Self::There) };
         if let Some(wait) = asked.wait {
             settings.wait = wait.0;
@@ -167,7 +167,7 @@ impl Supply {
     }
 
     #[cfg(not(feature = "ec2"))]
-    fn of(node: &mut Node, _: &Asked, _: &Selection) -> Result<Self, RunError> {
+    pub(crate) fn of(node: &mut Node, _: &Asked, _: &Selection) -> Result<Self, RunError> {
         match &node.place {
             Place::Ec2(_) => Err(RunError::NoEc2 { name: node.name.to_string() }),
             Place::Local | Place::Ssh { .. } => Ok(Self::There),
@@ -251,7 +251,7 @@ fn describe(node: &Node) -> String {
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
-fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<Exit, RunError> {
+pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<Exit, RunError> {
     let error = ended.map(|error| chain(error));
     let (outcome, reason) = match ended {
         None => (Outcome::Errored, "the node ended the run without it".to_owned()),

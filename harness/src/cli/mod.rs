@@ -1,6 +1,7 @@
 //! The command line, lowered to typed requests in one place.
 
 mod doctor;
+mod hold;
 mod list;
 mod nodes;
 mod reap;
@@ -12,6 +13,7 @@ mod table;
 
 use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use gpu_suites::exit::Exit;
@@ -58,6 +60,9 @@ enum Verb {
     Nodes(nodes::Nodes),
     /// End what is left in EC2 past its expiry
     Reap(reap::Reap),
+    /// Hold a node for test processes, which start this
+    #[command(hide = true)]
+    Hold(hold::Hold),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -67,21 +72,32 @@ enum Verb {
 
 impl Cli {
     /// Carries out the command.
-    pub fn execute(self) -> anyhow::Result<Exit> {
+    pub fn execute(self) -> anyhow::Result<ExitCode> {
         match self.command {
+            // The only one that ends as another program does.
             Verb::Run(verb) => verb.execute(),
-            Verb::List(verb) => verb.execute(),
-            Verb::Report(verb) => verb.execute(),
-            Verb::Schema => {
+            verb => verb.execute().map(ExitCode::from),
+        }
+    }
+}
+
+impl Verb {
+    fn execute(self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Run(_) => unreachable!("`run` is carried out where its command's exit status is passed on"),
+            Self::List(verb) => verb.execute(),
+            Self::Report(verb) => verb.execute(),
+            Self::Schema => {
                 println!("{:#}", gpu_suites::schema::json_schema());
                 Ok(Exit::AllPassed)
             }
-            Verb::Selfcheck(verb) => verb.execute(),
-            Verb::Doctor(verb) => verb.execute(),
-            Verb::Nodes(verb) => verb.execute(),
-            Verb::Reap(verb) => verb.execute(),
-            Verb::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
+            Self::Selfcheck(verb) => verb.execute(),
+            Self::Doctor(verb) => verb.execute(),
+            Self::Nodes(verb) => verb.execute(),
+            Self::Reap(verb) => verb.execute(),
+            Self::Hold(verb) => verb.execute(),
+            Self::Completions { shell } => {
+                clap_complete::generate(shell, &mut Cli::command(), "gpu-harness", &mut io::stdout());
                 Ok(Exit::AllPassed)
             }
         }
