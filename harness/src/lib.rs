@@ -18,6 +18,7 @@ pub mod event_log;
 pub mod exec;
 pub mod failure;
 pub mod health;
+pub mod holder;
 pub mod inputs;
 pub mod interrupt;
 pub mod lines;

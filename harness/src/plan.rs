@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{CaseSummary, Input};
@@ -9,7 +10,7 @@ use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
 use gpu_suites::plan::{Lease, PROTOCOL, Plan, PlannedCase};
-use gpu_suites::spec::InputPath;
+use gpu_suites::spec::{Case, InputPath};
 use gpu_suites::unit::Span;
 
 use crate::binaries::{Program, ProgramError};
@@ -17,9 +18,9 @@ use crate::content::Blob;
 use crate::inputs::{self, Inputs};
 
 /// The suites that were asked for, and which of their cases.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Selection {
-    suites: Vec<Loaded>,
+    suites: Arc<[Loaded]>,
     chosen: Vec<(usize, usize)>,
 }
 
@@ -97,10 +98,10 @@ impl Selection {
     /// Reads the suites at `paths` (default: `suites/`) and chooses the cases that match any of `patterns` (default:
     /// all), a glob over `suite::case` or over the case's name alone.
     pub fn read(paths: &[PathBuf], patterns: &[String], cwd: &Path) -> Result<Self, PlanError> {
-        let suites: Vec<Loaded> =
+        let suites: Arc<[Loaded]> =
             load::discover(paths, cwd)?.iter().map(|path| load::load(path)).collect::<Result<_, _>>()?;
         let mut named: BTreeMap<&str, &Path> = BTreeMap::new();
-        for loaded in &suites {
+        for loaded in suites.iter() {
             if let Some(first) = named.insert(&loaded.suite.suite, &loaded.path) {
                 return Err(PlanError::DuplicateSuite {
                     name: loaded.suite.suite.clone(),
@@ -135,6 +136,20 @@ impl Selection {
     /// The chosen cases in order.
     pub fn cases(&self) -> Vec<CaseSummary> {
         self.chosen.iter().map(|&(s, c)| self.summary(s, c)).collect()
+    }
+
+    /// The chosen cases, as their suites say them.
+    pub fn specs(&self) -> impl Iterator<Item = (CaseId, &Case)> {
+        self.chosen.iter().map(|&(s, c)| {
+            let suite = &self.suites[s].suite;
+            (CaseId::new(&suite.suite, &suite.cases[c].name), &suite.cases[c])
+        })
+    }
+
+    /// This one of the chosen cases alone; `None` where it is not one of them.
+    pub fn only(&self, id: &CaseId) -> Option<Self> {
+        let place = self.specs().position(|(one, _)| one == *id)?;
+        Some(Self { suites: Arc::clone(&self.suites), chosen: vec![self.chosen[place]] })
     }
 
     fn summary(&self, suite: usize, case: usize) -> CaseSummary {

@@ -17,6 +17,24 @@ use crate::run_dir::RunDir;
 /// thousand whole reports.
 const JUNIT_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a session tells: where its events go.
+pub trait Records {
+    /// Keeps an event that the harness itself saw.
+    fn keep(&mut self, event: Event) -> Result<(), RecorderError>;
+    /// Keeps a record of the node's journal. Call [`Records::flush`] after the last of a batch.
+    fn node(&mut self, record: Record) -> Result<(), RecorderError>;
+    /// Keeps that the node reached a state.
+    fn node_is(&mut self, state: NodeState, detail: &str) -> Result<(), RecorderError>;
+    /// Hands everything so far to the operating system, so that a killed harness leaves it behind.
+    fn flush(&mut self) -> Result<(), RecorderError>;
+    /// Writes the reports that have become due.
+    fn tick(&mut self) -> Result<(), RecorderError>;
+    /// Whether a case made files that are worth fetching.
+    fn has_artifacts(&self) -> bool;
+    /// The run's folder.
+    fn folder(&self) -> PathBuf;
+}
+
 /// The records of one run.
 pub struct Recorder {
     folder: RunDir,
@@ -41,6 +59,36 @@ pub enum RecorderError {
     Report(#[from] ReportError),
 }
 
+impl Records for Recorder {
+    fn keep(&mut self, event: Event) -> Result<(), RecorderError> {
+        self.own(event)
+    }
+
+    fn node(&mut self, record: Record) -> Result<(), RecorderError> {
+        Self::node(self, record)
+    }
+
+    fn node_is(&mut self, state: NodeState, detail: &str) -> Result<(), RecorderError> {
+        Self::node_is(self, state, detail)
+    }
+
+    fn flush(&mut self) -> Result<(), RecorderError> {
+        Self::flush(self)
+    }
+
+    fn tick(&mut self) -> Result<(), RecorderError> {
+        Self::tick(self)
+    }
+
+    fn has_artifacts(&self) -> bool {
+        self.state.cases().iter().any(|case| !case.artifacts.is_empty())
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.folder.path.clone()
+    }
+}
+
 impl Recorder {
     /// Starts the records in a run's folder; JUnit goes there, and to `junit` too.
     pub fn create(
@@ -63,11 +111,6 @@ impl Recorder {
     /// The run's folder.
     pub fn folder(&self) -> &Path {
         &self.folder.path
-    }
-
-    /// Whether a case made files that are worth fetching.
-    pub fn has_artifacts(&self) -> bool {
-        self.state.cases().iter().any(|case| !case.artifacts.is_empty())
     }
 
     /// Keeps an event that the harness itself saw.

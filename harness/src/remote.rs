@@ -16,12 +16,17 @@ use crate::transport::{Command, Exec, ExitStatus, Transport, TransportError, Upl
 /// What the shell on the node ends with when the agent is not in its store. No agent ends so.
 const NO_AGENT: i32 = 91;
 
+/// What tells CUDA which GPUs there are.
+const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
+
 /// The agent of one node.
 #[derive(Debug)]
 pub struct Remote {
     node: Node,
     agent: Blob,
     transport: Transport,
+    /// The one GPU that what runs there may see, where it is to see but one.
+    gpu: Option<u32>,
 }
 
 /// What cannot be done on a node.
@@ -107,12 +112,23 @@ impl RemoteError {
 impl Remote {
     /// The agent on `node`, reached through `transport`.
     pub fn new(node: Node, transport: Transport) -> Result<Self, RemoteError> {
-        Ok(Self { node, agent: Program::Agent.find()?, transport })
+        Ok(Self { node, agent: Program::Agent.find()?, transport, gpu: None })
     }
 
     /// The node.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The same agent, over a connection of its own.
+    pub async fn another(&self) -> Result<Self, RemoteError> {
+        let transport = self.transport.another().await?;
+        Ok(Self { node: self.node.clone(), agent: self.agent.clone(), transport, gpu: None })
+    }
+
+    /// From here on what it runs sees this GPU alone, where one is named.
+    pub fn see_only(&mut self, gpu: Option<u32>) {
+        self.gpu = gpu;
     }
 
     /// A new connection in place of a broken one.
@@ -140,7 +156,8 @@ impl Remote {
             .cache
             .as_ref()
             .map(|cache| ("GPU_HARNESS_CACHE".to_owned(), cache.display().to_string()));
-        Command::argv(argv, cache.into_iter().collect())
+        let gpu = self.gpu.map(|gpu| (VISIBLE.to_owned(), gpu.to_string()));
+        Command::argv(argv, cache.into_iter().chain(gpu).collect())
     }
 
     /// Runs `body` in the node's POSIX shell, with `$C` the agent's folder and `$A` the agent's file.
@@ -148,9 +165,10 @@ impl Remote {
         let folder = self.node.cache.as_ref().map_or(String::new(), |cache| {
             format!("GPU_HARNESS_CACHE={}; export GPU_HARNESS_CACHE; ", quote(&cache.display().to_string()))
         });
+        let gpu = self.gpu.map_or(String::new(), |gpu| format!("{VISIBLE}={gpu}; export {VISIBLE}; "));
         let sha256 = &self.agent.sha256;
         let script = format!(
-            "{folder}C=\"${{GPU_HARNESS_CACHE:-${{XDG_CACHE_HOME:-$HOME/.cache}}/gpu-harness}}\"; \
+            "{folder}{gpu}C=\"${{GPU_HARNESS_CACHE:-${{XDG_CACHE_HOME:-$HOME/.cache}}/gpu-harness}}\"; \
              A=\"$C/store/{sha256}\"; {body}"
         );
         // The login shell may be any: only its quoting of one word is relied upon.

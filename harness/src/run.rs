@@ -202,7 +202,7 @@ async fn perform(
 }
 
 /// Where the run's node comes from.
-enum Supply {
+pub(crate) enum Supply {
     /// It is there already.
     There,
     /// It is made for the run.
@@ -212,7 +212,7 @@ enum Supply {
 
 impl Supply {
     #[cfg(feature = "ec2")]
-    fn of(
+    pub(crate) fn of(
         node: &mut Node,
         asked: &Asked,
         root: &Path,
@@ -232,7 +232,7 @@ impl Supply {
     }
 
     #[cfg(not(feature = "ec2"))]
-    fn of(
+    pub(crate) fn of(
         node: &mut Node,
         _: &Asked,
         _: &Path,
@@ -321,7 +321,7 @@ fn describe(node: &Node) -> String {
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
-fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
+pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
     let error = ended.map(|error| chain(error));
     let (outcome, reason) = match ended {
         None => (Outcome::Errored, "the node ended the run without it".to_owned()),

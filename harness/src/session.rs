@@ -21,7 +21,7 @@ use crate::content::Blob;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
 use crate::lines::{Lines, TooLong};
-use crate::recorder::{Recorder, RecorderError};
+use crate::recorder::{RecorderError, Records};
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
 
@@ -138,7 +138,7 @@ enum Opening<'a> {
 /// A run on a node, being followed.
 pub struct Session<'a> {
     remote: &'a mut Remote,
-    recorder: &'a mut Recorder,
+    recorder: &'a mut dyn Records,
     interrupts: &'a mut Interrupts,
     plan: &'a Plan,
     blobs: &'a [Blob],
@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
     /// A session for `plan`, whose blobs are in `blobs`.
     pub fn new(
         remote: &'a mut Remote,
-        recorder: &'a mut Recorder,
+        recorder: &'a mut dyn Records,
         interrupts: &'a mut Interrupts,
         plan: &'a Plan,
         blobs: &'a [Blob],
@@ -188,6 +188,12 @@ impl<'a> Session<'a> {
     pub fn on_new_node(mut self, budget: Option<Budget>) -> Self {
         self.reachable = true;
         self.starting = Some((StartPhase::Deploy, Instant::now()));
+        self.within(budget)
+    }
+
+    /// The same, on a node that costs money.
+    #[must_use]
+    pub fn within(mut self, budget: Option<Budget>) -> Self {
         self.budget = budget;
         self
     }
@@ -296,7 +302,7 @@ impl<'a> Session<'a> {
                 () = until(warn_at) => {
                     let warning = self.budget.as_mut().and_then(|budget| budget.warn_at.take());
                     if let Some((_, message)) = warning {
-                        self.recorder.own(Warning { case: None, message })?;
+                        self.recorder.keep(Warning { case: None, message }.into())?;
                     }
                 }
                 () = until(spent_at) => {
@@ -311,7 +317,7 @@ impl<'a> Session<'a> {
                     if cancelled.is_some() || !self.started {
                         return Err(SessionError::Interrupted { by });
                     }
-                    self.recorder.own(Interrupted { by: by.to_owned() })?;
+                    self.recorder.keep(Interrupted { by: by.to_owned() }.into())?;
                     self.cancel(&mut exec, &format!("interrupted by {by}"), false).await;
                     cancelled = Some((Instant::now(), Stop::Signal(by)));
                 }
@@ -362,7 +368,7 @@ impl<'a> Session<'a> {
         let Some((phase, begun)) = self.starting.take() else { return Ok(()) };
         self.starting = following.map(|phase| (phase, Instant::now()));
         let (node, seconds) = (self.remote.node().name.clone(), begun.elapsed().as_secs_f64());
-        self.recorder.own(Phase { node, phase, seconds })
+        self.recorder.keep(Phase { node, phase, seconds }.into())
     }
 
     fn answered(&mut self, reply: Reply) -> Result<ControlFlow<Ended>, Trouble> {
@@ -397,7 +403,7 @@ impl<'a> Session<'a> {
             match self.remote.fetch(&self.plan.run, folder).await {
                 Err(error) if !error.is_transient() => {
                     let message = format!("the artifacts could not be fetched: {}", chain(&error));
-                    self.recorder.own(Warning { case: None, message })?;
+                    self.recorder.keep(Warning { case: None, message }.into())?;
                 }
                 fetched => fetched?,
             }
@@ -433,7 +439,7 @@ impl<'a> Session<'a> {
         let (sent, bytes) = (missing.len(), missing.iter().map(|blob| blob.bytes).sum());
         self.or_interrupted(async |remote| remote.send(missing).await).await?;
         let seconds = begun.elapsed().as_secs_f64();
-        self.recorder.own(Upload { sent, present: present.len(), bytes, seconds })?;
+        self.recorder.keep(Upload { sent, present: present.len(), bytes, seconds }.into())?;
         Ok(())
     }
 
@@ -441,7 +447,7 @@ impl<'a> Session<'a> {
     async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
-        self.recorder.own(ConnectionLost { error: chain(&error) })?;
+        self.recorder.keep(ConnectionLost { error: chain(&error) }.into())?;
         let mut latest = error;
         let mut pause = Duration::from_millis(50);
         while lost.elapsed() < lease {
@@ -451,7 +457,7 @@ impl<'a> Session<'a> {
             match self.or_interrupted(async |remote| remote.reconnect().await).await {
                 Ok(()) => {
                     let seconds = lost.elapsed().as_secs_f64();
-                    self.recorder.own(Reattached { from_seq: self.next, seconds })?;
+                    self.recorder.keep(Reattached { from_seq: self.next, seconds }.into())?;
                     return Ok(());
                 }
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,

@@ -2,6 +2,7 @@
 
 mod doctor;
 mod exec;
+mod hold;
 mod list;
 mod nodes;
 mod reap;
@@ -67,6 +68,9 @@ enum Verb {
     Nodes(nodes::Nodes),
     /// End what is left in EC2 past its expiry
     Reap(reap::Reap),
+    /// Hold a node for test processes, which start this
+    #[command(hide = true)]
+    Hold(hold::Hold),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -78,9 +82,9 @@ impl Cli {
     /// Carries out the command, and says how the process is to end.
     pub fn execute(self) -> anyhow::Result<ExitCode> {
         let exit = match self.command {
-            // It ends as the command that it ran.
+            // These end as the command that they ran.
             Verb::Exec(verb) => return verb.execute(),
-            Verb::Run(verb) => verb.execute()?,
+            Verb::Run(verb) => return verb.execute(),
             Verb::List(verb) => verb.execute()?,
             Verb::Report(verb) => verb.execute()?,
             Verb::Show(verb) => verb.execute()?,
@@ -92,6 +96,7 @@ impl Cli {
             Verb::Doctor(verb) => verb.execute()?,
             Verb::Nodes(verb) => verb.execute()?,
             Verb::Reap(verb) => verb.execute()?,
+            Verb::Hold(verb) => verb.execute()?,
             Verb::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
                 Exit::AllPassed

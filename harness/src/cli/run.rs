@@ -1,13 +1,15 @@
 //! `gpu-harness run`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use gpu_suites::exit::Exit;
 use gpu_suites::unit::Span;
 
 use super::{Choice, is_live, runtime};
+use crate::holder::command;
 use crate::report::terminal::{self, Verbosity};
-use crate::run::Asked;
+use crate::run::{Asked, RunError};
 use crate::run_dir::DEFAULT_PARENT;
 
 /// Flags of `run`.
@@ -22,7 +24,8 @@ The node:
 Examples:
   gpu-harness run --node ssh://ubuntu@gpu-box --timeout 20m
   gpu-harness run suites/overfit-one-image.yaml --case '*unet*' -v
-  gpu-harness run --junit test-results/gpu.xml --retries 1")]
+  gpu-harness run --junit test-results/gpu.xml --retries 1
+  gpu-harness run --node cloud -- cargo nextest run  one node for all that the command starts")]
 pub(super) struct Run {
     #[command(flatten)]
     choice: Choice,
@@ -59,10 +62,20 @@ pub(super) struct Run {
     /// Print every log line and every check
     #[arg(short, long)]
     verbose: bool,
+    /// A command to run with the node in place of suites, e.g. `cargo nextest run`; its exit status is passed on
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["suites", "cases", "junit", "retries", "fail_fast"])]
+    command: Vec<OsString>,
 }
 
 impl Run {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+        if !self.command.is_empty() {
+            let project = std::env::current_dir().map_err(RunError::Cwd)?;
+            let runtime = runtime()?;
+            let code = runtime.block_on(command::run(self.node, self.command, project));
+            runtime.shutdown_background();
+            return Ok(code?);
+        }
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
             (_, true) => Verbosity::Verbose,
@@ -86,6 +99,6 @@ impl Run {
         let exit = runtime.block_on(crate::run::run(asked, reporter));
         // A thread that still waits for a dead connection must not keep the process.
         runtime.shutdown_background();
-        Ok(exit?)
+        Ok(exit?.into())
     }
 }

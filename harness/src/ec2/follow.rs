@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use gpu_suites::event::{Event, NodeState};
 use gpu_suites::gpu::GpuNeed;
-use gpu_suites::id::NodeName;
+use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry, Plan};
 use gpu_suites::unit::Span;
@@ -58,17 +58,8 @@ pub async fn follow(
     interrupts: &mut Interrupts,
 ) -> Result<(), SessionError> {
     let (sink, events) = unbounded_channel();
-    let Asked { settings, need, keep, root } = asked;
-    let cache = cache::folder().filter(|_| settings.reuse);
-    let order = Order {
-        work: work(&prepared.plan),
-        labels: Labels { run: prepared.plan.run.clone(), node: node.name.clone(), who: Who::find() },
-        keep: keep.unwrap_or_default(),
-        job: cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings)),
-        node,
-        settings,
-        need,
-    };
+    let keep = asked.keep;
+    let order = order(node, asked, prepared.plan.run.clone(), work(&prepared.plan));
     let mut provision = Provision::new(order, sink);
     let mut job = Job { prepared, keep, recorder, interrupts, events };
     let ended = AssertUnwindSafe(job.nodes(&mut provision)).catch_unwind().await;
@@ -76,6 +67,21 @@ pub async fn follow(
     match ended {
         Ok(ended) => ended.and(closed.map_err(SessionError::from)),
         Err(panic) => resume_unwind(panic),
+    }
+}
+
+/// What a run with so much work wants of its nodes.
+pub(super) fn order(node: Node, asked: Asked, run: RunId, work: Work) -> Order {
+    let Asked { settings, need, keep, root } = asked;
+    let cache = cache::folder().filter(|_| settings.reuse);
+    Order {
+        work,
+        labels: Labels { run, node: node.name.clone(), who: Who::find() },
+        keep: keep.unwrap_or_default(),
+        job: cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings)),
+        node,
+        settings,
+        need,
     }
 }
 

@@ -30,6 +30,8 @@ pub mod had;
 #[cfg(feature = "ec2")]
 pub mod hand_on;
 #[cfg(feature = "ec2")]
+pub mod hold;
+#[cfg(feature = "ec2")]
 pub mod ingress;
 #[cfg(feature = "ec2")]
 pub mod inventory;

@@ -184,7 +184,8 @@ impl RunState {
     }
 
     fn created(&mut self, event: &event::RunCreated) {
-        if self.run.is_some() {
+        // A run whose cases come one by one tells of itself again, with those that came.
+        if self.run.as_ref().is_some_and(|run| *run != event.run) {
             return;
         }
         self.run = Some(event.run.clone());

@@ -57,6 +57,14 @@ impl Transport {
         }
     }
 
+    /// A second connection to the same place, made in the same way.
+    pub async fn another(&self) -> Result<Self, TransportError> {
+        match self {
+            Self::Local => Ok(Self::Local),
+            Self::Ssh(link) => Ok(Self::Ssh(Box::new(link.another().await?))),
+        }
+    }
+
     /// The place, for messages.
     pub fn describe(&self) -> String {
         match self {

@@ -57,8 +57,13 @@ impl Link {
 
     /// Makes the connection anew, by the same address and options.
     pub async fn reconnect(&mut self) -> Result<(), TransportError> {
-        *self = Self::connect(&self.address, self.options.clone()).await?;
+        *self = self.another().await?;
         Ok(())
+    }
+
+    /// A second connection, by the same address and options.
+    pub async fn another(&self) -> Result<Self, TransportError> {
+        Self::connect(&self.address, self.options.clone()).await
     }
 
     /// Starts a command; several run side by side, each with its own flow control.

@@ -1,0 +1,198 @@
+//! How one case is run for a test: made ready, its turn waited for, followed to its end, and its outcome told.
+
+use std::rc::Rc;
+
+use gpu_suites::event::CaseFinished;
+use gpu_suites::id::CaseId;
+use gpu_suites::outcome::Outcome;
+use gpu_suites::plan::{Lease, OnExpiry};
+use gpu_suites::unit::Span;
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::hall::{Had, Hall, Over, Stage};
+use super::records::OfCase;
+use super::wire::{Said, Verdict};
+use crate::failure::chain;
+use crate::interrupt::Interrupts;
+use crate::plan::{Options, Prepared, Selection};
+use crate::recorder::Records as _;
+use crate::run::RunError;
+use crate::session::{Followed, Session, SessionError};
+
+/// A case that a test asked for.
+pub(super) struct Asked {
+    pub(super) selection: Selection,
+    pub(super) case: CaseId,
+    pub(super) slot: Option<u32>,
+}
+
+/// Runs the case; `said` goes to the test meanwhile.
+pub(super) async fn run(
+    hall: &Rc<Hall>,
+    asked: Asked,
+    said: UnboundedSender<String>,
+    interrupts: &mut Interrupts,
+) -> Said {
+    match admit(hall, &asked) {
+        Ok((prepared, records)) => {
+            let records = OfCase { run: records, case: asked.case.clone(), said };
+            match carry_out(hall, &asked, prepared, records, interrupts).await {
+                Ok(verdict) => Said::Ended(verdict),
+                Err(error) => Said::Refused { reason: chain(&error) },
+            }
+        }
+        Err(error) => Said::Refused { reason: chain(&error) },
+    }
+}
+
+type Recorded = Rc<std::cell::RefCell<crate::recorder::Recorder>>;
+
+/// Makes the case ready: what can be wrong with it is found before a node is had.
+fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunError> {
+    let node = hall.node();
+    let options = Options {
+        // The node's own lease takes this one's place.
+        lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
+        fail_fast: false,
+        retries: 0,
+        timeout: None,
+        libtorch: node.libtorch,
+    };
+    let selection = asked.selection.only(&asked.case).ok_or_else(|| crate::plan::PlanError::NoMatch {
+        patterns: vec![asked.case.to_string()],
+        known: asked.selection.specs().map(|(id, _)| id.0).collect(),
+    })?;
+    let mut prepared = selection.prepare(hall.next_run(), &options)?;
+    let summary = prepared.cases.remove(0);
+    let records = hall.records(summary, &selection)?;
+    for input in prepared.inputs.drain(..) {
+        records.borrow_mut().own(input)?;
+    }
+    Ok((prepared, records))
+}
+
+/// Runs what is ready, and sees to it that the case has an outcome in the records.
+async fn carry_out(
+    hall: &Rc<Hall>,
+    asked: &Asked,
+    mut prepared: Prepared,
+    mut records: OfCase,
+    interrupts: &mut Interrupts,
+) -> Result<Verdict, RunError> {
+    let before = records.run.borrow().state().case(&asked.case).map_or(0, |case| case.attempt);
+    let ended = match prepared.plan.cases.first_mut() {
+        None => {
+            let reason = prepared.skipped.first().map(|(_, reason)| reason.clone());
+            Err((Outcome::Skipped, reason.unwrap_or_default()))
+        }
+        Some(case) => {
+            case.attempts_before = before;
+            hall.want_node(&asked.selection).await?;
+            let followed = follow(hall, asked, prepared, &mut records, interrupts).await;
+            followed.map_err(|error| {
+                if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {
+                    hall.end(Over::Lost { why: chain(&error), reclaimed: false });
+                }
+                (outcome_of(&error), chain(&error))
+            })
+        }
+    };
+    let mut run = records.run.borrow_mut();
+    let run_dir = run.folder().to_owned();
+    let last = |run: &crate::recorder::Recorder| {
+        let case = run.state().case(&asked.case)?;
+        let last = case.last_ended().filter(|_| case.phase == crate::report::case::Phase::Finished)?;
+        (last.number > before).then(|| (last.outcome, last.reason.clone()))
+    };
+    let (outcome, reason) = match (last(&run), ended) {
+        (Some(told), _) => told,
+        (None, ended) => {
+            let (outcome, reason) =
+                ended.err().unwrap_or((Outcome::Errored, "the node ended the run without it".to_owned()));
+            let attempt = run.state().case(&asked.case).map_or(before, |case| case.attempt);
+            let (case, reason) = (asked.case.clone(), Some(reason));
+            run.own(CaseFinished { case, attempt, outcome, reason: reason.clone(), seconds: 0.0 })?;
+            (outcome, reason)
+        }
+    };
+    Ok(Verdict { outcome, reason, run_dir })
+}
+
+fn outcome_of(error: &SessionError) -> Outcome {
+    match error {
+        SessionError::Interrupted { .. } => Outcome::Cancelled,
+        SessionError::Limit { .. } | SessionError::Money { .. } => Outcome::TimedOut,
+        SessionError::Taken { .. } | SessionError::Lost { .. } => Outcome::Interrupted,
+        _ => Outcome::Errored,
+    }
+}
+
+/// Waits for the node and for a turn on it, then runs the plan.
+async fn follow(
+    hall: &Rc<Hall>,
+    asked: &Asked,
+    mut prepared: Prepared,
+    records: &mut OfCase,
+    interrupts: &mut Interrupts,
+) -> Result<(), SessionError> {
+    let (had, lane, gpu) = tokio::select! {
+        turn = turn(hall, asked.slot) => turn?,
+        by = interrupts.next() => return Err(SessionError::Interrupted { by }),
+    };
+    let mut remote = tokio::select! {
+        remote = lane.lock() => remote,
+        by = interrupts.next() => return Err(SessionError::Interrupted { by }),
+        why = lost(hall) => return Err(why),
+    };
+    if remote.is_none() {
+        *remote = Some(hall.another().await?);
+    }
+    let Some(connected) = remote.as_mut() else { return Err(hall.is_over()) };
+    connected.see_only(gpu);
+    prepared.plan.lease = had.lease;
+    prepared.plan.reclaimable = had.reclaimable;
+    let session = Session::new(connected, records, interrupts, &prepared.plan, &prepared.blobs);
+    let ended = tokio::select! {
+        ended = session.within(had.budget).follow() => ended,
+        why = lost(hall) => Err(why),
+    };
+    let _ = records.flush();
+    match ended {
+        Ok(Followed::Finished) => Ok(()),
+        Ok(Followed::Reclaimed) => {
+            let why = "the cloud took the spot instance back".to_owned();
+            hall.end(Over::Lost { why, reclaimed: true });
+            Err(hall.is_over())
+        }
+        Err(error) => {
+            // The next one makes a connection of its own.
+            *remote = None;
+            Err(error)
+        }
+    }
+}
+
+/// The node, once it is there, and the lane of that slot.
+async fn turn(
+    hall: &Rc<Hall>,
+    slot: Option<u32>,
+) -> Result<(Had, super::hall::Lane, Option<u32>), SessionError> {
+    let mut stage = hall.stage.subscribe();
+    let had = tokio::select! {
+        stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
+            Ok(Stage::There(had)) => had.clone(),
+            Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(why.clone().into())),
+            Ok(Stage::Awaited) | Err(_) => return Err(hall.is_over()),
+        },
+        why = lost(hall) => return Err(why),
+    };
+    let (lane, gpu) = hall.lane(slot).await?;
+    Ok((had, lane, gpu))
+}
+
+/// Ends when the node is gone.
+async fn lost(hall: &Hall) -> SessionError {
+    let mut over = hall.over.subscribe();
+    let _ = over.wait_for(|over| matches!(over, Some(Over::Lost { .. }))).await;
+    hall.is_over()
+}

@@ -1,0 +1,159 @@
+//! How a test has a case run: by the holder of its test run, which it starts where there is none yet.
+
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gpu_suites::event::Record;
+use gpu_suites::id::CaseId;
+
+use super::address::{Address, NoPlace};
+use super::owner::Owner;
+use super::serve::Order;
+use super::start::{self, StartError};
+use super::wire::{Ask, SAID, Said, Verdict, line};
+
+/// How often a holder that ends just when it is asked is replaced.
+const TRIES: u32 = 3;
+
+/// A way to the holder of one node.
+#[derive(Debug, Clone)]
+pub struct Client {
+    holder: Holder,
+    project: PathBuf,
+    suites: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone)]
+enum Holder {
+    /// Somebody has started it.
+    At(PathBuf),
+    /// The first that needs it starts it.
+    Ours(Box<Order>),
+}
+
+/// Why a case has no outcome.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// It cannot be told for whom the node is to be held.
+    #[error("failed to find the process above the tests")]
+    Owner(#[source] io::Error),
+    /// There is nowhere to listen.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    /// There is no holder.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The holder that was named is not there.
+    #[error("failed to reach the node holder at {}", socket.display())]
+    Reach {
+        /// Where.
+        socket: PathBuf,
+        /// The operating system's word.
+        source: io::Error,
+    },
+    /// The holder went away.
+    #[error(
+        "the node holder{} ended while the case ran; its node ends by its own lease and time to live, and the \
+         next test run starts another",
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+    )]
+    Gone {
+        /// Its process.
+        pid: Option<u32>,
+    },
+    /// What the holder says makes no sense.
+    #[error("the node holder says what cannot be understood: {0}")]
+    Odd(String),
+    /// The suites or their files are wrong.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl ClientError {
+    /// Whether what the user wrote is at fault.
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Start(StartError::NoProgram | StartError::Ended { .. }))
+    }
+}
+
+impl Client {
+    /// To the holder that listens there.
+    pub fn at(socket: PathBuf, project: PathBuf, suites: Vec<PathBuf>) -> Self {
+        Self { holder: Holder::At(socket), project, suites }
+    }
+
+    /// To the holder of the test run that this process belongs to. `settings`: all that makes another node of it.
+    pub fn of_this_run(
+        node: Option<String>,
+        settings: &str,
+        project: PathBuf,
+        suites: Vec<PathBuf>,
+        idle: Duration,
+    ) -> Result<Self, ClientError> {
+        let owner = Owner::above().map_err(ClientError::Owner)?;
+        let address = Address::of(&owner, &format!("{node:?}\n{settings}"))?;
+        let order = Order { address, owner, node, project: project.clone(), idle: Some(idle) };
+        Ok(Self { holder: Holder::Ours(Box::new(order)), project, suites })
+    }
+
+    /// Has the case run; `heard` takes its records as they come.
+    pub fn run(
+        &self,
+        case: &CaseId,
+        slot: Option<u32>,
+        mut heard: impl FnMut(&Record),
+    ) -> Result<Verdict, ClientError> {
+        let ask = Ask::Case {
+            project: self.project.clone(),
+            suites: self.suites.clone(),
+            case: case.clone(),
+            slot,
+        };
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            match converse(self.connect()?, &ask, &mut heard) {
+                // It took no notice of the request: it was just about to end.
+                Err(ClientError::Gone { pid: None }) if tries < TRIES => {}
+                ended => return ended,
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<UnixStream, ClientError> {
+        match &self.holder {
+            Holder::At(socket) => UnixStream::connect(socket)
+                .map_err(|source| ClientError::Reach { socket: socket.clone(), source }),
+            Holder::Ours(order) => Ok(start::connect(order)?),
+        }
+    }
+}
+
+fn converse(
+    mut stream: UnixStream,
+    ask: &Ask,
+    heard: &mut impl FnMut(&Record),
+) -> Result<Verdict, ClientError> {
+    let mut pid = None;
+    if stream.write_all(line(ask).as_bytes()).is_err() {
+        return Err(ClientError::Gone { pid });
+    }
+    for text in BufReader::new(stream).lines() {
+        let Ok(text) = text else { break };
+        if !text.starts_with(SAID) {
+            heard(&Record::parse(&text).map_err(|error| ClientError::Odd(error.to_string()))?);
+            continue;
+        }
+        match serde_json::from_str(&text).map_err(|error| ClientError::Odd(error.to_string()))? {
+            Said::Accepted { pid: its } => pid = Some(its),
+            Said::Ended(verdict) => return Ok(verdict),
+            Said::Refused { reason } => return Err(ClientError::Refused(reason)),
+            Said::Ending { .. } => {
+                return Err(ClientError::Odd("an answer to what was not asked".to_owned()));
+            }
+        }
+    }
+    Err(ClientError::Gone { pid })
+}

@@ -1,0 +1,124 @@
+//! `gpu-harness run -- COMMAND…`: a command, such as `cargo nextest run`, with a node for all that it starts.
+
+use std::ffi::OsString;
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, ExitStatus};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::SOCKET;
+use super::address::{Address, NoPlace};
+use super::owner::Owner;
+use super::serve::Order;
+use super::start::{self, StartError};
+use super::wire::{Ask, Said, line};
+use crate::interrupt::Interrupts;
+
+/// The environment variable that names the node.
+pub const NODE: &str = "GPU_HARNESS_NODE";
+
+/// Why a command was not run.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// This process cannot be told from others.
+    #[error("failed to look at this process")]
+    Owner(#[source] io::Error),
+    /// There is nowhere to listen.
+    #[error(transparent)]
+    NoPlace(#[from] NoPlace),
+    /// There is no holder.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Signals cannot be listened for.
+    #[error("failed to listen for signals")]
+    Signals(#[source] io::Error),
+    /// The command does not start.
+    #[error("failed to run {program}")]
+    Spawn {
+        /// The program.
+        program: String,
+        /// The operating system's word.
+        source: io::Error,
+    },
+}
+
+/// Runs the command and passes its exit status on; the node is given back whatever comes.
+pub async fn run(
+    node: Option<String>,
+    command: Vec<OsString>,
+    project: PathBuf,
+) -> Result<ExitCode, CommandError> {
+    let owner = Owner::this().map_err(CommandError::Owner)?;
+    let address = Address::of(&owner, "a command")?;
+    let name = node.clone();
+    // It watches this process, so that the node is given back even where this is killed.
+    let order = Order { address: address.clone(), owner, node, project, idle: None };
+    let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
+    drop(start::connect(&order)?);
+    let ended = carry_out(&command, name.as_deref(), &address.socket, &mut signals).await;
+    tokio::select! {
+        () = end(address.socket) => {}
+        // The holder goes on giving the node back.
+        by = signals.next() => eprintln!("gpu-harness: {by}: the node is given back by itself"),
+    }
+    ended.map(|status| ExitCode::from(code(status)))
+}
+
+async fn carry_out(
+    command: &[OsString],
+    node: Option<&str>,
+    socket: &Path,
+    signals: &mut Interrupts,
+) -> Result<ExitStatus, CommandError> {
+    let [program, arguments @ ..] = command else { return Ok(ExitStatus::default()) };
+    let failed = |source| CommandError::Spawn { program: program.to_string_lossy().into_owned(), source };
+    let mut command = tokio::process::Command::new(program);
+    command.args(arguments).env(SOCKET, socket).envs(node.map(|node| (NODE, node)));
+    let mut child = command.spawn().map_err(failed)?;
+    loop {
+        tokio::select! {
+            status = child.wait() => return status.map_err(failed),
+            by = signals.next() => {
+                // A terminal's Ctrl-C reaches the command by itself; twice would be once too often.
+                let is_heard = by == "SIGINT" && io::stdin().is_terminal();
+                if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.try_into().ok()?))
+                    && !is_heard
+                {
+                    let _ = kill_process(pid, signal(by));
+                }
+            }
+        }
+    }
+}
+
+fn signal(name: &str) -> Signal {
+    match name {
+        "SIGINT" => Signal::INT,
+        "SIGHUP" => Signal::HUP,
+        _ => Signal::TERM,
+    }
+}
+
+/// As a shell tells it.
+fn code(status: ExitStatus) -> u8 {
+    let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+}
+
+/// Asks the holder to give the node back, and waits until it has.
+async fn end(socket: PathBuf) {
+    let _ = tokio::task::spawn_blocking(move || {
+        let mut stream = UnixStream::connect(socket)?;
+        stream.write_all(line(&Ask::Stop).as_bytes())?;
+        for text in BufReader::new(stream).lines() {
+            if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_str(&text?) {
+                eprintln!("gpu-harness: what came of it is in {}", folder.display());
+            }
+        }
+        io::Result::Ok(())
+    })
+    .await;
+}

@@ -1,0 +1,346 @@
+//! What all requests of a holder share: its node, the records of its run, and the lanes in which cases run.
+//!
+//! A lane is one GPU of the node: cases take turns in a lane, so that no two of them share a GPU's memory or disturb each
+//! other's measurements, and lanes run side by side.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+
+use gpu_suites::event::{CaseSummary, Event, NodeState, RunCreated};
+use gpu_suites::facts::Gpus;
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::RunId;
+use gpu_suites::plan::Lease;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Mutex, OnceCell, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::had::{Hold, Ready};
+use super::records::Silent;
+use crate::failure::chain;
+use crate::node::Node;
+use crate::plan::Selection;
+use crate::recorder::Recorder;
+use crate::remote::Remote;
+use crate::run::{Asked, RunError, Supply};
+use crate::run_dir::{self, RunDir};
+use crate::selfcheck;
+use crate::session::{Budget, SessionError};
+
+/// How long the last events of a node that is gone may take.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
+
+/// How the node stands.
+#[derive(Clone)]
+pub(super) enum Stage {
+    /// Nobody has asked for it yet, or it is being had.
+    Awaited,
+    /// It is there.
+    There(Had),
+    /// It could not be had: that is everybody's answer from now on.
+    NotHad(String),
+}
+
+/// What a session needs to know of the node.
+#[derive(Clone)]
+pub(super) struct Had {
+    pub(super) lease: Lease,
+    pub(super) reclaimable: bool,
+    pub(super) budget: Option<Budget>,
+}
+
+/// Why the holder ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Nobody needs it any more; why.
+    Ended(&'static str),
+    /// The node is gone, for this reason.
+    Lost {
+        /// The reason.
+        why: String,
+        /// Whether the cloud took it back.
+        reclaimed: bool,
+    },
+}
+
+/// One GPU's connection, where one was made.
+pub(super) type Lane = Rc<Mutex<Option<Remote>>>;
+
+/// See the module.
+pub(super) struct Hall {
+    node: RefCell<Node>,
+    runs: Vec<PathBuf>,
+    pub(super) run: RunId,
+    pub(super) over: watch::Sender<Option<Over>>,
+    pub(super) stage: watch::Sender<Stage>,
+    records: RefCell<Option<Rc<RefCell<Recorder>>>>,
+    hold: Rc<Mutex<Option<Hold>>>,
+    is_wanted: Cell<bool>,
+    tasks: RefCell<Vec<JoinHandle<()>>>,
+    /// What keeps the events of a node that is made; ends with them.
+    events: RefCell<Option<JoinHandle<()>>>,
+    lanes: RefCell<BTreeMap<u32, Lane>>,
+    gpus: OnceCell<u32>,
+    suites: RefCell<HashMap<(PathBuf, Vec<PathBuf>), Selection>>,
+    count: Cell<u64>,
+    /// Requests that are being served, and since when none is.
+    pub(super) busy: watch::Sender<(usize, Instant)>,
+}
+
+impl Hall {
+    /// For this node; the run's folder is made in the first of `runs` that can be written to.
+    pub(super) fn new(node: Node, runs: Vec<PathBuf>) -> Self {
+        Self {
+            node: RefCell::new(node),
+            runs,
+            run: run_dir::new_run_id(jiff::Timestamp::now()),
+            over: watch::Sender::new(None),
+            stage: watch::Sender::new(Stage::Awaited),
+            records: RefCell::default(),
+            hold: Rc::default(),
+            is_wanted: Cell::new(false),
+            tasks: RefCell::default(),
+            events: RefCell::default(),
+            lanes: RefCell::default(),
+            gpus: OnceCell::new(),
+            suites: RefCell::default(),
+            count: Cell::new(0),
+            busy: watch::Sender::new((0, Instant::now())),
+        }
+    }
+
+    /// The node as the user named it.
+    pub(super) fn node(&self) -> Node {
+        self.node.borrow().clone()
+    }
+
+    /// Ends the holder; the first reason stays.
+    pub(super) fn end(&self, over: Over) {
+        self.over.send_if_modified(|now| {
+            let is_first = now.is_none();
+            now.get_or_insert(over);
+            is_first
+        });
+    }
+
+    /// The cases of those suites; read once.
+    pub(super) fn selection(&self, project: PathBuf, suites: Vec<PathBuf>) -> Result<Selection, RunError> {
+        let key = (project, suites);
+        if let Some(read) = self.suites.borrow().get(&key) {
+            return Ok(read.clone());
+        }
+        let read = Selection::read(&key.1, &[], &key.0)?;
+        self.suites.borrow_mut().insert(key, read.clone());
+        Ok(read)
+    }
+
+    /// The run's folder, where there is one already.
+    pub(super) fn run_dir(&self) -> Option<PathBuf> {
+        self.records.borrow().as_ref().map(|records| records.borrow().folder().to_owned())
+    }
+
+    /// A run on the node for one case.
+    pub(super) fn next_run(&self) -> RunId {
+        let count = self.count.get() + 1;
+        self.count.set(count);
+        RunId(format!("{}-{count}", self.run))
+    }
+
+    /// The run's records, with this case among its cases; made for the first.
+    pub(super) fn records(
+        &self,
+        case: CaseSummary,
+        selection: &Selection,
+    ) -> Result<Rc<RefCell<Recorder>>, RunError> {
+        let node = self.node.borrow().name.clone();
+        let records = if let Some(records) = &*self.records.borrow() {
+            Rc::clone(records)
+        } else {
+            let folder = self.folder()?;
+            Rc::new(RefCell::new(Recorder::create(folder, node.clone(), None, Box::new(Silent))?))
+        };
+        let known = records.borrow().state().case(&case.id).is_some();
+        if !known {
+            records.borrow_mut().own(RunCreated {
+                run: self.run.clone(),
+                harness: env!("CARGO_PKG_VERSION").to_owned(),
+                node,
+                cases: vec![case],
+                commit: crate::commit::of(selection.root()),
+            })?;
+        }
+        *self.records.borrow_mut() = Some(Rc::clone(&records));
+        Ok(records)
+    }
+
+    fn folder(&self) -> Result<RunDir, RunError> {
+        let mut made = None;
+        for parent in &self.runs {
+            match RunDir::create(parent, self.run.clone()) {
+                Ok(folder) => return Ok(folder),
+                Err(error) => made = made.or(Some(error)),
+            }
+        }
+        Err(made.map_or_else(|| RunError::Cwd(std::io::ErrorKind::NotFound.into()), RunError::from))
+    }
+
+    /// Begins to have the node, once. `selection`: what it may have to run.
+    pub(super) async fn want_node(self: &Rc<Self>, selection: &Selection) -> Result<(), RunError> {
+        if self.is_wanted.get() || self.over.borrow().is_some() {
+            return Ok(());
+        }
+        let need = |node: &GpuNeed| selection.gpu_need(node);
+        let supply = Supply::of(&mut self.node.borrow_mut(), &Asked::default(), selection.root(), need)?;
+        let timeouts = selection.specs().filter(|(_, case)| case.skip.is_none());
+        let work = timeouts.map(|(_, case)| case.timeout.0).fold(Duration::ZERO, Duration::saturating_add);
+        let (new, events) = Hold::new(supply, self.node(), self.run.clone(), work);
+        self.is_wanted.set(true);
+        *self.hold.lock().await = Some(new);
+        if let Some(events) = events {
+            let kept = tokio::task::spawn_local(Self::keep_events(Rc::clone(self), events));
+            *self.events.borrow_mut() = Some(kept);
+        } else {
+            self.own_state(NodeState::Requested);
+        }
+        self.spawn(Self::have(Rc::clone(self)));
+        Ok(())
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.tasks.borrow_mut().push(tokio::task::spawn_local(task));
+    }
+
+    async fn keep_events(self: Rc<Self>, mut events: UnboundedReceiver<Event>) {
+        while let Some(event) = events.recv().await {
+            self.own(event);
+        }
+    }
+
+    async fn have(self: Rc<Self>) {
+        let mut over = self.over.subscribe();
+        let mut hold = self.hold.lock().await;
+        let Some(hold) = hold.as_mut() else { return };
+        let had = tokio::select! {
+            had = hold.have() => had,
+            _ = over.wait_for(Option::is_some) => return,
+        };
+        match had {
+            Ok(ready) => self.is_there(ready),
+            Err(error) => {
+                self.stage.send_replace(Stage::NotHad(chain(&error)));
+            }
+        }
+    }
+
+    fn is_there(self: &Rc<Self>, ready: Ready) {
+        let Ready { remote, name, lease, reclaimable, budget, watch } = ready;
+        if let Some(records) = &*self.records.borrow() {
+            records.borrow_mut().on_node(name);
+        }
+        self.own_state(NodeState::Running);
+        self.lanes.borrow_mut().insert(0, Rc::new(Mutex::new(Some(remote))));
+        if let Some(watch) = watch {
+            let hall = Rc::clone(self);
+            self.spawn(async move {
+                let why = watch.await;
+                hall.end(Over::Lost { why, reclaimed: false });
+            });
+        }
+        self.stage.send_replace(Stage::There(Had { lease, reclaimable, budget }));
+    }
+
+    /// The lane of a test's slot, and the GPU that it is to see where there are several.
+    pub(super) async fn lane(&self, slot: Option<u32>) -> Result<(Lane, Option<u32>), SessionError> {
+        let Some(slot) = slot else { return Ok((self.lane_of(0), None)) };
+        let count = *self.gpus.get_or_try_init(|| self.count_gpus()).await?;
+        if count < 2 {
+            return Ok((self.lane_of(0), None));
+        }
+        Ok((self.lane_of(slot % count), Some(slot % count)))
+    }
+
+    fn lane_of(&self, gpu: u32) -> Lane {
+        Rc::clone(self.lanes.borrow_mut().entry(gpu).or_default())
+    }
+
+    async fn count_gpus(&self) -> Result<u32, SessionError> {
+        let remote = self.another().await?;
+        let facts = selfcheck::facts(&remote).await?;
+        Ok(match facts.gpus {
+            Gpus::Present { devices, .. } => u32::try_from(devices.len()).unwrap_or(u32::MAX),
+            Gpus::Absent(_) => 0,
+        })
+    }
+
+    /// A connection of its own to the node that is there.
+    pub(super) async fn another(&self) -> Result<Remote, SessionError> {
+        match self.hold.lock().await.as_ref() {
+            Some(hold) => hold.another().await,
+            None => Err(self.is_over()),
+        }
+    }
+
+    /// What a request is told that came too late.
+    pub(super) fn is_over(&self) -> SessionError {
+        let why = match &*self.over.borrow() {
+            Some(Over::Lost { why, .. }) => why.clone(),
+            Some(Over::Ended(why)) => (*why).to_owned(),
+            None => "it was given back".to_owned(),
+        };
+        SessionError::Taken { node: self.node.borrow().name.to_string(), why }
+    }
+
+    fn own_state(&self, state: NodeState) {
+        if let Some(records) = &*self.records.borrow() {
+            let kept = records.borrow_mut().node_is(state, "");
+            self.tell(kept.err());
+        }
+    }
+
+    fn own(&self, event: Event) {
+        if let Some(records) = &*self.records.borrow() {
+            let kept = records.borrow_mut().own(event);
+            self.tell(kept.err());
+        }
+    }
+
+    fn tell(&self, error: Option<crate::recorder::RecorderError>) {
+        if let Some(error) = error {
+            eprintln!("run {}: {}", self.run, chain(&error));
+        }
+    }
+
+    /// Gives the node back and ends the records.
+    pub(super) async fn close(self: Rc<Self>) -> Result<(), RunError> {
+        let hold = self.hold.lock().await.take();
+        let over = self.over.borrow().clone();
+        let (is_well, reclaimed) = match over {
+            Some(Over::Lost { reclaimed, .. }) => (false, reclaimed),
+            _ => (matches!(*self.stage.borrow(), Stage::There(_)), false),
+        };
+        self.lanes.borrow_mut().clear();
+        if let Some(hold) = hold {
+            if hold.is_made() {
+                self.own_state(NodeState::Terminating);
+                hold.release(is_well, reclaimed).await;
+            } else {
+                self.own_state(NodeState::Gone);
+            }
+        }
+        let events = self.events.take();
+        if let Some(events) = events {
+            let _ = tokio::time::timeout(LAST_EVENTS, events).await;
+        }
+        for task in self.tasks.take() {
+            task.abort();
+        }
+        let Some(records) = self.records.take() else { return Ok(()) };
+        let Ok(records) = Rc::try_unwrap(records) else { return Ok(()) };
+        crate::run::close(records.into_inner(), None)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,148 @@
+//! For whom a node is held: the cargo or nextest above a test, told by its process id and its start.
+//!
+//! A process id alone may be given to another process; the time of its start makes it one process.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use tokio::io::unix::AsyncFd;
+
+/// The programs that start test processes.
+const STARTERS: [&str; 2] = ["cargo-nextest", "cargo"];
+/// How often a process is looked for where the kernel knows no other way.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// A process that was there once, and may be there still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pid: i32,
+    /// In clock ticks since the machine's.
+    start: u64,
+}
+
+/// What `/proc` tells of a process.
+struct Stat {
+    program: String,
+    state: char,
+    parent: i32,
+    start: u64,
+}
+
+impl Owner {
+    /// The nearest cargo or nextest above this process, else this process itself.
+    pub fn above() -> io::Result<Self> {
+        let own = Self::this()?;
+        let mut pid = own.pid;
+        while let Ok(stat) = Stat::of(pid) {
+            if pid != own.pid && STARTERS.contains(&stat.program.as_str()) {
+                return Ok(Self { pid, start: stat.start });
+            }
+            if stat.parent <= 1 {
+                break;
+            }
+            pid = stat.parent;
+        }
+        Ok(own)
+    }
+
+    /// This process.
+    pub fn this() -> io::Result<Self> {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Ok(Self { pid, start: Stat::of(pid)?.start })
+    }
+
+    /// Whether it has not ended.
+    pub fn lives(&self) -> bool {
+        Stat::of(self.pid).is_ok_and(|stat| stat.start == self.start && !matches!(stat.state, 'Z' | 'X'))
+    }
+
+    /// Waits for its end, however it ends.
+    pub async fn ended(&self) {
+        if let Some(watched) = self.watched()
+            && watched.readable().await.is_ok()
+        {
+            return;
+        }
+        while self.lives() {
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What becomes readable when it ends; `None` where it has, or where the kernel has no such thing.
+    fn watched(&self) -> Option<AsyncFd<OwnedFd>> {
+        let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::NONBLOCK).ok()?;
+        // The process may have ended, and another have got its id, before it was opened.
+        self.lives().then(|| AsyncFd::new(fd).ok())?
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.pid, self.start)
+    }
+}
+
+impl FromStr for Owner {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is no PID:START");
+        let (pid, start) = text.split_once(':').ok_or_else(wrong)?;
+        Ok(Self { pid: pid.parse().map_err(|_| wrong())?, start: start.parse().map_err(|_| wrong())? })
+    }
+}
+
+impl Stat {
+    fn of(pid: i32) -> io::Result<Self> {
+        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        Self::parse(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is no such thing")))
+    }
+
+    /// The program's name stands in parentheses and may hold anything, parentheses too.
+    fn parse(text: &str) -> Option<Self> {
+        let (head, rest) = text.rsplit_once(')')?;
+        let fields = Vec::from_iter(rest.split_whitespace());
+        Some(Self {
+            program: head.split_once('(')?.1.to_owned(),
+            state: fields.first()?.chars().next()?,
+            parent: fields.get(1)?.parse().ok()?,
+            start: fields.get(19)?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_read_whatever_its_name_is() {
+        let text = "7 (a ) (b) S 3 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n";
+        let stat = Stat::parse(text).unwrap();
+        assert_eq!((stat.program.as_str(), stat.parent, stat.start), ("a ) (b", 3, 4711));
+        assert!(Stat::parse("7 (a) S").is_none());
+    }
+
+    #[test]
+    fn another_process_with_the_same_id_is_not_the_owner() {
+        let own = Owner::this().unwrap();
+        assert!(own.lives() && own.to_string().parse() == Ok(own));
+        assert!(!Owner { start: own.start + 1, ..own }.lives());
+    }
+
+    #[tokio::test]
+    async fn the_end_of_the_owner_is_noticed() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = child.id().try_into().unwrap();
+        let owner = Owner { pid, start: Stat::of(pid).unwrap().start };
+        assert!(tokio::time::timeout(Duration::from_millis(100), owner.ended()).await.is_err());
+        child.kill().unwrap();
+        tokio::time::timeout(Duration::from_secs(5), owner.ended()).await.unwrap();
+        child.wait().unwrap();
+    }
+}

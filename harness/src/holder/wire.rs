@@ -1,0 +1,74 @@
+//! What a test and the holder say to each other: a request is a line, and so is each answer.
+//!
+//! The answers to a request for a case are [`Said::Accepted`], the records of the case as they come, each as it stands
+//! in the node's journal, and a [`Said::Ended`]. A request is over when its connection ends: the case is then cancelled.
+
+use std::path::PathBuf;
+
+use gpu_suites::id::CaseId;
+use gpu_suites::outcome::Outcome;
+use serde::{Deserialize, Serialize};
+
+/// How an answer begins that is no record.
+pub const SAID: &str = "{\"said\":";
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case")]
+pub enum Ask {
+    /// Run a case.
+    Case {
+        /// The folder that suites are looked for in.
+        project: PathBuf,
+        /// Suite files and folders of them; none means `suites/`.
+        suites: Vec<PathBuf>,
+        /// Which.
+        case: CaseId,
+        /// The runner's place in its test group: which of the node's GPUs the case sees.
+        slot: Option<u32>,
+    },
+    /// Give the node back and end. The connection ends when that is done.
+    Stop,
+}
+
+/// An answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "said", rename_all = "kebab-case")]
+pub enum Said {
+    /// The request is understood and waits for its turn.
+    Accepted {
+        /// The holder's process.
+        pid: u32,
+    },
+    /// The request was carried out.
+    Ended(Verdict),
+    /// The holder gives its node back and ends.
+    Ending {
+        /// The folder of its run, where anything was run.
+        run_dir: Option<PathBuf>,
+    },
+    /// What is asked for cannot be run at all: the suites or their files are wrong.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// What came of a case.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why.
+    pub reason: Option<String>,
+    /// The folder of the holder's run.
+    pub run_dir: PathBuf,
+}
+
+/// The line of a request or an answer.
+pub(super) fn line(said: &impl Serialize) -> String {
+    let mut line =
+        serde_json::to_string(said).unwrap_or_else(|error| unreachable!("this is plain data: {error}"));
+    line.push('\n');
+    line
+}
