@@ -4,11 +4,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use gpu_suites::event::CaseSummary;
 use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::outcome::Outcome;
-use gpu_suites::plan::{PROTOCOL, Plan, PlannedCase};
 use gpu_suites::spec::{Case, Command, InputPath};
 use gpu_suites::unit::Span;
 
@@ -22,7 +20,7 @@ const SUITE: &str = "exec";
 /// The longest name of a case that is made of a program's.
 const NAME: usize = 64;
 /// gpu-harness itself could not do its part, as with `docker run`; and a limit was reached, as with `timeout`.
-const INFRASTRUCTURE: u8 = 125;
+pub(crate) const INFRASTRUCTURE: u8 = 125;
 const LIMIT: u8 = 124;
 
 /// What is to be run.
@@ -111,41 +109,11 @@ impl Ready {
 
     /// The plan for a node.
     pub fn prepare(self, run: RunId, options: &Options) -> Prepared {
-        let inputs =
-            self.files.files.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect();
-        let command = self.case.command.as_ref();
-        let junit = command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect();
-        let said = command.map(|command| command.run.join(" "));
-        let summary = CaseSummary {
-            id: self.id.clone(),
-            description: said.map(|said| crate::clean::one_line(&said, 200)),
-            at: String::new(),
-            junit,
-        };
-        let case = PlannedCase { id: self.id, spec: self.case, inputs, attempts_before: 0, retries_used: 0 };
-        Prepared {
-            plan: Plan {
-                protocol: PROTOCOL,
-                run,
-                cases: vec![case],
-                lease: options.lease,
-                fail_fast: options.fail_fast,
-                retries: options.retries,
-                timeout: options.timeout,
-                worker: None,
-                reclaimable: false,
-                libtorch: options.libtorch.clone(),
-            },
-            cases: vec![summary],
-            skipped: Vec::new(),
-            // A tree of thousands of files is named by its commit.
-            inputs: Vec::new(),
-            blobs: self.files.files.into_values().collect(),
-        }
+        Prepared::program(self.id, self.case, self.files.files, run, options)
     }
 }
 
-fn value(variable: &str) -> Result<(String, String), ExecError> {
+pub(crate) fn value(variable: &str) -> Result<(String, String), ExecError> {
     let (name, value) = if let Some((name, value)) = variable.split_once('=') {
         (name, value.to_owned())
     } else {
@@ -158,7 +126,7 @@ fn value(variable: &str) -> Result<(String, String), ExecError> {
 }
 
 /// A case's name of a program's.
-fn name_of(program: &str) -> String {
+pub(crate) fn name_of(program: &str) -> String {
     let file =
         Path::new(program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let plain = |char: char| if char.is_ascii_alphanumeric() || "_.-".contains(char) { char } else { '_' };

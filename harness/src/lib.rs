@@ -30,6 +30,7 @@ pub mod report;
 pub mod rest;
 pub mod run;
 pub mod run_dir;
+pub mod runner;
 pub mod selfcheck;
 pub mod session;
 pub mod transport;

@@ -246,6 +246,42 @@ impl Selection {
     }
 }
 
+impl Prepared {
+    /// A program with its files, as the only case of a run.
+    pub fn program(
+        id: CaseId,
+        spec: Case,
+        files: BTreeMap<InputPath, Blob>,
+        run: RunId,
+        options: &Options,
+    ) -> Self {
+        let command = spec.command.as_ref();
+        let said = command.map(|command| crate::clean::one_line(&command.run.join(" "), 200));
+        let junit = command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect();
+        let summary = CaseSummary { id: id.clone(), description: said, at: String::new(), junit };
+        let inputs = files.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect();
+        Self {
+            plan: Plan {
+                protocol: PROTOCOL,
+                run,
+                cases: vec![PlannedCase { id, spec, inputs, attempts_before: 0, retries_used: 0 }],
+                lease: options.lease,
+                fail_fast: options.fail_fast,
+                retries: options.retries,
+                timeout: options.timeout,
+                worker: None,
+                reclaimable: false,
+                libtorch: options.libtorch.clone(),
+            },
+            cases: vec![summary],
+            skipped: Vec::new(),
+            // Files by the thousand are named by their tree's commit.
+            inputs: Vec::new(),
+            blobs: files.into_values().collect(),
+        }
+    }
+}
+
 /// The `--case` patterns, ready to match.
 pub fn globs(patterns: &[String]) -> Result<Vec<GlobMatcher>, PlanError> {
     patterns.iter().map(|pattern| matcher(pattern)).collect()

@@ -76,6 +76,14 @@ pub enum RunError {
     /// The results cannot be kept.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
+    /// A file that a program needs cannot be read.
+    #[error("failed to read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
@@ -109,6 +117,7 @@ impl RunError {
             | Self::Node(_)
             | Self::Plan(_)
             | Self::RunDir(_)
+            | Self::File { .. }
             | Self::MaxCost(_)
             | Self::NoEc2 { .. } => Exit::Usage,
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,

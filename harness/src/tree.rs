@@ -13,6 +13,15 @@ use crate::content::Blob;
 const MOST_FILES: usize = 50_000;
 const MOST_BYTES: u64 = 4 << 30;
 
+/// The names of a tree's files.
+#[derive(Debug, Default)]
+pub struct List {
+    /// Relative to the tree.
+    pub names: Vec<InputPath>,
+    /// What stays here, and why, in a sentence each.
+    pub left_out: Vec<String>,
+}
+
 /// The files of a tree.
 #[derive(Debug, Default)]
 pub struct Tree {
@@ -53,6 +62,23 @@ pub enum TreeError {
 impl Tree {
     /// The files below a folder that git knows or does not ignore, new ones included.
     pub fn read(folder: &Path) -> Result<Self, TreeError> {
+        let List { names, left_out } = Self::list(folder)?;
+        let mut tree = Self { files: BTreeMap::new(), left_out };
+        let mut bytes = 0;
+        for name in names {
+            let blob = Blob::read(&folder.join(&name.0))
+                .map_err(|source| TreeError::Read { path: crate::clean::one_line(&name.0, 200), source })?;
+            bytes += blob.bytes;
+            tree.files.insert(name, blob);
+            if bytes > MOST_BYTES {
+                return Err(TreeError::TooLarge { most: crate::report::figures::bytes(MOST_BYTES) });
+            }
+        }
+        Ok(tree)
+    }
+
+    /// Their names alone.
+    pub fn list(folder: &Path) -> Result<List, TreeError> {
         let listing = Command::new("git")
             .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate"])
             .current_dir(folder)
@@ -62,43 +88,31 @@ impl Tree {
             let message = String::from_utf8_lossy(&listing.stderr);
             return Err(TreeError::Git { message: crate::clean::one_line(message.trim(), 300) });
         }
-        let mut tree = Self::default();
-        let mut bytes = 0;
+        let mut list = List::default();
         for name in listing.stdout.split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
+            let shown = crate::clean::one_line(&String::from_utf8_lossy(name), 200);
             let Ok(name) = std::str::from_utf8(name) else {
-                let shown = String::from_utf8_lossy(name);
-                tree.left_out.push(format!("{}: its name is not UTF-8", crate::clean::one_line(&shown, 200)));
+                list.left_out.push(format!("{shown}: its name is not UTF-8"));
                 continue;
             };
             let input = InputPath(name.to_owned());
             if input.in_cache().is_some() || input.on_node().is_none() {
-                tree.left_out
-                    .push(format!("{}: such a name means something else", crate::clean::one_line(name, 200)));
+                list.left_out.push(format!("{shown}: such a name means something else"));
                 continue;
             }
-            let path = folder.join(name);
-            match std::fs::metadata(&path) {
+            match std::fs::metadata(folder.join(name)) {
                 // git still lists it; the command is to find it gone too.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Ok(data) if data.is_dir() => {
-                    let name = crate::clean::one_line(name, 200);
-                    tree.left_out.push(format!("{name}: a submodule, or a link to a folder"));
-                    continue;
+                    list.left_out.push(format!("{shown}: a submodule, or a link to a folder"));
                 }
-                _ => {}
+                _ => list.names.push(input),
             }
-            let blob = Blob::read(&path)
-                .map_err(|source| TreeError::Read { path: crate::clean::one_line(name, 200), source })?;
-            bytes += blob.bytes;
-            tree.files.insert(input, blob);
-            if tree.files.len() > MOST_FILES {
+            if list.names.len() > MOST_FILES {
                 return Err(TreeError::TooLarge { most: format!("{MOST_FILES} files") });
             }
-            if bytes > MOST_BYTES {
-                return Err(TreeError::TooLarge { most: crate::report::figures::bytes(MOST_BYTES) });
-            }
         }
-        Ok(tree)
+        Ok(list)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line, lowered to typed requests in one place.
 
+mod cargo;
 mod doctor;
 mod exec;
 mod hold;
@@ -52,6 +53,11 @@ enum Verb {
     Run(run::Run),
     /// Run any command on a node, as if it ran here
     Exec(exec::Exec),
+    /// Run cargo with its test binaries on a node: `gpu-harness cargo test`, `gpu-harness cargo nextest run`
+    Cargo(cargo::Cargo),
+    /// What cargo calls for a test binary
+    #[command(hide = true)]
+    TargetRunner(cargo::TargetRunner),
     /// List the cases that there are to run
     List(list::List),
     /// Make the reports of a run again from its events, also of a run that was killed
@@ -84,6 +90,8 @@ impl Cli {
         let exit = match self.command {
             // These end as the command that they ran.
             Verb::Exec(verb) => return verb.execute(),
+            Verb::Cargo(verb) => return verb.execute(),
+            Verb::TargetRunner(verb) => return verb.execute(),
             Verb::Run(verb) => return verb.execute(),
             Verb::List(verb) => verb.execute()?,
             Verb::Report(verb) => verb.execute()?,

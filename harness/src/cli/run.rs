@@ -72,7 +72,7 @@ impl Run {
         if !self.command.is_empty() {
             let project = std::env::current_dir().map_err(RunError::Cwd)?;
             let runtime = runtime()?;
-            let code = runtime.block_on(command::run(self.node, self.command, project));
+            let code = runtime.block_on(command::run(self.node, self.command, project, Vec::new()));
             runtime.shutdown_background();
             return Ok(code?);
         }

@@ -1,9 +1,13 @@
 //! How one case is run for a test: made ready, its turn waited for, followed to its end, and its outcome told.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use gpu_suites::event::CaseFinished;
-use gpu_suites::id::CaseId;
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
@@ -11,19 +15,85 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::hall::{Had, Hall, Over, Stage};
 use super::records::OfCase;
-use super::wire::{Said, Verdict};
+use super::wire::{Program, Said, Verdict};
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
-use crate::plan::{Options, Prepared, Selection};
+use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::Records as _;
 use crate::run::RunError;
 use crate::session::{Followed, Session, SessionError};
 
-/// A case that a test asked for.
+/// What a test asked for, and where on the node.
 pub(super) struct Asked {
-    pub(super) selection: Selection,
-    pub(super) case: CaseId,
+    pub(super) what: What,
     pub(super) slot: Option<u32>,
+}
+
+/// How long the programs of a test run may take in all: nobody says it beforehand.
+const PROGRAMS: Duration = Duration::from_secs(2 * 3600);
+
+/// What is to be run.
+pub(super) enum What {
+    /// A case of those suites.
+    Case(Selection, CaseId),
+    /// A program.
+    Program(Box<Program>),
+}
+
+impl What {
+    fn id(&self) -> &CaseId {
+        match self {
+            Self::Case(_, id) => id,
+            Self::Program(program) => &program.id,
+        }
+    }
+
+    /// The folder that it belongs to.
+    pub(super) fn root(&self) -> &Path {
+        match self {
+            Self::Case(selection, _) => selection.root(),
+            Self::Program(program) => &program.root,
+        }
+    }
+
+    /// The GPUs that the node has to have.
+    pub(super) fn gpu_need(&self, node: &GpuNeed) -> Result<GpuNeed, PlanError> {
+        match self {
+            Self::Case(selection, _) => selection.gpu_need(node),
+            Self::Program(_) => Ok(node.clone()),
+        }
+    }
+
+    /// How long all that may be asked for after it may take.
+    pub(super) fn work(&self) -> Duration {
+        match self {
+            Self::Case(selection, _) => {
+                let cases = selection.specs().filter(|(_, case)| case.skip.is_none());
+                cases.map(|(_, case)| case.timeout.0).fold(Duration::ZERO, Duration::saturating_add)
+            }
+            Self::Program(_) => PROGRAMS,
+        }
+    }
+
+    async fn prepare(&self, hall: &Hall, run: RunId, options: &Options) -> Result<Prepared, RunError> {
+        match self {
+            Self::Case(selection, case) => {
+                let only = selection.only(case).ok_or_else(|| PlanError::NoMatch {
+                    patterns: vec![case.to_string()],
+                    known: selection.specs().map(|(id, _)| id.0).collect(),
+                })?;
+                Ok(only.prepare(run, options)?)
+            }
+            Self::Program(program) => {
+                let mut files = BTreeMap::new();
+                for (name, path) in &program.files {
+                    let failed = |source| RunError::File { path: path.clone(), source };
+                    files.insert(name.clone(), hall.blob(path.clone()).await.map_err(failed)?);
+                }
+                Ok(Prepared::program(program.id.clone(), program.spec.clone(), files, run, options))
+            }
+        }
+    }
 }
 
 /// Runs the case; `said` goes to the test meanwhile.
@@ -33,9 +103,9 @@ pub(super) async fn run(
     said: UnboundedSender<String>,
     interrupts: &mut Interrupts,
 ) -> Said {
-    match admit(hall, &asked) {
+    match admit(hall, &asked).await {
         Ok((prepared, records)) => {
-            let records = OfCase { run: records, case: asked.case.clone(), said };
+            let records = OfCase { run: records, case: asked.what.id().clone(), said };
             match carry_out(hall, &asked, prepared, records, interrupts).await {
                 Ok(verdict) => Said::Ended(verdict),
                 Err(error) => Said::Refused { reason: chain(&error) },
@@ -48,7 +118,7 @@ pub(super) async fn run(
 type Recorded = Rc<std::cell::RefCell<crate::recorder::Recorder>>;
 
 /// Makes the case ready: what can be wrong with it is found before a node is had.
-fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunError> {
+async fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunError> {
     let node = hall.node();
     let options = Options {
         // The node's own lease takes this one's place.
@@ -58,13 +128,9 @@ fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunError> {
         timeout: None,
         libtorch: node.libtorch,
     };
-    let selection = asked.selection.only(&asked.case).ok_or_else(|| crate::plan::PlanError::NoMatch {
-        patterns: vec![asked.case.to_string()],
-        known: asked.selection.specs().map(|(id, _)| id.0).collect(),
-    })?;
-    let mut prepared = selection.prepare(hall.next_run(), &options)?;
+    let mut prepared = asked.what.prepare(hall, hall.next_run(), &options).await?;
     let summary = prepared.cases.remove(0);
-    let records = hall.records(summary, &selection)?;
+    let records = hall.records(summary, asked.what.root())?;
     for input in prepared.inputs.drain(..) {
         records.borrow_mut().own(input)?;
     }
@@ -79,7 +145,7 @@ async fn carry_out(
     mut records: OfCase,
     interrupts: &mut Interrupts,
 ) -> Result<Verdict, RunError> {
-    let before = records.run.borrow().state().case(&asked.case).map_or(0, |case| case.attempt);
+    let before = records.run.borrow().state().case(asked.what.id()).map_or(0, |case| case.attempt);
     let ended = match prepared.plan.cases.first_mut() {
         None => {
             let reason = prepared.skipped.first().map(|(_, reason)| reason.clone());
@@ -87,7 +153,7 @@ async fn carry_out(
         }
         Some(case) => {
             case.attempts_before = before;
-            hall.want_node(&asked.selection).await?;
+            hall.want_node(&asked.what).await?;
             let followed = follow(hall, asked, prepared, &mut records, interrupts).await;
             followed.map_err(|error| {
                 if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {
@@ -100,7 +166,7 @@ async fn carry_out(
     let mut run = records.run.borrow_mut();
     let run_dir = run.folder().to_owned();
     let last = |run: &crate::recorder::Recorder| {
-        let case = run.state().case(&asked.case)?;
+        let case = run.state().case(asked.what.id())?;
         let last = case.last_ended().filter(|_| case.phase == crate::report::case::Phase::Finished)?;
         (last.number > before).then(|| (last.outcome, last.reason.clone()))
     };
@@ -109,8 +175,8 @@ async fn carry_out(
         (None, ended) => {
             let (outcome, reason) =
                 ended.err().unwrap_or((Outcome::Errored, "the node ended the run without it".to_owned()));
-            let attempt = run.state().case(&asked.case).map_or(before, |case| case.attempt);
-            let (case, reason) = (asked.case.clone(), Some(reason));
+            let attempt = run.state().case(asked.what.id()).map_or(before, |case| case.attempt);
+            let (case, reason) = (asked.what.id().clone(), Some(reason));
             run.own(CaseFinished { case, attempt, outcome, reason: reason.clone(), seconds: 0.0 })?;
             (outcome, reason)
         }

@@ -12,7 +12,7 @@ use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, SAID, Said, Verdict, line};
+use super::wire::{Ask, Program, SAID, Said, Verdict, line};
 
 /// How often a holder that ends just when it is asked is replaced.
 const TRIES: u32 = 3;
@@ -111,10 +111,19 @@ impl Client {
             case: case.clone(),
             slot,
         };
+        self.ask(&ask, &mut heard)
+    }
+
+    /// Has a program run; `heard` takes its records as they come.
+    pub fn program(&self, program: Program, mut heard: impl FnMut(&Record)) -> Result<Verdict, ClientError> {
+        self.ask(&Ask::Program(Box::new(program)), &mut heard)
+    }
+
+    fn ask(&self, ask: &Ask, mut heard: &mut impl FnMut(&Record)) -> Result<Verdict, ClientError> {
         let mut tries = 0;
         loop {
             tries += 1;
-            match converse(self.connect()?, &ask, &mut heard) {
+            match converse(self.connect()?, ask, &mut heard) {
                 // It took no notice of the request: it was just about to end.
                 Err(ClientError::Gone { pid: None }) if tries < TRIES => {}
                 ended => return ended,

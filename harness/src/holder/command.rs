@@ -50,6 +50,7 @@ pub async fn run(
     node: Option<String>,
     command: Vec<OsString>,
     project: PathBuf,
+    variables: Vec<(String, OsString)>,
 ) -> Result<ExitCode, CommandError> {
     let owner = Owner::this().map_err(CommandError::Owner)?;
     let address = Address::of(&owner, "a command")?;
@@ -58,7 +59,7 @@ pub async fn run(
     let order = Order { address: address.clone(), owner, node, project, idle: None };
     let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
     drop(start::connect(&order)?);
-    let ended = carry_out(&command, name.as_deref(), &address.socket, &mut signals).await;
+    let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
     tokio::select! {
         () = end(address.socket) => {}
         // The holder goes on giving the node back.
@@ -71,12 +72,13 @@ async fn carry_out(
     command: &[OsString],
     node: Option<&str>,
     socket: &Path,
+    variables: Vec<(String, OsString)>,
     signals: &mut Interrupts,
 ) -> Result<ExitStatus, CommandError> {
     let [program, arguments @ ..] = command else { return Ok(ExitStatus::default()) };
     let failed = |source| CommandError::Spawn { program: program.to_string_lossy().into_owned(), source };
     let mut command = tokio::process::Command::new(program);
-    command.args(arguments).env(SOCKET, socket).envs(node.map(|node| (NODE, node)));
+    command.args(arguments).env(SOCKET, socket).envs(node.map(|node| (NODE, node))).envs(variables);
     let mut child = command.spawn().map_err(failed)?;
     loop {
         tokio::select! {

@@ -5,7 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ use tokio::sync::{Mutex, OnceCell, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::case::What;
 use super::had::{Hold, Ready};
 use super::records::Silent;
+use crate::content::Blob;
 use crate::failure::chain;
 use crate::node::Node;
 use crate::plan::Selection;
@@ -70,6 +73,21 @@ pub(super) enum Over {
 /// One GPU's connection, where one was made.
 pub(super) type Lane = Rc<Mutex<Option<Remote>>>;
 
+/// What changes when a file is written or replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    bytes: u64,
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    fn of(path: &Path) -> std::io::Result<Self> {
+        let data = std::fs::metadata(path)?;
+        Ok(Self { inode: data.ino(), bytes: data.len(), changed: (data.ctime(), data.ctime_nsec()) })
+    }
+}
+
 /// See the module.
 pub(super) struct Hall {
     node: RefCell<Node>,
@@ -86,6 +104,8 @@ pub(super) struct Hall {
     lanes: RefCell<BTreeMap<u32, Lane>>,
     gpus: OnceCell<u32>,
     suites: RefCell<HashMap<(PathBuf, Vec<PathBuf>), Selection>>,
+    /// What programs' files hold, for as long as they are not written.
+    blobs: RefCell<HashMap<PathBuf, (Stamp, Blob)>>,
     count: Cell<u64>,
     /// Requests that are being served, and since when none is.
     pub(super) busy: watch::Sender<(usize, Instant)>,
@@ -108,6 +128,7 @@ impl Hall {
             lanes: RefCell::default(),
             gpus: OnceCell::new(),
             suites: RefCell::default(),
+            blobs: RefCell::default(),
             count: Cell::new(0),
             busy: watch::Sender::new((0, Instant::now())),
         }
@@ -138,6 +159,21 @@ impl Hall {
         Ok(read)
     }
 
+    /// The content of a file, read once for as long as nobody writes it.
+    pub(super) async fn blob(&self, path: PathBuf) -> std::io::Result<Blob> {
+        let stamp = Stamp::of(&path)?;
+        if let Some((known, blob)) = self.blobs.borrow().get(&path)
+            && *known == stamp
+        {
+            return Ok(blob.clone());
+        }
+        let read = path.clone();
+        let blob =
+            tokio::task::spawn_blocking(move || Blob::read(&read)).await.map_err(std::io::Error::other)??;
+        self.blobs.borrow_mut().insert(path, (stamp, blob.clone()));
+        Ok(blob)
+    }
+
     /// The run's folder, where there is one already.
     pub(super) fn run_dir(&self) -> Option<PathBuf> {
         self.records.borrow().as_ref().map(|records| records.borrow().folder().to_owned())
@@ -151,11 +187,7 @@ impl Hall {
     }
 
     /// The run's records, with this case among its cases; made for the first.
-    pub(super) fn records(
-        &self,
-        case: CaseSummary,
-        selection: &Selection,
-    ) -> Result<Rc<RefCell<Recorder>>, RunError> {
+    pub(super) fn records(&self, case: CaseSummary, root: &Path) -> Result<Rc<RefCell<Recorder>>, RunError> {
         let node = self.node.borrow().name.clone();
         let records = if let Some(records) = &*self.records.borrow() {
             Rc::clone(records)
@@ -170,7 +202,7 @@ impl Hall {
                 harness: env!("CARGO_PKG_VERSION").to_owned(),
                 node,
                 cases: vec![case],
-                commit: crate::commit::of(selection.root()),
+                commit: crate::commit::of(root),
             })?;
         }
         *self.records.borrow_mut() = Some(Rc::clone(&records));
@@ -188,15 +220,14 @@ impl Hall {
         Err(made.map_or_else(|| RunError::Cwd(std::io::ErrorKind::NotFound.into()), RunError::from))
     }
 
-    /// Begins to have the node, once. `selection`: what it may have to run.
-    pub(super) async fn want_node(self: &Rc<Self>, selection: &Selection) -> Result<(), RunError> {
+    /// Begins to have the node, once. `what`: what it may have to run.
+    pub(super) async fn want_node(self: &Rc<Self>, what: &What) -> Result<(), RunError> {
         if self.is_wanted.get() || self.over.borrow().is_some() {
             return Ok(());
         }
-        let need = |node: &GpuNeed| selection.gpu_need(node);
-        let supply = Supply::of(&mut self.node.borrow_mut(), &Asked::default(), selection.root(), need)?;
-        let timeouts = selection.specs().filter(|(_, case)| case.skip.is_none());
-        let work = timeouts.map(|(_, case)| case.timeout.0).fold(Duration::ZERO, Duration::saturating_add);
+        let need = |node: &GpuNeed| what.gpu_need(node);
+        let supply = Supply::of(&mut self.node.borrow_mut(), &Asked::default(), what.root(), need)?;
+        let work = what.work();
         let (new, events) = Hold::new(supply, self.node(), self.run.clone(), work);
         self.is_wanted.set(true);
         *self.hold.lock().await = Some(new);

@@ -14,7 +14,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
 use super::address::Address;
-use super::case::{self, Asked};
+use super::case::{self, Asked, What};
 use super::hall::{Hall, Over};
 use super::owner::Owner;
 use super::wire::{Ask, Said, line};
@@ -28,7 +28,7 @@ use crate::run_dir::DEFAULT_PARENT;
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);
 /// The longest request: a case's name and some paths.
-const LONGEST_ASK: u64 = 1 << 20;
+const LONGEST_ASK: u64 = 16 << 20;
 
 /// What a holder is started with.
 #[derive(Debug, Clone)]
@@ -156,13 +156,22 @@ async fn attend(hall: Rc<Hall>, stream: UnixStream) {
             let _ = said.send(line(&Said::Accepted { pid: std::process::id() }));
             let answer = match hall.selection(project, suites) {
                 Ok(selection) => {
-                    let asked = Asked { selection, case, slot };
+                    let asked = Asked { what: What::Case(selection, case), slot };
                     let said = said.clone();
                     watched(&hall, reader, async |interrupts| case::run(&hall, asked, said, interrupts).await)
                         .await
                 }
                 Err(error) => Said::Refused { reason: chain(&error) },
             };
+            let _ = said.send(line(&answer));
+        }
+        Some(Ask::Program(program)) => {
+            let _ = said.send(line(&Said::Accepted { pid: std::process::id() }));
+            let asked = Asked { slot: program.slot, what: What::Program(program) };
+            let to_test = said.clone();
+            let answer =
+                watched(&hall, reader, async |interrupts| case::run(&hall, asked, to_test, interrupts).await)
+                    .await;
             let _ = said.send(line(&answer));
         }
         Some(Ask::Stop) => {

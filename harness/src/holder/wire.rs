@@ -3,10 +3,12 @@
 //! The answers to a request for a case are [`Said::Accepted`], the records of the case as they come, each as it stands
 //! in the node's journal, and a [`Said::Ended`]. A request is over when its connection ends: the case is then cancelled.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
+use gpu_suites::spec::{Case, InputPath};
 use serde::{Deserialize, Serialize};
 
 /// How an answer begins that is no record.
@@ -27,8 +29,25 @@ pub enum Ask {
         /// The runner's place in its test group: which of the node's GPUs the case sees.
         slot: Option<u32>,
     },
+    /// Run a program.
+    Program(Box<Program>),
     /// Give the node back and end. The connection ends when that is done.
     Stop,
+}
+
+/// A program to run on the node, and the files that it needs there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Program {
+    /// What it is called in the records.
+    pub id: CaseId,
+    /// The folder that it belongs to.
+    pub root: PathBuf,
+    /// How it is run.
+    pub spec: Case,
+    /// Where the content of each of its files lies here.
+    pub files: BTreeMap<InputPath, PathBuf>,
+    /// See [`Ask::Case`].
+    pub slot: Option<u32>,
 }
 
 /// An answer.

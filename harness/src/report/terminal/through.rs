@@ -25,25 +25,9 @@ impl Through {
         Self { lines: LogLines::default(), quiet }
     }
 
-    fn note(&self, text: &str) {
-        if !self.quiet {
-            eprintln!("gpu-harness: {text}");
-        }
-    }
-}
-
-fn print(stream: Stream, lines: &[String]) {
-    // Nobody reads any more? The command goes on.
-    let all = lines.iter().fold(String::new(), |all, line| all + line + "\n");
-    let _ = match stream {
-        Stream::Stdout => io::stdout().write_all(all.as_bytes()).and_then(|()| io::stdout().flush()),
-        Stream::Stderr => io::stderr().write_all(all.as_bytes()),
-    };
-}
-
-impl Reporter for Through {
-    fn event(&mut self, record: &Record, _: &RunState) {
-        match &record.event {
+    /// Prints what there is to print of an event.
+    pub fn hear(&mut self, event: &Event) {
+        match event {
             Event::Log(event) => print(event.stream, &self.lines.take(event)),
             Event::CaseFinished(event) => print(Stream::Stdout, &self.lines.finish(&event.case)),
             Event::Node(event) if event.state == NodeState::Lost => {
@@ -67,6 +51,27 @@ impl Reporter for Through {
             Event::ReclaimNotice(event) => self.note(&event.to_string()),
             _ => {}
         }
+    }
+
+    fn note(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("gpu-harness: {text}");
+        }
+    }
+}
+
+fn print(stream: Stream, lines: &[String]) {
+    // Nobody reads any more? The command goes on.
+    let all = lines.iter().fold(String::new(), |all, line| all + line + "\n");
+    let _ = match stream {
+        Stream::Stdout => io::stdout().write_all(all.as_bytes()).and_then(|()| io::stdout().flush()),
+        Stream::Stderr => io::stderr().write_all(all.as_bytes()),
+    };
+}
+
+impl Reporter for Through {
+    fn event(&mut self, record: &Record, _: &RunState) {
+        self.hear(&record.event);
     }
 
     fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit) {
