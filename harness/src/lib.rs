@@ -30,4 +30,5 @@ pub mod run;
 pub mod run_dir;
 pub mod selfcheck;
 pub mod session;
+pub mod tests;
 pub mod transport;
