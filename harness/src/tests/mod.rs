@@ -16,7 +16,7 @@
 //! Listing is done here and makes nothing. A case is run by the holder of the test run ([`crate::holder`]), so that a
 //! thousand test processes have one node between them. docs/cargo.md tells how it is used.
 
-mod arguments;
+mod command_line;
 mod need;
 mod place;
 mod trial;
@@ -32,7 +32,7 @@ use gpu_suites::spec::Case;
 
 use crate::failure::chain;
 use crate::plan::Selection;
-use arguments::Arguments;
+use command_line::CommandLine;
 use place::Place;
 
 /// The tests are the cases of the folder `suites` of this package, or of the nearest folder above that has one.
@@ -88,7 +88,7 @@ impl Suites {
 
     /// Does what the command line says: lists the tests, or runs some.
     pub fn main(self) -> ExitCode {
-        match self.execute(&Arguments::parse()) {
+        match self.execute(&CommandLine::parse()) {
             Ok(code) => code,
             Err(error) => {
                 eprintln!("Error: {}", crate::clean::text(&chain(&error)));
@@ -97,7 +97,7 @@ impl Suites {
         }
     }
 
-    fn execute(self, arguments: &Arguments) -> Result<ExitCode, TestsError> {
+    fn execute(self, arguments: &CommandLine) -> Result<ExitCode, TestsError> {
         let project = self.project()?;
         let selection = Selection::read(&self.files, &[], &project)?;
         let place = Place::choose(arguments, &project)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::arguments::Arguments;
+use super::command_line::CommandLine;
 use crate::config::Config;
 use crate::holder::SOCKET;
 use crate::holder::command::NODE;
@@ -35,7 +35,7 @@ pub enum PlaceError {
 
 impl Place {
     /// `--node`, else `$GPU_HARNESS_NODE`, else with `--gpu-remote` the project's default, else this machine.
-    pub(super) fn choose(arguments: &Arguments, project: &Path) -> Result<Self, PlaceError> {
+    pub(super) fn choose(arguments: &CommandLine, project: &Path) -> Result<Self, PlaceError> {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let named = arguments.node.clone().or_else(|| set(NODE));
         // Whoever names a node here does not mean the one that is held already.

@@ -12,8 +12,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::unit::Span;
 use libtest_mimic::{Failed, Trial};
 
-use super::arguments::Streams;
-use super::need::LONGEST;
+use super::command_line::Streams;
 use super::place::Place;
 use crate::clean;
 use crate::failure::chain;
@@ -24,6 +23,8 @@ use crate::report::excerpt::Excerpt;
 
 /// How long a node is kept that nobody uses.
 const DEFAULT_IDLE: Duration = Duration::from_secs(5 * 60);
+/// The longest reason that stands beside a name.
+const SHORT: usize = 80;
 /// The longest last line of a failure.
 const LAST_LINE: usize = 2_000;
 /// Which of the group's places a test has, as nextest numbers them.
@@ -54,7 +55,11 @@ impl Trials {
         let (trials, case) = (Arc::clone(self), id.clone());
         let trial = Trial::test(id.0, move || trials.run(&case));
         match ignored {
-            Some(reason) => trial.with_kind(format!("ignored: {}", clean::one_line(&reason, LONGEST))),
+            // What to do about it stands after a colon, and in the list.
+            Some(reason) => {
+                let short = reason.split(':').next().unwrap_or_default();
+                trial.with_kind(clean::one_line(short, SHORT))
+            }
             None => trial,
         }
     }

@@ -9,8 +9,8 @@ const NEXTEST: &str = "NEXTEST";
 
 /// What a test program is started with.
 #[derive(Debug, clap::Parser)]
-#[command(about = "The cases of the suite files, as tests")]
-pub(super) struct Arguments {
+#[command(name = "gpu", about = "The cases of the suite files, as tests")]
+pub(super) struct CommandLine {
     #[command(flatten)]
     pub(super) libtest: libtest_mimic::Arguments,
     /// Run the cases on the project's default node, or on that of --node
@@ -30,7 +30,7 @@ pub(super) enum Streams {
     OnFailure,
 }
 
-impl Arguments {
+impl CommandLine {
     /// One test a process needs no telling apart.
     pub(super) fn streams(&self) -> Streams {
         if self.libtest.nocapture || is_nextest() { Streams::Live } else { Streams::OnFailure }
