@@ -11,6 +11,7 @@ use gpu_harness_tests::project::{Project, events_in};
 use gpu_harness_tests::xml;
 use gpu_suites::event::{Event, ResourceKind};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use serde_json::json;
 
 const SUITE: &str = r#"
 suite: s
@@ -109,10 +110,14 @@ fn a_failure_is_in_nextests_own_junit_in_the_cases_words() {
     assert!(told.contains("2 tests run: 1 passed, 1 failed, 2 skipped"), "{told}");
     assert!(told.contains("its-last-word") && !told.contains("LEAK"), "{told}");
     assert!(told.contains("Error: exit-status: exit code 3, wanted exit code 0"), "{told}");
+    let junit = fixture.junit();
+    assert_eq!(xml::cases(&junit)["s::bad"], "failure");
+    let message = "exit-status: exit code 3, wanted exit code 0";
+    let failure = junit.split("<failure").nth(1).and_then(|text| text.split("</failure>").next()).unwrap();
+    assert!(failure.contains("message=") && failure.contains(message), "{junit}");
     let folder = fixture.the_run();
     let cases = xml::cases(&fs::read_to_string(folder.join("junit.xml")).unwrap());
     assert_eq!((cases["good"].as_str(), cases["bad"].as_str(), cases.len()), ("passed", "failure", 2));
-    assert!(folder.join("receipt.json").is_file());
     given_back(&fixture);
 }
 
@@ -158,7 +163,8 @@ fn a_killed_test_ends_its_case_and_leaves_the_node_to_the_others() {
     let fixture = Fixture { project: &project };
     let owner = start(fixture.nextest(&[]));
     let case = running(&project);
-    let tests = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
+    let tests =
+        fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.file_name().into_string().unwrap());
     let is_test = |id: &String| {
         let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
         let folder = project.path().display().to_string();
@@ -179,10 +185,7 @@ fn a_killed_test_ends_its_case_and_leaves_the_node_to_the_others() {
 
 #[test]
 fn a_killed_holder_is_told_as_infrastructure_and_what_it_left_is_no_obstacle() {
-    let project = lasting().file(
-        "gpu-harness.yaml",
-        "nodes: { here: { provider: local, lease: 2s } }\n",
-    );
+    let project = lasting().file("gpu-harness.yaml", "nodes: { here: { provider: local, lease: 2s } }\n");
     let fixture = Fixture { project: &project };
     let mut run = fixture.nextest(&["--retries", "1", "-j1"]);
     run.env("GPU_HARNESS_NODE", "here");
@@ -197,7 +200,10 @@ fn a_killed_holder_is_told_as_infrastructure_and_what_it_left_is_no_obstacle() {
     assert_ne!((fixture.holders(), &first), (holders, &second));
     kill_process_group(Pid::from_child(&run), Signal::INT).unwrap();
     let told = said(&run.wait_with_output().unwrap());
-    assert!(told.contains("Error: infrastructure, not the code under test: the node holder (process "), "{told}");
+    assert!(
+        told.contains("Error: infrastructure, not the code under test: the node holder (process "),
+        "{told}"
+    );
     given_back(&fixture);
     within(Duration::from_secs(20), "both are ended", || !lives(&first) && !lives(&second));
     assert_eq!(fixture.runs().len(), 2);
@@ -243,6 +249,26 @@ fn a_user_without_a_home_has_a_holder_too() {
     let run = ended(run);
     assert!(said(&run).contains("1 passed"), "{}", said(&run));
     fixture.the_run();
+}
+
+/// nextest says which of a group's places a test has; this machine has no GPU, so the agent is told of two.
+#[test]
+fn tests_of_one_group_see_a_gpu_each() {
+    let project = Project::with_suite(
+        "suite: s\ncases:\n  - { name: a, command: { run: [sh, -c, \"echo sees=$CUDA_VISIBLE_DEVICES\"] } }\n",
+    );
+    let gpus = json!({ "gpus": { "present": { "driver": null, "cuda": null, "devices": [{}, {}] } } });
+    let project = project.file("facts.json", gpus.to_string());
+    let facts = project.path().join("facts.json").display().to_string();
+    let project = project.env("GPU_AGENT_STAND_IN", facts);
+    let fixture = Fixture { project: &project };
+    for (slot, sees) in [("0", "sees=0"), ("1", "sees=1"), ("2", "sees=0"), ("none", "sees=\n")] {
+        let mut run = fixture.program(&["--exact", "s::a", "--nocapture"]);
+        run.env("NEXTEST_TEST_GROUP_SLOT", slot).env("GPU_HARNESS_IDLE", "300ms");
+        run.env_remove("CUDA_VISIBLE_DEVICES");
+        let run = ended(run);
+        assert!(said(&run).contains(sees), "slot {slot}: {}", said(&run));
+    }
 }
 
 #[test]

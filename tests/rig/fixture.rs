@@ -25,13 +25,31 @@ impl Fixture<'_> {
     /// Where the project cannot be written to.
     pub fn nextest(&self, arguments: &[&str]) -> Command {
         let settings = self.project.path().join("nextest.toml");
-        fs::write(&settings, SETTINGS).expect("the project is writable");
+        let store = format!("[store]\ndir = \"{}\"\n", self.project.path().join("nextest").display());
+        fs::write(&settings, store + SETTINGS).expect("the project is writable");
         let mut command = self.as_users(Command::new("cargo-nextest"));
-        command.args(["nextest", "run", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--profile", "gpu"]);
+        command.args([
+            "nextest",
+            "run",
+            "--offline",
+            "-p",
+            "gpu-fixture",
+            "--test",
+            "gpu",
+            "--profile",
+            "gpu",
+        ]);
         command.arg("--config-file").arg(settings);
-        // A store of its own: runs side by side must not share a JUnit file.
-        command.arg("--target-dir").arg(workspace().join("target")).args(arguments);
+        command.args(arguments);
         command
+    }
+
+    /// The JUnit report of the latest nextest.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn junit(&self) -> String {
+        fs::read_to_string(self.project.path().join("nextest/gpu/junit.xml")).expect("a JUnit report")
     }
 
     /// `cargo test -- ARGUMENTS`, not started yet.
@@ -79,7 +97,8 @@ impl Fixture<'_> {
 
     /// Every run's folder, oldest first.
     pub fn runs(&self) -> Vec<PathBuf> {
-        let found = fs::read_dir(self.project.path().join("gpu-harness-runs")).into_iter().flatten().flatten();
+        let found =
+            fs::read_dir(self.project.path().join("gpu-harness-runs")).into_iter().flatten().flatten();
         let mut runs = Vec::from_iter(
             found.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
         );

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use gpu_suites::unit::Span;
 
 use super::{Choice, is_live, runtime};
-use crate::report::terminal::{self, Verbosity};
 use crate::holder::command;
+use crate::report::terminal::{self, Verbosity};
 use crate::run::{Asked, RunError};
 use crate::run_dir::DEFAULT_PARENT;
 

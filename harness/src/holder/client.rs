@@ -150,7 +150,9 @@ fn converse(
             Said::Accepted { pid: its } => pid = Some(its),
             Said::Ended(verdict) => return Ok(verdict),
             Said::Refused { reason } => return Err(ClientError::Refused(reason)),
-            Said::Ending { .. } => return Err(ClientError::Odd("an answer to what was not asked".to_owned())),
+            Said::Ending { .. } => {
+                return Err(ClientError::Odd("an answer to what was not asked".to_owned()));
+            }
         }
     }
     Err(ClientError::Gone { pid })

@@ -74,8 +74,7 @@ async fn carry_out(
     signals: &mut Interrupts,
 ) -> Result<ExitStatus, CommandError> {
     let [program, arguments @ ..] = command else { return Ok(ExitStatus::default()) };
-    let failed =
-        |source| CommandError::Spawn { program: program.to_string_lossy().into_owned(), source };
+    let failed = |source| CommandError::Spawn { program: program.to_string_lossy().into_owned(), source };
     let mut command = tokio::process::Command::new(program);
     command.args(arguments).env(SOCKET, socket).envs(node.map(|node| (NODE, node)));
     let mut child = command.spawn().map_err(failed)?;

@@ -100,7 +100,11 @@ async fn idle(hall: &Hall, limit: Option<Duration>) {
     loop {
         let (count, since) = *busy.borrow_and_update();
         let wait = async {
-            if count == 0 { tokio::time::sleep_until(since + limit).await } else { std::future::pending().await }
+            if count == 0 {
+                tokio::time::sleep_until(since + limit).await;
+            } else {
+                std::future::pending::<()>().await;
+            }
         };
         tokio::select! {
             () = wait => return,

@@ -144,7 +144,8 @@ fn tail(log: &mut File) -> String {
 fn sweep(folder: &Path) {
     let now = SystemTime::now();
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let is_ours = file.path().extension().is_some_and(|end| ["lock", "log", "sock"].iter().any(|one| end == *one));
+        let is_ours =
+            file.path().extension().is_some_and(|end| ["lock", "log", "sock"].iter().any(|one| end == *one));
         let age = file.metadata().and_then(|metadata| metadata.modified());
         if is_ours && age.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > OLD)) {
             let _ = fs::remove_file(file.path());

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gpu_suites::event::{Event, Record, Stream};
@@ -32,22 +32,43 @@ const SLOT: &str = "NEXTEST_TEST_GROUP_SLOT";
 
 /// What all tests of this process share.
 pub(super) struct Trials {
-    client: Result<Client, String>,
+    way: Way,
+    /// Made by the first that runs: a listing makes nothing.
+    client: OnceLock<Result<Client, String>>,
     streams: Streams,
+}
+
+/// What a way to the holder follows from.
+struct Way {
+    holder: Option<PathBuf>,
+    node: Option<String>,
+    /// All that makes another node of it.
+    settings: String,
+    project: PathBuf,
+    files: Vec<PathBuf>,
+}
+
+impl Way {
+    fn client(&self) -> Result<Client, String> {
+        let (project, files) = (self.project.clone(), self.files.clone());
+        match &self.holder {
+            Some(socket) => Ok(Client::at(socket.clone(), project, files)),
+            None => Client::of_this_run(self.node.clone(), &self.settings, project, files, idle())
+                .map_err(|error| chain(&error)),
+        }
+    }
 }
 
 impl Trials {
     pub(super) fn new(place: &Place, project: &Path, files: Vec<PathBuf>, streams: Streams) -> Self {
-        let project = project.to_owned();
-        let client = match &place.holder {
-            Some(socket) => Ok(Client::at(socket.clone(), project, files)),
-            None => {
-                let settings = format!("{:?}", place.node);
-                Client::of_this_run(place.name.clone(), &settings, project, files, idle())
-                    .map_err(|error| chain(&error))
-            }
+        let way = Way {
+            holder: place.holder.clone(),
+            node: place.name.clone(),
+            settings: format!("{:?}", place.node),
+            project: project.to_owned(),
+            files,
         };
-        Self { client, streams }
+        Self { way, client: OnceLock::new(), streams }
     }
 
     /// The test for a case. `ignored`: why it is not to be run, where that is shown beside its name.
@@ -67,7 +88,7 @@ impl Trials {
     fn run(&self, case: &CaseId) -> Result<(), Failed> {
         let mut log = Excerpt::default();
         let streams = self.streams;
-        let ended = match &self.client {
+        let ended = match self.client.get_or_init(|| self.way.client()) {
             Ok(client) => client.run(case, slot(), |record| show(record, streams, &mut log)),
             Err(why) => Err(ClientError::Odd(why.clone())),
         };
