@@ -292,6 +292,9 @@ fn a_command_has_a_node_to_itself_and_its_exit_status_is_passed_on() {
     let run = ended(command);
     assert!(run.status.success(), "{}", said(&run));
     assert!(said(&run).contains("what came of it is in"), "{}", said(&run));
+    // The command waits until its node is given back.
+    let events = events_in(&fixture.runs()[0]);
+    assert!(matches!(events.last().unwrap().event, Event::RunClosed(_)));
     assert_eq!(fixture.runs().len(), 1);
-    assert!(fixture.holders().is_empty(), "the command waits until its node is given back");
+    given_back(&fixture);
 }
