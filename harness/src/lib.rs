@@ -33,5 +33,6 @@ pub mod run_dir;
 pub mod runner;
 pub mod selfcheck;
 pub mod session;
+pub mod tests;
 pub mod transport;
 pub mod tree;

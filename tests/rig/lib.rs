@@ -7,6 +7,7 @@
 //! | [`sshd`] | a real OpenSSH server |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
+//! | [`fixture`] | a user's crate, run by cargo and nextest |
 //! | [`xml`] | a real XML parser |
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
@@ -15,6 +16,7 @@
 
 pub mod cuts;
 pub mod ec2;
+pub mod fixture;
 pub mod kills;
 pub mod leaks;
 pub mod process;

@@ -80,6 +80,12 @@ impl Project {
         self.folder.path()
     }
 
+    /// What its gpu-harness is started with.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let cache = ("GPU_HARNESS_CACHE".to_owned(), self.cache().display().to_string());
+        [cache].into_iter().chain(self.env.iter().cloned()).collect()
+    }
+
     /// The local node's folder.
     pub fn cache(&self) -> PathBuf {
         self.path().join("cache")

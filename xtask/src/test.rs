@@ -32,6 +32,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     // Tests of one package start programs of another, which cargo would not build for them. `--tests` makes this the
     // same build as the test run's, so that nothing is compiled twice.
     cargo::run(cargo::cargo(&ready.libtorch).arg("build").args(workspace).args(["--bins", "--tests"]))?;
+    // A user's crate, without EC2, that the tests run through cargo: their time limits are not for its build.
+    let fixture = ["test", "--no-run", "-p", "gpu-fixture", "--test", "gpu"];
+    cargo::run(cargo::cargo(&ready.libtorch).args(fixture))?;
     // First, so that the runner's summary is the last word; a filter given by hand is about the tests below.
     if arguments.is_empty() {
         cargo::run(cargo::cargo(&ready.libtorch).args(["test", "--doc"]).args(workspace))?;

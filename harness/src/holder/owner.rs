@@ -77,7 +77,11 @@ impl Owner {
     fn watched(&self) -> Option<AsyncFd<OwnedFd>> {
         let fd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::NONBLOCK).ok()?;
         // The process may have ended, and another have got its id, before it was opened.
-        self.lives().then(|| AsyncFd::new(fd).ok())?
+        if !self.lives() {
+            return None;
+        }
+        // SAFETY: the descriptor is the value's own, and is closed by nothing but its drop.
+        unsafe { AsyncFd::register(fd) }.ok()
     }
 }
 

@@ -101,9 +101,9 @@ async fn idle(hall: &Hall, limit: Option<Duration>) {
         let (count, since) = *busy.borrow_and_update();
         let wait = async {
             if count == 0 {
-                tokio::time::sleep_until(since + limit).await
+                tokio::time::sleep_until(since + limit).await;
             } else {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         };
         tokio::select! {

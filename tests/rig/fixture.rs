@@ -1,0 +1,152 @@
+//! A user's crate (fixtures/cargo) whose tests are a project's suites, run by the real cargo and the real nextest.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use crate::project::{Project, events_in, program};
+
+/// nextest's settings there.
+const SETTINGS: &str = "[profile.gpu]\nfail-fast = false\n[profile.gpu.junit]\npath = \"junit.xml\"\n\
+                        [test-groups]\ngpu-node = { max-threads = 2 }\n\
+                        [[profile.gpu.overrides]]\nfilter = 'binary(gpu)'\ntest-group = 'gpu-node'\n";
+
+/// The crate, with the suites of a project.
+pub struct Fixture<'a> {
+    /// The project.
+    pub project: &'a Project,
+}
+
+impl Fixture<'_> {
+    /// `cargo nextest run ARGUMENTS`, not started yet; its JUnit is [`Fixture::junit`].
+    ///
+    /// # Panics
+    /// Where the project cannot be written to.
+    pub fn nextest(&self, arguments: &[&str]) -> Command {
+        let settings = self.project.path().join("nextest.toml");
+        let store = format!("[store]\ndir = \"{}\"\n", self.project.path().join("nextest").display());
+        fs::write(&settings, store + SETTINGS).expect("the project is writable");
+        let mut command = self.as_users(Command::new("cargo-nextest"));
+        command.args([
+            "nextest",
+            "run",
+            "--offline",
+            "-p",
+            "gpu-fixture",
+            "--test",
+            "gpu",
+            "--profile",
+            "gpu",
+        ]);
+        command.arg("--config-file").arg(settings);
+        command.args(arguments);
+        command
+    }
+
+    /// The JUnit report of the latest nextest.
+    ///
+    /// # Panics
+    /// Where there is none.
+    pub fn junit(&self) -> String {
+        fs::read_to_string(self.project.path().join("nextest/gpu/junit.xml")).expect("a JUnit report")
+    }
+
+    /// `cargo test -- ARGUMENTS`, not started yet.
+    pub fn cargo_test(&self, arguments: &[&str]) -> Command {
+        let mut command = self.as_users(Command::new("cargo"));
+        command.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--"]).args(arguments);
+        command
+    }
+
+    /// The test program itself, not started yet.
+    ///
+    /// # Panics
+    /// Where cargo does not say where it is.
+    pub fn program(&self, arguments: &[&str]) -> Command {
+        let mut build = self.as_users(Command::new("cargo"));
+        build.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--no-run"]);
+        build.args(["--message-format", "json"]);
+        let said = ended(build).stdout;
+        let said = String::from_utf8(said).expect("UTF-8");
+        let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let path = messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned())).last();
+        let mut command = self.as_users(Command::new(path.expect("an executable")));
+        command.args(arguments);
+        command
+    }
+
+    /// A command as a user's shell starts it: nothing of the test run around it shows.
+    fn as_users(&self, mut command: Command) -> Command {
+        for (name, _) in std::env::vars_os() {
+            let is_runners = ["NEXTEST", "CARGO_PKG_", "CARGO_BIN_EXE_", "CARGO_MANIFEST"]
+                .iter()
+                .any(|start| name.to_string_lossy().starts_with(start));
+            if is_runners {
+                command.env_remove(name);
+            }
+        }
+        command.envs(self.project.environment()).env("FIXTURE_PROJECT", self.project.path());
+        command.env("GPU_HARNESS_BIN", program("gpu-harness")).env("NO_COLOR", "1");
+        command.env_remove("GPU_HARNESS_NODE").env_remove("XDG_RUNTIME_DIR");
+        command.current_dir(workspace()).stdin(Stdio::null());
+        // Signals that a test sends to this group reach no other.
+        command.process_group(0);
+        command
+    }
+
+    /// Every run's folder, oldest first.
+    pub fn runs(&self) -> Vec<PathBuf> {
+        let found =
+            fs::read_dir(self.project.path().join("gpu-harness-runs")).into_iter().flatten().flatten();
+        let mut runs = Vec::from_iter(
+            found.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()),
+        );
+        runs.sort();
+        runs
+    }
+
+    /// The folder of the one run, once its holder has ended it.
+    ///
+    /// # Panics
+    /// Where there is not one run, or it does not end in a minute.
+    pub fn the_run(&self) -> PathBuf {
+        let runs = self.runs();
+        let [run] = &runs[..] else { panic!("not one run: {runs:?}") };
+        crate::process::within(std::time::Duration::from_secs(60), "the holder has ended its run", || {
+            events_in(run).iter().any(|record| matches!(record.event, gpu_suites::event::Event::RunClosed(_)))
+        });
+        run.clone()
+    }
+
+    /// The ids of the holders that serve this project.
+    pub fn holders(&self) -> Vec<String> {
+        let socket = self.project.cache().join("holders").display().to_string();
+        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let is_ours = |id: &String| {
+            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line).into_owned();
+            line.contains("\0hold\0") && line.contains(&socket)
+        };
+        ids.filter(is_ours).collect()
+    }
+}
+
+/// What became of it.
+///
+/// # Panics
+/// Where it cannot be started.
+pub fn ended(mut command: Command) -> Output {
+    command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// All that it said.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The workspace's folder.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package lies in its workspace")
+}
