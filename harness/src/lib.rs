@@ -16,6 +16,7 @@ pub mod ec2;
 pub mod event_log;
 pub mod failure;
 pub mod health;
+pub mod init;
 pub mod inputs;
 pub mod interrupt;
 pub mod lines;

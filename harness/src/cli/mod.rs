@@ -1,6 +1,7 @@
 //! The command line, lowered to typed requests in one place.
 
 mod doctor;
+mod init;
 mod list;
 mod nodes;
 mod reap;
@@ -58,6 +59,8 @@ enum Verb {
     Nodes(nodes::Nodes),
     /// End what is left in EC2 past its expiry
     Reap(reap::Reap),
+    /// Write the CI file of Bitbucket, GitHub or GitLab, or renew it
+    Init(init::Init),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -80,6 +83,7 @@ impl Cli {
             Verb::Doctor(verb) => verb.execute(),
             Verb::Nodes(verb) => verb.execute(),
             Verb::Reap(verb) => verb.execute(),
+            Verb::Init(verb) => verb.execute(),
             Verb::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
                 Ok(Exit::AllPassed)
