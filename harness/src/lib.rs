@@ -19,6 +19,7 @@ pub mod exec;
 pub mod failure;
 pub mod health;
 pub mod holder;
+pub mod init;
 pub mod inputs;
 pub mod interrupt;
 pub mod lines;

@@ -4,6 +4,7 @@ mod cargo;
 mod doctor;
 mod exec;
 mod hold;
+mod init;
 mod list;
 mod nodes;
 mod reap;
@@ -77,6 +78,8 @@ enum Verb {
     /// Hold a node for test processes, which start this
     #[command(hide = true)]
     Hold(hold::Hold),
+    /// Write the CI file of Bitbucket, GitHub or GitLab, or renew it
+    Init(init::Init),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -105,6 +108,7 @@ impl Cli {
             Verb::Nodes(verb) => verb.execute()?,
             Verb::Reap(verb) => verb.execute()?,
             Verb::Hold(verb) => verb.execute()?,
+            Verb::Init(verb) => verb.execute()?,
             Verb::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
                 Exit::AllPassed

@@ -1,0 +1,113 @@
+//! `gpu-harness init`: writes a CI file into the user's repository.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use gpu_suites::exit::Exit;
+
+use crate::init::{Change, Ci, Values, change};
+
+/// Flags of `init`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Run it in the repository's root. It may be run again at any time: only what stands between the marker comments is
+renewed, and the values in it are kept. A file without the markers is not touched: the text to paste is printed.
+
+Examples:
+  gpu-harness init github --role arn:aws:iam::111122223333:role/gpu-harness --region us-east-1
+  gpu-harness init bitbucket --print
+
+Exit codes: 0 written, printed or up to date, 1 a file without markers is there: paste the text, 2 usage or file error.")]
+pub(super) struct Init {
+    /// The CI system
+    ci: Ci,
+    /// The node of gpu-harness.yaml that CI runs on
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+    /// The AWS role that CI assumes
+    #[arg(long, value_name = "ARN")]
+    role: Option<String>,
+    /// The AWS region
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// The git repository that gpu-harness is installed from
+    #[arg(long, value_name = "URL")]
+    git: Option<String>,
+    /// Print the text, and write nothing
+    #[arg(long)]
+    print: bool,
+}
+
+impl Init {
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        let flags = [&self.node, &self.role, &self.region, &self.git].map(Option::as_deref);
+        let values = Values::new(flags[0], flags[1], flags[2], flags[3])?;
+        if self.print {
+            print!("{}", self.ci.text(&values));
+            return Ok(Exit::AllPassed);
+        }
+        let path = Path::new(self.ci.path());
+        let (change, values) = change(self.ci, read(path)?.as_deref(), &values);
+        match change {
+            Change::New(text) => {
+                write(path, &text)?;
+                println!("wrote {}", path.display());
+            }
+            Change::Renew(text) => {
+                write(path, &text)?;
+                println!("renewed gpu-harness's part of {}", path.display());
+            }
+            Change::UpToDate => println!("{} is up to date", path.display()),
+            Change::Theirs(text) => {
+                print!("{text}");
+                eprintln!(
+                    "{} is yours (it does not have gpu-harness's marker comments once each, in order) and was not \
+                     touched.\nTo do: take the text above; {}",
+                    path.display(),
+                    self.ci.place()
+                );
+                return Ok(Exit::CheckFailed);
+            }
+        }
+        let missing = values.missing();
+        if !missing.is_empty() {
+            println!("set in it: {}", missing.join(", "));
+        }
+        if !Path::new("gpu-harness.yaml").exists() {
+            println!("{EXAMPLE}");
+        }
+        Ok(Exit::AllPassed)
+    }
+}
+
+/// What a project without settings is offered.
+const EXAMPLE: &str = "\
+there is no gpu-harness.yaml here, which defines the node; one to start with:
+
+nodes:
+  cloud:
+    provider: ec2
+    types: [g6.xlarge, g5.xlarge]
+    max-cost: 0.50   # US dollars a run
+";
+
+fn read(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("failed to read {}", path.display())),
+    }
+}
+
+/// Through a file beside it, so that a write that breaks off leaves the old text.
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let failed = || format!("failed to write {}", path.display());
+    // A link stays a link: what it points at is written.
+    let path: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    let fresh = path.with_extension("yml.gpu-harness-new");
+    std::fs::write(&fresh, text).with_context(failed)?;
+    std::fs::rename(&fresh, &path).with_context(failed)
+}

@@ -1,0 +1,265 @@
+//! What `gpu-harness init` writes: files that CI can read, whose every command is one of ours, and whose shell does what
+//! the comments promise. The shell is run for real, against stubs of `gpu-harness` and `cargo`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use clap::Parser as _;
+use gpu_harness::cli::Cli;
+use gpu_harness::init::{Change, Ci, Values, change};
+use serde_yaml::Value;
+use tempfile::TempDir;
+
+const RUN: &str = "20261123-100000-1a2b3c4d";
+
+fn text(ci: Ci) -> String {
+    ci.text(&Values::default())
+}
+
+/// The scripts of the file: what installs and runs, and what is done after it. Each is one shell, line by line.
+fn scripts(ci: Ci) -> (String, String) {
+    let file: Value = serde_yaml::from_str(&text(ci)).unwrap();
+    let lines = |list: &Value| {
+        let lines = list.as_sequence().unwrap().iter().map(|line| line.as_str().unwrap());
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    match ci {
+        Ci::Bitbucket => {
+            let step = &file["definitions"]["steps"][0]["step"];
+            (lines(&step["script"]), lines(&step["after-script"]))
+        }
+        Ci::Gitlab => (lines(&file["gpu"]["script"]), lines(&file["gpu"]["after_script"])),
+        Ci::Github => {
+            let step = |name: &str| {
+                let steps = file["jobs"]["gpu"]["steps"].as_sequence().unwrap();
+                steps.iter().find(|step| step["name"].as_str() == Some(name)).unwrap().clone()
+            };
+            let end = step("End what the run has left");
+            assert_eq!(end["if"].as_str(), Some("always()"));
+            let [install, run] = ["Install gpu-harness", "Run the suites"]
+                .map(|name| step(name)["run"].as_str().unwrap().to_owned());
+            (format!("{install}\n{run}"), end["run"].as_str().unwrap().to_owned())
+        }
+    }
+}
+
+/// A machine of CI in a folder: stubs that record their command lines in `calls`.
+struct Machine {
+    folder: TempDir,
+}
+
+impl Machine {
+    /// `installed`: whether gpu-harness is on PATH before anything is installed.
+    fn new(installed: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = Self { folder };
+        let stub = "#!/bin/bash\necho \"gpu-harness $*\" >> \"$CALLS\"\n[ \"$1\" = run ] || exit 0\n\
+                    if [ -n \"${STARTS:-}\" ]; then mkdir -p gpu-harness-runs; ln -s \"$STARTS\" \
+                    gpu-harness-runs/latest; fi\nexit \"$RUN_EXIT\"\n";
+        machine.program("kept/gpu-harness", stub);
+        machine.program(
+            "bin/cargo",
+            "#!/bin/bash\necho \"cargo $*\" >> \"$CALLS\"\nwhile [ \"$1\" != --root ]; do shift; done\n\
+             mkdir -p \"$2/bin\"; cp \"$(dirname \"$CALLS\")/kept/gpu-harness\" \"$2/bin/\"\n",
+        );
+        if installed {
+            machine.program("bin/gpu-harness", stub);
+        }
+        machine
+    }
+
+    fn program(&self, name: &str, text: &str) {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn shell(&self, script: &str, starts: Option<&str>, exit: i32) -> Output {
+        let folder = self.folder.path();
+        let tmp = format!("{}/", folder.display());
+        let mut command = Command::new("bash");
+        command
+            .args(["-euo", "pipefail", "-c", &script.replace("/tmp/", &tmp)])
+            .current_dir(folder)
+            .env_clear();
+        command.env("PATH", format!("{tmp}bin:/usr/bin:/bin")).env("HOME", folder);
+        command.env("CALLS", folder.join("calls")).env("RUN_EXIT", exit.to_string());
+        command.env("CI_PROJECT_DIR", folder).env("GITHUB_PATH", folder.join("github-path"));
+        command.env("BITBUCKET_STEP_OIDC_TOKEN", "s3cret").env("GPU_HARNESS_ID_TOKEN", "s3cret");
+        command.env("GPU_HARNESS_GIT", "https://git.example.com/x.git");
+        if script.contains("AWS_WEB_IDENTITY_TOKEN_FILE") && !script.contains("export AWS_WEB") {
+            command.env("AWS_WEB_IDENTITY_TOKEN_FILE", folder.join("gpu-harness-token"));
+        }
+        // GitHub puts the lines of this file on the PATH of the steps that follow.
+        if let Ok(path) = fs::read_to_string(folder.join("github-path")) {
+            command.env("PATH", format!("{}:{tmp}bin:/usr/bin:/bin", path.trim().replace('\n', ":")));
+        }
+        if let Some(run) = starts {
+            command.env("STARTS", run);
+        }
+        command.output().unwrap()
+    }
+
+    fn calls(&self) -> String {
+        fs::read_to_string(self.folder.path().join("calls")).unwrap_or_default()
+    }
+}
+
+#[test]
+fn the_run_decides_the_exit_status_and_is_reaped_whatever_it_was() {
+    for ci in Ci::ALL {
+        let (script, after) = scripts(ci);
+        for exit in [0, 1, 3, 130] {
+            let machine = Machine::new(true);
+            let done = machine.shell(&script, Some(RUN), exit);
+            assert_eq!(done.status.code(), Some(exit), "{ci:?}: {done:?}");
+            let ended = machine.shell(&after, None, 0);
+            assert!(ended.status.success(), "{ci:?}: {ended:?}");
+            let wanted = format!(
+                "gpu-harness run --junit test-results/gpu-harness.xml\ngpu-harness reap --run {RUN}\n"
+            );
+            assert_eq!(machine.calls(), wanted, "{ci:?}");
+        }
+    }
+}
+
+#[test]
+fn a_run_that_never_started_leaves_nothing_to_reap() {
+    for ci in Ci::ALL {
+        let (script, after) = scripts(ci);
+        let machine = Machine::new(true);
+        machine.shell(&script, None, 2);
+        let ended = machine.shell(&after, None, 0);
+        assert!(ended.status.success(), "{ci:?}: {ended:?}");
+        assert!(!machine.calls().contains("reap"), "{ci:?}");
+    }
+}
+
+#[test]
+fn gpu_harness_is_compiled_where_it_is_not_on_the_path_and_only_once() {
+    for ci in Ci::ALL {
+        let (script, after) = scripts(ci);
+        let machine = Machine::new(false);
+        for _ in 0..2 {
+            let done = machine.shell(&script, None, 0);
+            assert!(done.status.success(), "{ci:?}: {done:?}");
+        }
+        fs::create_dir_all(machine.folder.path().join("gpu-harness-runs")).unwrap();
+        std::os::unix::fs::symlink(RUN, machine.folder.path().join("gpu-harness-runs/latest")).unwrap();
+        assert!(machine.shell(&after, None, 0).status.success(), "{ci:?}");
+        let calls = machine.calls();
+        assert_eq!(calls.matches("cargo install --locked").count(), 1, "{ci:?}: {calls}");
+        assert!(calls.ends_with(&format!("gpu-harness reap --run {RUN}\n")), "{ci:?}: {calls}");
+    }
+}
+
+#[test]
+fn the_token_is_readable_by_its_owner_alone_and_is_never_printed() {
+    for ci in [Ci::Bitbucket, Ci::Gitlab] {
+        let machine = Machine::new(true);
+        let done = machine.shell(&scripts(ci).0, Some(RUN), 0);
+        let said = [done.stdout, done.stderr].concat();
+        assert!(!String::from_utf8_lossy(&said).contains("s3cret"), "{ci:?}");
+        let files: Vec<_> = fs::read_dir(machine.folder.path()).unwrap().map(|file| file.unwrap()).collect();
+        let holding = |file: &&fs::DirEntry| {
+            file.path().is_file() && fs::read_to_string(file.path()).unwrap().contains("s3cret")
+        };
+        let [token] = files.iter().filter(holding).collect::<Vec<_>>()[..] else {
+            panic!("one file: {ci:?}")
+        };
+        assert_eq!(token.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{ci:?}");
+    }
+}
+
+#[test]
+fn every_command_line_of_gpu_harness_is_one_that_it_takes() {
+    for ci in Ci::ALL {
+        let (script, after) = scripts(ci);
+        let mut commands = 0;
+        for part in format!("{script}\n{after}").split([';', '\n']) {
+            let part = part.trim().trim_start_matches("then ");
+            if part.starts_with("gpu-harness ") {
+                let arguments = part.split_whitespace().map(|word| word.trim_matches('"'));
+                Cli::try_parse_from(arguments).unwrap();
+                commands += 1;
+            }
+        }
+        assert_eq!(commands, 2, "{ci:?}");
+    }
+}
+
+#[test]
+fn every_action_and_image_is_pinned_and_the_report_lies_where_ci_looks() {
+    for line in Ci::ALL.map(text).join("").lines() {
+        if let Some((_, action)) = line.split_once("uses: ") {
+            assert!(
+                action.split_once("@v").is_some_and(|(_, version)| version.parse::<u32>().is_ok()),
+                "{line}"
+            );
+        }
+        assert!(
+            !line.contains("latest\"") && !line.ends_with(":latest") && !line.ends_with("-latest"),
+            "{line}"
+        );
+    }
+    let gitlab: Value = serde_yaml::from_str(&text(Ci::Gitlab)).unwrap();
+    assert_eq!(gitlab["gpu"]["artifacts"]["reports"]["junit"].as_str(), Some("test-results/gpu-harness.xml"));
+    assert!(text(Ci::Github).contains("            test-results/gpu-harness.xml\n"));
+}
+
+#[test]
+fn a_renewed_file_keeps_the_users_values_and_everything_outside_the_markers() {
+    for ci in Ci::ALL {
+        let values = Values::new(Some("lab"), Some("arn:aws:iam::1:role/r"), None, None).unwrap();
+        let (Change::New(first), _) = change(ci, None, &values) else { panic!() };
+        assert_eq!(change(ci, Some(&first), &Values::default()).0, Change::UpToDate);
+        let around = format!("# mine\r\n{first}# mine too");
+        assert_eq!(change(ci, Some(&around), &Values::default()).0, Change::UpToDate);
+        let stale = around.replace("reap --run", "reap --walk").replace("us-east-1", "eu-west-1");
+        let wanted = around.replace("us-east-1", "eu-west-1");
+        assert_eq!(change(ci, Some(&stale), &Values::default()).0, Change::Renew(wanted));
+    }
+}
+
+#[test]
+fn a_file_without_our_markers_or_with_half_of_them_is_never_touched() {
+    let whole = text(Ci::Github);
+    let half = whole.replace("# <<< gpu-harness", "");
+    let twice = format!("{whole}{whole}");
+    for there in ["", "name: mine\n", half.as_str(), twice.as_str()] {
+        let (change, _) = change(Ci::Github, Some(there), &Values::default());
+        assert_eq!(change, Change::Theirs(whole.clone()), "{there}");
+    }
+}
+
+#[test]
+fn a_value_that_would_need_an_escape_is_refused() {
+    for bad in ["", "a b", "a\"b", "$(id)", "a\nb", "@{}"] {
+        assert!(Values::new(Some(bad), None, None, None).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn the_command_writes_once_then_is_up_to_date_and_leaves_a_foreign_file_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let init = |ci: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-harness"));
+        command.args(["init", ci, "--region", "eu-west-1"]).current_dir(folder.path());
+        let done = command.output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    let (code, said) = init("github");
+    assert!(code == Some(0) && said.starts_with("wrote .github/workflows/gpu.yml\n"), "{said}");
+    assert!(said.contains("set in it: AWS_ROLE_ARN, GPU_HARNESS_GIT\n") && said.contains("gpu-harness.yaml"));
+    let (code, said) = init("github");
+    assert!(code == Some(0) && said.starts_with(".github/workflows/gpu.yml is up to date\n"), "{said}");
+    let theirs: &Path = &folder.path().join(".gitlab-ci.yml");
+    fs::write(theirs, "mine: {}\n").unwrap();
+    let (code, said) = init("gitlab");
+    assert!(code == Some(1) && said.starts_with("# >>> gpu-harness"), "{said}");
+    assert_eq!(fs::read_to_string(theirs).unwrap(), "mine: {}\n");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left there");
+}
