@@ -1,6 +1,6 @@
-//! What is checked about the source without running it: formatting, clippy, licences and advisories.
+//! What is checked about the source without running it: formatting, clippy, licences, advisories and CI files.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Result;
 
@@ -20,6 +20,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         cargo::run(cargo::plain().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
         advisories()?;
     }
+    ci_files()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -34,6 +35,37 @@ fn advisories() -> Result<()> {
     eprint!("{said}");
     anyhow::ensure!(output.status.success(), "cargo-deny found an advisory against a dependency");
     Ok(())
+}
+
+/// The CI files that `gpu-harness init` writes, with the schema of each.
+const CI_FILES: [(&str, &str); 3] = [
+    ("harness/src/init/bitbucket.yml", "vendor.bitbucket-pipelines"),
+    ("harness/src/init/github.yml", "vendor.github-workflows"),
+    ("harness/src/init/gitlab.yml", "vendor.gitlab-ci"),
+];
+
+fn ci_files() -> Result<()> {
+    let root = cargo::root();
+    if on_path("actionlint") {
+        cargo::run(Command::new("actionlint").arg("harness/src/init/github.yml").current_dir(root))?;
+    }
+    if on_path("check-jsonschema") {
+        for (file, schema) in CI_FILES {
+            // What check-jsonschema itself gives its hook for GitLab; the others do not mind the variant.
+            let arguments = ["--regex-variant", "nonunicode", "--builtin-schema", schema, file];
+            cargo::run(Command::new("check-jsonschema").args(arguments).current_dir(root))?;
+        }
+    }
+    Ok(())
+}
+
+fn on_path(tool: &str) -> bool {
+    let asked = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let present = asked.is_ok_and(|status| status.success());
+    if !present {
+        eprintln!("note: {tool} is not installed, so the CI files are not checked with it");
+    }
+    present
 }
 
 fn present(subcommand: &str, install: &str) -> bool {

@@ -45,7 +45,7 @@ enum Command {
     },
     /// Starts the test EC2, a stand-in whose instances are real hosts on this machine, and keeps it until Ctrl-C
     Ec2(ec2::Options),
-    /// Checks formatting, clippy's warnings, licences and advisories
+    /// Checks formatting, clippy's warnings, licences, advisories and CI files
     Lint,
     /// Measures a figure of docs/benchmarks.md
     Bench {

@@ -15,7 +15,7 @@ Run it in the repository's root. It may be run again at any time: only what stan
 renewed, and the values in it are kept. A file without the markers is not touched: the text to paste is printed.
 
 Examples:
-  gpu-harness init github --role arn:aws:iam::111122223333:role/gpu-harness --region us-east-1
+  gpu-harness init github --role arn:aws:iam::444455556666:role/gpu-harness --region us-east-1
   gpu-harness init bitbucket --print
 
 Exit codes: 0 written, printed or up to date, 1 a file without markers is there: paste the text, 2 usage or file error.")]

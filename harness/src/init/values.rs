@@ -72,11 +72,12 @@ impl Values {
         let is_example =
             |slot: &Option<Value>, example: &str| slot.as_ref().is_none_or(|value| value.0 == example);
         let pairs = self.given.iter().zip(VARIABLES);
-        // The node's example is a good name too.
+        // The examples of the node and of the region may well be meant.
         Vec::from_iter(
             pairs
-                .skip(1)
-                .filter(|(slot, (_, _, example))| is_example(slot, example))
+                .filter(|(slot, (variable, _, example))| {
+                    ["AWS_ROLE_ARN", "GPU_HARNESS_GIT"].contains(variable) && is_example(slot, example)
+                })
                 .map(|(_, (variable, ..))| variable),
         )
     }
