@@ -70,7 +70,8 @@ impl Fixture<'_> {
         let said = ended(build).stdout;
         let said = String::from_utf8(said).expect("UTF-8");
         let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let path = messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned())).last();
+        let mut paths = messages.filter_map(|message| Some(message["executable"].as_str()?.to_owned()));
+        let path = paths.next_back();
         let mut command = self.as_users(Command::new(path.expect("an executable")));
         command.args(arguments);
         command
@@ -147,6 +148,9 @@ pub fn said(output: &Output) -> String {
 }
 
 /// The workspace's folder.
+///
+/// # Panics
+/// Never: this package lies in it.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package lies in its workspace")
 }

@@ -35,9 +35,13 @@ pub struct NoPlace {
 impl Address {
     /// The address of the holder for `owner`; `settings` is all that makes another node of it.
     pub fn of(owner: &Owner, settings: &str) -> Result<Self, NoPlace> {
+        Ok(Self::within(&folder()?, owner, settings))
+    }
+
+    fn within(folder: &Path, owner: &Owner, settings: &str) -> Self {
         let told = format!("{}\n{owner}\n{settings}", env!("CARGO_PKG_VERSION"));
         let name = hex::encode(&Sha256::digest(told.as_bytes())[..NAME_BYTES]);
-        Ok(Self { socket: folder()?.join(format!("{name}.sock")) })
+        Self { socket: folder.join(format!("{name}.sock")) }
     }
 
     /// Held by whoever starts the holder.
@@ -118,7 +122,7 @@ mod tests {
     #[test]
     fn another_owner_or_another_node_is_another_holder() {
         let (one, other) = ("7:1".parse().unwrap(), "7:2".parse().unwrap());
-        let address = |owner, settings| Address::of(owner, settings).unwrap();
+        let address = |owner, settings| Address::within(Path::new("/holders"), owner, settings);
         assert_eq!(address(&one, "a"), address(&one, "a"));
         assert_ne!(address(&one, "a"), address(&other, "a"));
         assert_ne!(address(&one, "a"), address(&one, "b"));
