@@ -37,8 +37,11 @@ fn advisories() -> Result<()> {
     Ok(())
 }
 
-/// The CI files that `gpu-harness init` writes, with the schema of each.
-const CI_FILES: [(&str, &str); 3] = [
+/// The CI files that `gpu-harness init` writes, and this project's own, with the schema of each.
+const CI_FILES: [(&str, &str); 6] = [
+    ("bitbucket-pipelines.yml", "vendor.bitbucket-pipelines"),
+    (".github/workflows/ci.yml", "vendor.github-workflows"),
+    ("action.yml", "vendor.github-actions"),
     ("harness/src/init/bitbucket.yml", "vendor.bitbucket-pipelines"),
     ("harness/src/init/github.yml", "vendor.github-workflows"),
     ("harness/src/init/gitlab.yml", "vendor.gitlab-ci"),
@@ -47,7 +50,11 @@ const CI_FILES: [(&str, &str); 3] = [
 fn ci_files() -> Result<()> {
     let root = cargo::root();
     if on_path("actionlint") {
-        cargo::run(Command::new("actionlint").arg("harness/src/init/github.yml").current_dir(root))?;
+        cargo::run(
+            Command::new("actionlint")
+                .args(["harness/src/init/github.yml", ".github/workflows/ci.yml"])
+                .current_dir(root),
+        )?;
     }
     if on_path("check-jsonschema") {
         for (file, schema) in CI_FILES {
