@@ -63,7 +63,7 @@ pub(super) struct Run {
     #[arg(short, long)]
     verbose: bool,
     /// A command to run with the node in place of suites, e.g. `cargo nextest run`; its exit status is passed on
-    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["suites", "cases", "junit", "retries", "fail_fast"])]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["suites", "cases", "junit", "out", "timeout", "wait", "max_cost", "keep_node_on_failure", "fail_fast", "retries", "quiet", "verbose"])]
     command: Vec<OsString>,
 }
 
