@@ -144,6 +144,22 @@ fn cargo_test_runs_on_a_node_and_ends_as_the_tests_did() {
 }
 
 #[test]
+fn cargo_finds_it_as_a_subcommand_under_the_name_of_a_link() {
+    let theirs = Crate::new();
+    let bin = theirs.path().join("target/bin");
+    std::fs::create_dir_all(&bin).expect("writable");
+    std::os::unix::fs::symlink(program("gpu-harness"), bin.join("cargo-gpu-remote")).expect("writable");
+    let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
+    let address = theirs.sshd.address();
+    let like_ours = theirs.command(&[]);
+    let mut command = Command::new("cargo");
+    command.args(["gpu-remote", "--node", &address, "test", "--test", "remote"]).current_dir(theirs.path());
+    command.env_clear().envs(like_ours.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let run = command.env("PATH", path).output().expect("cargo starts");
+    assert!(run.status.success() && text(&run).contains("5 passed"), "{}", text(&run));
+}
+
+#[test]
 fn a_listing_needs_no_node_and_running_without_one_says_what_to_do() {
     let theirs = Crate::new();
     let built = theirs.cargo(&[], &["test", "--no-run"]);

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use gpu_harness::cli::Cli;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(gpu_harness::cli::words(std::env::args_os())) {
         Ok(cli) => cli,
         Err(error) => {
             // clap's own code for a wrong command line is 2, which is ours too; help and version are 0.

@@ -115,7 +115,9 @@ impl Fixture<'_> {
         let runs = self.runs();
         let [run] = &runs[..] else { panic!("not one run: {runs:?}") };
         crate::process::within(std::time::Duration::from_secs(60), "the holder has ended its run", || {
+            // The reports are written after the last event: they are whole once the process is gone.
             events_in(run).iter().any(|record| matches!(record.event, gpu_suites::event::Event::RunClosed(_)))
+                && self.holders().is_empty()
         });
         run.clone()
     }

@@ -15,8 +15,9 @@ mod show;
 #[cfg(feature = "ec2")]
 mod table;
 
+use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -118,6 +119,21 @@ impl Cli {
     }
 }
 
+/// The name under which cargo finds this program as `cargo gpu-remote`.
+const CARGO_NAME: &str = "cargo-gpu-remote";
+
+/// The words of a command line. As `cargo-gpu-remote` (a link to gpu-harness on PATH) this is `gpu-harness cargo`: cargo
+/// says its subcommand's own name first.
+pub fn words(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = Vec::from_iter(all);
+    let called = words.first().and_then(|name| Path::new(name).file_name());
+    if called.is_some_and(|name| name == CARGO_NAME) {
+        let said = words.get(1).is_some_and(|word| word == "gpu-remote");
+        words.splice(..1 + usize::from(said), ["gpu-harness".into(), "cargo".into()]);
+    }
+    words
+}
+
 /// Which suites and cases; shared by the commands that choose some.
 #[derive(Debug, clap::Args)]
 struct Choice {
@@ -149,4 +165,23 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// Whether what we print is read by a person as it comes.
 fn is_live() -> bool {
     io::stdout().is_terminal() && io::stderr().is_terminal() && std::env::var_os("CI").is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_a_subcommand_of_cargo_it_is_our_own_cargo() {
+        let words = |line: &str| {
+            let words = words(line.split(' ').map(OsString::from));
+            words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(
+            words("/bin/cargo-gpu-remote gpu-remote --node x test"),
+            "gpu-harness cargo --node x test"
+        );
+        assert_eq!(words("cargo-gpu-remote test"), "gpu-harness cargo test");
+        assert_eq!(words("gpu-harness run gpu-remote"), "gpu-harness run gpu-remote");
+    }
 }
