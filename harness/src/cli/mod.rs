@@ -129,7 +129,7 @@ pub fn words(all: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let called = words.first().and_then(|name| Path::new(name).file_name());
     if called.is_some_and(|name| name == CARGO_NAME) {
         let said = words.get(1).is_some_and(|word| word == "gpu-remote");
-        words.splice(..1 + usize::from(said), ["gpu-harness".into(), "cargo".into()]);
+        words.splice(..=usize::from(said), ["gpu-harness".into(), "cargo".into()]);
     }
     words
 }
