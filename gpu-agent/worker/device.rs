@@ -24,6 +24,16 @@ pub(crate) fn keep_freed_memory() {
     }
 }
 
+/// Lets the allocator give back what is freed: images come in all sizes, and none of them comes again.
+pub(crate) fn give_freed_memory_back() {
+    const LARGE: libc::c_int = 1 << 20;
+    // SAFETY: settings of glibc's allocator; one that it does not know it leaves alone.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
+    }
+}
+
 /// The place where tensors of a case live.
 pub(crate) struct Place {
     pub(crate) device: tch::Device,

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use tch::TchError;
 
+use crate::pipeline::PipelineError;
+
 /// Everything that ends a case before its training could be judged. None of it says that the training is wrong.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WorkerError {
@@ -39,6 +41,8 @@ pub(crate) enum WorkerError {
     NoParameters { path: PathBuf },
     #[error("CUDA was asked for and is not usable: {0}")]
     Cuda(String),
+    #[error(transparent)]
+    Pipeline(Box<PipelineError>),
     #[error("out of memory on {device}: {cause}")]
     OutOfMemory { device: &'static str, cause: String },
     #[error("the GPU failed: {0}")]
@@ -75,7 +79,7 @@ impl WorkerError {
         match self {
             Self::Case { .. } => "use the gpu-worker that came with this gpu-harness",
             Self::NothingToDo { .. } => {
-                "gpu-worker runs cases with `train:` or `throughput:`; others run by themselves"
+                "gpu-worker runs cases with `train:`, `throughput:` or `pipeline:`; others run by themselves"
             }
             Self::NoDtype { .. } => "add fp32, which every device has, or use a device that has them",
             Self::TaskOfModel { .. } => "use `unet` for `segment` and `resnet18` for `classify`",
@@ -97,6 +101,7 @@ impl WorkerError {
             Self::NoParameters { .. } => {
                 "leave requires_grad on for what is to be trained; a frozen module has none"
             }
+            Self::Pipeline(error) => error.hint(),
             Self::Cuda(_) => {
                 "leave `device` out to use the CPU where there is no GPU, or see `gpu-harness selfcheck`"
             }
@@ -109,6 +114,12 @@ impl WorkerError {
             Self::Libtorch(_) => "the case's log has libtorch's own words",
             Self::Version { .. } => "point the node's libtorch setting (or LIBTORCH) at that version",
         }
+    }
+}
+
+impl From<PipelineError> for WorkerError {
+    fn from(error: PipelineError) -> Self {
+        Self::Pipeline(Box::new(error))
     }
 }
 

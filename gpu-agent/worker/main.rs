@@ -12,6 +12,7 @@ mod model;
 mod openmp;
 mod optim;
 mod overlay;
+mod pipeline;
 mod shim;
 mod throughput;
 mod train;
@@ -78,6 +79,7 @@ fn run(path: &Path) -> Result<()> {
     let outcome = read(path).and_then(|case| match case.spec.work() {
         Some(Work::Train(_)) => train::run(&case, &mut emitter),
         Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
+        Some(Work::Pipeline(wanted)) => pipeline::run(&case, wanted, &mut emitter),
         Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
     });
     if let Err(error) = &outcome {

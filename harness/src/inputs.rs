@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use gpu_suites::load::{Diagnostic, Loaded};
-use gpu_suites::spec::{Case, InputPath};
+use gpu_suites::spec::InputPath;
 
 use crate::content::Blob;
 
@@ -24,26 +24,15 @@ pub struct Inputs {
     read: BTreeMap<PathBuf, Blob>,
 }
 
-/// A file of the case at `index` and where in the suite file it is named.
-fn named(case: &Case, index: usize) -> Vec<(&InputPath, String, Form)> {
-    let at = format!("cases[{index}]");
-    let mut named = Vec::new();
-    if let Some(train) = &case.train {
-        named.push((&train.data.image, format!("{at}.train.data.image"), Form::Image));
-        named.push((&train.data.boxes, format!("{at}.train.data.boxes"), Form::Any));
-        if let Some(model) = &train.model.torchscript {
-            named.push((model, format!("{at}.train.model.torchscript"), Form::TorchScript));
+impl Form {
+    /// What the file has to be that this key of a case names.
+    fn of(key: &str) -> Self {
+        match key.rsplit('.').next() {
+            Some("image") => Self::Image,
+            Some("torchscript") => Self::TorchScript,
+            _ => Self::Any,
         }
     }
-    if let Some(model) = case.throughput.as_ref().and_then(|throughput| throughput.model.torchscript.as_ref())
-    {
-        named.push((model, format!("{at}.throughput.model.torchscript"), Form::TorchScript));
-    }
-    if let Some(command) = &case.command {
-        let files = command.files.iter().enumerate();
-        named.extend(files.map(|(n, file)| (file, format!("{at}.command.files[{n}]"), Form::Any)));
-    }
-    named
 }
 
 impl Inputs {
@@ -55,12 +44,14 @@ impl Inputs {
     ) -> Result<BTreeMap<InputPath, Blob>, Vec<Diagnostic>> {
         let mut found = BTreeMap::new();
         let mut wrong = Vec::new();
-        for (input, at, form) in named(&loaded.suite.cases[index], index) {
-            match self.read(loaded, input, form) {
+        for (key, input) in loaded.suite.cases[index].inputs_by_key() {
+            match self.read(loaded, input, Form::of(&key)) {
                 Ok(blob) => {
                     found.insert(input.clone(), blob);
                 }
-                Err((message, hint)) => wrong.push(loaded.diagnostic(&at, message, hint)),
+                Err((message, hint)) => {
+                    wrong.push(loaded.diagnostic(&format!("cases[{index}].{key}"), message, hint))
+                }
             }
         }
         if wrong.is_empty() { Ok(found) } else { Err(wrong) }

@@ -9,8 +9,8 @@ use tch::{Device, Tensor};
 use crate::error::{Result, WorkerError};
 
 /// Mean and standard deviation of the channels over ImageNet, which pretrained models expect.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
+pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+pub(crate) const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// Reads an image file of any format that the worker knows; what the file is, is told by its content.
 pub(crate) fn read(path: &Path) -> Result<RgbImage> {

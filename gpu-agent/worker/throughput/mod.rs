@@ -34,6 +34,7 @@ use self::canary::Ceiling;
 use self::gpu::Gpu;
 use self::knee::Knee;
 use self::point::Point;
+pub(crate) use self::subject::kind_of;
 use self::subject::{Subject, settle};
 use self::window::{Pace, Rules};
 use crate::device::{self, Place};

@@ -96,7 +96,7 @@ pub(super) fn settle(device: Device) {
     }
 }
 
-pub(super) fn kind_of(dtype: Dtype) -> Kind {
+pub(crate) fn kind_of(dtype: Dtype) -> Kind {
     match dtype {
         Dtype::Fp32 => Kind::Float,
         Dtype::Fp16 => Kind::Half,

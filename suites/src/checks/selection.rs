@@ -4,7 +4,7 @@ use crate::spec::{Case, CheckName, Checks};
 
 /// The checks of a case in the order in which they are judged, those left out by `skip-checks` included.
 ///
-/// A `train` or `throughput` case runs every check of its kind; `exit-status` is for commands, and `time-budget` needs a
+/// A case of the built-in worker runs every check of its kind; `exit-status` is for commands, and `time-budget` needs a
 /// figure. A `command` case runs `exit-status`, `finite` and those that it names.
 pub fn selected(case: &Case) -> Vec<CheckName> {
     let runs = |check: &CheckName| {
@@ -13,6 +13,8 @@ pub fn selected(case: &Case) -> Vec<CheckName> {
             CheckName::Finite => true,
             CheckName::TimeBudget => false,
             CheckName::ValidWindows | CheckName::Rate => case.throughput.is_some(),
+            CheckName::Rows => case.pipeline.is_some(),
+            CheckName::Golden => case.pipeline.as_ref().is_some_and(|pipeline| pipeline.golden.is_some()),
             _ => case.train.is_some(),
         };
         by_default || is_named(&case.checks, *check)
@@ -39,6 +41,8 @@ pub(crate) fn is_named(checks: &Checks, check: CheckName) -> bool {
         CheckName::ExportParity => checks.export_parity.is_some(),
         CheckName::ValidWindows => checks.valid_windows.is_some(),
         CheckName::Rate => checks.rate.is_some(),
+        CheckName::Rows => checks.rows.is_some(),
+        CheckName::Golden => checks.golden.is_some(),
         CheckName::TimeBudget => checks.time_budget.is_some(),
     }
 }

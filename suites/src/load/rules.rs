@@ -6,8 +6,8 @@ use std::fmt::Display;
 use crate::checks::selected;
 use crate::metrics::MAX_NAME;
 use crate::spec::{
-    BatchSizes, Builtin, Case, CheckName, Command, Dtype, InputPath, MetricCheck, Mode, Model, RateCheck,
-    Suite, Task, Throughput, Train, Work,
+    BatchSizes, Builtin, Case, CheckName, Command, Dtype, MetricCheck, Mode, Model, Output, Pipeline,
+    RateCheck, Suite, Task, Throughput, Train, Work,
 };
 
 /// The longest name of a suite or a case: both together are a folder's name.
@@ -44,7 +44,7 @@ pub(super) fn violations(head: Option<&Suite>, cases: &[Option<Case>]) -> Vec<Vi
             found.add(
                 "cases",
                 "the suite has no cases",
-                "add a case: `- name: …` with `train:`, `throughput:` or `command:`",
+                "add a case: `- name: …` with `train:`, `throughput:`, `pipeline:` or `command:`",
             );
         }
     }
@@ -84,11 +84,13 @@ fn of_case(found: &mut Found, at: &str, case: &Case) {
     match case.work() {
         Some(Work::Train(train)) => of_train(found, &format!("{at}.train"), train),
         Some(Work::Throughput(throughput)) => of_throughput(found, &format!("{at}.throughput"), throughput),
+        Some(Work::Pipeline(pipeline)) => of_pipeline(found, &format!("{at}.pipeline"), pipeline),
         Some(Work::Command(command)) => of_command(found, &format!("{at}.command"), command),
         None => {
             let said = [
                 ("train", case.train.is_some()),
                 ("throughput", case.throughput.is_some()),
+                ("pipeline", case.pipeline.is_some()),
                 ("command", case.command.is_some()),
             ];
             let said = Vec::from_iter(said.into_iter().filter_map(|(name, is)| is.then_some(name)));
@@ -97,7 +99,11 @@ fn of_case(found: &mut Found, at: &str, case: &Case) {
                 found.add(format!("{at}.{last}"), format!("{all} in one case"), "make a case of each");
             } else {
                 let hint = "say what it runs";
-                found.add(at, "the case says neither `train` nor `throughput` nor `command`", hint);
+                found.add(
+                    at,
+                    "the case says neither `train` nor `throughput`, `pipeline` or `command`",
+                    hint,
+                );
             }
         }
     }
@@ -111,10 +117,10 @@ fn of_case(found: &mut Found, at: &str, case: &Case) {
     if case.skip.as_ref().is_some_and(|reason| reason.trim().is_empty()) {
         found.add(format!("{at}.skip"), "no reason is given", "say why the case is left out");
     }
-    for (path, input) in inputs(at, case).iter().filter(|(_, input)| input.on_node().is_none()) {
+    for (key, input) in case.inputs_by_key().iter().filter(|(_, input)| input.on_node().is_none()) {
         let hint =
             "name a file below the folder of gpu-harness.yaml (or .git), without `..`, or `cache:PATH`";
-        found.add(path, format!("`{input}` leads out of the suite's root"), hint);
+        found.add(format!("{at}.{key}"), format!("`{input}` leads out of the suite's root"), hint);
     }
     which_checks(found, at, case);
     figures(found, &format!("{at}.checks"), case);
@@ -215,6 +221,43 @@ fn of_throughput(found: &mut Found, at: &str, throughput: &Throughput) {
     }
 }
 
+/// What a location may begin with; a node's own files are named by an absolute path.
+const LOCATIONS: [&str; 3] = ["s3://", "file:///", "memory://"];
+
+fn of_pipeline(found: &mut Found, at: &str, pipeline: &Pipeline) {
+    of_model(found, at, &pipeline.model);
+    let images = &pipeline.images;
+    let hint = "write `from: s3://BUCKET/PREFIX/` or `cut: { image: PATH, count: 2000 }`";
+    match (&images.from, &images.cut) {
+        (Some(_), Some(_)) => {
+            found.add(format!("{at}.images.cut"), "both `from` and `cut`", "keep one of them")
+        }
+        (None, None) => found.add(format!("{at}.images"), "the images say neither `from` nor `cut`", hint),
+        _ => {}
+    }
+    if images.keys.is_some() && images.from.is_none() {
+        found.add(format!("{at}.images.keys"), "`keys` without `from`", "say whose keys they are");
+    }
+    let from = images.from.as_ref().map(|from| ("images.from", from));
+    for (key, location) in from.into_iter().chain(pipeline.to.as_ref().map(|to| ("to", to))) {
+        if !LOCATIONS.iter().any(|start| location.starts_with(start)) {
+            let hint = "begin with s3://, file:/// or memory://: the case runs on the node";
+            found.add(format!("{at}.{key}"), format!("`{location}` names no place on the node"), hint);
+        }
+    }
+    if pipeline.model.builtin == Some(Builtin::Unet) && pipeline.size.get() % 8 != 0 {
+        found.add(format!("{at}.size"), "the U-Net halves its input three times", "use 128, 160 or 256");
+    }
+    let wrong = match (pipeline.model.builtin, pipeline.output) {
+        (Some(Builtin::Unet), Output::Classify) => Some("`unet` does not classify"),
+        (Some(Builtin::Resnet18 | Builtin::Resnet50), Output::Segment) => Some("a ResNet does not segment"),
+        _ => None,
+    };
+    if let Some(message) = wrong {
+        found.add(format!("{at}.output"), message, "use another `output`, or another model");
+    }
+}
+
 fn of_command(found: &mut Found, at: &str, command: &Command) {
     if command.run.first().is_none_or(String::is_empty) {
         found.add(
@@ -259,31 +302,6 @@ fn of_command(found: &mut Found, at: &str, command: &Command) {
             );
         }
     }
-}
-
-/// Each input file, by where it is written.
-fn inputs(at: &str, case: &Case) -> Vec<(String, InputPath)> {
-    let mut inputs = Vec::new();
-    if let Some(train) = &case.train {
-        inputs.push((format!("{at}.train.data.image"), train.data.image.clone()));
-        inputs.push((format!("{at}.train.data.boxes"), train.data.boxes.clone()));
-        inputs.extend(
-            train
-                .model
-                .torchscript
-                .iter()
-                .map(|path| (format!("{at}.train.model.torchscript"), path.clone())),
-        );
-    }
-    if let Some(model) = case.throughput.as_ref().and_then(|throughput| throughput.model.torchscript.as_ref())
-    {
-        inputs.push((format!("{at}.throughput.model.torchscript"), model.clone()));
-    }
-    if let Some(command) = &case.command {
-        let numbered = command.files.iter().enumerate();
-        inputs.extend(numbered.map(|(index, path)| (format!("{at}.command.files[{index}]"), path.clone())));
-    }
-    inputs
 }
 
 /// The checks that `must-fail` and `skip-checks` name have to be run.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckName, Checks, InputPath, Throughput};
+use super::{CheckName, Checks, InputPath, Pipeline, Throughput};
 use crate::gpu::GpuNeed;
 use crate::unit::{ByteSize, Span};
 
-/// One case. Exactly one of `train`, `throughput` and `command` says what it runs.
+/// One case. Exactly one of `train`, `throughput`, `pipeline` and `command` says what it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Case {
@@ -27,10 +27,13 @@ pub struct Case {
     /// Measures how fast a model runs, in the built-in worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub throughput: Option<Throughput>,
+    /// Runs a model over a store of images and writes Parquet shards, in the built-in worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<Pipeline>,
     /// Runs any program, which writes its metrics to `$GPU_HARNESS_METRICS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Command>,
-    /// What must hold. A `train` or `throughput` case runs every check of its kind with its defaults; a `command` case
+    /// What must hold. A case of the built-in worker runs every check of its kind with its defaults; a `command` case
     /// those named here, besides `exit-status` and `finite`.
     #[serde(default)]
     pub checks: Checks,
@@ -227,6 +230,8 @@ pub enum Work<'a> {
     Train(&'a Train),
     /// It measures how fast a model runs, in the worker.
     Throughput(&'a Throughput),
+    /// It runs a model over a store of images, in the worker.
+    Pipeline(&'a Pipeline),
     /// It runs a program.
     Command(&'a Command),
 }
@@ -246,7 +251,7 @@ impl Work<'_> {
     /// Whether gpu-worker does it, which needs libtorch on the node.
     pub fn needs_worker(self) -> bool {
         match self {
-            Self::Train(_) | Self::Throughput(_) => true,
+            Self::Train(_) | Self::Throughput(_) | Self::Pipeline(_) => true,
             Self::Command(_) => false,
         }
     }
@@ -260,6 +265,7 @@ impl Case {
             description: None,
             train: None,
             throughput: None,
+            pipeline: None,
             command: Some(command),
             checks: Checks::default(),
             skip_checks: BTreeMap::new(),
@@ -275,10 +281,11 @@ impl Case {
 
     /// What the case runs, where it says exactly one thing.
     pub fn work(&self) -> Option<Work<'_>> {
-        match (&self.train, &self.throughput, &self.command) {
-            (Some(train), None, None) => Some(Work::Train(train)),
-            (None, Some(throughput), None) => Some(Work::Throughput(throughput)),
-            (None, None, Some(command)) => Some(Work::Command(command)),
+        match (&self.train, &self.throughput, &self.pipeline, &self.command) {
+            (Some(train), None, None, None) => Some(Work::Train(train)),
+            (None, Some(throughput), None, None) => Some(Work::Throughput(throughput)),
+            (None, None, Some(pipeline), None) => Some(Work::Pipeline(pipeline)),
+            (None, None, None, Some(command)) => Some(Work::Command(command)),
             _ => None,
         }
     }
@@ -290,13 +297,34 @@ impl Case {
 
     /// Every file that the case needs on the node.
     pub fn inputs(&self) -> Vec<&InputPath> {
+        self.inputs_by_key().into_iter().map(|(_, input)| input).collect()
+    }
+
+    /// Every file that the case needs on the node, by the key that names it, e.g. `train.data.image`.
+    pub fn inputs_by_key(&self) -> Vec<(String, &InputPath)> {
         let train = self.train.iter().flat_map(|train| {
-            [Some(&train.data.image), Some(&train.data.boxes), train.model.torchscript.as_ref()]
-                .into_iter()
-                .flatten()
+            [
+                ("train.data.image", Some(&train.data.image)),
+                ("train.data.boxes", Some(&train.data.boxes)),
+                ("train.model.torchscript", train.model.torchscript.as_ref()),
+            ]
         });
-        let throughput = self.throughput.iter().filter_map(|measured| measured.model.torchscript.as_ref());
-        let command = self.command.iter().flat_map(|command| &command.files);
-        train.chain(throughput).chain(command).collect()
+        let throughput = self
+            .throughput
+            .iter()
+            .map(|measured| ("throughput.model.torchscript", measured.model.torchscript.as_ref()));
+        let pipeline = self.pipeline.iter().flat_map(|pipeline| {
+            let Pipeline { model, images, golden, .. } = pipeline;
+            [
+                ("pipeline.model.torchscript", model.torchscript.as_ref()),
+                ("pipeline.images.keys", images.keys.as_ref()),
+                ("pipeline.images.cut.image", images.cut.as_ref().map(|cut| &cut.image)),
+                ("pipeline.golden", golden.as_ref()),
+            ]
+        });
+        let named = train.chain(throughput).chain(pipeline);
+        let named = named.filter_map(|(key, input)| Some((key.to_owned(), input?)));
+        let files = self.command.iter().flat_map(|command| command.files.iter().enumerate());
+        named.chain(files.map(|(index, input)| (format!("command.files[{index}]"), input))).collect()
     }
 }

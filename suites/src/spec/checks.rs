@@ -43,6 +43,10 @@ pub enum CheckName {
     ValidWindows,
     /// A rate, and what belongs to it, reaches its figures.
     Rate,
+    /// Each input is in exactly one row.
+    Rows,
+    /// Predictions are those that are known to be right.
+    Golden,
     /// The case ended within its time budget.
     TimeBudget,
     /// The program ended with the wanted exit status.
@@ -51,7 +55,7 @@ pub enum CheckName {
 
 impl CheckName {
     /// All of them, in the order in which they are judged and reported.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::ExitStatus,
         Self::Finite,
         Self::InitialLoss,
@@ -68,6 +72,8 @@ impl CheckName {
         Self::ExportParity,
         Self::ValidWindows,
         Self::Rate,
+        Self::Rows,
+        Self::Golden,
         Self::TimeBudget,
     ];
 
@@ -89,6 +95,8 @@ impl CheckName {
             Self::ExportParity => "export-parity",
             Self::ValidWindows => "valid-windows",
             Self::Rate => "rate",
+            Self::Rows => "rows",
+            Self::Golden => "golden",
             Self::TimeBudget => "time-budget",
             Self::ExitStatus => "exit-status",
         }
@@ -101,8 +109,8 @@ impl fmt::Display for CheckName {
     }
 }
 
-/// The checks of a case with their parameters. A check that is absent has its defaults in a `train` or `throughput`
-/// case of its kind, and is not run in a `command` case.
+/// The checks of a case with their parameters. A check that is absent has its defaults in a case of its kind,
+/// and is not run in a `command` case.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Checks {
@@ -155,6 +163,12 @@ pub struct Checks {
     /// Rates against their figures. Default of a `throughput` case: a spread of at most 2 % for each dtype.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate: Option<Vec<RateCheck>>,
+    /// Each input is in exactly one row, and few rows are errors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
+    /// Predictions are those that are known to be right. Run in a `pipeline` case that has `golden`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub golden: Option<Golden>,
     /// The case ended within its time budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_budget: Option<TimeBudget>,
@@ -341,6 +355,34 @@ impl RateCheck {
     /// Whether it asks for nothing at all.
     pub fn is_empty(&self) -> bool {
         Self { dtype: None, batch: None, ..*self } == Self::default()
+    }
+}
+
+/// `rows/missing`, `rows/doubled`, `rows/foreign` = 0, `rows/errors` ≤ errors × `rows/inputs`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rows {
+    /// Share of the rows that may be errors: images that cannot be read or decoded.
+    pub errors: Share,
+}
+
+impl Default for Rows {
+    fn default() -> Self {
+        Self { errors: Share(0.0) }
+    }
+}
+
+/// `golden/max_abs_diff` ≤ within, with no prediction missing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Golden {
+    /// Largest absolute difference allowed.
+    pub within: f64,
+}
+
+impl Default for Golden {
+    fn default() -> Self {
+        Self { within: 1e-3 }
     }
 }
 

@@ -3,14 +3,16 @@
 mod case;
 mod checks;
 mod input;
+mod pipeline;
 mod throughput;
 
 pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train, Work};
 pub use checks::{
-    CheckName, Checks, ExitStatus, ExportParity, GradNormDrop, InitialLoss, LossDrop, MemoryFlat,
-    MetricCheck, MixedPrecision, Nothing, RateCheck, TimeBudget, When, ZeroedImage,
+    CheckName, Checks, ExitStatus, ExportParity, Golden, GradNormDrop, InitialLoss, LossDrop, MemoryFlat,
+    MetricCheck, MixedPrecision, Nothing, RateCheck, Rows, TimeBudget, When, ZeroedImage,
 };
 pub use input::InputPath;
+pub use pipeline::{Cut, Images, Output, Pipeline, Resize, S3};
 pub use throughput::{BatchSizes, Dtype, Layout, Mode, Throughput};
 
 use schemars::JsonSchema;

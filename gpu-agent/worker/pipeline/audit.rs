@@ -1,0 +1,175 @@
+//! What the shards hold, read back: each input once, errors, and predictions against those that are known to be right.
+
+use std::collections::{BTreeMap, HashMap};
+
+use gpu_shards::{Cell, Table};
+use gpu_stores::Object;
+use gpu_suites::metrics::Value;
+use sha2::{Digest, Sha256};
+
+use super::plan::{Mark, Plan};
+use super::{Job, PipelineError, figure};
+use crate::data::here;
+use crate::emit::{Emitter, count};
+use crate::error::Result;
+
+/// What was found.
+#[derive(Default)]
+pub(super) struct Audit {
+    pub(super) shards: Vec<Mark>,
+    pub(super) rows: usize,
+    pub(super) errors: usize,
+    missing: usize,
+    doubled: usize,
+    foreign: usize,
+    golden: Option<Golden>,
+}
+
+/// Predictions against those that are known.
+#[derive(Default)]
+struct Golden {
+    known: BTreeMap<String, Vec<f64>>,
+    compared: usize,
+    difference: f64,
+}
+
+impl Audit {
+    /// What the checks read.
+    pub(super) fn figures(&self) -> Vec<(String, Value)> {
+        let mut figures = vec![
+            ("rows/written".to_owned(), count(self.rows)),
+            ("rows/errors".into(), count(self.errors)),
+            ("rows/missing".into(), count(self.missing)),
+            ("rows/doubled".into(), count(self.doubled)),
+            ("rows/foreign".into(), count(self.foreign)),
+            ("shards_bytes".into(), count(self.shards.iter().map(|mark| mark.bytes).sum())),
+        ];
+        if let Some(golden) = &self.golden {
+            figures.push(("golden/compared".into(), count(golden.compared)));
+            figures.push(("golden/missing".into(), count(golden.known.len())));
+            figures.push(figure("golden/max_abs_diff", golden.difference));
+        }
+        figures
+    }
+}
+
+/// Reads every shard that lies in the place, those of earlier tries included.
+pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<Audit> {
+    let mut audit = Audit { golden: known(job)?, ..Audit::default() };
+    // A row's place in the plan, found by its key; rows of a shard lie in the order of the plan.
+    let mut seen = vec![0u8; plan.inputs.len()];
+    let mut files = Vec::new();
+    let mut take = |object: Object| {
+        if object.key.ends_with(".parquet") {
+            files.push(object.key);
+        }
+        true
+    };
+    let listed = job.patience().exercise(&|| false, || job.shards.list("", &mut take));
+    listed.map_err(PipelineError::Store)?;
+    files.dedup();
+    let total = files.len() as u64;
+    let numbers: HashMap<String, usize> =
+        (0..plan.shards()).map(|shard| (plan.key_of(shard), shard)).collect();
+    audit.shards.extend((0..plan.shards()).map(|_| Mark {
+        rows: 0,
+        errors: 0,
+        bytes: 0,
+        sha256: String::new(),
+    }));
+    for (index, file) in files.iter().enumerate() {
+        emitter.progress("read back", index as u64, total)?;
+        let Some(shard) = numbers.get(file) else {
+            audit.foreign += 1;
+            continue;
+        };
+        let bytes =
+            job.patience().exercise(&|| false, || job.shards.read(file)).map_err(PipelineError::Store)?;
+        let table = gpu_shards::read(&bytes).map_err(|source| PipelineError::ReadBack {
+            place: job.shards.name(),
+            key: file.clone(),
+            source,
+        })?;
+        let errors = audit.shard(plan, *shard, &table, &mut seen);
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        audit.shards[*shard] = Mark { rows: table.rows.len(), errors, bytes: bytes.len(), sha256 };
+    }
+    emitter.progress("read back", total, total)?;
+    audit.missing = seen.iter().filter(|times| **times == 0).count();
+    audit.doubled = seen.iter().filter(|times| **times > 1).count();
+    Ok(audit)
+}
+
+impl Audit {
+    /// Counts the rows of one shard; gives how many are errors.
+    fn shard(&mut self, plan: &Plan, shard: usize, table: &Table, seen: &mut [u8]) -> usize {
+        let range = plan.inputs_of(shard);
+        let places: HashMap<&str, usize> =
+            range.map(|input| (plan.inputs[input].key.as_str(), input)).collect();
+        let (key_at, error_at) = (table.column("key"), table.column("error"));
+        let mut errors = 0;
+        for row in &table.rows {
+            self.rows += 1;
+            let Some(Cell::Text(key)) = key_at.map(|at| &row[at]) else {
+                self.foreign += 1;
+                continue;
+            };
+            match places.get(key.as_str()) {
+                Some(place) => seen[*place] = seen[*place].saturating_add(1),
+                None => self.foreign += 1,
+            }
+            if error_at.is_some_and(|at| row[at] != Cell::Null) {
+                errors += 1;
+            } else if let Some(golden) = &mut self.golden
+                && let Some(known) = golden.known.remove(key)
+            {
+                golden.compared += 1;
+                golden.difference = golden.difference.max(difference(table, row, &known));
+            }
+        }
+        self.errors += errors;
+        errors
+    }
+}
+
+fn known(job: &Job<'_>) -> Result<Option<Golden>> {
+    let Some(file) = &job.wanted.golden else { return Ok(None) };
+    let path = here(file)?;
+    let wrong = |cause: String| PipelineError::List {
+        file: path.display().to_string(),
+        what: "known predictions",
+        cause,
+    };
+    let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
+    let known = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
+    Ok(Some(Golden { known, ..Golden::default() }))
+}
+
+/// The largest difference between a row and what is known; infinite where the two cannot be compared.
+fn difference(table: &Table, row: &[Cell], known: &[f64]) -> f64 {
+    let cell = |name: &str| table.column(name).map(|at| &row[at]);
+    let largest = |pairs: &mut dyn Iterator<Item = (f64, f64)>| {
+        pairs.map(|(one, other)| (one - other).abs()).fold(0.0, f64::max)
+    };
+    match (cell("classes"), cell("scores"), cell("embedding"), cell("mask_counts")) {
+        (Some(Cell::Int32s(classes)), Some(Cell::Floats(scores)), ..) => {
+            let of_class =
+                |class: &i32| usize::try_from(*class).ok().and_then(|class| known.get(class)).copied();
+            let mut ranked = known.to_vec();
+            ranked.sort_by(|one, other| other.total_cmp(one));
+            // The classes that were kept have their probabilities, and no likelier one was left out.
+            let named = classes.iter().map(|class| of_class(class).unwrap_or(f64::INFINITY));
+            let scores = || scores.iter().map(|score| f64::from(*score));
+            largest(&mut named.zip(scores())).max(largest(&mut ranked.into_iter().zip(scores())))
+        }
+        (_, _, Some(Cell::Floats(values)), _) if values.len() == known.len() => {
+            largest(&mut values.iter().map(|value| f64::from(*value)).zip(known.iter().copied()))
+        }
+        (.., Some(Cell::Int32s(counts))) if known.len() == 1 => {
+            let inside: i64 = counts.iter().skip(1).step_by(2).map(|count| i64::from(*count)).sum();
+            let all: i64 = counts.iter().map(|count| i64::from(*count)).sum();
+            (inside as f64 / all.max(1) as f64 - known[0]).abs()
+        }
+        _ => f64::INFINITY,
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a pipeline cannot go on. A bad image is not among it: that is a row.
+
+use gpu_shards::{ReadError, WriteError};
+use gpu_stores::StoreError;
+use gpu_stores::location::NoLocation;
+
+/// Why a pipeline cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PipelineError {
+    #[error(transparent)]
+    Location { error: NoLocation },
+    #[error(transparent)]
+    Store(StoreError),
+    #[error("there are no images below {place}")]
+    NoImages { place: String },
+    #[error("{place} holds the shards of something else: {difference}")]
+    AnotherPlan { place: String, difference: String },
+    #[error("{place}{key} is not what this version writes: {cause}")]
+    Foreign { place: String, key: String, cause: String },
+    #[error("failed to make shard {shard}: {source}")]
+    Shard { shard: usize, source: WriteError },
+    #[error("failed to read {place}{key} back: {source}")]
+    ReadBack { place: String, key: String, source: ReadError },
+    #[error("the model's output {shape:?} does not fit `output: {output}`")]
+    Output { shape: Vec<i64>, output: &'static str },
+    #[error("failed to cut images: {cause}")]
+    Cut { cause: String },
+    #[error("{file} is not a list of {what}: {cause}")]
+    List { file: String, what: &'static str, cause: String },
+    #[error("a thread of the pipeline ended in the middle of its work")]
+    Thread,
+}
+
+impl PipelineError {
+    pub(crate) fn hint(&self) -> &'static str {
+        match self {
+            Self::Location { .. } => "begin with s3://, file:/// or memory://",
+            Self::Store(error) => error.fault.hint(),
+            Self::NoImages { .. } => "look at the location and its prefix; a prefix ends in a slash",
+            Self::AnotherPlan { .. } => {
+                "choose another `to` (with `{run}` each run has its own), or remove what is there"
+            }
+            Self::Foreign { .. } => "use the version that began these shards, or another `to`",
+            Self::Shard { .. } | Self::Thread => "this is a fault of gpu-harness: please report it",
+            Self::ReadBack { .. } => {
+                "something else wrote to this prefix, or the store is damaged: remove the shard and its mark in _done/, and run again"
+            }
+            Self::Output { .. } => {
+                "`classify` wants [N, K], `segment` [N, 1, H, W]; `embed` takes whatever begins with N"
+            }
+            Self::Cut { .. } => "look at the image and at the space left on the node's disk",
+            Self::List { .. } => "docs/pipeline.md shows both kinds of file",
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Images in, predictions out: from a store of images to Parquet shards (docs/pipeline.md).
+//!
+//! Stages of threads with bounded queues between them; each waits for the next, so that memory is bounded:
+//!
+//!     feed ─► fetch ─► decode ─► replica ─► collect ─► write
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | [`plan`] | which images, in which shards; what an earlier try has done |
+//! | [`cut`] | images to run on where there are none |
+//! | [`flow`] | the stages and their queues |
+//! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
+//! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
+//! | [`rows`] | predictions as rows of a table |
+//! | [`budget`], [`gate`], [`halt`], [`meter`] | what the stages share |
+//! | [`ceiling`] | what each stage can do on its own |
+//! | [`audit`] | what the shards hold, read back |
+
+mod audit;
+mod budget;
+mod ceiling;
+mod collect;
+mod cut;
+mod decode;
+mod error;
+mod feed;
+mod fetch;
+mod flow;
+mod gate;
+mod geo;
+mod halt;
+mod meter;
+mod picture;
+mod plan;
+mod replica;
+mod rows;
+
+use std::fs::File;
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use gpu_stores::{Folder, Location, Patience, S3Settings, Store};
+use gpu_suites::metrics::Value;
+use gpu_suites::plan::WorkerCase;
+use gpu_suites::spec::{Images, Pipeline};
+use serde_json::json;
+
+pub(crate) use self::error::PipelineError;
+use self::plan::Plan;
+use crate::device::{self, Place};
+use crate::emit::{Emitter, count, number};
+use crate::error::{Result, WorkerError};
+
+/// Where images that the case cuts lie, below its working folder.
+const CUT: &str = "images";
+/// Where shards go that the suite gives no place.
+const SHARDS: &str = "shards";
+/// Everything that was measured.
+const RECORD: &str = "pipeline.json";
+/// Tries of an object that comes too slowly while the store itself answers.
+const TRIES_OF_OBJECT: u32 = 3;
+
+/// Everything that the stages share.
+struct Job<'a> {
+    wanted: &'a Pipeline,
+    place: Place,
+    seed: u64,
+    images: Arc<dyn Store>,
+    shards: Arc<dyn Store>,
+    decoders: usize,
+    replicas: usize,
+}
+
+impl Job<'_> {
+    /// How long the stores may be out of order.
+    fn patience(&self) -> Patience {
+        Patience { at_most: self.wanted.patience.0, of_object: TRIES_OF_OBJECT }
+    }
+}
+
+/// Runs the case and writes all that it shows. Whether it is good is for the checks to say.
+pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -> Result<()> {
+    device::give_freed_memory_back();
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    // Replicas and decoders are the threads: none of them is to start others of its own.
+    let place = Place::prepare(case.spec.device, Some(NonZeroU32::MIN), false)?;
+    let cores = case.spec.limits.threads.map_or(cores, |threads| threads.get() as usize);
+    let replicas = if place.device.is_cuda() { 1 } else { cores };
+    let as_usize =
+        |number: Option<NonZeroU32>, default| number.map_or(default, |number| number.get() as usize);
+    let (images, shards) = stores(wanted, case.spec.seed, emitter)?;
+    let job = Job {
+        wanted,
+        seed: case.spec.seed,
+        images,
+        shards,
+        decoders: as_usize(wanted.decoders, cores),
+        replicas: as_usize(wanted.replicas, replicas),
+        place,
+    };
+    emitter.device(&job.place.facts(job.seed))?;
+    if let Some(reason) = job.place.without(wanted.dtype) {
+        return Err(WorkerError::NoDtype { reasons: reason });
+    }
+    let plan = Plan::make(&job)?;
+    emitter.metrics(
+        None,
+        vec![
+            ("rows/inputs".into(), count(plan.inputs.len())),
+            ("shards".into(), count(plan.shards())),
+            ("shards_found_done".into(), count(plan.done.len())),
+        ],
+    )?;
+    let record = if plan.is_done() { None } else { Some(flow::run(&job, &plan, emitter)?) };
+    let audit = audit::read_back(&job, &plan, emitter)?;
+    plan.write_manifest(&job, &audit)?;
+    emitter.metrics(None, audit.figures())?;
+    write(&job, &plan, record, emitter)
+}
+
+/// The store of images, filled where the case cuts them itself, and the store of shards.
+fn stores(wanted: &Pipeline, seed: u64, emitter: &mut Emitter) -> Result<(Arc<dyn Store>, Arc<dyn Store>)> {
+    let settings = S3Settings {
+        endpoint: wanted.s3.endpoint.clone(),
+        region: wanted.s3.region.clone(),
+        ..S3Settings::default()
+    };
+    let images: Arc<dyn Store> = match &wanted.images {
+        Images { cut: Some(cut), .. } => {
+            let folder = Arc::new(Folder::new(here(CUT)?));
+            cut::fill(folder.as_ref(), cut, seed, emitter)?;
+            folder
+        }
+        Images { from, .. } => open(from.as_deref().unwrap_or_default(), &settings)?,
+    };
+    let shards: Arc<dyn Store> = match &wanted.to {
+        Some(to) => open(to, &settings)?,
+        None => Arc::new(Folder::new(here(SHARDS)?)),
+    };
+    Ok((images, shards))
+}
+
+fn here(name: &str) -> Result<std::path::PathBuf> {
+    let absolute = std::path::absolute(Path::new(name));
+    absolute.map_err(|error| WorkerError::Case { path: name.into(), cause: error.to_string() })
+}
+
+/// The store at a location, with the run's id for `{run}`.
+fn open(location: &str, settings: &S3Settings) -> Result<Arc<dyn Store>> {
+    let run = std::env::var("GPU_HARNESS_RUN").unwrap_or_else(|_| "by-hand".into());
+    let location: Location =
+        location.replace("{run}", &run).parse().map_err(|error| PipelineError::Location { error })?;
+    Ok(gpu_stores::open(&location, settings).map_err(PipelineError::Store)?)
+}
+
+/// Leaves the whole record in the artifacts.
+fn write(job: &Job<'_>, plan: &Plan, flow: Option<serde_json::Value>, emitter: &mut Emitter) -> Result<()> {
+    let record = json!({
+        "run": std::env::var("GPU_HARNESS_RUN").ok(),
+        "case": std::env::var("GPU_HARNESS_CASE").ok(),
+        "pipeline": job.wanted,
+        "plan": plan.id,
+        "images": job.images.name(),
+        "shards": job.shards.name(),
+        "device": job.place.facts(job.seed),
+        "flow": flow,
+    });
+    let path = emitter.artifact_path(RECORD);
+    let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };
+    let file = File::create(&path).map_err(|error| wrong(error.to_string()))?;
+    serde_json::to_writer_pretty(file, &record).map_err(|error| wrong(error.to_string()))?;
+    emitter.artifact(RECORD)
+}
+
+/// Items a second.
+fn rate(items: f64, time: Duration) -> f64 {
+    if time.is_zero() { 0.0 } else { items / time.as_secs_f64() }
+}
+
+fn figure(name: &str, value: f64) -> (String, Value) {
+    (name.to_owned(), number(value))
+}

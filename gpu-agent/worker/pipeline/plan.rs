@@ -1,0 +1,321 @@
+//! Which images, in which shards, and what an earlier try has done of it.
+//!
+//! A plan is made once for a place and kept there: what is listed once is what is done, whatever comes to the bucket
+//! meanwhile, and a run that was killed goes on with the same shards. A shard is done when its mark is there; without
+//! it the shard is made again, whole, under the same name. The manifest comes last.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use gpu_stores::{Fault, Object, Store};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::audit::Audit;
+use super::{Job, PipelineError};
+use crate::data::here;
+use crate::error::{Result, WorkerError};
+
+const PLAN: &str = "_plan.json";
+const INPUTS: &str = "_inputs.ndjson.zst";
+const DONE: &str = "_done/";
+const MANIFEST: &str = "_manifest.json";
+/// Of the objects above, and of the columns.
+const FORMAT: u32 = 1;
+const LEVEL: i32 = 3;
+
+/// What is to be done, and what is done.
+pub(super) struct Plan {
+    /// Changes with everything that the shards depend on.
+    pub(super) id: String,
+    /// By shard, then by key.
+    pub(super) inputs: Vec<Object>,
+    /// Where each shard's inputs begin; one more than there are shards.
+    starts: Vec<usize>,
+    /// Shards that an earlier try has finished.
+    pub(super) done: BTreeSet<usize>,
+}
+
+/// What is kept beside the shards.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    format: u32,
+    /// What is done to the images, as JSON.
+    recipe: serde_json::Value,
+    images: String,
+    count: usize,
+    shards: usize,
+    /// SHA-256 of the list of inputs before compression.
+    inputs: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Line {
+    key: String,
+    size: u64,
+    etag: String,
+}
+
+/// The mark of a shard that is done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Mark {
+    pub(super) rows: usize,
+    pub(super) errors: usize,
+    pub(super) bytes: usize,
+    pub(super) sha256: String,
+}
+
+impl Plan {
+    /// The plan that lies beside the shards, or a new one.
+    pub(super) fn make(job: &Job<'_>) -> Result<Self> {
+        let recipe = recipe(job)?;
+        let patience = |call: &mut dyn FnMut() -> gpu_stores::error::Result<Option<Vec<u8>>>| {
+            job.patience().exercise(&|| false, call).map_err(PipelineError::Store)
+        };
+        let found = patience(&mut || there(job.shards.as_ref(), PLAN))?;
+        let (kept, inputs) = match found {
+            Some(bytes) => {
+                let kept = read_kept(job, &bytes)?;
+                check_same(job, &kept, &recipe)?;
+                let list = patience(&mut || there(job.shards.as_ref(), INPUTS))?;
+                let inputs = read_list(job, &kept, list.as_deref().unwrap_or_default())?;
+                (kept, inputs)
+            }
+            None => Self::begin(job, recipe)?,
+        };
+        let starts = starts(&inputs, kept.shards);
+        let id = hex::encode(&Sha256::digest(serde_json::to_vec(&kept).unwrap_or_default())[..8]);
+        let mut plan = Self { id, inputs, starts, done: BTreeSet::new() };
+        plan.done = plan.find_done(job)?;
+        Ok(plan)
+    }
+
+    /// Lists the images and writes the plan down before anything else is written.
+    fn begin(job: &Job<'_>, recipe: serde_json::Value) -> Result<(Kept, Vec<Object>)> {
+        let mut inputs = list(job)?;
+        if inputs.is_empty() {
+            return Err(PipelineError::NoImages { place: job.images.name() }.into());
+        }
+        let shards = inputs.len().div_ceil(job.wanted.rows_per_shard.get() as usize);
+        inputs.sort_by_cached_key(|object| (shard_of(&object.key, shards), object.key.clone()));
+        let text = lines(&inputs);
+        let kept = Kept {
+            format: FORMAT,
+            recipe,
+            images: job.images.name(),
+            count: inputs.len(),
+            shards,
+            inputs: hex::encode(Sha256::digest(&text)),
+        };
+        let packed = zstd::bulk::compress(text.as_bytes(), LEVEL)
+            .map_err(|error| WorkerError::Libtorch(error.to_string()))?;
+        let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
+        for (key, bytes) in [(INPUTS, packed), (PLAN, bytes)] {
+            let put = job.patience().exercise(&|| false, || job.shards.put(key, &bytes));
+            put.map_err(PipelineError::Store)?;
+        }
+        Ok((kept, inputs))
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    /// The numbers of a shard's inputs.
+    pub(super) fn inputs_of(&self, shard: usize) -> std::ops::Range<usize> {
+        self.starts[shard]..self.starts[shard + 1]
+    }
+
+    pub(super) fn shard_of(&self, input: usize) -> usize {
+        self.starts.partition_point(|start| *start <= input) - 1
+    }
+
+    /// Shards that are still to be made.
+    pub(super) fn to_do(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.shards()).filter(|shard| !self.done.contains(shard))
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.done.len() == self.shards()
+    }
+
+    pub(super) fn key_of(&self, shard: usize) -> String {
+        format!("part-{shard:05}-of-{:05}.parquet", self.shards())
+    }
+
+    pub(super) fn mark_of(shard: usize) -> String {
+        format!("{DONE}{shard:05}.json")
+    }
+
+    fn find_done(&self, job: &Job<'_>) -> Result<BTreeSet<usize>> {
+        let mut done = BTreeSet::new();
+        let mut take = |object: Object| {
+            let number = object.key.strip_prefix(DONE).and_then(|name| name.strip_suffix(".json"));
+            done.extend(
+                number.and_then(|number| number.parse::<usize>().ok()).filter(|it| *it < self.shards()),
+            );
+            true
+        };
+        let listed = job.patience().exercise(&|| false, || job.shards.list(DONE, &mut take));
+        listed.map_err(PipelineError::Store)?;
+        Ok(done)
+    }
+
+    /// Writes down what there is, now that all of it is there.
+    pub(super) fn write_manifest(&self, job: &Job<'_>, audit: &Audit) -> Result<()> {
+        let shards = Vec::from_iter(audit.shards.iter().enumerate().map(|(shard, mark)| {
+            serde_json::json!({
+                "key": self.key_of(shard),
+                "rows": mark.rows,
+                "errors": mark.errors,
+                "bytes": mark.bytes,
+                "sha256": mark.sha256,
+            })
+        }));
+        let manifest = serde_json::json!({
+            "format": FORMAT,
+            "plan": self.id,
+            "rows": audit.rows,
+            "errors": audit.errors,
+            "shards": shards,
+        });
+        let bytes = serde_json::to_vec_pretty(&manifest).unwrap_or_default();
+        let put = job.patience().exercise(&|| false, || job.shards.put(MANIFEST, &bytes));
+        Ok(put.map_err(PipelineError::Store)?)
+    }
+}
+
+/// Everything that a row depends on but its image.
+fn recipe(job: &Job<'_>) -> Result<serde_json::Value> {
+    let wanted = job.wanted;
+    let model = match &wanted.model.torchscript {
+        Some(file) => {
+            let path = here(file)?;
+            let bytes = std::fs::read(&path)
+                .map_err(|error| WorkerError::Case { path: path.clone(), cause: error.to_string() })?;
+            format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+        }
+        None => format!("{:?} of width {:?}, seed {}", wanted.model.builtin, wanted.model.width, job.seed),
+    };
+    Ok(serde_json::json!({
+        "model": model,
+        "output": wanted.output,
+        "top": wanted.top,
+        "size": wanted.size,
+        "resize": wanted.resize,
+        "dtype": wanted.dtype,
+        "rows-per-shard": wanted.rows_per_shard,
+        "largest-image": wanted.largest_image,
+    }))
+}
+
+fn check_same(job: &Job<'_>, kept: &Kept, recipe: &serde_json::Value) -> Result<()> {
+    let mut difference = String::new();
+    for (name, value) in recipe.as_object().into_iter().flatten() {
+        let before = &kept.recipe[name];
+        if before != value {
+            let _ = write!(
+                difference,
+                "{}{name} was {before}, now it is {value}",
+                if difference.is_empty() { "" } else { "; " }
+            );
+        }
+    }
+    if kept.images != job.images.name() {
+        difference = format!("images came from {}, now they come from {}", kept.images, job.images.name());
+    }
+    if difference.is_empty() {
+        return Ok(());
+    }
+    Err(PipelineError::AnotherPlan { place: job.shards.name(), difference }.into())
+}
+
+fn read_kept(job: &Job<'_>, bytes: &[u8]) -> Result<Kept> {
+    let foreign =
+        |cause: String| PipelineError::Foreign { place: job.shards.name(), key: PLAN.into(), cause };
+    let kept: Kept = serde_json::from_slice(bytes).map_err(|error| foreign(error.to_string()))?;
+    if kept.format != FORMAT {
+        return Err(foreign(format!("it has format {}, this version writes {FORMAT}", kept.format)).into());
+    }
+    Ok(kept)
+}
+
+fn read_list(job: &Job<'_>, kept: &Kept, packed: &[u8]) -> Result<Vec<Object>> {
+    let foreign =
+        |cause: String| PipelineError::Foreign { place: job.shards.name(), key: INPUTS.into(), cause };
+    let text = zstd::decode_all(packed).map_err(|error| foreign(error.to_string()))?;
+    if hex::encode(Sha256::digest(&text)) != kept.inputs {
+        return Err(foreign("it is not the list that the plan was made with".into()).into());
+    }
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let read = lines.map(|line| {
+        let Line { key, size, etag } = serde_json::from_slice(line)?;
+        Ok(Object { key, size, etag })
+    });
+    read.collect::<serde_json::Result<_>>().map_err(|error| foreign(error.to_string()).into())
+}
+
+fn lines(inputs: &[Object]) -> String {
+    inputs.iter().fold(String::new(), |mut text, object| {
+        let Object { key, size, etag } = object.clone();
+        text.push_str(&serde_json::to_string(&Line { key, size, etag }).unwrap_or_default());
+        text.push('\n');
+        text
+    })
+}
+
+/// An object that may not be there.
+fn there(store: &dyn Store, key: &str) -> gpu_stores::error::Result<Option<Vec<u8>>> {
+    match store.read(key) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.fault == Fault::Missing => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The images of the case.
+fn list(job: &Job<'_>) -> Result<Vec<Object>> {
+    let only = match &job.wanted.images.keys {
+        None => None,
+        Some(file) => Some(read_keys(&here(file)?)?),
+    };
+    let mut found = Vec::new();
+    let mut take = |object: Object| {
+        if only.as_ref().is_none_or(|only| only.contains(&object.key)) {
+            found.push(object);
+        }
+        true
+    };
+    job.images.list("", &mut take).map_err(PipelineError::Store)?;
+    // A key that is asked for and is not there is an input all the same: its row says so.
+    let listed: BTreeSet<&str> = found.iter().map(|object| object.key.as_str()).collect();
+    let missing = Vec::from_iter(only.iter().flatten().filter(|key| !listed.contains(key.as_str())).cloned());
+    drop(listed);
+    found.extend(missing.into_iter().map(|key| Object { key, size: 0, etag: String::new() }));
+    Ok(found)
+}
+
+fn read_keys(path: &std::path::Path) -> Result<BTreeSet<String>> {
+    let file = path.display().to_string();
+    let wrong = |cause: String| PipelineError::List { file: file.clone(), what: "keys", cause };
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let keys = lines.map(|(index, line)| {
+        let key = serde_json::from_str::<String>(line);
+        key.map_err(|error| wrong(format!("line {}: {error}", index + 1)))
+    });
+    Ok(keys.collect::<std::result::Result<_, _>>()?)
+}
+
+/// A key stays in its shard whatever else there is.
+fn shard_of(key: &str, shards: usize) -> usize {
+    let digest = Sha256::digest(key);
+    let (first, _) = digest.split_first_chunk::<8>().expect("a digest has 32 bytes");
+    usize::try_from(u64::from_be_bytes(*first) % shards as u64).unwrap_or(0)
+}
+
+fn starts(inputs: &[Object], shards: usize) -> Vec<usize> {
+    Vec::from_iter(
+        (0..=shards).map(|shard| inputs.partition_point(|object| shard_of(&object.key, shards) < shard)),
+    )
+}

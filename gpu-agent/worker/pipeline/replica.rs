@@ -1,0 +1,178 @@
+//! A replica of the model: takes what is there, up to a batch, and never waits for more (Triton's opportunistic rule).
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender};
+use gpu_suites::spec::{Mode, Output};
+use tch::{Device, Kind, TchError, Tensor};
+
+use super::decode::Decoded;
+use super::halt::Halt;
+use super::meter::Meter;
+use super::rows::{Prediction, Row, runs};
+use super::{Job, PipelineError};
+use crate::data::image::{DEVIATION, MEAN};
+use crate::error::Result;
+use crate::model::Model;
+use crate::throughput::kind_of;
+
+/// Batches before the clock starts: TorchScript optimizes itself with the first ones.
+const WARM_UP: u32 = 3;
+
+/// libtorch has one random generator for the process: models that draw their weights take turns.
+static BUILDING: Mutex<()> = Mutex::new(());
+
+/// A model on a device.
+pub(super) struct Replica<'a> {
+    job: &'a Job<'a>,
+    model: Model,
+    device: Device,
+    kind: Kind,
+    mean: Tensor,
+    deviation: Tensor,
+}
+
+/// How many batches there were of each size.
+pub(super) type Sizes = Mutex<BTreeMap<usize, u64>>;
+
+impl<'a> Replica<'a> {
+    pub(super) fn build(job: &'a Job<'a>) -> Result<Self> {
+        let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        let device = job.place.device;
+        let kind = kind_of(job.wanted.dtype);
+        tch::manual_seed(job.seed.cast_signed());
+        let model = Model::to_measure(&job.wanted.model, Mode::Inference, device)?;
+        model.convert(kind, true)?;
+        let channels = |values: [f32; 3]| -> Result<Tensor> {
+            let scaled = Vec::from_iter(values.map(|value| value * 255.0));
+            Ok(Tensor::f_from_slice(&scaled)?.f_view([1, 3, 1, 1])?.f_to(device)?)
+        };
+        Ok(Self { job, model, device, kind, mean: channels(MEAN)?, deviation: channels(DEVIATION)? })
+    }
+
+    /// Images a second on random pixels, in full batches, with nothing to wait for.
+    pub(super) fn ceiling(&self, time: Duration) -> Result<f64> {
+        let batch = i64::from(self.job.wanted.batch.get());
+        let side = i64::from(self.job.wanted.size.get());
+        let pixels = Tensor::f_randint(256, [batch, side, side, 3], (Kind::Uint8, Device::Cpu))?;
+        let pixels = pixels.f_permute([0, 3, 1, 2])?;
+        for _ in 0..WARM_UP {
+            self.predict(&pixels)?;
+        }
+        let begun = Instant::now();
+        let mut images = 0;
+        while begun.elapsed() < time || images == 0 {
+            self.predict(&pixels)?;
+            images += batch;
+        }
+        Ok(super::rate(images as f64, begun.elapsed()))
+    }
+
+    /// One thread: predicts until there is nothing left.
+    pub(super) fn run(
+        &self,
+        decoded: &Receiver<Decoded>,
+        rows: &Sender<Row>,
+        halt: &Halt,
+        meter: &Meter,
+        sizes: &Sizes,
+    ) {
+        let most = self.job.wanted.batch.get() as usize;
+        while let Ok(first) = decoded.recv() {
+            let mut batch = vec![first];
+            while batch.len() < most
+                && let Ok(next) = decoded.try_recv()
+            {
+                batch.push(next);
+            }
+            *sizes.lock().unwrap_or_else(PoisonError::into_inner).entry(batch.len()).or_default() += 1;
+            let predicted = meter.busy(|| self.of_batch(&batch));
+            meter.count(batch.len(), 0);
+            match predicted {
+                Ok(predictions) => {
+                    for (image, prediction) in batch.into_iter().zip(predictions) {
+                        if rows.send(Row::predicted(image.input, image.about, prediction)).is_err() {
+                            return;
+                        }
+                    }
+                }
+                Err(error) => {
+                    halt.stop(error);
+                    return;
+                }
+            }
+            if halt.is_set() {
+                return;
+            }
+        }
+    }
+
+    fn of_batch(&self, batch: &[Decoded]) -> Result<Vec<Prediction>> {
+        let pixels = Vec::from_iter(batch.iter().map(|image| &image.pixels));
+        self.predict(&Tensor::f_cat(&pixels, 0)?)
+    }
+
+    /// `[N, 3, S, S]` of bytes to N predictions.
+    fn predict(&self, pixels: &Tensor) -> Result<Vec<Prediction>> {
+        let _no_grad = tch::no_grad_guard();
+        let count = pixels.size()[0];
+        let input = pixels.f_to(self.device)?.f_to_kind(Kind::Float)?;
+        let input = input.f_sub(&self.mean)?.f_div(&self.deviation)?.f_to_kind(self.kind)?;
+        let output = self.model.forward(&input, false)?.f_to_kind(Kind::Float)?;
+        let shape = output.size();
+        let fits = shape.first() == Some(&count)
+            && match self.job.wanted.output {
+                Output::Classify => shape.len() == 2 && shape[1] > 0,
+                Output::Segment => shape.len() == 4 && shape[1] == 1,
+                Output::Embed => shape.len() > 1,
+            };
+        if !fits {
+            return Err(PipelineError::Output { shape, output: self.job.wanted.output.as_str() }.into());
+        }
+        match self.job.wanted.output {
+            Output::Classify => {
+                let top = i64::from(self.job.wanted.top.get()).min(shape[1]);
+                let (scores, classes) = output.f_softmax(1, Kind::Float)?.f_topk(top, 1, true, true)?;
+                let scores = numbers::<f32>(&scores, Kind::Float)?;
+                let classes = numbers::<i32>(&classes, Kind::Int)?;
+                let top = usize::try_from(top).unwrap_or(1);
+                let pairs = classes.chunks(top).zip(scores.chunks(top));
+                Ok(pairs
+                    .map(|(classes, scores)| Prediction::Classes {
+                        classes: classes.to_vec(),
+                        scores: scores.to_vec(),
+                    })
+                    .collect())
+            }
+            Output::Embed => {
+                let values = numbers::<f32>(&output, Kind::Float)?;
+                let length = usize::try_from(shape[1..].iter().product::<i64>()).unwrap_or(1).max(1);
+                Ok(values.chunks(length).map(|values| Prediction::Embedding(values.to_vec())).collect())
+            }
+            Output::Segment => {
+                let mask = numbers::<u8>(&output.f_gt(0.0)?, Kind::Uint8)?;
+                let (height, width) = (as_usize(shape[2]), as_usize(shape[3]));
+                let of = |mask: &[u8]| Prediction::Mask {
+                    width: i32::try_from(width).unwrap_or(i32::MAX),
+                    height: i32::try_from(height).unwrap_or(i32::MAX),
+                    counts: runs(mask, width, height),
+                };
+                Ok(mask.chunks((width * height).max(1)).map(of).collect())
+            }
+        }
+    }
+}
+
+fn as_usize(number: i64) -> usize {
+    usize::try_from(number).unwrap_or(0)
+}
+
+fn numbers<T>(tensor: &Tensor, kind: Kind) -> Result<Vec<T>>
+where
+    Vec<T>: for<'a> TryFrom<&'a Tensor, Error = TchError>,
+{
+    let flat = tensor.f_to(Device::Cpu)?.f_to_kind(kind)?.f_contiguous()?.f_view([-1])?;
+    Ok(Vec::try_from(&flat)?)
+}

@@ -1,0 +1,55 @@
+//! `golden`: predictions are those that are known to be right.
+
+use crate::spec;
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::short;
+
+const DIFFERENCE: &str = "golden/max_abs_diff";
+const COMPARED: &str = "golden/compared";
+const MISSING: &str = "golden/missing";
+
+#[derive(Debug)]
+pub(super) struct Golden {
+    wanted: spec::Golden,
+    difference: Option<f64>,
+    compared: Option<f64>,
+    missing: Option<f64>,
+}
+
+impl Golden {
+    pub(super) fn new(wanted: spec::Golden) -> Self {
+        Self { wanted, difference: None, compared: None, missing: None }
+    }
+}
+
+impl Fold for Golden {
+    fn observe(&mut self, sample: &Sample<'_>) {
+        for (name, figure) in
+            [(DIFFERENCE, &mut self.difference), (COMPARED, &mut self.compared), (MISSING, &mut self.missing)]
+        {
+            if let Some(number) = sample.number_of(name) {
+                *figure = Some(number);
+            }
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let wanted = format!("all of them within {}", short(self.wanted.within));
+        let Some(compared) = self.compared else { return vec![seen.missing(COMPARED, &wanted)] };
+        let Some(missing) = self.missing else { return vec![seen.missing(MISSING, &wanted)] };
+        if missing > 0.0 || compared < 1.0 {
+            let observed =
+                format!("{} predictions compared, {} are not in the shards", short(compared), short(missing));
+            let cause = "their images were not among the inputs, or could not be read";
+            return vec![Ruling::broke(observed, wanted).because(cause)];
+        }
+        let Some(difference) = self.difference else { return vec![seen.missing(DIFFERENCE, &wanted)] };
+        let observed = format!("{} predictions differ by up to {}", short(compared), short(difference));
+        vec![Ruling::of(difference <= self.wanted.within, observed, wanted).because(
+            "another model, another normalisation or order of channels, or another way of resizing than where they were made",
+        )]
+    }
+}

@@ -1,0 +1,80 @@
+//! `rows`: each input is in exactly one row, and few rows are errors. The figures are of what was read back.
+
+use std::collections::BTreeMap;
+
+use crate::spec;
+use crate::unit::Share;
+
+use super::Fold;
+use super::ruling::Ruling;
+use super::seen::{Sample, Seen};
+use super::text::short;
+
+const INPUTS: &str = "rows/inputs";
+const ERRORS: &str = "rows/errors";
+/// What must not be, and what usually made it so.
+const NONE_OF: [(&str, &str, &str); 3] = [
+    ("rows/missing", "missing", "an image was dropped on the way, or a shard was not written"),
+    ("rows/doubled", "doubled", "an image was handed on twice, or a shard was written under two names"),
+    ("rows/foreign", "of no input", "the shards of another run lie under the same prefix"),
+];
+
+#[derive(Debug)]
+pub(super) struct Rows {
+    wanted: spec::Rows,
+    figures: BTreeMap<&'static str, f64>,
+}
+
+impl Rows {
+    pub(super) fn new(wanted: spec::Rows) -> Self {
+        Self { wanted, figures: BTreeMap::new() }
+    }
+}
+
+impl Fold for Rows {
+    fn observe(&mut self, sample: &Sample<'_>) {
+        for name in [INPUTS, ERRORS].into_iter().chain(NONE_OF.map(|(name, ..)| name)) {
+            if let Some(number) = sample.number_of(name) {
+                self.figures.insert(name, number);
+            }
+        }
+    }
+
+    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let wanted = "each input in exactly one row";
+        let Some(inputs) = self.figures.get(INPUTS).copied() else {
+            return vec![seen.missing(INPUTS, wanted)];
+        };
+        let mut wrong = Vec::new();
+        let mut causes = Vec::new();
+        for (name, what, cause) in NONE_OF {
+            match self.figures.get(name) {
+                None => return vec![seen.missing(name, wanted)],
+                Some(count) if *count != 0.0 => {
+                    wrong.push(format!("{} {what}", short(*count)));
+                    causes.push(cause);
+                }
+                Some(_) => {}
+            }
+        }
+        let told = match wrong.is_empty() {
+            true => format!("{} rows for {} inputs", short(inputs), short(inputs)),
+            false => format!("of {} rows {}", short(inputs), wrong.join(", ")),
+        };
+        let once = Ruling::of(wrong.is_empty(), told, wanted).because(causes.join("; "));
+        vec![once, self.errors(seen, inputs).about("errors")]
+    }
+}
+
+impl Rows {
+    fn errors(&self, seen: &Seen, inputs: f64) -> Ruling {
+        let wanted = format!("at most {} of the rows", self.wanted.errors);
+        let Some(errors) = self.figures.get(ERRORS).copied() else {
+            return seen.missing(ERRORS, &wanted);
+        };
+        let share = Share(if inputs > 0.0 { errors / inputs } else { 0.0 });
+        let observed = format!("{} rows are errors ({share})", short(errors));
+        Ruling::of(share <= self.wanted.errors, observed, wanted)
+            .because("images are damaged, or could not be read: column `error` says which and why")
+    }
+}
