@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gpu_harness_tests::{cuts, kills, leaks, reaps};
+use gpu_harness_tests::{cuts, kills, leaks, reaps, resumes};
 
 /// As many hosts as two cores bear.
 const LEAKS_AT_ONCE: u64 = 6;
@@ -20,6 +20,7 @@ fn main() -> ExitCode {
         ("cuts", Some(places)) => format!("{:?}", cuts::check(places, seed)),
         ("kills", Some(rounds)) => format!("{:?}", kills::check(rounds, seed)),
         ("leaks", Some(rounds)) => format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE)),
+        ("pipeline", Some(rounds)) => format!("{:?}", resumes::check(rounds, seed)),
         ("reap", Some(rounds)) => format!("{:?}", reaps::check(rounds, seed)),
         _ => return usage(),
     };
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
 fn count(name: &str) -> u64 {
     match name {
         "leaks" => 500,
+        "pipeline" => 100,
         "reap" => 1000,
         _ => 200,
     }
@@ -38,7 +40,7 @@ fn count(name: &str) -> u64 {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: cargo xtask soak cuts|kills|leaks|reap [COUNT=200, of leaks 500, of reap 1000] [SEED=1]"
+        "usage: cargo xtask soak cuts|kills|leaks|pipeline|reap [COUNT=200, of leaks 500, of pipeline 100, of reap 1000] [SEED=1]"
     );
     eprintln!("  cuts   cuts the connection at random bytes until COUNT cuts were made");
     eprintln!("  kills  kills gpu-harness at random moments, COUNT times");

@@ -5,6 +5,7 @@
 //! | [`project`] | a user's folder, and gpu-harness run in it |
 //! | [`process`] | whether a process lives |
 //! | [`sshd`] | a real OpenSSH server |
+//! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
 //! | [`fixture`] | a user's crate, run by cargo and nextest |
@@ -12,6 +13,7 @@
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
 //! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
+//! | [`resumes`] | the promise that a killed pipeline loses no image and doubles none |
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 
 pub mod cuts;
@@ -19,9 +21,11 @@ pub mod ec2;
 pub mod fixture;
 pub mod kills;
 pub mod leaks;
+pub mod pipeline;
 pub mod process;
 pub mod project;
 pub mod proxy;
 pub mod reaps;
+pub mod resumes;
 pub mod sshd;
 pub mod xml;

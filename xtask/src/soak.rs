@@ -25,6 +25,11 @@ const SOAKS: &[Entry] = &[
         run: |arguments| rig::run("soak", "leaks", arguments),
     },
     Entry {
+        name: "pipeline",
+        about: "kills a pipeline at random moments and starts it again [COUNT=100] [SEED=1]",
+        run: |arguments| rig::run("soak", "pipeline", arguments),
+    },
+    Entry {
         name: "reap",
         about: "reaps beside twenty live runs and others that leave things behind [COUNT=1000] [SEED=1]",
         run: |arguments| rig::run("soak", "reap", arguments),

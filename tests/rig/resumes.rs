@@ -1,0 +1,104 @@
+//! The promise that a pipeline that is killed anywhere and started again ends with each image in exactly one row, and
+//! makes no shard twice that was done, at as many random moments as one likes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+
+use crate::pipeline::{Pipeline, SHARDS};
+
+/// Images of a run, and of a shard.
+const COUNT: usize = 1200;
+const ROWS: u32 = 100;
+
+/// What was seen.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// Workers that were killed.
+    pub killed: u64,
+    /// Of these, before a shard was done.
+    pub before_a_shard: u64,
+    /// Of these, with some shards done and others not.
+    pub among_shards: u64,
+    /// Runs that came to their end.
+    pub ended: u64,
+}
+
+/// Kills `kills` workers and checks each run that ends.
+///
+/// # Panics
+/// Where an image is in no row or in two, or a shard that was done is made again.
+pub fn check(kills: u64, seed: u64) -> Seen {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut pipeline = Pipeline::new();
+    pipeline.set("rows-per-shard", ROWS);
+    let picture = include_bytes!("leaf.jpg");
+    for number in 0..COUNT {
+        pipeline.image(&format!("{:02}/{number}.jpg", number % 7), picture);
+    }
+    let mut seen = Seen::default();
+    while seen.killed < kills {
+        let _ = fs::remove_dir_all(pipeline.path().join(SHARDS));
+        run_to_the_end(&pipeline, kills, &mut random, &mut seen, seed);
+    }
+    seen
+}
+
+fn run_to_the_end(pipeline: &Pipeline, kills: u64, random: &mut StdRng, seen: &mut Seen, seed: u64) {
+    loop {
+        let how = format!("seed {seed}, kill {}", seen.killed);
+        let before = done(pipeline);
+        if seen.killed == kills || before.len() == COUNT / ROWS as usize {
+            let ran = pipeline.run();
+            assert!(ran.output.status.success(), "{how}: {}", ran.said());
+            check_kept(pipeline, &before, &how);
+            let rows = pipeline.rows();
+            let mut keys = Vec::from_iter(rows.iter().map(|(key, _)| key.as_str()));
+            keys.dedup();
+            assert_eq!((rows.len(), keys.len()), (COUNT, COUNT), "{how}");
+            assert!(rows.iter().all(|(_, error)| error.is_none()), "{how}: {rows:?}");
+            for name in ["rows/missing", "rows/doubled", "rows/foreign"] {
+                assert!(ran.figure(name) < 1.0, "{how}: {name}");
+            }
+            seen.ended += 1;
+            return;
+        }
+        let mut worker = pipeline.worker().spawn().expect("gpu-worker starts");
+        std::thread::sleep(Duration::from_millis(random.random_range(200..1600)));
+        worker.kill().expect("a child can be killed");
+        worker.wait().expect("a child can be waited for");
+        check_kept(pipeline, &before, &how);
+        seen.killed += 1;
+        match done(pipeline).len() {
+            0 => seen.before_a_shard += 1,
+            some if some < COUNT / ROWS as usize => seen.among_shards += 1,
+            _ => {}
+        }
+    }
+}
+
+/// The shards that are marked as done, each with what changes when it is written again.
+fn done(pipeline: &Pipeline) -> BTreeMap<String, (u64, i64)> {
+    let out = pipeline.path().join(SHARDS);
+    let marks = fs::read_dir(out.join("_done")).into_iter().flatten().flatten();
+    let names = marks.filter_map(|mark| mark.file_name().to_str()?.strip_suffix(".json").map(str::to_owned));
+    let shards = COUNT / ROWS as usize;
+    names
+        .map(|name| {
+            let about = fs::metadata(out.join(format!("part-{name}-of-{shards:05}.parquet")));
+            let about = about.expect("a shard that is marked is there");
+            (name, (about.ino(), about.mtime_nsec()))
+        })
+        .collect()
+}
+
+fn check_kept(pipeline: &Pipeline, before: &BTreeMap<String, (u64, i64)>, how: &str) {
+    let now = done(pipeline);
+    for (name, about) in before {
+        assert_eq!(now.get(name), Some(about), "{how}: shard {name} was done and was made again");
+    }
+}
