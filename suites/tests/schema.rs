@@ -57,7 +57,7 @@ fn every_type_and_key_of_the_schema_is_described() {
 
 #[test]
 fn every_key_of_the_format_is_in_its_document() {
-    let (text, checks) = (doc("suites.md") + &doc("throughput.md"), doc("checks.md"));
+    let (text, checks) = (doc("suites.md") + &doc("throughput.md") + &doc("pipeline.md"), doc("checks.md"));
     let schema = json_schema();
     let root = [("Suite", &schema)].into_iter();
     let types =

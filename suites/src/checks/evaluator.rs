@@ -10,9 +10,9 @@ use crate::unit::Share;
 use super::ruling::{Kind, Ruling};
 use super::seen::{Sample, Seen};
 use super::{
-    Abort, End, Fold, ProcessEnd, exit_status, export_parity, finite, golden, grad_norm_drop, gradients,
-    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, rate, rows, same_batch, selected,
-    text, time_budget, valid_windows, zeroed_image,
+    Abort, End, Fold, ProcessEnd, exit_status, export_parity, finite, grad_norm_drop, gradients,
+    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, predictions, rate, same_batch,
+    selected, shards, text, time_budget, valid_windows, zeroed_image,
 };
 
 /// What a `throughput` case must reach where its suite does not say: windows that agree.
@@ -227,8 +227,10 @@ fn fold(case: &Case, check: CheckName) -> Option<Box<dyn Fold>> {
         CheckName::Rate => {
             Box::new(rate::Rate::new(checks.rate.clone().unwrap_or_else(|| vec![DEFAULT_RATE])))
         }
-        CheckName::Rows => Box::new(rows::Rows::new(checks.rows.unwrap_or_default())),
-        CheckName::Golden => Box::new(golden::Golden::new(checks.golden.unwrap_or_default())),
+        CheckName::Shards => Box::new(shards::Shards::new(checks.shards.unwrap_or_default())),
+        CheckName::Predictions => {
+            Box::new(predictions::Predictions::new(checks.predictions.unwrap_or_default()))
+        }
         CheckName::TimeBudget => Box::new(time_budget::TimeBudget(checks.time_budget?)),
     })
 }

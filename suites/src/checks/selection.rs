@@ -13,8 +13,10 @@ pub fn selected(case: &Case) -> Vec<CheckName> {
             CheckName::Finite => true,
             CheckName::TimeBudget => false,
             CheckName::ValidWindows | CheckName::Rate => case.throughput.is_some(),
-            CheckName::Rows => case.pipeline.is_some(),
-            CheckName::Golden => case.pipeline.as_ref().is_some_and(|pipeline| pipeline.golden.is_some()),
+            CheckName::Shards => case.pipeline.is_some(),
+            CheckName::Predictions => {
+                case.pipeline.as_ref().is_some_and(|pipeline| pipeline.golden.is_some())
+            }
             _ => case.train.is_some(),
         };
         by_default || is_named(&case.checks, *check)
@@ -41,8 +43,8 @@ pub(crate) fn is_named(checks: &Checks, check: CheckName) -> bool {
         CheckName::ExportParity => checks.export_parity.is_some(),
         CheckName::ValidWindows => checks.valid_windows.is_some(),
         CheckName::Rate => checks.rate.is_some(),
-        CheckName::Rows => checks.rows.is_some(),
-        CheckName::Golden => checks.golden.is_some(),
+        CheckName::Shards => checks.shards.is_some(),
+        CheckName::Predictions => checks.predictions.is_some(),
         CheckName::TimeBudget => checks.time_budget.is_some(),
     }
 }

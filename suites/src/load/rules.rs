@@ -230,7 +230,7 @@ fn of_pipeline(found: &mut Found, at: &str, pipeline: &Pipeline) {
     let hint = "write `from: s3://BUCKET/PREFIX/` or `cut: { image: PATH, count: 2000 }`";
     match (&images.from, &images.cut) {
         (Some(_), Some(_)) => {
-            found.add(format!("{at}.images.cut"), "both `from` and `cut`", "keep one of them")
+            found.add(format!("{at}.images.cut"), "both `from` and `cut`", "keep one of them");
         }
         (None, None) => found.add(format!("{at}.images"), "the images say neither `from` nor `cut`", hint),
         _ => {}
@@ -245,7 +245,7 @@ fn of_pipeline(found: &mut Found, at: &str, pipeline: &Pipeline) {
             found.add(format!("{at}.{key}"), format!("`{location}` names no place on the node"), hint);
         }
     }
-    if pipeline.model.builtin == Some(Builtin::Unet) && pipeline.size.get() % 8 != 0 {
+    if pipeline.model.builtin == Some(Builtin::Unet) && !pipeline.size.get().is_multiple_of(8) {
         found.add(format!("{at}.size"), "the U-Net halves its input three times", "use 128, 160 or 256");
     }
     let wrong = match (pipeline.model.builtin, pipeline.output) {

@@ -44,9 +44,9 @@ pub enum CheckName {
     /// A rate, and what belongs to it, reaches its figures.
     Rate,
     /// Each input is in exactly one row.
-    Rows,
+    Shards,
     /// Predictions are those that are known to be right.
-    Golden,
+    Predictions,
     /// The case ended within its time budget.
     TimeBudget,
     /// The program ended with the wanted exit status.
@@ -72,8 +72,8 @@ impl CheckName {
         Self::ExportParity,
         Self::ValidWindows,
         Self::Rate,
-        Self::Rows,
-        Self::Golden,
+        Self::Shards,
+        Self::Predictions,
         Self::TimeBudget,
     ];
 
@@ -95,8 +95,8 @@ impl CheckName {
             Self::ExportParity => "export-parity",
             Self::ValidWindows => "valid-windows",
             Self::Rate => "rate",
-            Self::Rows => "rows",
-            Self::Golden => "golden",
+            Self::Shards => "shards",
+            Self::Predictions => "predictions",
             Self::TimeBudget => "time-budget",
             Self::ExitStatus => "exit-status",
         }
@@ -165,10 +165,10 @@ pub struct Checks {
     pub rate: Option<Vec<RateCheck>>,
     /// Each input is in exactly one row, and few rows are errors.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub rows: Option<Rows>,
+    pub shards: Option<Shards>,
     /// Predictions are those that are known to be right. Run in a `pipeline` case that has `golden`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub golden: Option<Golden>,
+    pub predictions: Option<Predictions>,
     /// The case ended within its time budget.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_budget: Option<TimeBudget>,
@@ -361,12 +361,12 @@ impl RateCheck {
 /// `rows/missing`, `rows/doubled`, `rows/foreign` = 0, `rows/errors` ≤ errors × `rows/inputs`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Rows {
+pub struct Shards {
     /// Share of the rows that may be errors: images that cannot be read or decoded.
     pub errors: Share,
 }
 
-impl Default for Rows {
+impl Default for Shards {
     fn default() -> Self {
         Self { errors: Share(0.0) }
     }
@@ -375,12 +375,12 @@ impl Default for Rows {
 /// `golden/max_abs_diff` ≤ within, with no prediction missing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Golden {
+pub struct Predictions {
     /// Largest absolute difference allowed.
     pub within: f64,
 }
 
-impl Default for Golden {
+impl Default for Predictions {
     fn default() -> Self {
         Self { within: 1e-3 }
     }

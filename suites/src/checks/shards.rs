@@ -1,4 +1,4 @@
-//! `rows`: each input is in exactly one row, and few rows are errors. The figures are of what was read back.
+//! `shards`: each input is in exactly one row, and few rows are errors. The figures are of what was read back.
 
 use std::collections::BTreeMap;
 
@@ -20,18 +20,18 @@ const NONE_OF: [(&str, &str, &str); 3] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct Rows {
-    wanted: spec::Rows,
+pub(super) struct Shards {
+    wanted: spec::Shards,
     figures: BTreeMap<&'static str, f64>,
 }
 
-impl Rows {
-    pub(super) fn new(wanted: spec::Rows) -> Self {
+impl Shards {
+    pub(super) fn new(wanted: spec::Shards) -> Self {
         Self { wanted, figures: BTreeMap::new() }
     }
 }
 
-impl Fold for Rows {
+impl Fold for Shards {
     fn observe(&mut self, sample: &Sample<'_>) {
         for name in [INPUTS, ERRORS].into_iter().chain(NONE_OF.map(|(name, ..)| name)) {
             if let Some(number) = sample.number_of(name) {
@@ -57,16 +57,17 @@ impl Fold for Rows {
                 Some(_) => {}
             }
         }
-        let told = match wrong.is_empty() {
-            true => format!("{} rows for {} inputs", short(inputs), short(inputs)),
-            false => format!("of {} rows {}", short(inputs), wrong.join(", ")),
+        let told = if wrong.is_empty() {
+            format!("{} rows for {} inputs", short(inputs), short(inputs))
+        } else {
+            format!("of {} rows {}", short(inputs), wrong.join(", "))
         };
         let once = Ruling::of(wrong.is_empty(), told, wanted).because(causes.join("; "));
         vec![once, self.errors(seen, inputs).about("errors")]
     }
 }
 
-impl Rows {
+impl Shards {
     fn errors(&self, seen: &Seen, inputs: f64) -> Ruling {
         let wanted = format!("at most {} of the rows", self.wanted.errors);
         let Some(errors) = self.figures.get(ERRORS).copied() else {

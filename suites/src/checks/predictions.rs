@@ -1,4 +1,4 @@
-//! `golden`: predictions are those that are known to be right.
+//! `predictions`: they are those that are known to be right.
 
 use crate::spec;
 
@@ -12,20 +12,20 @@ const COMPARED: &str = "golden/compared";
 const MISSING: &str = "golden/missing";
 
 #[derive(Debug)]
-pub(super) struct Golden {
-    wanted: spec::Golden,
+pub(super) struct Predictions {
+    wanted: spec::Predictions,
     difference: Option<f64>,
     compared: Option<f64>,
     missing: Option<f64>,
 }
 
-impl Golden {
-    pub(super) fn new(wanted: spec::Golden) -> Self {
+impl Predictions {
+    pub(super) fn new(wanted: spec::Predictions) -> Self {
         Self { wanted, difference: None, compared: None, missing: None }
     }
 }
 
-impl Fold for Golden {
+impl Fold for Predictions {
     fn observe(&mut self, sample: &Sample<'_>) {
         for (name, figure) in
             [(DIFFERENCE, &mut self.difference), (COMPARED, &mut self.compared), (MISSING, &mut self.missing)]
