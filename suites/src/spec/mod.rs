@@ -7,8 +7,9 @@ mod throughput;
 
 pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train, Work};
 pub use checks::{
-    CheckName, Checks, ExitStatus, ExportParity, GradNormDrop, InitialLoss, LossDrop, MemoryFlat,
-    MetricCheck, MixedPrecision, Nothing, RateCheck, TimeBudget, When, ZeroedImage,
+    CheckName, Checks, ExitStatus, ExportParity, GoldenCheck, GradNormDrop, Gradients, InitialLoss, LossDrop,
+    MemoryFlat, MetricCheck, MixedPrecision, Nothing, RateCheck, Rows, Steps, TimeBudget, VariedCheck, When,
+    ZeroedImage,
 };
 pub use input::InputPath;
 pub use throughput::{BatchSizes, Dtype, Layout, Mode, Throughput};
