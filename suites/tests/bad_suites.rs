@@ -105,6 +105,11 @@ fn table() -> Vec<(&'static str, String)> {
         ("exit-status of a train case", train("    checks: { exit-status: { code: 1 } }")),
         ("a metric without a figure", command("    checks:\n      metric:\n        - name: eval/iou\n        - { name: rate, at-least: 3, at-most: 2 }\n        - { name: step, at-most: .nan }")),
         ("no metric", command("    checks: { metric: [] }")),
+        ("golden and varied without a metric", command("    checks: { golden: [], varied: [] }")),
+        (
+            "golden and varied that can never hold, or never break",
+            command("    checks:\n      golden: [{ name: step, within: -1 }]\n      varied: [{ name: a, at-most: 100% }]"),
+        ),
         ("a budget beyond the timeout", command("    timeout: 10s\n    checks: { time-budget: { at-most: 20s } }")),
         ("a path that leaves the root", train("").replace("a.png", "../secret.png").replace("a.csv", "/etc/passwd")),
         ("command: a path that leaves the root", command("").replace("[prog]", "[prog], files: [ok.py, ../no.py]")),

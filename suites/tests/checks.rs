@@ -97,6 +97,12 @@ fn falling(name: &str, steps: u64) -> String {
     each(steps, |step| format!(r#""{name}":{}"#, 0.7 * (-step / 20.0).exp()))
 }
 
+/// Inputs and the rows that came of them, a letter each.
+fn rows(inputs: &str, rows: &str) -> String {
+    let input = inputs.chars().map(|key| format!("{{\"input_row\":\"{key}\"}}\n"));
+    input.chain(rows.chars().map(|key| format!("{{\"row\":\"{key}\"}}\n"))).collect()
+}
+
 /// A check, its parameters, a run that is sound, and runs that are not, each by a name.
 type Row = (CheckName, &'static str, String, Vec<(&'static str, String)>);
 
@@ -163,6 +169,18 @@ fn table() -> Vec<Row> {
                     ),
                 ),
                 ("half a census", CENSUS.replace(r#","params_unchanged":0"#, "")),
+            ],
+        ),
+        (
+            CheckName::Gradients,
+            "gradients: { frozen: 0 }",
+            CENSUS.replace("62,", r#"62,"params_frozen":0,"#),
+            vec![
+                (
+                    "one is frozen",
+                    CENSUS.replace("62,", r#"61,"params_frozen":1,"params_frozen_names":"stem.weight","#),
+                ),
+                ("it is not said", CENSUS.into()),
             ],
         ),
         (
@@ -249,6 +267,27 @@ fn table() -> Vec<Row> {
             ],
         ),
         (
+            CheckName::Deterministic,
+            "deterministic: {}",
+            falling("loss", 3)
+                + &falling("repeat/loss", 3)
+                + r#"{"step":3,"eval/loss":0.5,"repeat/eval/loss":0.5}"#,
+            vec![
+                (
+                    "evaluation draws",
+                    falling("loss", 3)
+                        + &falling("repeat/loss", 3)
+                        + r#"{"step":3,"eval/loss":0.5,"repeat/eval/loss":0.5000000000000001}"#,
+                ),
+                (
+                    "evaluated at another step",
+                    falling("loss", 3)
+                        + &falling("repeat/loss", 3)
+                        + "{\"step\":3,\"eval/loss\":0.5}\n{\"step\":4,\"repeat/eval/loss\":0.5}",
+                ),
+            ],
+        ),
+        (
             CheckName::MixedPrecision,
             "mixed-precision: {}",
             falling("loss", 20) + r#"{"step":20,"mixed/loss":0.26}"#,
@@ -262,7 +301,15 @@ fn table() -> Vec<Row> {
             CheckName::ResumeParity,
             "resume-parity: {}",
             falling("loss", 20) + &falling("resumed/loss", 20),
-            vec![("another loss", falling("loss", 20) + r#"{"step":11,"resumed/loss":0.4}"#)],
+            vec![
+                ("another loss", falling("loss", 20) + r#"{"step":11,"resumed/loss":0.4}"#),
+                (
+                    "lost buffers",
+                    falling("loss", 20)
+                        + &falling("resumed/loss", 20)
+                        + r#"{"step":20,"eval/loss":0.5,"resumed/eval/loss":0.9}"#,
+                ),
+            ],
         ),
         (
             CheckName::MemoryFlat,
@@ -278,6 +325,82 @@ fn table() -> Vec<Row> {
             "export-parity: {}",
             r#"{"export_max_abs_diff":0.00001}"#.into(),
             vec![("too far", r#"{"export_max_abs_diff":0.5}"#.into()), ("nothing", String::new())],
+        ),
+        (
+            CheckName::Steps,
+            "steps: { count: 9 }",
+            each(9, |_| r#""loss":0.5,"update_norm":0.1"#.into()),
+            vec![
+                ("an update of nothing", {
+                    let norm = |step: f64| if step == 4.0 { 0.0 } else { 0.1 };
+                    each(9, |step| format!(r#""loss":0.5,"update_norm":{}"#, norm(step)))
+                }),
+                (
+                    "a gap",
+                    each(9, |_| r#""loss":0.5,"update_norm":0.1"#.into())
+                        .replace("\"step\":5", "\"step\":15"),
+                ),
+                ("too few", each(8, |_| r#""loss":0.5,"update_norm":0.1"#.into())),
+                ("no update is said", falling("loss", 9)),
+                ("nothing", String::new()),
+            ],
+        ),
+        (
+            CheckName::Rows,
+            "rows: { ordered: true }",
+            rows("abc", "abc"),
+            vec![
+                ("a row is missing", rows("abcd", "abd")),
+                ("two are cut off", rows("abcd", "ab")),
+                ("a row came twice", rows("abc", "abbc")),
+                ("one for another", rows("abc", "abb")),
+                ("one of no input", rows("abc", "abcx")),
+                ("in another order", rows("abcd", "acbd")),
+                ("an input came twice", rows("abcb", "abc")),
+                ("no rows", rows("abc", "")),
+                ("nothing", String::new()),
+            ],
+        ),
+        (
+            CheckName::Rows,
+            "rows: { count: 3 }",
+            rows("", "cab"),
+            vec![
+                ("one more", rows("", "cabd")),
+                ("one twice", rows("", "caa")),
+                ("one less", rows("", "ca")),
+            ],
+        ),
+        (
+            CheckName::Golden,
+            "golden: [{ name: score, within: 0.01 }]",
+            each(9, |row| format!(r#""score":{row},"golden/score":{}"#, row + 0.001)),
+            vec![
+                (
+                    "one is far off",
+                    each(9, |row| {
+                        let score = if row == 4.0 { 0.7 } else { row };
+                        format!(r#""score":{score},"golden/score":{row}"#)
+                    }),
+                ),
+                ("a value is missing", {
+                    let scores = each(8, |row| format!(r#""score":{row}"#));
+                    scores + &each(9, |row| format!(r#""golden/score":{row}"#))
+                }),
+                ("nothing to compare with", steady("score", 1.0)),
+                ("nothing", String::new()),
+            ],
+        ),
+        (
+            CheckName::Varied,
+            "varied: [{ name: class, at-most: 60% }]",
+            each(5, |row| format!(r#""class":"{}""#, if row > 2.0 { "tree" } else { "bush" })),
+            vec![
+                ("always the same", each(5, |_| r#""class":"tree""#.into())),
+                ("a number, always the same", each(5, |_| r#""class":0.25"#.into())),
+                ("a single row", each(1, |_| r#""class":"tree""#.into())),
+                ("nothing", String::new()),
+            ],
         ),
         (CheckName::TimeBudget, "time-budget: { at-most: 12s }", String::new(), vec![]),
         (CheckName::ExitStatus, "", String::new(), vec![]),
@@ -537,7 +660,14 @@ fn a_series_that_is_too_long_is_judged_and_says_so() {
     insta::assert_snapshot!(shown(&found));
 }
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 22] = [
+    "row",
+    "input_row",
+    "golden/eval/iou",
+    "repeat/eval/iou",
+    "resumed/eval/iou",
+    "update_norm",
+    "params_frozen",
     "loss",
     "grad_norm",
     "batch_hash",
@@ -593,9 +723,10 @@ fn any_end() -> impl Strategy<Value = End> {
     ]
 }
 
-const EVERY_CHECK: &str = "initial-loss: {}, same-batch: {}, gradients: {}, loss-drop: {}, grad-norm-drop: {}, \
+const EVERY_CHECK: &str = "initial-loss: {}, same-batch: {}, gradients: { frozen: 0 }, loss-drop: {}, grad-norm-drop: {}, \
      metric: [{ name: eval/iou, at-least: 0.9 }, { name: loss, at-most: 1, when: mean }], zeroed-image: {}, \
      deterministic: {}, mixed-precision: {}, resume-parity: {}, memory-flat: { from-step: 3 }, export-parity: {}, \
+     steps: { count: 4 }, rows: { ordered: true }, golden: [{ name: eval/iou }], varied: [{ name: loss }], \
      time-budget: { at-most: 1s }";
 
 proptest! {

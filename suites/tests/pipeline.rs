@@ -65,7 +65,7 @@ fn predictions_that_differ_or_are_not_there_fail() {
     let case = case(", golden: g.json", "{ predictions: { within: 0.01 } }");
     let golden = |difference: &str, compared: u32, missing: u32| {
         let golden = format!(
-            r#"{{"golden/compared":{compared},"golden/missing":{missing},"golden/max_abs_diff":{difference}}}"#
+            r#"{{"predictions/compared":{compared},"predictions/missing":{missing},"predictions/max_abs_diff":{difference}}}"#
         );
         judged(&case, &format!("{}\n{golden}", rows(0, 0, 0, 0)))
     };

@@ -18,7 +18,7 @@ const GOOD: &str = r#"
 {"step": 1, "fp32/batch-1/window_items_per_second": 19.9}
 {"fp32/batch-1/windows_valid": 5, "fp32/batch-1/windows_wanted": 5, "fp32/batch-1/items_per_second": 20, "fp32/batch-1/spread": 0.01, "fp32/batch-1/share_of_ceiling": 0.4, "fp32/batch-1/memory_peak_bytes": 104857600, "fp32/batch-1/latency_p99_ms": "takes 662 batches, 312 were measured"}
 {"fp32/batch-8/windows_valid": 5, "fp32/batch-8/windows_wanted": 5, "fp32/batch-8/items_per_second": 30, "fp32/batch-8/spread": 0.015, "fp32/batch-8/measured_seconds": 20.4, "fp32/batch-8/short": true, "fp32/batch-8/share_of_ceiling": 0.6}
-{"fp32/items_per_second": 30, "fp32/spread": 0.015, "fp32/share_of_ceiling": 0.6, "fp32/memory_peak_bytes": 209715200, "fp32/batch": 8, "fp32/latency_p99_ms": 41.5}
+{"fp32/items_per_second": 30, "fp32/spread": 0.015, "fp32/share_of_ceiling": 0.6, "fp32/memory_peak_bytes": 209715200, "fp32/batch": 8, "fp32/latency_p99_ms": 41.5, "fp32/share_of_base": 0.951}
 {"bf16/left_out": "this CPU has no bfloat16 instructions"}
 "#;
 
@@ -74,7 +74,7 @@ fn windows_that_agree_are_all_that_is_asked_where_the_suite_asks_nothing() {
 #[test]
 fn each_figure_has_its_own_verdict_and_says_what_to_look_at() {
     let case = case(
-        "checks:\n  rate:\n    - { at-least: 25 }\n    - { dtype: fp32, batch: 1, at-least: 25, of-ceiling: 50%, spread: 0.5%, memory: 64 MiB, latency-p99: 40ms }\n    - { dtype: fp32, latency-p99: 40ms, of-ceiling: 50% }\n    - { dtype: fp32, batch: 8, memory: 1 GiB }\n",
+        "checks:\n  rate:\n    - { at-least: 25 }\n    - { dtype: fp32, batch: 1, at-least: 25, of-ceiling: 50%, spread: 0.5%, memory: 64 MiB, latency-p99: 40ms }\n    - { dtype: fp32, latency-p99: 40ms, of-ceiling: 50%, of-base: 97% }\n    - { dtype: fp32, batch: 8, memory: 1 GiB }\n",
     );
     let found = findings(&case, GOOD);
     assert_eq!(judge(&case, &found).0, Outcome::Failed);

@@ -45,9 +45,9 @@ impl Audit {
             ("shards_bytes".into(), count(self.shards.iter().map(|mark| mark.bytes).sum())),
         ];
         if let Some(golden) = &self.golden {
-            figures.push(("golden/compared".into(), count(golden.compared)));
-            figures.push(("golden/missing".into(), count(golden.known.len())));
-            figures.push(figure("golden/max_abs_diff", golden.difference));
+            figures.push(("predictions/compared".into(), count(golden.compared)));
+            figures.push(("predictions/missing".into(), count(golden.known.len())));
+            figures.push(figure("predictions/max_abs_diff", golden.difference));
         }
         figures
     }

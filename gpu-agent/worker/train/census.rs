@@ -13,6 +13,7 @@ const NAMES: usize = 8;
 /// The tensors of a model between the first backward pass and the first update.
 pub(super) struct Before {
     trainable: usize,
+    frozen: usize,
     without_gradient: Vec<String>,
     zero_gradient: Vec<String>,
     nonfinite_gradient: Vec<String>,
@@ -24,6 +25,7 @@ pub(super) struct Before {
 #[derive(Debug)]
 pub(super) struct Census {
     trainable: usize,
+    frozen: usize,
     without_gradient: Vec<String>,
     zero_gradient: Vec<String>,
     nonfinite_gradient: Vec<String>,
@@ -36,6 +38,7 @@ impl Before {
     pub(super) fn look(parameters: &[(String, Tensor)]) -> Result<Self> {
         let mut before = Self {
             trainable: 0,
+            frozen: 0,
             without_gradient: Vec::new(),
             zero_gradient: Vec::new(),
             nonfinite_gradient: Vec::new(),
@@ -46,6 +49,7 @@ impl Before {
             let value = copy_of(&tensor.f_detach()?)?;
             before.values.push((name.clone(), tensor.shallow_clone(), value, trained));
             if !trained {
+                before.frozen += 1;
                 continue;
             }
             before.trainable += 1;
@@ -84,6 +88,7 @@ impl Before {
         }
         Ok(Census {
             trainable: self.trainable,
+            frozen: self.frozen,
             without_gradient: self.without_gradient,
             zero_gradient: self.zero_gradient,
             nonfinite_gradient: self.nonfinite_gradient,
@@ -96,7 +101,10 @@ impl Before {
 impl Census {
     /// The counts, and the first names of each list that has any.
     pub(super) fn metrics(&self) -> Vec<(String, Value)> {
-        let mut metrics = vec![("params_trainable".to_owned(), count(self.trainable))];
+        let mut metrics = vec![
+            ("params_trainable".to_owned(), count(self.trainable)),
+            ("params_frozen".to_owned(), count(self.frozen)),
+        ];
         for (name, list) in [
             ("params_without_gradient", &self.without_gradient),
             ("params_zero_gradient", &self.zero_gradient),
@@ -145,7 +153,7 @@ mod tests {
             }
         });
         let census = before.after_update().unwrap();
-        assert_eq!(census.trainable, 4);
+        assert_eq!((census.trainable, census.frozen), (4, 2));
         assert_eq!(census.without_gradient, ["unused"]);
         assert_eq!(census.zero_gradient, ["dead"]);
         assert_eq!(census.nonfinite_gradient, ["broken"]);

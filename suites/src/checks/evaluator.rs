@@ -10,9 +10,9 @@ use crate::unit::Share;
 use super::ruling::{Kind, Ruling};
 use super::seen::{Sample, Seen};
 use super::{
-    Abort, End, Fold, ProcessEnd, exit_status, export_parity, finite, grad_norm_drop, gradients,
-    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, predictions, rate, same_batch,
-    selected, shards, text, time_budget, valid_windows, zeroed_image,
+    Abort, End, Fold, ProcessEnd, exit_status, export_parity, finite, golden, grad_norm_drop, gradients,
+    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, predictions, rate, rows,
+    same_batch, selected, shards, steps, text, time_budget, valid_windows, varied, zeroed_image,
 };
 
 /// What a `throughput` case must reach where its suite does not say: windows that agree.
@@ -21,6 +21,7 @@ const DEFAULT_RATE: RateCheck = RateCheck {
     batch: None,
     at_least: None,
     of_ceiling: None,
+    of_base: None,
     spread: Some(Share(0.02)),
     memory: None,
     latency_p99: None,
@@ -200,7 +201,7 @@ fn fold(case: &Case, check: CheckName) -> Option<Box<dyn Fold>> {
             Box::new(initial_loss::InitialLoss::new(checks.initial_loss.unwrap_or_default()))
         }
         CheckName::SameBatch => Box::new(same_batch::SameBatch::default()),
-        CheckName::Gradients => Box::new(gradients::Gradients::default()),
+        CheckName::Gradients => Box::new(gradients::Gradients::new(checks.gradients.unwrap_or_default())),
         CheckName::LossDrop => Box::new(loss_drop::LossDrop(checks.loss_drop.unwrap_or_default())),
         CheckName::Metric => {
             Box::new(metric::Metrics::new(checks.metric.clone().unwrap_or_else(|| default_metrics(case))))
@@ -212,17 +213,21 @@ fn fold(case: &Case, check: CheckName) -> Option<Box<dyn Fold>> {
             let metric = case.train.as_ref().map(|train| metric_of(train.data.task));
             Box::new(zeroed_image::ZeroedImage::new(checks.zeroed_image.unwrap_or_default(), metric))
         }
-        CheckName::Deterministic => Box::new(parity::DETERMINISTIC),
+        CheckName::Deterministic => Box::new(parity::Parity::new(&parity::DETERMINISTIC)),
         CheckName::MixedPrecision => {
             Box::new(mixed_precision::MixedPrecision::new(checks.mixed_precision.unwrap_or_default()))
         }
-        CheckName::ResumeParity => Box::new(parity::RESUME),
+        CheckName::ResumeParity => Box::new(parity::Parity::new(&parity::RESUME)),
         CheckName::MemoryFlat => {
             Box::new(memory_flat::MemoryFlat::new(checks.memory_flat.unwrap_or_default()))
         }
         CheckName::ExportParity => {
             Box::new(export_parity::ExportParity::new(checks.export_parity.unwrap_or_default()))
         }
+        CheckName::Steps => Box::new(steps::Steps::new(checks.steps.unwrap_or_default())),
+        CheckName::Rows => Box::new(rows::Rows::new(checks.rows.unwrap_or_default())),
+        CheckName::Golden => Box::new(golden::Goldens::new(checks.golden.clone().unwrap_or_default())),
+        CheckName::Varied => Box::new(varied::Varied::new(checks.varied.clone().unwrap_or_default())),
         CheckName::ValidWindows => Box::new(valid_windows::ValidWindows::default()),
         CheckName::Rate => {
             Box::new(rate::Rate::new(checks.rate.clone().unwrap_or_else(|| vec![DEFAULT_RATE])))

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::metrics::Value;
+use crate::spec;
 
 use super::Fold;
 use super::ruling::Ruling;
@@ -40,11 +41,38 @@ const CENSUS: [(&str, &str, &str); 5] = [
 ];
 
 const TOTAL: &str = "params_trainable";
+const FROZEN: &str = "params_frozen";
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gradients {
+    wanted: spec::Gradients,
     counts: BTreeMap<&'static str, (Option<u64>, f64)>,
     names: BTreeMap<&'static str, String>,
+}
+
+impl Gradients {
+    pub(super) fn new(wanted: spec::Gradients) -> Self {
+        Self { wanted, counts: BTreeMap::new(), names: BTreeMap::new() }
+    }
+
+    /// The verdict on how many are frozen, where the suite says how many are meant to be and there are others.
+    fn of_frozen(&self, seen: &Seen) -> Option<Ruling> {
+        let meant = self.wanted.frozen?;
+        let wanted = format!("{meant} frozen");
+        let Some((step, frozen)) = self.counts.get(FROZEN) else {
+            return Some(seen.missing(FROZEN, &wanted));
+        };
+        if (*frozen - meant as f64).abs() < 0.5 {
+            return None;
+        }
+        let names = self.names.get(FROZEN).map_or(String::new(), |names| format!(" ({names})"));
+        let ruling = Ruling::broke(format!("frozen parameters: {}{names}", short(*frozen)), wanted);
+        Some(
+            ruling.at(*step).because(
+                "requires_grad switched off and not on again, or weights that were loaded as buffers",
+            ),
+        )
+    }
 }
 
 impl Fold for Gradients {
@@ -53,7 +81,7 @@ impl Fold for Gradients {
     }
 
     fn observe(&mut self, sample: &Sample<'_>) {
-        let known = CENSUS.iter().map(|row| row.0).chain([TOTAL]);
+        let known = CENSUS.iter().map(|row| row.0).chain([TOTAL, FROZEN]);
         for name in known {
             match sample.value {
                 Value::Number(number) if sample.name == name => {
@@ -81,6 +109,9 @@ impl Fold for Gradients {
         // A NaN is neither zero nor a count: it breaks too.
         let wrong = Vec::from_iter(CENSUS.iter().filter(|row| self.counts[row.0].1 != 0.0));
         let Some((worst, _, cause)) = wrong.first() else {
+            if let Some(ruling) = self.of_frozen(seen) {
+                return vec![ruling];
+            }
             return vec![Ruling::of(
                 true,
                 format!("{} trainable parameters, all with a gradient and changed", short(total)),

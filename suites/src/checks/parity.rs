@@ -1,38 +1,124 @@
-//! `deterministic` and `resume-parity`: two series of losses are the same, bit by bit.
+//! `deterministic` and `resume-parity`: two series of losses are the same, bit by bit, and so is what evaluation gives.
+//!
+//! The losses alone would not do: they are taken in training mode, where BatchNorm does not read its running
+//! statistics, and where dropout belongs.
+
+use std::collections::BTreeMap;
 
 use super::Fold;
 use super::ruling::Ruling;
-use super::seen::Seen;
-use super::text::{count, exact};
+use super::seen::{Sample, Seen};
+use super::text::{clip, count, exact};
+use super::twins::{Pair, Side, Twins};
 
-/// Holds `other` against `loss` at the same steps.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Parity {
+/// The most different metrics of evaluation that are compared.
+const MAX_EVALS: usize = 64;
+
+/// Which series is held against `loss`, and `<prefix>eval/…` against `eval/…`.
+#[derive(Debug)]
+pub(super) struct Compared {
+    prefix: &'static str,
     other: &'static str,
     keeps: &'static [&'static str],
     what: &'static str,
     cause: &'static str,
+    eval_cause: &'static str,
 }
 
-pub(super) const DETERMINISTIC: Parity = Parity {
+/// Holds a second run against the first at the same steps.
+#[derive(Debug)]
+pub(super) struct Parity {
+    compared: &'static Compared,
+    evals: BTreeMap<String, Eval>,
+}
+
+/// A metric of evaluation in both runs.
+#[derive(Debug, Default)]
+struct Eval {
+    twins: Twins,
+    same: usize,
+    differs: Option<Pair>,
+}
+
+pub(super) const DETERMINISTIC: Compared = Compared {
+    prefix: "repeat/",
     other: "repeat/loss",
     keeps: &["loss", "repeat/loss"],
     what: "the second run from the same seed",
     cause: "a generator without a seed, kernels that add in any order (torch.use_deterministic_algorithms), or threads \
             whose number changes",
+    eval_cause: "dropout that is left on in evaluation, an augmentation that is drawn there too, or a batch that changes",
 };
 
-pub(super) const RESUME: Parity = Parity {
+pub(super) const RESUME: Compared = Compared {
+    prefix: "resumed/",
     other: "resumed/loss",
     keeps: &["loss", "resumed/loss"],
     what: "the run that was saved and reloaded",
     cause: "something is not in the checkpoint: the optimizer's state, the schedule's step, BatchNorm's buffers or the \
             random generator",
+    eval_cause: "BatchNorm's running statistics are not in the checkpoint, nor is what else evaluation alone reads",
 };
+
+impl Parity {
+    pub(super) fn new(compared: &'static Compared) -> Self {
+        Self { compared, evals: BTreeMap::new() }
+    }
+
+    fn eval(&mut self, name: &str) -> Option<&mut Eval> {
+        if !self.evals.contains_key(name) {
+            if self.evals.len() == MAX_EVALS {
+                return None;
+            }
+            self.evals.insert(name.to_owned(), Eval::default());
+        }
+        self.evals.get_mut(name)
+    }
+
+    fn of_eval(&self, name: &str, eval: &Eval) -> Ruling {
+        let Compared { what, prefix, eval_cause, .. } = *self.compared;
+        let name = clip(name, 128);
+        let wanted = format!("`{name}` of {what}, bit by bit");
+        let ruling = match eval.differs {
+            Some(Pair { step, own, twin }) => {
+                let observed = format!("step {step}: {} in {what}, {} before", exact(twin), exact(own));
+                Ruling::broke(observed, wanted).at(Some(step)).because(eval_cause)
+            }
+            None if eval.same == 0 => {
+                let observed = format!("`{name}` and `{prefix}{name}` have no step in common");
+                Ruling::broke(observed, wanted)
+                    .because("write the same `step` for the same place in training")
+            }
+            None => Ruling::of(
+                true,
+                format!("the same in {}{}", count(eval.same, "value"), eval.twins.cut()),
+                wanted,
+            ),
+        };
+        ruling.about(name)
+    }
+}
 
 impl Fold for Parity {
     fn keeps(&self) -> &'static [&'static str] {
-        self.keeps
+        self.compared.keeps
+    }
+
+    fn observe(&mut self, sample: &Sample<'_>) {
+        let Some(value) = sample.value.number() else { return };
+        let (side, name) = match sample.name.strip_prefix(self.compared.prefix) {
+            Some(name) => (Side::Twin, name),
+            None => (Side::Own, sample.name),
+        };
+        if !name.starts_with("eval/") {
+            return;
+        }
+        let Some(eval) = self.eval(name) else { return };
+        match eval.twins.take(side, sample.step, value) {
+            Some(pair) if pair.own.to_bits() == pair.twin.to_bits() => eval.same += 1,
+            Some(pair) => drop(eval.differs.get_or_insert(pair)),
+            None => {}
+        }
     }
 
     fn wants_the_end(&self) -> bool {
@@ -40,30 +126,39 @@ impl Fold for Parity {
     }
 
     fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+        let evals = self.evals.iter().filter(|(_, eval)| eval.twins.came(Side::Twin) > 0);
+        std::iter::once(self.of_losses(seen))
+            .chain(evals.map(|(name, eval)| self.of_eval(name, eval)))
+            .collect()
+    }
+}
+
+impl Parity {
+    fn of_losses(&self, seen: &Seen) -> Ruling {
+        let Compared { other, what, cause, .. } = *self.compared;
         let kept = |name| seen.series(name).filter(|series| series.first.is_some());
-        let Some(losses) = kept("loss") else { return vec![seen.missing("loss", "a `loss` for each step")] };
-        let wanted = format!("the losses of {}, bit by bit", self.what);
-        let Some(others) = kept(self.other) else { return vec![seen.missing(self.other, &wanted)] };
+        let Some(losses) = kept("loss") else { return seen.missing("loss", "a `loss` for each step") };
+        let wanted = format!("the losses of {what}, bit by bit");
+        let Some(others) = kept(other) else { return seen.missing(other, &wanted) };
         let cut = if losses.cut().is_empty() { others.cut() } else { losses.cut() };
         let common =
             others.points.iter().filter_map(|(step, other)| Some((*step, losses.at(*step)?, *other)));
         let steps = common.clone().count();
         if steps == 0 {
             if !cut.is_empty() {
-                return vec![Ruling::skipped(format!("no step is there in both series{cut}"), wanted)];
+                return Ruling::skipped(format!("no step is there in both series{cut}"), wanted);
             }
-            let observed = format!("`loss` and `{}` have no step in common", self.other);
+            let observed = format!("`loss` and `{other}` have no step in common");
             let cause = "the second series counts its steps anew: write the same `step` for the same place in training";
-            return vec![Ruling::broke(observed, wanted).because(cause)];
+            return Ruling::broke(observed, wanted).because(cause);
         }
         let mut differing = common.filter(|(_, loss, other)| loss.to_bits() != other.to_bits());
-        vec![match differing.next() {
+        match differing.next() {
             None => Ruling::of(true, format!("the same in {}{cut}", count(steps, "step")), wanted),
             Some((step, loss, other)) => {
-                let observed =
-                    format!("step {step}: {} in {}, {} before", exact(other), self.what, exact(loss));
-                Ruling::broke(observed, wanted).at(Some(step)).because(self.cause)
+                let observed = format!("step {step}: {} in {what}, {} before", exact(other), exact(loss));
+                Ruling::broke(observed, wanted).at(Some(step)).because(cause)
             }
-        }]
+        }
     }
 }

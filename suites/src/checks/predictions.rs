@@ -7,9 +7,9 @@ use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
 
-const DIFFERENCE: &str = "golden/max_abs_diff";
-const COMPARED: &str = "golden/compared";
-const MISSING: &str = "golden/missing";
+const DIFFERENCE: &str = "predictions/max_abs_diff";
+const COMPARED: &str = "predictions/compared";
+const MISSING: &str = "predictions/missing";
 
 #[derive(Debug)]
 pub(super) struct Predictions {

@@ -156,6 +156,15 @@ fn figures(check: &RateCheck) -> Vec<Figure> {
                     kernels: see `binding`",
             remedy: "its operations were not counted: use the built-in layers of torch",
         }),
+        check.of_base.map(|share| Figure {
+            name: "share of the base",
+            metric: "share_of_base",
+            bound: Bound::AtLeast(share.0),
+            unit: Unit::Share,
+            cause: "a change that made the model slower: measured in turn with the version before, what the machine does \
+                    falls on both",
+            remedy: longer,
+        }),
         check.spread.map(|share| Figure {
             name: "spread",
             metric: "spread",

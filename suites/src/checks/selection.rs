@@ -4,14 +4,19 @@ use crate::spec::{Case, CheckName, Checks};
 
 /// The checks of a case in the order in which they are judged, those left out by `skip-checks` included.
 ///
-/// A case of the built-in worker runs every check of its kind; `exit-status` is for commands, and `time-budget` needs a
-/// figure. A `command` case runs `exit-status`, `finite` and those that it names.
+/// A case of the built-in worker runs every check of its kind; `exit-status` is for commands, `time-budget` needs a figure,
+/// and whether a case has rows or golden values only its suite knows. A `command` case runs `exit-status`, `finite` and
+/// those that it names.
 pub fn selected(case: &Case) -> Vec<CheckName> {
     let runs = |check: &CheckName| {
         let by_default = match check {
             CheckName::ExitStatus => case.command.is_some(),
             CheckName::Finite => true,
-            CheckName::TimeBudget => false,
+            CheckName::Steps
+            | CheckName::Rows
+            | CheckName::Golden
+            | CheckName::Varied
+            | CheckName::TimeBudget => false,
             CheckName::ValidWindows | CheckName::Rate => case.throughput.is_some(),
             CheckName::Shards => case.pipeline.is_some(),
             CheckName::Predictions => {
@@ -41,6 +46,10 @@ pub(crate) fn is_named(checks: &Checks, check: CheckName) -> bool {
         CheckName::ResumeParity => checks.resume_parity.is_some(),
         CheckName::MemoryFlat => checks.memory_flat.is_some(),
         CheckName::ExportParity => checks.export_parity.is_some(),
+        CheckName::Steps => checks.steps.is_some(),
+        CheckName::Rows => checks.rows.is_some(),
+        CheckName::Golden => checks.golden.is_some(),
+        CheckName::Varied => checks.varied.is_some(),
         CheckName::ValidWindows => checks.valid_windows.is_some(),
         CheckName::Rate => checks.rate.is_some(),
         CheckName::Shards => checks.shards.is_some(),

@@ -379,6 +379,29 @@ fn figures(found: &mut Found, at: &str, case: &Case) {
             found.add(format!("{at}.{name}"), "a figure that is not finite", "write a number");
         }
     }
+    for (index, check) in checks.golden.iter().flatten().enumerate() {
+        let at = format!("{at}.golden[{index}]");
+        metric_name(found, &at, &check.name);
+        if !(check.within.is_finite() && check.within >= 0.0) {
+            found.add(format!("{at}.within"), "a tolerance that is below 0 or not finite", "write e.g. 1e-4");
+        }
+    }
+    for (index, check) in checks.varied.iter().flatten().enumerate() {
+        let at = format!("{at}.varied[{index}]");
+        metric_name(found, &at, &check.name);
+        if check.at_most.0 >= 1.0 {
+            let hint = "write a share below 100%, e.g. 90%";
+            found.add(format!("{at}.at-most"), "a share that no value can exceed", hint);
+        }
+    }
+    for (name, is_empty, hint) in [
+        ("golden", checks.golden.as_ref().is_some_and(Vec::is_empty), "write `- name: score`"),
+        ("varied", checks.varied.as_ref().is_some_and(Vec::is_empty), "write `- name: predicted`"),
+    ] {
+        if is_empty {
+            found.add(format!("{at}.{name}"), "no metric is listed", hint);
+        }
+    }
     if checks.time_budget.is_some_and(|check| check.at_most >= case.timeout) {
         let message = format!("a time budget that the timeout ({}) does not let it exceed", case.timeout);
         found.add(
@@ -389,15 +412,15 @@ fn figures(found: &mut Found, at: &str, case: &Case) {
     }
 }
 
-fn of_metric(found: &mut Found, at: &str, check: &MetricCheck) {
-    if check.name.is_empty()
-        || check.name.len() > MAX_NAME
-        || check.name == "step"
-        || check.name.starts_with('@')
-    {
+fn metric_name(found: &mut Found, at: &str, name: &str) {
+    if name.is_empty() || name.len() > MAX_NAME || name == "step" || name.starts_with('@') {
         let hint = format!("use 1 to {MAX_NAME} bytes, not `step`, and no `@` in front");
-        found.add(format!("{at}.name"), format!("`{}` cannot be a metric", check.name), hint);
+        found.add(format!("{at}.name"), format!("`{name}` cannot be a metric"), hint);
     }
+}
+
+fn of_metric(found: &mut Found, at: &str, check: &MetricCheck) {
+    metric_name(found, at, &check.name);
     match (check.at_least, check.at_most) {
         (None, None) => found.add(at, "a metric check without a figure", "add `at-least:` or `at-most:`"),
         (Some(least), Some(most)) if least > most => {
@@ -417,7 +440,7 @@ fn of_metric(found: &mut Found, at: &str, check: &MetricCheck) {
 
 fn of_rate(found: &mut Found, at: &str, check: &RateCheck, throughput: Option<&Throughput>) {
     if check.is_empty() {
-        let hint = "add `at-least:`, `of-ceiling:`, `spread:`, `memory:` or `latency-p99:`";
+        let hint = "add `at-least:`, `of-ceiling:`, `of-base:`, `spread:`, `memory:` or `latency-p99:`";
         found.add(at, "a rate check without a figure", hint);
     }
     if check.at_least.is_some_and(|figure| !(figure.is_finite() && figure > 0.0)) {

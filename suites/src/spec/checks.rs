@@ -39,6 +39,14 @@ pub enum CheckName {
     MemoryFlat,
     /// The exported model gives the same output.
     ExportParity,
+    /// No step was left out, and each one moved the weights.
+    Steps,
+    /// Each input row came out once.
+    Rows,
+    /// Values are near their golden ones.
+    Golden,
+    /// Values are not all the same.
+    Varied,
     /// Enough windows of the measurement were valid.
     ValidWindows,
     /// A rate, and what belongs to it, reaches its figures.
@@ -55,7 +63,7 @@ pub enum CheckName {
 
 impl CheckName {
     /// All of them, in the order in which they are judged and reported.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::ExitStatus,
         Self::Finite,
         Self::InitialLoss,
@@ -70,6 +78,10 @@ impl CheckName {
         Self::ResumeParity,
         Self::MemoryFlat,
         Self::ExportParity,
+        Self::Steps,
+        Self::Rows,
+        Self::Golden,
+        Self::Varied,
         Self::ValidWindows,
         Self::Rate,
         Self::Shards,
@@ -93,6 +105,10 @@ impl CheckName {
             Self::ResumeParity => "resume-parity",
             Self::MemoryFlat => "memory-flat",
             Self::ExportParity => "export-parity",
+            Self::Steps => "steps",
+            Self::Rows => "rows",
+            Self::Golden => "golden",
+            Self::Varied => "varied",
             Self::ValidWindows => "valid-windows",
             Self::Rate => "rate",
             Self::Shards => "shards",
@@ -128,7 +144,7 @@ pub struct Checks {
     pub same_batch: Option<Nothing>,
     /// Every trainable tensor has a gradient and moves; frozen ones do not.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub gradients: Option<Nothing>,
+    pub gradients: Option<Gradients>,
     /// The loss fell far enough, without a plateau above the floor.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub loss_drop: Option<LossDrop>,
@@ -157,6 +173,18 @@ pub struct Checks {
     /// The exported model gives the same output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub export_parity: Option<ExportParity>,
+    /// No step was left out, and each one moved the weights. Only where it is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Steps>,
+    /// Each input row came out once. Only where it is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<Rows>,
+    /// Values are near their golden ones. Only where it is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub golden: Option<Vec<GoldenCheck>>,
+    /// Values are not all the same. Only where it is named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub varied: Option<Vec<VariedCheck>>,
     /// Enough windows of the measurement were valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub valid_windows: Option<Nothing>,
@@ -202,6 +230,15 @@ impl Default for InitialLoss {
     fn default() -> Self {
         Self { near: None, within: Share(0.25) }
     }
+}
+
+/// The census after the first step. How many parameters may be frozen is the one thing that it cannot know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gradients {
+    /// How many parameters are meant to be frozen (`params_frozen`); by default it is not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<u64>,
 }
 
 /// Final `loss` ≤ max(floor, to × the first).
@@ -324,6 +361,56 @@ impl Default for ExportParity {
     }
 }
 
+/// The steps of `loss` follow one another without a gap, and each `update_norm` is above 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Steps {
+    /// How many steps there have to be; default: as many as come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+/// Each `input_row` has one `row`, and no other row is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rows {
+    /// How many rows there have to be; default: as many as inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Rows come in the order of their inputs.
+    pub ordered: bool,
+}
+
+/// Each `golden/<name>` against `<name>` at the same step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoldenCheck {
+    /// The metric's name, e.g. `score`.
+    pub name: String,
+    /// Largest absolute difference allowed.
+    #[serde(default = "default_golden")]
+    pub within: f64,
+}
+
+fn default_golden() -> f64 {
+    1e-4
+}
+
+/// The share of the commonest value of a metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct VariedCheck {
+    /// The metric's name, e.g. `predicted`; a number, a text, or true and false.
+    pub name: String,
+    /// The largest share that one value may have.
+    #[serde(default = "default_varied")]
+    pub at_most: Share,
+}
+
+fn default_varied() -> Share {
+    Share(0.9)
+}
+
 /// What a `throughput` case must reach. At least one figure is given; each has a verdict of its own.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -340,6 +427,9 @@ pub struct RateCheck {
     /// The rate as a share of what the device's own matmul and copy rates allow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub of_ceiling: Option<Share>,
+    /// The rate as a share of another version's, which the case measured in turn with this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_base: Option<Share>,
     /// The largest distance of a window's rate from the median, as a share of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub spread: Option<Share>,
@@ -372,7 +462,7 @@ impl Default for Shards {
     }
 }
 
-/// `golden/max_abs_diff` ≤ within, with no prediction missing.
+/// `predictions/max_abs_diff` ≤ within, with no prediction missing.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Predictions {

@@ -8,8 +8,9 @@ mod throughput;
 
 pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train, Work};
 pub use checks::{
-    CheckName, Checks, ExitStatus, ExportParity, GradNormDrop, InitialLoss, LossDrop, MemoryFlat,
-    MetricCheck, MixedPrecision, Nothing, Predictions, RateCheck, Shards, TimeBudget, When, ZeroedImage,
+    CheckName, Checks, ExitStatus, ExportParity, GoldenCheck, GradNormDrop, Gradients, InitialLoss, LossDrop,
+    MemoryFlat, MetricCheck, MixedPrecision, Nothing, Predictions, RateCheck, Rows, Shards, Steps,
+    TimeBudget, VariedCheck, When, ZeroedImage,
 };
 pub use input::InputPath;
 pub use pipeline::{Cut, Images, Output, Pipeline, Resize, S3};
