@@ -13,6 +13,7 @@
 //! | [`exit`] | how does the process end? |
 //! | [`facts`] | what does a node have? |
 //! | [`gpu`] | which GPU does a case need? |
+//! | [`regression`] | has a metric become worse, is a case flaky? |
 //!
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
 #![warn(missing_docs)]
@@ -27,6 +28,7 @@ pub mod load;
 pub mod metrics;
 pub mod outcome;
 pub mod plan;
+pub mod regression;
 pub mod schema;
 pub mod spec;
 pub mod unit;

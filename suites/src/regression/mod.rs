@@ -1,0 +1,24 @@
+//! Has a metric become worse? The verdict on tonight's value, given the values of the nights before.
+//!
+//! | module | question it answers |
+//! | --- | --- |
+//! | [`direction`] | which way is worse? |
+//! | [`robust`] | where do numbers lie and how far do they scatter, whatever a few of them say? |
+//! | [`rule`] | is tonight worse than the nights before? |
+//! | [`change`] | when did a series change its level? |
+//! | [`standing`] | does a case fail, or is it flaky? |
+//!
+//! All of it is a function from values to values. `cargo xtask bench regression` measures what the rule finds and how often
+//! it cries for nothing.
+
+pub mod change;
+pub mod direction;
+pub mod robust;
+pub mod rule;
+pub mod standing;
+
+pub use change::{Change, changes};
+pub use direction::Direction;
+pub use robust::Spread;
+pub use rule::{Against, Rule, Verdict};
+pub use standing::Standing;

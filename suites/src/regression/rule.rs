@@ -1,0 +1,297 @@
+//! Is tonight worse than the nights before? A robust z and a least effect, confirmed by measuring again.
+//!
+//! The *bound* is the larger of [`Rule::z`] standard deviations and [`Rule::effect`], measured from the median of the last
+//! [`Rule::window`] values. A night is suspected from [`Rule::suspect`] of the bound on: a first measurement that is a
+//! little lucky must not hide a regression. What is suspected is measured again at once, and it is a regression where two
+//! of three measurements lie beyond the bound: one bad measurement is never enough. docs/history.md says how the numbers
+//! were chosen.
+
+use serde::{Deserialize, Serialize};
+
+use super::direction::Direction;
+use super::robust::{self, Spread};
+
+/// The numbers of the rule.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
+pub struct Rule {
+    /// How many values before tonight count: the latest.
+    pub window: usize,
+    /// Of how few values nothing is concluded.
+    pub least: usize,
+    /// Standard deviations.
+    pub z: f64,
+    /// The least share that counts.
+    pub effect: f64,
+    /// The share of the bound from which on it is measured again.
+    pub suspect: f64,
+}
+
+impl Default for Rule {
+    fn default() -> Self {
+        Self { window: 30, least: 10, z: 3.0, effect: 0.03, suspect: 0.75 }
+    }
+}
+
+/// What tonight's measurements amount to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Too few values to tell: it is not known whether all is well.
+    InsufficientData {
+        /// How many there are.
+        have: usize,
+        /// How many it takes.
+        need: usize,
+    },
+    /// What was measured tonight is no number (NaN or infinite), or nothing was.
+    NoNumber,
+    /// As before.
+    Steady(Against),
+    /// Better than before.
+    Improved(Against),
+    /// It looks worse, and has to be measured again.
+    Suspected(Against),
+    /// Two measurements of tonight say that it is worse.
+    Regressed(Against),
+}
+
+/// Tonight, held against the nights before.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Against {
+    /// Tonight: the median of what was measured.
+    pub value: f64,
+    /// The median of the nights before.
+    pub median: f64,
+    /// Their scatter, as a standard deviation.
+    pub sigma: f64,
+    /// How many they are.
+    pub nights: usize,
+    /// The first value that is too bad.
+    pub bound: f64,
+}
+
+impl Against {
+    /// By which share of the median tonight is worse; negative where it is better.
+    pub fn worsening(&self, direction: Direction) -> f64 {
+        direction.worsening(self.median, self.value)
+    }
+
+    /// The same in standard deviations; infinite where the nights before are all alike and tonight is not.
+    pub fn z(&self, direction: Direction) -> f64 {
+        let worse = match direction {
+            Direction::Higher => self.median - self.value,
+            Direction::Lower => self.value - self.median,
+        };
+        if worse.abs() > 0.0 { worse / self.sigma } else { 0.0 }
+    }
+}
+
+impl Verdict {
+    /// What tonight was held against, where there was enough to hold it against.
+    pub fn against(&self) -> Option<&Against> {
+        match self {
+            Self::InsufficientData { .. } | Self::NoNumber => None,
+            Self::Steady(against)
+            | Self::Improved(against)
+            | Self::Suspected(against)
+            | Self::Regressed(against) => Some(against),
+        }
+    }
+}
+
+impl Rule {
+    /// Judges `tonight`, its measurements in their order, against the values of the nights before, oldest first.
+    ///
+    /// Both may hold values that are no numbers; they do not count.
+    pub fn judge(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
+        let measured = Vec::from_iter(tonight.iter().copied().filter(|value| value.is_finite()));
+        let (Some(first), Some(value)) = (measured.first().copied(), robust::median(&measured)) else {
+            return Verdict::NoNumber;
+        };
+        let (have, spread) = self.baseline(before);
+        let Some(spread) = spread.filter(|_| have >= self.least) else {
+            return Verdict::InsufficientData { have, need: self.least };
+        };
+        let distance = self.distance(spread);
+        let sign = match direction {
+            Direction::Higher => -1.0,
+            Direction::Lower => 1.0,
+        };
+        let bound = spread.median + sign * distance;
+        let against = Against { value, median: spread.median, sigma: spread.sigma, nights: have, bound };
+        let worse = |value: f64| sign * (value - spread.median);
+        let is_beyond = |value: f64, share: f64| worse(value) >= share * distance && worse(value) > 0.0;
+        if !is_beyond(first, self.suspect) {
+            let is_better = worse(value) <= -distance && worse(value) < 0.0;
+            return if is_better { Verdict::Improved(against) } else { Verdict::Steady(against) };
+        }
+        let beyond = measured.iter().filter(|value| is_beyond(**value, 1.0)).count();
+        match (beyond, measured.len() - beyond) {
+            (2.., within) if beyond > within => Verdict::Regressed(against),
+            (_, 2..) => Verdict::Steady(against),
+            _ => Verdict::Suspected(against),
+        }
+    }
+
+    /// The numbers among the last values, and how they lie.
+    fn baseline(&self, before: &[f64]) -> (usize, Option<Spread>) {
+        let finite = before.iter().rev().copied().filter(|value| value.is_finite());
+        let last = Vec::from_iter(finite.take(self.window));
+        (last.len(), Spread::of(&last))
+    }
+
+    /// How far from the median is too far.
+    fn distance(&self, spread: Spread) -> f64 {
+        (self.z * spread.sigma).max(self.effect * spread.median.abs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use Direction::{Higher, Lower};
+
+    /// 30 nights around 100, one percent apart.
+    fn nights() -> Vec<f64> {
+        Vec::from_iter((0..30).map(|night| [99.0, 100.0, 101.0, 100.5, 99.5][night % 5]))
+    }
+
+    fn judge(before: &[f64], tonight: &[f64]) -> Verdict {
+        Rule::default().judge(before, tonight, Higher)
+    }
+
+    #[test]
+    fn a_drop_is_suspected_measured_again_and_then_a_regression_or_not() {
+        let nights = nights();
+        assert!(matches!(judge(&nights, &[99.0]), Verdict::Steady(_)));
+        assert!(matches!(judge(&nights, &[94.0]), Verdict::Suspected(_)));
+        assert!(matches!(judge(&nights, &[94.0, 94.5]), Verdict::Regressed(_)));
+        assert!(matches!(judge(&nights, &[94.0, 100.0]), Verdict::Suspected(_)), "one says so, one does not");
+        assert!(matches!(judge(&nights, &[94.0, 100.0, 94.0]), Verdict::Regressed(_)));
+        assert!(matches!(judge(&nights, &[94.0, 100.0, 100.0]), Verdict::Steady(_)));
+        assert!(matches!(judge(&nights, &[106.0]), Verdict::Improved(_)));
+    }
+
+    #[test]
+    fn more_measurements_than_the_rule_asks_for_are_counted_by_the_majority() {
+        assert!(matches!(judge(&nights(), &[94.0, 100.0, 100.0, 94.0]), Verdict::Steady(_)));
+        assert!(matches!(judge(&nights(), &[94.0, 100.0, 94.0, 94.0]), Verdict::Regressed(_)));
+    }
+
+    #[test]
+    fn which_way_is_worse_is_the_metric_s_own() {
+        let rule = Rule::default();
+        assert!(matches!(rule.judge(&nights(), &[106.0, 106.0], Lower), Verdict::Regressed(_)));
+        assert!(matches!(rule.judge(&nights(), &[94.0], Lower), Verdict::Improved(_)));
+    }
+
+    #[test]
+    fn too_few_nights_are_a_verdict_of_their_own_and_no_pass() {
+        for have in 0..10 {
+            let verdict = judge(&nights()[..have], &[1.0, 1.0]);
+            assert_eq!(verdict, Verdict::InsufficientData { have, need: 10 });
+        }
+        let unreadable = [&nights()[..9], &[f64::NAN; 30]].concat();
+        assert_eq!(judge(&unreadable, &[100.0]), Verdict::InsufficientData { have: 9, need: 10 });
+        assert!(matches!(judge(&nights()[..10], &[100.0]), Verdict::Steady(_)));
+    }
+
+    #[test]
+    fn what_is_no_number_is_neither_good_nor_bad() {
+        for tonight in [&[][..], &[f64::NAN], &[f64::INFINITY, f64::NAN]] {
+            assert_eq!(judge(&nights(), tonight), Verdict::NoNumber);
+        }
+        assert!(matches!(judge(&nights(), &[f64::NAN, 100.0]), Verdict::Steady(_)));
+    }
+
+    #[test]
+    fn nights_all_alike_are_judged_by_the_effect_alone() {
+        let alike = [100.0; 30];
+        assert!(matches!(judge(&alike, &[100.0]), Verdict::Steady(_)));
+        assert!(matches!(judge(&alike, &[98.0, 98.0]), Verdict::Steady(_)));
+        assert!(matches!(judge(&alike, &[96.0, 96.0]), Verdict::Regressed(_)));
+        let none = [0.0; 30];
+        assert!(matches!(Rule::default().judge(&none, &[0.0], Lower), Verdict::Steady(_)));
+        assert!(matches!(Rule::default().judge(&none, &[1.0, 1.0], Lower), Verdict::Regressed(_)));
+    }
+
+    #[test]
+    fn outlier_nights_among_those_before_hide_nothing() {
+        let mut struck = nights();
+        for night in [2, 8, 15, 16, 25] {
+            struck[night] = 50.0;
+        }
+        assert!(matches!(judge(&struck, &[94.0, 94.0]), Verdict::Regressed(_)));
+        assert!(matches!(judge(&struck, &[99.0]), Verdict::Steady(_)));
+    }
+
+    #[test]
+    fn only_the_last_nights_count() {
+        let before = [&[200.0; 50][..], &nights()].concat();
+        assert!(matches!(judge(&before, &[100.0]), Verdict::Steady(_)));
+    }
+
+    #[test]
+    fn a_verdict_tells_by_how_much() {
+        let Verdict::Regressed(against) = judge(&[100.0; 30], &[90.0, 92.0]) else { panic!() };
+        assert_eq!((against.value, against.median, against.nights, against.bound), (91.0, 100.0, 30, 97.0));
+        assert!((against.worsening(Higher) - 0.09).abs() < 1e-12);
+        assert_eq!(Some(against.z(Higher)), Some(f64::INFINITY));
+    }
+
+    proptest! {
+        #[test]
+        fn any_numbers_get_a_verdict(
+            before in prop::collection::vec(any::<f64>(), 0..60),
+            tonight in prop::collection::vec(any::<f64>(), 0..4),
+        ) {
+            for direction in [Higher, Lower] {
+                let verdict = Rule::default().judge(&before, &tonight, direction);
+                if let Verdict::InsufficientData { have, need } = verdict {
+                    prop_assert!(have < need);
+                }
+            }
+        }
+
+        #[test]
+        fn one_measurement_is_never_a_regression(
+            before in prop::collection::vec(-1e6..1e6, 0..60),
+            tonight in -1e6..1e6,
+        ) {
+            let verdict = judge(&before, &[tonight]);
+            prop_assert!(!matches!(verdict, Verdict::Regressed(_)), "{:?}", verdict);
+        }
+
+        #[test]
+        fn the_unit_does_not_matter(
+            before in prop::collection::vec(1.0..1e3, 10..40),
+            tonight in prop::collection::vec(1.0..1e3, 1..4),
+            // A power of two loses no digit.
+            scale in (-20..20).prop_map(|power: i32| 2.0_f64.powi(power)),
+        ) {
+            let scaled = |values: &[f64]| Vec::from_iter(values.iter().map(|value| value * scale));
+            let same = judge(&before, &tonight);
+            let other = judge(&scaled(&before), &scaled(&tonight));
+            prop_assert_eq!(std::mem::discriminant(&same), std::mem::discriminant(&other));
+        }
+
+        #[test]
+        fn more_is_not_worse_where_more_is_better(
+            before in prop::collection::vec(90.0..110.0, 10..40),
+            tonight in 50.0..150.0,
+            more in 0.0..50.0,
+        ) {
+            let rank = |value: f64| match judge(&before, &[value, value]) {
+                Verdict::Regressed(_) => 0,
+                Verdict::Suspected(_) => 1,
+                Verdict::Steady(_) => 2,
+                _ => 3,
+            };
+            // Between the suspicion's bound and the bound itself two measurements clear each other.
+            prop_assert!(rank(tonight) <= rank(tonight + more));
+        }
+    }
+}
