@@ -50,7 +50,7 @@ impl Inputs {
                     found.insert(input.clone(), blob);
                 }
                 Err((message, hint)) => {
-                    wrong.push(loaded.diagnostic(&format!("cases[{index}].{key}"), message, hint))
+                    wrong.push(loaded.diagnostic(&format!("cases[{index}].{key}"), message, hint));
                 }
             }
         }

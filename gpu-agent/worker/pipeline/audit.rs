@@ -57,7 +57,7 @@ impl Audit {
 pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<Audit> {
     let mut audit = Audit { golden: known(job)?, ..Audit::default() };
     // A row's place in the plan, found by its key; rows of a shard lie in the order of the plan.
-    let mut seen = vec![0u8; plan.inputs.len()];
+    let mut seen = vec![0u16; plan.inputs.len()];
     let mut files = Vec::new();
     let mut take = |object: Object| {
         if object.key.ends_with(".parquet") {
@@ -102,7 +102,7 @@ pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Re
 
 impl Audit {
     /// Counts the rows of one shard; gives how many are errors.
-    fn shard(&mut self, plan: &Plan, shard: usize, table: &Table, seen: &mut [u8]) -> usize {
+    fn shard(&mut self, plan: &Plan, shard: usize, table: &Table, seen: &mut [u16]) -> usize {
         let range = plan.inputs_of(shard);
         let places: HashMap<&str, usize> =
             range.map(|input| (plan.inputs[input].key.as_str(), input)).collect();

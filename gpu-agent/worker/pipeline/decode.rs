@@ -41,7 +41,7 @@ impl Decode<'_> {
                 }
                 Ok(Some(Err(Unusable(why)))) => {
                     self.meter.count(1, image.bytes.len());
-                    rows.send(Row::failed(image.input, None, why)).is_ok()
+                    rows.send(Row::failed(image.input, None, &why)).is_ok()
                 }
                 Ok(None) => return,
                 Err(error) => {

@@ -46,7 +46,7 @@ impl<'a> Fetch<'a> {
                 }
                 Err(error) => {
                     self.meter.count(1, 0);
-                    rows.send(Row::failed(input, None, format!("not read: {}", error.fault))).is_ok()
+                    rows.send(Row::failed(input, None, &format!("not read: {}", error.fault))).is_ok()
                 }
             };
             if !sent || self.halt.is_set() {

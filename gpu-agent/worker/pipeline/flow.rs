@@ -211,9 +211,8 @@ fn watch(
         let ended = writers.iter().all(ScopedJoinHandle::is_finished);
         let done = meters.write.items().min(to_do as u64);
         let said = emitter.progress("images", done, to_do as u64);
-        let said = said.and_then(|()| match timeline.due(ended) {
-            true => timeline.point(meters, job, &look(), emitter),
-            false => Ok(()),
+        let said = said.and_then(|()| {
+            if timeline.due(ended) { timeline.point(meters, job, &look(), emitter) } else { Ok(()) }
         });
         if let Err(error) = said {
             // Nobody listens any more: there is nobody to go on for.

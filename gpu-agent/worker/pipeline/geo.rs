@@ -1,4 +1,4 @@
-//! Where on Earth a GeoTIFF's pixels are (OGC 19-008r4): its origin, the size of a pixel, and the system of coordinates.
+//! Where on Earth a `GeoTIFF`'s pixels are (OGC 19-008r4): its origin, the size of a pixel, and the system of coordinates.
 
 use std::io::Cursor;
 

@@ -117,16 +117,12 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
     let audit = audit::read_back(&job, &plan, emitter)?;
     plan.write_manifest(&job, &audit)?;
     emitter.metrics(None, audit.figures())?;
-    write(&job, &plan, record, emitter)
+    write(&job, &plan, record.as_ref(), emitter)
 }
 
 /// The store of images, filled where the case cuts them itself, and the store of shards.
 fn stores(wanted: &Pipeline, seed: u64, emitter: &mut Emitter) -> Result<(Arc<dyn Store>, Arc<dyn Store>)> {
-    let settings = S3Settings {
-        endpoint: wanted.s3.endpoint.clone(),
-        region: wanted.s3.region.clone(),
-        ..S3Settings::default()
-    };
+    let settings = S3Settings { endpoint: wanted.s3.endpoint.clone(), region: wanted.s3.region.clone() };
     let images: Arc<dyn Store> = match &wanted.images {
         Images { cut: Some(cut), .. } => {
             let folder = Arc::new(Folder::new(here(CUT)?));
@@ -156,7 +152,7 @@ fn open(location: &str, settings: &S3Settings) -> Result<Arc<dyn Store>> {
 }
 
 /// Leaves the whole record in the artifacts.
-fn write(job: &Job<'_>, plan: &Plan, flow: Option<serde_json::Value>, emitter: &mut Emitter) -> Result<()> {
+fn write(job: &Job<'_>, plan: &Plan, flow: Option<&serde_json::Value>, emitter: &mut Emitter) -> Result<()> {
     let record = json!({
         "run": std::env::var("GPU_HARNESS_RUN").ok(),
         "case": std::env::var("GPU_HARNESS_CASE").ok(),

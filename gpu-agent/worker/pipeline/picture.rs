@@ -138,8 +138,8 @@ fn decode(bytes: &[u8], pixels: u64) -> std::result::Result<RgbImage, Unusable> 
     Ok(reader.decode().map_err(unusable)?.into_rgb8())
 }
 
-fn unusable(error: impl ToString) -> Unusable {
-    Unusable(error.to_string())
+fn unusable(error: impl Into<image::ImageError>) -> Unusable {
+    Unusable(error.into().to_string())
 }
 
 fn said(panic: &(dyn Any + Send)) -> &str {

@@ -32,7 +32,7 @@ impl Row {
         Self { input, about: Some(about), said: Ok(prediction) }
     }
 
-    pub(super) fn failed(input: usize, about: Option<About>, why: String) -> Self {
+    pub(super) fn failed(input: usize, about: Option<About>, why: &str) -> Self {
         let why = why.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_ERROR).collect();
         Self { input, about, said: Err(why) }
     }
@@ -140,12 +140,12 @@ mod tests {
         let about = About { width: 2, height: 3, geo: None };
         let classes = Prediction::Classes { classes: vec![1], scores: vec![0.5] };
         for output in [Output::Classify, Output::Embed, Output::Segment] {
-            for row in [Row::failed(0, None, "b\nad".into()), Row::predicted(0, about, classes.clone())] {
+            for row in [Row::failed(0, None, "b\nad"), Row::predicted(0, about, classes.clone())] {
                 assert_eq!(row.cells(&object, output).len(), columns(output).len());
             }
         }
         assert_eq!(
-            Row::failed(0, None, "b\nad".into()).cells(&object, Output::Embed)[10],
+            Row::failed(0, None, "b\nad").cells(&object, Output::Embed)[10],
             Cell::Text("b ad".into())
         );
     }

@@ -44,13 +44,12 @@ pub(super) fn of_status(status: StatusCode, document: &str) -> Fault {
     match status.as_u16() {
         404 => Fault::Missing,
         412 => Fault::Exists,
-        // The same write by somebody else is under way.
-        409 => Fault::Unavailable(text),
         401 | 403 => Fault::Denied(text),
         301 | 307 | 400 if text.contains("Region") || text.contains("Redirect") => {
             Fault::Other(format!("{text} (set AWS_REGION to the bucket's region)"))
         }
-        408 | 429 | 500..=599 => Fault::Unavailable(text),
+        // 409: the same write by somebody else is under way.
+        408 | 409 | 429 | 500..=599 => Fault::Unavailable(text),
         _ => Fault::Other(text),
     }
 }

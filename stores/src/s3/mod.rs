@@ -98,7 +98,7 @@ impl S3 {
     /// Signs and sends one request; the body has the time that `bytes` take at the slowest.
     fn send(
         &self,
-        method: Method,
+        method: &Method,
         path_and_query: &str,
         headers: &[(&str, &str)],
         body: &[u8],
@@ -135,7 +135,7 @@ impl S3 {
         }
         let whole = BODY_WITHIN + Duration::from_secs(bytes.div_ceil(SLOWEST));
         let wrong = |error: ureq::http::Error| Fault::Other(error.to_string());
-        let sent = if method == Method::PUT {
+        let sent = if *method == Method::PUT {
             let request = request.body(body).map_err(wrong)?;
             let request = self.agent.configure_request(request).timeout_send_body(Some(whole)).build();
             self.agent.run(request)
@@ -158,7 +158,7 @@ impl S3 {
         let expected = listed.map_or(0, |object| object.size);
         // One that is not listed is a manifest or the like: it may take as long as 64 MiB do.
         let bytes = listed.map_or(64 << 20, |object| object.size);
-        let mut response = self.send(Method::GET, &self.path(key), &[], &[], bytes)?;
+        let mut response = self.send(&Method::GET, &self.path(key), &[], &[], bytes)?;
         let etag = response.headers().get("etag").and_then(|value| value.to_str().ok()).unwrap_or_default();
         if let Some(object) = listed
             && !object.etag.is_empty()
@@ -186,7 +186,7 @@ impl S3 {
     }
 
     fn write(&self, key: &str, bytes: &[u8], headers: &[(&str, &str)]) -> std::result::Result<(), Fault> {
-        self.send(Method::PUT, &self.path(key), headers, bytes, bytes.len() as u64).map(drop)
+        self.send(&Method::PUT, &self.path(key), headers, bytes, bytes.len() as u64).map(drop)
     }
 }
 
@@ -209,7 +209,7 @@ impl Store for S3 {
             let query =
                 format!("/?{}encoding-type=url&list-type=2&prefix={wanted}", from.unwrap_or_default());
             let page = answer::again(|| {
-                let mut response = self.send(Method::GET, &query, &[], &[], PAGE_BYTES)?;
+                let mut response = self.send(&Method::GET, &query, &[], &[], PAGE_BYTES)?;
                 let mut text = String::new();
                 let read = response.body_mut().as_reader().take(PAGE_BYTES).read_to_string(&mut text);
                 read.map_err(|error| answer::of_body(&error, 0))?;
@@ -245,7 +245,7 @@ impl Store for S3 {
     }
 
     fn has(&self, key: &str) -> Result<bool> {
-        match self.send(Method::HEAD, &self.path(key), &[], &[], 0) {
+        match self.send(&Method::HEAD, &self.path(key), &[], &[], 0) {
             Ok(_) => Ok(true),
             Err(Fault::Missing) => Ok(false),
             Err(fault) => Err(self.error("look for", key, fault)),
