@@ -30,6 +30,11 @@ const BENCHES: &[Entry] = &[
         run: |arguments| rig::run("bench", "launch", arguments),
     },
     Entry {
+        name: "pipeline",
+        about: "images to Parquet in gpu-worker against a DataLoader, decoding against Pillow, memory [IMAGES=2000]",
+        run: crate::pipeline::run,
+    },
+    Entry {
         name: "step",
         about: "an overfit step in gpu-worker against Python's eager torch [STEPS=40]",
         run: crate::step::run,

@@ -6,6 +6,8 @@ mod cargo;
 mod demo;
 mod ec2;
 mod lint;
+mod pipeline;
+mod python;
 mod rig;
 mod setup;
 mod soak;

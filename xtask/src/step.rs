@@ -1,18 +1,14 @@
 //! The time of an overfit step in gpu-worker against Python's eager torch: the same U-Net, machine and threads, in turn.
 
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::{cargo, setup};
+use crate::{cargo, python, setup};
 
-/// The Python to hold gpu-worker against; it has torch 2.11.0, numpy and Pillow.
-const PYTHON: &str = "GPU_HARNESS_BENCH_PYTHON";
-const PACKAGES: [&str; 3] = ["torch==2.11.0", "numpy", "pillow"];
 const PAIRS: usize = 5;
 const SIZE: u32 = 160;
 const WIDTH: u32 = 16;
@@ -23,7 +19,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let ready = setup::ensure(setup::Needs::Demo)?;
     let build = ["build", "--package=gpu-agent", "--features=torch", "--bin=gpu-worker"];
     cargo::run(cargo::cargo(&ready.libtorch).args(build))?;
-    let python = python(&ready.cache)?;
+    let python = python::find(&ready.cache)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let folder = ready.cache.join("bench-step");
     prepare(&folder, &ready.cache, threads)?;
@@ -81,25 +77,4 @@ fn median_step(command: &mut Command) -> Result<f64> {
         Some(seconds) if output.status.success() => Ok(seconds),
         _ => bail!("{command:?} gave no figure: {said}{}", String::from_utf8_lossy(&output.stderr)),
     }
-}
-
-/// The named Python, else one of its own in the cache folder: a download of some GB, once.
-fn python(cache: &Path) -> Result<PathBuf> {
-    if let Some(named) = env::var_os(PYTHON) {
-        return Ok(named.into());
-    }
-    let venv = cache.join("bench-venv");
-    let python = venv.join("bin/python");
-    let complete = venv.join("complete");
-    if !complete.exists() {
-        eprintln!(
-            "making {} with {} (some GB, once; {PYTHON} names another)",
-            venv.display(),
-            PACKAGES.join(", ")
-        );
-        cargo::run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        cargo::run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?;
-        fs::write(&complete, "")?;
-    }
-    Ok(python)
 }
