@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`project`] | a user's folder, and gpu-harness run in it |
 //! | [`process`] | whether a process lives |
+//! | [`s3`] | a real S3 server, and bad weather on the way to it |
 //! | [`sshd`] | a real OpenSSH server |
 //! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
@@ -27,5 +28,6 @@ pub mod project;
 pub mod proxy;
 pub mod reaps;
 pub mod resumes;
+pub mod s3;
 pub mod sshd;
 pub mod xml;

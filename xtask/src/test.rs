@@ -9,8 +9,8 @@ use crate::{cargo, setup};
 
 /// Tells the tests which Python starts the test EC2.
 const EC2_PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
-/// The tests that start it are in programs whose names begin so.
-const WITHOUT_EC2: &str = "not binary(/^ec2_/)";
+/// The tests that start it, or the S3 server that comes along with it, are in programs whose names begin so.
+const WITHOUT_EC2: &str = "not binary(/^(ec2|s3)_/)";
 
 /// Where the test EC2's Python is, or that its tests are left out.
 fn tell(command: &mut Command, python: Option<&Path>) {

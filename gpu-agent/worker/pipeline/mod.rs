@@ -122,7 +122,11 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
 
 /// The store of images, filled where the case cuts them itself, and the store of shards.
 fn stores(wanted: &Pipeline, seed: u64, emitter: &mut Emitter) -> Result<(Arc<dyn Store>, Arc<dyn Store>)> {
-    let settings = S3Settings { endpoint: wanted.s3.endpoint.clone(), region: wanted.s3.region.clone() };
+    let settings = S3Settings {
+        endpoint: wanted.s3.endpoint.clone(),
+        region: wanted.s3.region.clone(),
+        stall: wanted.stall.0,
+    };
     let images: Arc<dyn Store> = match &wanted.images {
         Images { cut: Some(cut), .. } => {
             let folder = Arc::new(Folder::new(here(CUT)?));

@@ -32,8 +32,6 @@ use crate::store::{Object, Store};
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// S3 answers in a fraction of a second; half a minute is a store in trouble.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// A body has this long, and as long as its bytes take at [`SLOWEST`].
-const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// Bytes a second below which a connection counts as stalled.
 const SLOWEST: u64 = 16 << 10;
 /// What a listing's page may have: 1,000 keys of 1 KiB, each byte escaped.
@@ -55,6 +53,8 @@ pub struct S3 {
     base: String,
     bucket: String,
     prefix: String,
+    /// How long a body may take, besides the time that its bytes take at [`SLOWEST`].
+    stall: Duration,
 }
 
 impl S3 {
@@ -83,6 +83,7 @@ impl S3 {
             region: found.region,
             bucket: bucket.to_owned(),
             prefix: prefix.to_owned(),
+            stall: settings.stall,
         })
     }
 
@@ -133,7 +134,7 @@ impl S3 {
         for (name, value) in headers.iter().copied().chain(instructions.headers()) {
             request = request.header(name, value);
         }
-        let whole = BODY_WITHIN + Duration::from_secs(bytes.div_ceil(SLOWEST));
+        let whole = self.stall + Duration::from_secs(bytes.div_ceil(SLOWEST));
         let wrong = |error: ureq::http::Error| Fault::Other(error.to_string());
         let sent = if *method == Method::PUT {
             let request = request.body(body).map_err(wrong)?;

@@ -62,6 +62,9 @@ pub struct Pipeline {
     /// How long a store may be out of order before the case gives up.
     #[serde(default = "default_patience")]
     pub patience: Span,
+    /// How long an image may take to come, besides the time that its bytes take at 16 KiB/s.
+    #[serde(default = "default_stall")]
+    pub stall: Span,
     /// How long each stage is measured on its own before the run, for its ceiling.
     #[serde(default = "default_calibrate")]
     pub calibrate: Span,
@@ -105,6 +108,10 @@ fn default_pixels() -> NonZeroU64 {
 
 fn default_patience() -> Span {
     Span(Duration::from_secs(120))
+}
+
+fn default_stall() -> Span {
+    Span(Duration::from_secs(10))
 }
 
 fn default_calibrate() -> Span {
