@@ -11,7 +11,7 @@ use crate::table::Table;
 /// Sound cases in one run.
 const PER_RUN: u64 = 25;
 /// The faults are run with one seed for each so many of the sound versions.
-const PER_FAULT_SEED: u64 = 20;
+const PER_FAULT_SEED: u64 = 50;
 
 /// Runs every fault with some seeds and every sound version with `seeds` of them, and prints the tables; whether all is
 /// as it should be.
