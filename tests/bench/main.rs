@@ -5,6 +5,7 @@ mod launch;
 mod overhead;
 mod table;
 mod upload;
+mod verdicts;
 
 use std::process::ExitCode;
 
@@ -16,9 +17,12 @@ fn main() -> ExitCode {
         Some("upload") => upload::run(number.unwrap_or(128)),
         Some("flood") => flood::run(number.unwrap_or(60)),
         Some("launch") => launch::run(number.unwrap_or(5)),
+        Some("verdicts") if !verdicts::run(number.unwrap_or(100)) => return ExitCode::FAILURE,
+        Some("verdicts") => {}
         _ => {
             eprintln!(
-                "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5]"
+                "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5] | \
+                 verdicts [SEEDS=100]"
             );
             return ExitCode::from(2);
         }

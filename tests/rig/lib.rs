@@ -11,6 +11,7 @@
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
 //! | [`fixture`] | a user's crate, run by cargo and nextest |
 //! | [`xml`] | a real XML parser |
+//! | [`faults`] | the promise that seeded faults are caught, and that what is sound passes |
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
 //! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
@@ -19,6 +20,7 @@
 
 pub mod cuts;
 pub mod ec2;
+pub mod faults;
 pub mod fixture;
 pub mod kills;
 pub mod leaks;

@@ -39,6 +39,11 @@ const BENCHES: &[Entry] = &[
         about: "an overfit step in gpu-worker against Python's eager torch [STEPS=40]",
         run: crate::step::run,
     },
+    Entry {
+        name: "verdicts",
+        about: "seeded faults against the checks that have to catch them, and sound versions [SEEDS=100]",
+        run: crate::verdicts::run,
+    },
 ];
 
 /// Measures `name`.

@@ -13,6 +13,7 @@ mod setup;
 mod soak;
 mod step;
 mod test;
+mod verdicts;
 
 use std::process::ExitCode;
 

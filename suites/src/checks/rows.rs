@@ -20,7 +20,7 @@ pub(super) struct Rows {
     wanted: spec::Rows,
     /// Inputs and rows that came, kept or not.
     inputs: u64,
-    came: u64,
+    outputs: u64,
     keys: HashMap<String, Key>,
     /// Some key did not fit: what it would have shown is not known.
     cut: bool,
@@ -41,7 +41,7 @@ struct Key {
 impl Rows {
     pub(super) fn new(wanted: spec::Rows) -> Self {
         let keys = HashMap::new();
-        Self { wanted, inputs: 0, came: 0, keys, cut: false }
+        Self { wanted, inputs: 0, outputs: 0, keys, cut: false }
     }
 
     fn key(&mut self, name: &str) -> Option<&mut Key> {
@@ -65,8 +65,8 @@ impl Rows {
     }
 
     fn row(&mut self, name: &str) {
-        self.came += 1;
-        let at = self.came;
+        self.outputs += 1;
+        let at = self.outputs;
         let Some(key) = self.key(name) else { return };
         key.rows += 1;
         if key.rows == 1 {
@@ -172,17 +172,17 @@ impl Fold for Rows {
         };
         let order = if self.wanted.ordered { ", in order" } else { "" };
         let wanted = format!("{due} rows, each key once{order}");
-        if self.came == 0 {
+        if self.outputs == 0 {
             return vec![seen.missing("row", &wanted)];
         }
         let mut wrong = self.wrong();
-        if self.came != due && wrong.is_empty() {
+        if self.outputs != due && wrong.is_empty() {
             let cause = "output that was cut short, or inputs that were added or left out";
             wrong.push((String::new(), cause));
         }
         let cut =
             if self.cut { format!(" (only the first {MAX_ROWS} keys are kept)") } else { String::new() };
-        let came = format!("{} of {due}", count(usize::try_from(self.came).unwrap_or(usize::MAX), "row"));
+        let came = format!("{} of {due}", count(usize::try_from(self.outputs).unwrap_or(usize::MAX), "row"));
         let Some((_, cause)) = wrong.first() else {
             return vec![Ruling::of(true, format!("{came}{cut}"), wanted)];
         };
