@@ -18,7 +18,9 @@ const PER_FAULT_SEED: u64 = 50;
 pub(crate) fn run(seeds: u64) -> bool {
     let mut wrong = of_faults((seeds / PER_FAULT_SEED).max(1));
     wrong.extend(of_sound(seeds));
-    wrong.iter().for_each(|wrong| eprintln!("{wrong}\n"));
+    for wrong in &wrong {
+        eprintln!("{wrong}\n");
+    }
     wrong.is_empty()
 }
 
