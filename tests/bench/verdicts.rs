@@ -42,7 +42,7 @@ fn of_faults(seeds: u64) -> Vec<String> {
             wrong.extend(against);
         }
     }
-    let mut table = Table::new(["fault", "caught by", "caught", "seconds", "others that broke"]);
+    let mut table = Table::new(["fault", "caught by", "caught", "seconds each", "others that broke"]);
     for Row { entry, caught, seconds, others } in rows {
         let by = [entry.caught_by.as_str(), entry.subject.unwrap_or_default()].join(" ");
         let seconds = format!("{:.1}", seconds / seeds as f64);

@@ -3,6 +3,7 @@
 //! A model that knows nothing gives every class the same probability: the loss is ln K for K balanced classes.
 
 use crate::spec;
+use crate::unit::Share;
 
 use super::Fold;
 use super::ruling::Ruling;
@@ -42,9 +43,11 @@ impl Fold for InitialLoss {
             let wanted = "`expected_initial_loss`, or `near` in the suite file";
             return vec![seen.missing("expected_initial_loss", wanted)];
         };
-        let slack = near.abs() * self.wanted.within.0;
-        let (low, high) = (near - slack, near + slack);
-        let wanted = format!("{} to {} ({} ± {})", short(low), short(high), short(near), self.wanted.within);
+        let below = self.wanted.within;
+        // Logits that know nothing, but vary, add about half their variance to ln K; nothing takes as much away.
+        let above = self.wanted.above.unwrap_or(Share(2.0 * below.0));
+        let (low, high) = (near - near.abs() * below.0, near + near.abs() * above.0);
+        let wanted = format!("{} to {} ({} -{below} +{above})", short(low), short(high), short(near));
         let cause = if loss < low {
             "the model is trained already, the labels leak into the input, or the loss is averaged over more than the batch"
         } else {

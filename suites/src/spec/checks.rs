@@ -222,13 +222,17 @@ pub struct InitialLoss {
     /// The analytic value; default: what the case reports as `expected_initial_loss`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<f64>,
-    /// How far off it may be.
+    /// How far below it may be.
     pub within: Share,
+    /// How far above it may be; default: twice `within`. A last layer of usual width starts there, and nothing that
+    /// knows nothing starts far below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above: Option<Share>,
 }
 
 impl Default for InitialLoss {
     fn default() -> Self {
-        Self { near: None, within: Share(0.25) }
+        Self { near: None, within: Share(0.25), above: None }
     }
 }
 
