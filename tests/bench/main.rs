@@ -3,6 +3,7 @@
 mod flood;
 mod launch;
 mod overhead;
+mod regression;
 mod table;
 mod upload;
 
@@ -16,9 +17,13 @@ fn main() -> ExitCode {
         Some("upload") => upload::run(number.unwrap_or(128)),
         Some("flood") => flood::run(number.unwrap_or(60)),
         Some("launch") => launch::run(number.unwrap_or(5)),
+        Some("regression") => {
+            regression::run(number.unwrap_or(2_000), arguments.get(2).and_then(|text| text.parse().ok()));
+        }
         _ => {
             eprintln!(
-                "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5]"
+                "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5] | \
+                 regression [HISTORIES=2000] [SEED]"
             );
             return ExitCode::from(2);
         }
