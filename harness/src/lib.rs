@@ -18,6 +18,7 @@ pub mod event_log;
 pub mod exec;
 pub mod failure;
 pub mod health;
+pub mod history;
 pub mod holder;
 pub mod init;
 pub mod inputs;

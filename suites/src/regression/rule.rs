@@ -120,7 +120,7 @@ impl Rule {
             Direction::Higher => -1.0,
             Direction::Lower => 1.0,
         };
-        let bound = spread.median + sign * distance;
+        let bound = (spread.median + sign * distance).clamp(f64::MIN, f64::MAX);
         let against = Against { value, median: spread.median, sigma: spread.sigma, nights: have, bound };
         let worse = |value: f64| sign * (value - spread.median);
         let is_beyond = |value: f64, share: f64| worse(value) >= share * distance && worse(value) > 0.0;
