@@ -147,13 +147,10 @@ mod tests {
                 let store = &store;
                 scope.spawn(move || {
                     // Each has objects of its own, and all want one more.
-                    let mut own = (0..20).map(|number| (format!("{writer}-{number}"), true));
-                    own.by_ref().for_each(|(name, _)| {
-                        assert_eq!(
-                            store.put_if_absent(&name, content(writer).as_bytes()).unwrap(),
-                            Put::Added
-                        );
-                    });
+                    for number in 0..20 {
+                        let put = store.put_if_absent(&format!("{writer}-{number}"), content(writer).as_bytes());
+                        assert_eq!(put.unwrap(), Put::Added);
+                    }
                     store.put_if_absent("shared", content(writer).as_bytes()).unwrap() == Put::Added
                 })
             }));
