@@ -3,6 +3,7 @@
 //! Data flows one way: suite files → [`plan`] → [`node`] → [`session`] → events → [`report`].
 #![warn(missing_docs)]
 
+pub mod again;
 mod archive;
 pub mod binaries;
 pub mod cache;

@@ -8,13 +8,24 @@
 //! | [`location`] | where does the history lie? |
 //! | [`store`] | how are objects put there without ever overwriting one? |
 //! | [`read`] | what does the history say, and what in it cannot be read? |
+//! | [`series`] | which values belong together? |
+//! | [`judge`] | what does it say of a run? |
+//! | [`quarantine`] | whose failures do not count today? |
+//! | [`tonight`] | how does a run that goes on use it? |
+//! | [`show`], [`words`] | how does a person read it? |
 
 pub mod fold;
+pub mod judge;
 pub mod line;
 pub mod location;
 pub mod object;
+pub mod quarantine;
 pub mod read;
+pub mod series;
+pub mod show;
 pub mod store;
+pub mod tonight;
+pub mod words;
 
 use std::path::Path;
 

@@ -148,7 +148,8 @@ mod tests {
                 scope.spawn(move || {
                     // Each has objects of its own, and all want one more.
                     for number in 0..20 {
-                        let put = store.put_if_absent(&format!("{writer}-{number}"), content(writer).as_bytes());
+                        let put =
+                            store.put_if_absent(&format!("{writer}-{number}"), content(writer).as_bytes());
                         assert_eq!(put.unwrap(), Put::Added);
                     }
                     store.put_if_absent("shared", content(writer).as_bytes()).unwrap() == Put::Added
