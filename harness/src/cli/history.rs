@@ -50,7 +50,7 @@ enum Deed {
 
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// Where the history lies: a folder, or file:///PATH [default: `history:` of gpu-harness.yaml]
+    /// The folder where the history lies [default: `history:` of gpu-harness.yaml]
     #[arg(long, value_name = "PLACE")]
     history: Option<Location>,
 }

@@ -7,7 +7,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::standing::Past;
 use gpu_suites::regression::{Direction, Rule, Standing, Verdict};
 
-use super::series::{self, SeriesId};
+use super::series::{self, All, SeriesId};
 use super::{History, fold};
 use crate::config::{Better, Config, OnRegression};
 use crate::report::RunState;
@@ -59,7 +59,9 @@ impl Judge {
     /// What the history says of every case that ran.
     pub fn judge(&self, history: &History, state: &RunState) -> Vec<Judged> {
         let ran = |case: &&CaseState| state.ending(case).outcome != Outcome::Skipped;
-        state.cases().iter().filter(ran).map(|case| self.of_case(history, state, case)).collect()
+        let all = series::all(history);
+        let judged = state.cases().iter().filter(ran).map(|case| self.of_case((history, &all), state, case));
+        judged.collect()
     }
 
     /// The cases that have to be measured again before anything can be said.
@@ -69,7 +71,7 @@ impl Judge {
         judged.filter(|judged| judged.metrics.iter().any(is_suspected)).map(|judged| judged.case).collect()
     }
 
-    fn of_case(&self, history: &History, state: &RunState, case: &CaseState) -> Judged {
+    fn of_case(&self, (history, all): (&History, &All<'_>), state: &RunState, case: &CaseState) -> Judged {
         let outcome = state.ending(case).outcome;
         let mut past = series::outcomes(history, case.id(), state.run.as_ref());
         past.push(Past { outcome, flaky: case.is_flaky() });
@@ -85,9 +87,10 @@ impl Judge {
                 metric: metric.clone(),
                 key: fold::key(state, case, metric),
             };
-            let of_others = history.lines.iter().filter(|line| Some(&line.run) != state.run.as_ref());
-            let lines = Vec::from_iter(of_others.filter(|line| SeriesId::of(line).as_ref() == Some(&id)));
-            let verdict = self.verdict(&series::healthy(&lines), &fold::measured(case, metric), better);
+            let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
+            let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
+            let before = series::healthy(&Vec::from_iter(before));
+            let verdict = self.verdict(&before, &fold::measured(case, metric), better);
             if matches!(verdict, Verdict::Steady(_)) {
                 judged.steady += 1;
                 continue;

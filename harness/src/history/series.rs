@@ -25,9 +25,12 @@ impl SeriesId {
     }
 }
 
-/// Every series, its lines the earliest first.
-pub fn all(history: &History) -> BTreeMap<SeriesId, Vec<&Line>> {
-    let mut all = BTreeMap::<_, Vec<_>>::new();
+/// The series of a history by their ids, each one's lines the earliest first.
+pub type All<'a> = BTreeMap<SeriesId, Vec<&'a Line>>;
+
+/// Every series.
+pub fn all(history: &History) -> All<'_> {
+    let mut all = All::new();
     for line in &history.lines {
         if let Some(id) = SeriesId::of(line) {
             all.entry(id).or_default().push(line);
@@ -43,8 +46,10 @@ pub fn healthy(lines: &[&Line]) -> Vec<f64> {
 
 /// How a case ended in each run, the earliest first.
 pub fn outcomes(history: &History, case: &CaseId, but: Option<&RunId>) -> Vec<Past> {
+    let (suite, name) = (case.suite(), case.case());
+    let is_of = |line: &&Line| line.suite == suite && line.case == name;
     let mut runs = Vec::<(&RunId, Past)>::new();
-    for line in history.lines.iter().filter(|line| line.id() == *case && Some(&line.run) != but) {
+    for line in history.lines.iter().filter(|line| is_of(line) && Some(&line.run) != but) {
         // A run has a line for each metric of the case.
         if runs.last().is_none_or(|(run, _)| **run != line.run) {
             runs.push((&line.run, Past { outcome: line.outcome, flaky: line.flaky }));
