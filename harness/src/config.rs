@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpu_suites::gpu::GpuNeed;
-use gpu_suites::id::NodeName;
+use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::load::{self, LoadError};
 use gpu_suites::unit::{ByteSize, Span};
 use serde::Deserialize;
 
 use crate::ec2::settings::ImageConfig;
 use crate::ec2::{Market, Usd};
+use crate::history::Location;
 
 /// The file's name; it is looked for in the working folder and the folders above it.
 pub const FILE_NAME: &str = "gpu-harness.yaml";
@@ -25,6 +26,57 @@ pub struct Config {
     pub default: Option<NodeName>,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeConfig>,
+    /// Where the history lies that `run` adds to and judges by; a relative folder is below the file's.
+    pub history: Option<Location>,
+    /// What a regression does to the build.
+    pub regression: OnRegression,
+    /// Which way metrics are better whose names do not say so, by patterns of names.
+    pub metrics: BTreeMap<String, Better>,
+    /// Cases whose failures do not fail the build for now.
+    pub quarantine: Vec<QuarantineConfig>,
+    /// The file, where there is one.
+    #[serde(skip)]
+    pub path: Option<PathBuf>,
+}
+
+/// What a confirmed regression does.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRegression {
+    /// The run fails.
+    #[default]
+    Fail,
+    /// It is said.
+    Warn,
+    /// Nothing is judged.
+    Off,
+}
+
+/// Which way a metric is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Better {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+    /// It is kept and not judged.
+    Ignore,
+}
+
+/// A case in quarantine.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct QuarantineConfig {
+    /// `suite::case`.
+    pub case: CaseId,
+    /// Why.
+    pub reason: String,
+    /// The last day on which it holds.
+    pub until: jiff::civil::Date,
+    /// The line of the file on which it stands.
+    #[serde(skip)]
+    pub line: Option<usize>,
 }
 
 /// A node of the project's own. Which settings belong to which provider is checked where the node is chosen.
@@ -165,6 +217,13 @@ impl Config {
 
     /// Reads one file.
     pub fn read(path: &Path) -> Result<Self, LoadError> {
-        load::document(path)
+        let mut config: Self = load::document(path)?;
+        let folder = path.parent().unwrap_or(Path::new("."));
+        config.history = config.history.map(|place| place.below(folder));
+        for (index, entry) in config.quarantine.iter_mut().enumerate() {
+            entry.line = load::line_of(path, &format!("quarantine[{index}].until"));
+        }
+        config.path = Some(path.to_owned());
+        Ok(config)
     }
 }

@@ -3,6 +3,7 @@
 //! Data flows one way: suite files → [`plan`] → [`node`] → [`session`] → events → [`report`].
 #![warn(missing_docs)]
 
+pub mod again;
 mod archive;
 pub mod binaries;
 pub mod cache;
@@ -18,6 +19,7 @@ pub mod event_log;
 pub mod exec;
 pub mod failure;
 pub mod health;
+pub mod history;
 pub mod holder;
 pub mod init;
 pub mod inputs;

@@ -13,11 +13,15 @@ use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
+use crate::again;
 use crate::ci::Service;
 use crate::config::Config;
 #[cfg(feature = "ec2")]
 use crate::ec2::Usd;
 use crate::failure::chain;
+use crate::history::Location;
+use crate::history::judge::PatternError;
+use crate::history::tonight::Tonight;
 use crate::interrupt::Interrupts;
 use crate::node::{Node, NodeError, Place};
 use crate::plan::{Options, PlanError, Prepared, Selection};
@@ -53,6 +57,8 @@ pub struct Asked {
     pub fail_fast: bool,
     /// `--retries`.
     pub retries: u32,
+    /// `--history`.
+    pub history: Option<Location>,
 }
 
 /// Why nothing was run.
@@ -64,6 +70,9 @@ pub enum RunError {
     /// `gpu-harness.yaml` is wrong.
     #[error(transparent)]
     Config(#[from] LoadError),
+    /// `gpu-harness.yaml` names metrics by what is no pattern.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
     /// There is no such node.
     #[error(transparent)]
     Node(#[from] NodeError),
@@ -114,6 +123,7 @@ impl RunError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Config(_)
+            | Self::Pattern(_)
             | Self::Node(_)
             | Self::Plan(_)
             | Self::RunDir(_)
@@ -152,7 +162,8 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
     let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
     let root = selection.root().to_owned();
     let need = |node: &GpuNeed| selection.gpu_need(node);
-    perform(asked, reporter, &root, need, |run, options| Ok(selection.prepare(run, options)?))
+    let tonight = Tonight::begin(asked.history.clone(), Config::find(&cwd)?)?;
+    perform(asked, Some(tonight), reporter, &root, need, |run, options| Ok(selection.prepare(run, options)?))
         .await
         .map(|(state, _)| state)
 }
@@ -165,12 +176,14 @@ pub async fn exec(
 ) -> Result<(RunState, PathBuf), RunError> {
     let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
     let need = |node: &GpuNeed| Ok(node.clone());
-    perform(asked, reporter, &cwd, need, |run, options| Ok(command.prepare(run, options))).await
+    // A command of the moment is no series.
+    perform(asked, None, reporter, &cwd, need, |run, options| Ok(command.prepare(run, options))).await
 }
 
 /// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.
 async fn perform(
     asked: Asked,
+    tonight: Option<Tonight>,
     reporter: Box<dyn Reporter>,
     root: &Path,
     need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
@@ -206,8 +219,13 @@ async fn perform(
         let reason = Some(reason);
         recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
     }
-    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts).await;
-    Ok((close(recorder, ended.err().as_ref())?, path))
+    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight.as_ref()).await;
+    let error = ended.err();
+    if let Some(tonight) = &tonight {
+        settle(&mut recorder, error.as_ref())?;
+        tonight.conclude(&mut recorder)?;
+    }
+    Ok((close(recorder, error.as_ref())?, path))
 }
 
 /// Where the run's node comes from.
@@ -259,16 +277,18 @@ impl Supply {
         prepared: &Prepared,
         recorder: &mut Recorder,
         interrupts: &mut Interrupts,
+        tonight: Option<&Tonight>,
     ) -> Result<(), SessionError> {
         if prepared.plan.cases.is_empty() {
             return Ok(());
         }
         match self {
-            Self::There => follow(node, prepared, recorder, interrupts).await,
+            Self::There => follow(node, prepared, recorder, interrupts, tonight).await,
             #[cfg(feature = "ec2")]
             Self::Ec2(asked) => {
                 // Boxed: the SDK's futures are deep, and a layout of all of them at once is too much for rustc.
-                Box::pin(crate::ec2::follow::follow(node, *asked, prepared, recorder, interrupts)).await
+                Box::pin(crate::ec2::follow::follow(node, *asked, prepared, recorder, interrupts, tonight))
+                    .await
             }
         }
     }
@@ -279,6 +299,7 @@ async fn follow(
     prepared: &Prepared,
     recorder: &mut Recorder,
     interrupts: &mut Interrupts,
+    tonight: Option<&Tonight>,
 ) -> Result<(), SessionError> {
     recorder.node_is(NodeState::Requested, &describe(&node))?;
     let connecting = connect(&node);
@@ -288,6 +309,8 @@ async fn follow(
     };
     let mut remote = Remote::new(node, transport)?;
     Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
+    let work = (&prepared.plan, prepared.blobs.as_slice());
+    again::measure(&mut remote, recorder, interrupts, work, tonight, None).await?;
     Ok(())
 }
 
@@ -329,18 +352,24 @@ fn describe(node: &Node) -> String {
     }
 }
 
-/// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
-pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
+/// Gives its outcome to what has not finished.
+fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) -> Result<(), RecorderError> {
     let error = ended.map(|error| chain(error));
     let (outcome, reason) = match ended {
         None => (Outcome::Errored, "the node ended the run without it".to_owned()),
         Some(SessionError::Interrupted { by }) => (Outcome::Cancelled, format!("interrupted by {by}")),
         Some(SessionError::Limit { .. } | SessionError::Money { .. }) => {
-            (Outcome::TimedOut, error.clone().unwrap_or_default())
+            (Outcome::TimedOut, error.unwrap_or_default())
         }
-        Some(_) => (Outcome::Errored, error.clone().unwrap_or_default()),
+        Some(_) => (Outcome::Errored, error.unwrap_or_default()),
     };
-    recorder.end_unfinished(outcome, &reason)?;
+    recorder.end_unfinished(outcome, &reason)
+}
+
+/// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
+pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
+    settle(&mut recorder, ended)?;
+    let error = ended.map(|error| chain(error));
     let exit = recorder.state().exit();
     recorder.own(RunClosed { exit: exit.code(), error })?;
     Ok(recorder.finish(exit)?)

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::id::{CaseId, NodeName, RunId, Sha256};
 use crate::metrics::Value;
 use crate::outcome::Outcome;
+use crate::regression::{self, Direction, Standing};
 use crate::spec::CheckName;
 
 /// An event with its place in the order.
@@ -291,6 +292,28 @@ events! {
     "interrupted" Interrupted {
         /// By what: a signal's name.
         by: String,
+    }
+
+    /// What a case measured was held against its history, and its outcome against those of the runs before.
+    "judged" Judged {
+        /// The case.
+        case: CaseId,
+        /// Where it stands after its last runs.
+        standing: Standing,
+        /// How many metrics are as they were before.
+        steady: usize,
+        /// The others.
+        metrics: Vec<Judgement>,
+    }
+
+    /// The case's failures do not fail the build for now.
+    "quarantined" Quarantined {
+        /// The case.
+        case: CaseId,
+        /// Why.
+        reason: String,
+        /// The last day on which this holds.
+        until: jiff::civil::Date,
     }
 
     /// The last record of an `events.ndjson` whose run ended in good order.
@@ -612,6 +635,21 @@ pub struct Finding {
     /// own doing: the case errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+}
+
+/// A metric that is not as it was before, or of which that is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Judgement {
+    /// Its name.
+    pub metric: String,
+    /// Which way it is better.
+    pub better: Direction,
+    /// What the rule says.
+    #[serde(flatten)]
+    pub verdict: regression::Verdict,
+    /// Whether it fails the build.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fails: bool,
 }
 
 /// Whether a check held.

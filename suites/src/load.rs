@@ -87,6 +87,14 @@ pub fn document<T: DeserializeOwned + Default>(path: &Path) -> Result<T, LoadErr
     }
 }
 
+/// The line of a YAML file on which a value stands, e.g. `quarantine[1].until`; `None` where the file does not name it.
+pub fn line_of(path: &Path, value: &str) -> Option<usize> {
+    let source = source(path).ok()?;
+    let tree = syntax(&source, &mut Vec::new()).ok()??;
+    let node = steps(value).iter().try_fold(&tree, |node, step| node.get(step))?;
+    Some(node.place.start.line)
+}
+
 fn source(path: &Path) -> Result<Source, LoadError> {
     let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
     let mut bytes = Vec::new();

@@ -3,6 +3,7 @@
 mod flood;
 mod launch;
 mod overhead;
+mod regression;
 mod table;
 mod upload;
 mod verdicts;
@@ -19,10 +20,13 @@ fn main() -> ExitCode {
         Some("launch") => launch::run(number.unwrap_or(5)),
         Some("verdicts") if !verdicts::run(number.unwrap_or(100)) => return ExitCode::FAILURE,
         Some("verdicts") => {}
+        Some("regression") => {
+            regression::run(number.unwrap_or(2_000), arguments.get(2).and_then(|text| text.parse().ok()));
+        }
         _ => {
             eprintln!(
                 "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5] | \
-                 verdicts [SEEDS=100]"
+                 verdicts [SEEDS=100] | regression [HISTORIES=2000] [SEED]"
             );
             return ExitCode::from(2);
         }

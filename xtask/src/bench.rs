@@ -35,6 +35,11 @@ const BENCHES: &[Entry] = &[
         run: crate::pipeline::run,
     },
     Entry {
+        name: "regression",
+        about: "what the rule for regressions finds on simulated nights, beside others [HISTORIES=2000] [SEED]",
+        run: |arguments| rig::run_alone("bench", "regression", arguments),
+    },
+    Entry {
         name: "step",
         about: "an overfit step in gpu-worker against Python's eager torch [STEPS=40]",
         run: crate::step::run,

@@ -33,3 +33,11 @@ pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<Exi
     cargo::run(command.args(arguments))?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Runs `PROGRAM NAME ARGUMENTS` where it starts no program of ours and times nothing: as it is built for tests.
+pub(crate) fn run_alone(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
+    let mut command = cargo::plain();
+    command.args(["run", "--quiet", "--package=gpu-harness-tests", "--bin", program, "--", name]);
+    cargo::run(command.args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -3,6 +3,7 @@
 mod cargo;
 mod doctor;
 mod exec;
+mod history;
 mod hold;
 mod init;
 mod list;
@@ -66,6 +67,8 @@ enum Verb {
     Report(report::Report),
     /// Print the essence of a run: its cases with their curves, and what it cost
     Show(show::Show),
+    /// Print what earlier runs measured and the verdict on the last one, or add old runs
+    History(history::HistoryVerb),
     /// Print the JSON Schema of suite files, for editors
     Schema,
     /// Print what a node has: GPU, driver, libtorch, CUDA, disk, cores, clock
@@ -100,6 +103,7 @@ impl Cli {
             Verb::List(verb) => verb.execute()?,
             Verb::Report(verb) => verb.execute()?,
             Verb::Show(verb) => verb.execute()?,
+            Verb::History(verb) => verb.execute()?,
             Verb::Schema => {
                 println!("{:#}", gpu_suites::schema::json_schema());
                 Exit::AllPassed

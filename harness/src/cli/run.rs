@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use gpu_suites::unit::Span;
 
 use super::{Choice, is_live, runtime};
+use crate::history::Location;
 use crate::holder::command;
 use crate::report::terminal::{self, Verbosity};
 use crate::run::{Asked, RunError};
@@ -56,6 +57,10 @@ pub(super) struct Run {
     /// Try a case that failed, errored or timed out again, up to N times
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
+    /// Add the run to the history in this folder, and judge it by the runs before [default: `history:` of
+    /// gpu-harness.yaml]
+    #[arg(long, value_name = "PLACE")]
+    history: Option<Location>,
     /// Print only what is wrong, and the summary
     #[arg(short, long, conflicts_with = "verbose")]
     quiet: bool,
@@ -63,7 +68,7 @@ pub(super) struct Run {
     #[arg(short, long)]
     verbose: bool,
     /// A command to run with the node in place of suites, e.g. `cargo nextest run`; its exit status is passed on
-    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["suites", "cases", "junit", "out", "timeout", "wait", "max_cost", "keep_node_on_failure", "fail_fast", "retries", "quiet", "verbose"])]
+    #[arg(last = true, value_name = "COMMAND", conflicts_with_all = ["suites", "cases", "junit", "out", "timeout", "wait", "max_cost", "keep_node_on_failure", "fail_fast", "retries", "history", "quiet", "verbose"])]
     command: Vec<OsString>,
 }
 
@@ -94,6 +99,7 @@ impl Run {
             keep_node_on_failure: self.keep_node_on_failure,
             fail_fast: self.fail_fast,
             retries: self.retries,
+            history: self.history,
         };
         let runtime = runtime()?;
         let exit = runtime.block_on(crate::run::run(asked, reporter));

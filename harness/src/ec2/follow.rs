@@ -25,7 +25,9 @@ use super::limits::Work;
 use super::provision::{Order, Provision};
 use super::who::Who;
 use super::{Ec2Settings, reuse};
+use crate::again;
 use crate::cache;
+use crate::history::tonight::Tonight;
 use crate::interrupt::Interrupts;
 use crate::node::Node;
 use crate::plan::Prepared;
@@ -56,12 +58,13 @@ pub async fn follow(
     prepared: &Prepared,
     recorder: &mut Recorder,
     interrupts: &mut Interrupts,
+    tonight: Option<&Tonight>,
 ) -> Result<(), SessionError> {
     let (sink, events) = unbounded_channel();
     let keep = asked.keep;
     let order = order(node, asked, prepared.plan.run.clone(), work(&prepared.plan));
     let mut provision = Provision::new(order, sink);
-    let mut job = Job { prepared, keep, recorder, interrupts, events };
+    let mut job = Job { prepared, keep, recorder, interrupts, tonight, events };
     let ended = AssertUnwindSafe(job.nodes(&mut provision)).catch_unwind().await;
     let closed = job.close(provision).await;
     match ended {
@@ -97,6 +100,8 @@ struct Job<'a> {
     keep: Option<Duration>,
     recorder: &'a mut Recorder,
     interrupts: &'a mut Interrupts,
+    /// What suspected cases are told by.
+    tonight: Option<&'a Tonight>,
     /// What happens to nodes.
     events: UnboundedReceiver<Event>,
 }
@@ -167,8 +172,17 @@ impl Job<'_> {
         let budget = had.budget();
         let blobs = &self.prepared.blobs;
         let ended = {
-            let session = Session::new(&mut had.remote, self.recorder, self.interrupts, plan, blobs);
-            let followed = session.on_new_node(budget).follow();
+            let followed = async {
+                let session = Session::new(&mut had.remote, self.recorder, self.interrupts, plan, blobs);
+                match session.on_new_node(budget.clone()).follow().await? {
+                    Followed::Reclaimed => Ok(Followed::Reclaimed),
+                    Followed::Finished => {
+                        let (remote, work) = (&mut had.remote, (&*plan, blobs.as_slice()));
+                        again::measure(remote, self.recorder, self.interrupts, work, self.tonight, budget)
+                            .await
+                    }
+                }
+            };
             tokio::select! {
                 followed = followed => followed,
                 why = watch => Err(SessionError::Taken { node: had.instance().to_owned(), why }),

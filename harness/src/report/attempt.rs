@@ -87,6 +87,7 @@ pub(super) fn finish(case: &mut CaseState, at: Timestamp, event: &event::CaseFin
         reason: event.reason.as_deref().map(short),
         seconds: sane_seconds(event.seconds),
         at,
+        figures: case.metrics.iter().map(|(name, series)| (name.clone(), series.last)).collect(),
     });
 }
 

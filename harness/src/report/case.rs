@@ -80,6 +80,8 @@ pub struct Attempt {
     pub seconds: f64,
     /// When it ended.
     pub at: Timestamp,
+    /// The last value of each metric.
+    pub figures: BTreeMap<String, f64>,
 }
 
 /// A file that the case made.

@@ -68,6 +68,10 @@ pub struct RunState {
     pub node_reason: Option<String>,
     /// Whether the latest node has ended the run.
     pub node_finished: bool,
+    /// What the history says of the cases.
+    pub judged: BTreeMap<CaseId, event::Judged>,
+    /// The cases in quarantine.
+    pub quarantined: BTreeMap<CaseId, event::Quarantined>,
     /// The end of the run.
     pub closed: Option<event::RunClosed>,
     /// Whether the events end although the run has not: the harness was killed.
@@ -145,6 +149,14 @@ impl RunState {
                 self.receipt.apply(at, &record.event);
             }
             Event::Interrupted(event) if own => self.interrupted = Some(short(&event.by)),
+            Event::Judged(event) if own && self.places.contains_key(&event.case) => {
+                self.judged.insert(event.case.clone(), event.clone());
+            }
+            Event::Quarantined(event) if own && self.places.contains_key(&event.case) => {
+                let reason = short(&event.reason);
+                let event = event::Quarantined { reason, ..event.clone() };
+                self.quarantined.insert(event.case.clone(), event);
+            }
             Event::RunClosed(event) if own => self.closed = Some(event.clone()),
             Event::Hello(event) => {
                 self.hello = Some(short_hello(event));
@@ -314,7 +326,26 @@ impl RunState {
 
     /// The exit code that follows from the cases.
     pub fn exit(&self) -> Exit {
-        Exit::of(self.cases.iter().map(|case| self.ending(case).outcome))
+        Exit::of(self.cases.iter().map(|case| self.counts_as(case)))
+    }
+
+    /// The outcome that a case adds to the exit code: a regression counts as a failed check, and what is in quarantine as
+    /// passed where the code is at fault. Trouble of the infrastructure is never excused.
+    pub fn counts_as(&self, case: &CaseState) -> Outcome {
+        let outcome = self.ending(case).outcome;
+        let is_bad = matches!(outcome, Outcome::Failed | Outcome::TimedOut) || self.fails_by_regression(case);
+        match (is_bad, self.quarantined.contains_key(case.id())) {
+            (true, true) => Outcome::Passed,
+            (true, false) if outcome == Outcome::Passed => Outcome::Failed,
+            _ => outcome,
+        }
+    }
+
+    /// Whether a case that passed has a regression that fails the build.
+    pub fn fails_by_regression(&self, case: &CaseState) -> bool {
+        let passed = self.ending(case).outcome == Outcome::Passed;
+        let judged = self.judged.get(case.id());
+        passed && judged.is_some_and(|judged| judged.metrics.iter().any(|metric| metric.fails))
     }
 }
 

@@ -30,6 +30,7 @@ use super::look::Look;
 use super::merged;
 use super::summary;
 use crate::clean;
+use crate::history::words;
 
 const MESSAGE: usize = 1 << 10;
 const NAME: usize = 256;
@@ -109,10 +110,10 @@ fn test_case(state: &RunState, case: &CaseState, run_dir: &Path) -> TestCase {
     TestCase {
         name: attribute(case.id().case(), NAME),
         time: Duration::seconds_f64(ending.seconds.clamp(0.0, 1e9)),
-        result: result(case, &ending),
+        result: result(state, case, &ending),
         classname: Some(attribute(&format!("gpu-harness.{}", case.id().suite()), NAME)),
         filepath: source_file(&case.summary.at).map(|file| attribute(file, MESSAGE)),
-        system_out: Some(cdata(&system_out(case, &ending, run_dir))),
+        system_out: Some(cdata(&system_out(state, case, &ending, run_dir))),
         system_err: (case.stderr.total() > 0).then(|| cdata(&log(&case.stderr))),
     }
 }
@@ -123,7 +124,28 @@ fn source_file(at: &str) -> Option<&str> {
     (!file.is_empty()).then_some(file)
 }
 
-fn result(case: &CaseState, ending: &Ending) -> TestResult {
+fn result(state: &RunState, case: &CaseState, ending: &Ending) -> TestResult {
+    let by_history = || summary::by_history(state, case, Look::PLAIN);
+    let is_bad =
+        matches!(ending.outcome, Outcome::Failed | Outcome::TimedOut) || state.fails_by_regression(case);
+    if is_bad && state.quarantined.contains_key(case.id()) {
+        // Shown, and nothing that fails a build.
+        let what = if ending.outcome == Outcome::Passed {
+            "regressed".to_owned()
+        } else {
+            ending.outcome.to_string()
+        };
+        let why = ending.reason.as_deref().map(|reason| format!("; {reason}")).unwrap_or_default();
+        let message = attribute(&format!("{what}; {}{why}", by_history().join("; ")), MESSAGE);
+        return TestResult::SkippedWithCause { type_: "quarantined".to_owned(), message, cause: None };
+    }
+    if state.fails_by_regression(case) {
+        let judged = state.judged.get(case.id());
+        let regressed = judged.and_then(|judged| judged.metrics.iter().find(|metric| metric.fails));
+        let message = attribute(&regressed.map(words::judgement).unwrap_or_default(), MESSAGE);
+        let cause = Some(cdata(&disarmed(&by_history().join("\n"))));
+        return TestResult::Failure { type_: "regression".to_owned(), message, cause };
+    }
     let reason = ending.reason.as_deref().unwrap_or_default();
     let type_ = match ending.outcome {
         Outcome::Passed => return TestResult::Success,
@@ -170,12 +192,16 @@ fn finding(finding: &Finding) -> String {
     text
 }
 
-fn system_out(case: &CaseState, ending: &Ending, run_dir: &Path) -> String {
+fn system_out(state: &RunState, case: &CaseState, ending: &Ending, run_dir: &Path) -> String {
     let mut lines = vec![property("outcome", &ending.outcome.to_string())];
     if case.ended.len() > 1 || case.stumbled {
         lines.push(property("attempts", &case.attempt.to_string()));
         lines.push(property("flaky", &case.is_flaky().to_string()));
     }
+    if let Some(judged) = state.judged.get(case.id()) {
+        lines.push(property("history.standing", judged.standing.name()));
+    }
+    lines.extend(summary::by_history(state, case, Look::PLAIN).iter().map(|note| plain(note)));
     lines.extend(case.device.iter().map(|(name, fact)| property(&format!("device.{name}"), fact)));
     for (name, series) in &case.metrics {
         lines.push(property(name, &figures::figure(series.last)));

@@ -3,12 +3,14 @@
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
+use gpu_suites::regression::{self, Standing};
 
 use super::case::{Attempt, CaseState};
 use super::figures::{self, count, figure};
 use super::fold::{Ending, RunState};
 use super::look::{Look, sign};
 use crate::clean::{log_line, one_line};
+use crate::history::words;
 
 const CELL: usize = 256;
 
@@ -48,13 +50,18 @@ struct Row {
 
 fn row(state: &RunState, case: &CaseState) -> Row {
     let ending = state.ending(case);
-    let word = if case.is_flaky() { "flaky".to_owned() } else { ending.outcome.to_string() };
-    let outcome = format!("{} {word}", sign(ending.outcome));
+    let shown = if state.fails_by_regression(case) { Outcome::Failed } else { ending.outcome };
+    let word = match (shown == ending.outcome, case.is_flaky()) {
+        (false, _) => "regressed".to_owned(),
+        (true, true) => "flaky".to_owned(),
+        (true, false) => ending.outcome.to_string(),
+    };
+    let outcome = format!("{} {word}", sign(shown));
     let took = if case.attempt == 0 { String::new() } else { figures::seconds(ending.seconds) };
     let loss = case.loss().map(loss).unwrap_or_default();
     let metric = case.headline().map(|(name, series)| format!("{} {}", cell(name), figure(series.last)));
     let id = cell(case.id().as_str());
-    Row { outcome: ending.outcome, cells: [outcome, id, took, loss, metric.unwrap_or_default()] }
+    Row { outcome: shown, cells: [outcome, id, took, loss, metric.unwrap_or_default()] }
 }
 
 /// `first → last` of a loss.
@@ -101,7 +108,8 @@ fn table(state: &RunState, look: Look) -> Vec<String> {
 fn troubles(state: &RunState, look: Look) -> Vec<String> {
     let mut lines = Vec::new();
     for case in state.cases() {
-        let notes = notes(case, state.ending(case).outcome, look);
+        let mut notes = notes(case, state.ending(case).outcome, look);
+        notes.extend(by_history(state, case, look));
         if state.ending(case).outcome != Outcome::Passed || !notes.is_empty() {
             lines.push(headline(state, case, look));
         }
@@ -169,6 +177,39 @@ pub fn notes(case: &CaseState, outcome: Outcome, look: Look) -> Vec<String> {
     notes
 }
 
+/// What the history says of a case, and whether it is in quarantine: nothing where all is as before.
+pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(quarantined) = state.quarantined.get(case.id()) {
+        let until = quarantined.until;
+        let reason = log_line(&quarantined.reason);
+        notes.push(look.odd(&format!("in quarantine until {until}, does not fail the build: {reason}")));
+    }
+    let Some(judged) = state.judged.get(case.id()) else { return notes };
+    if let Standing::Flaky | Standing::Failing | Standing::ConsistentlyFailing = judged.standing {
+        notes.push(look.odd(&format!("over the last runs: {}", judged.standing.name())));
+    }
+    let mut unknown = 0;
+    for metric in &judged.metrics {
+        match metric.verdict {
+            regression::Verdict::InsufficientData { .. } => unknown += 1,
+            regression::Verdict::Regressed(_) => notes.push(look.bad(&cell(&words::judgement(metric)))),
+            _ => notes.push(cell(&words::judgement(metric))),
+        }
+    }
+    let insufficient = judged.metrics.iter().find_map(|metric| match metric.verdict {
+        regression::Verdict::InsufficientData { have, need } => Some((have, need)),
+        _ => None,
+    });
+    if let Some((have, need)) = insufficient {
+        let metrics = count(unknown, "metric");
+        notes.push(look.dim(&format!(
+            "history: insufficient data for {metrics} ({have} of the {need} nights it takes)"
+        )));
+    }
+    notes
+}
+
 /// `attempt 1 failed: exit status 1`.
 fn told(attempt: &Attempt) -> String {
     let why = attempt.reason.as_deref().map(|why| format!(": {}", log_line(why))).unwrap_or_default();
@@ -217,8 +258,11 @@ pub fn tally(state: &RunState, look: Look) -> String {
         .collect();
     let flaky = state.cases().iter().filter(|case| case.is_flaky()).count();
     let flaky = if flaky > 0 { look.odd(&format!(" ({flaky} flaky)")) } else { String::new() };
+    let regressed = state.cases().iter().filter(|case| state.fails_by_regression(case)).count();
+    let regressed =
+        if regressed > 0 { look.bad(&format!(" ({regressed} regressed)")) } else { String::new() };
     let cases = if parts.is_empty() { look.bad("no case was run") } else { parts.join(", ") };
-    format!("{cases}{flaky} in {}", figures::seconds(state.seconds()))
+    format!("{cases}{flaky}{regressed} in {}", figures::seconds(state.seconds()))
 }
 
 /// What an exit code means.

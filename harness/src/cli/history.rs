@@ -1,0 +1,98 @@
+//! `gpu-harness history`.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use gpu_suites::exit::Exit;
+
+use crate::config::Config;
+use crate::history::judge::Judge;
+use crate::history::{self, History, Location, Put, Store, show};
+use crate::plan;
+use crate::report::look::Look;
+
+/// Flags of `history`.
+#[derive(Debug, clap::Args)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "\
+Examples:
+  gpu-harness run --history history/                    adds the run, and judges it by the runs before
+  gpu-harness history --history history/                every series, with the verdict on its last value
+  gpu-harness history '*items_per_second' --json        some metrics, as JSON
+  gpu-harness history add gpu-harness-runs/20261122-214503-7f3a9c01 --history history/"
+)]
+pub(super) struct HistoryVerb {
+    #[command(subcommand)]
+    deed: Option<Deed>,
+    /// Only series whose suite, case, `suite::case` or metric matches this glob
+    #[arg(value_name = "QUERY")]
+    query: Option<String>,
+    #[command(flatten)]
+    place: Place,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Deed {
+    /// Add runs that were made without --history
+    Add {
+        /// Folders of runs that have ended
+        #[arg(value_name = "RUN_DIR", required = true)]
+        run_dirs: Vec<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Place {
+    /// The folder where the history lies [default: `history:` of gpu-harness.yaml]
+    #[arg(long, value_name = "PLACE")]
+    history: Option<Location>,
+}
+
+impl Place {
+    fn store(self, config: &Config) -> anyhow::Result<Store> {
+        let place = self.history.or_else(|| config.history.clone());
+        place.as_ref().map(Store::at).ok_or_else(|| {
+            anyhow::anyhow!(
+                "no history is named: give --history PLACE, or set `history:` in gpu-harness.yaml"
+            )
+        })
+    }
+}
+
+impl HistoryVerb {
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        let config = super::project()?;
+        if let Some(Deed::Add { run_dirs, place }) = self.deed {
+            let store = place.store(&config)?;
+            for run_dir in run_dirs {
+                match history::add(&run_dir, &store)? {
+                    Put::Added => println!("added {}", run_dir.display()),
+                    Put::WasThere => println!("{} is in the history already", run_dir.display()),
+                }
+            }
+            return Ok(Exit::AllPassed);
+        }
+        let history = History::read(&self.place.store(&config)?)?;
+        let query = plan::globs(&Vec::from_iter(self.query))?.pop();
+        let entries = show::entries(&history, query.as_ref(), &Judge::of(&config)?);
+        let text = if self.json {
+            for skipped in &history.skipped {
+                eprintln!("gpu-harness: warning: {} was left out: {}", skipped.name, skipped.why);
+            }
+            serde_json::to_string_pretty(&entries)? + "\n"
+        } else {
+            let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
+            show::text(&history, &entries, Look { colour: console::colors_enabled(), width })
+        };
+        // Whoever reads the first lines only, as `head` does, has seen enough.
+        let _ = io::stdout().write_all(text.as_bytes());
+        Ok(Exit::AllPassed)
+    }
+}

@@ -1,0 +1,73 @@
+//! What earlier runs measured, kept for the verdict on the next one. See docs/history.md.
+//!
+//! | module | question it answers |
+//! | --- | --- |
+//! | [`line`] | what is kept of a case, and under which key? |
+//! | [`fold`] | what does a run amount to? |
+//! | [`object`] | what does a run's object look like, and is it whole? |
+//! | [`location`] | where does the history lie? |
+//! | [`store`] | how are objects put there without ever overwriting one? |
+//! | [`read`] | what does the history say, and what in it cannot be read? |
+//! | [`series`] | which values belong together? |
+//! | [`judge`] | what does it say of a run? |
+//! | [`quarantine`] | whose failures do not count today? |
+//! | [`tonight`] | how does a run that goes on use it? |
+//! | [`show`], [`words`] | how does a person read it? |
+
+pub mod fold;
+pub mod judge;
+pub mod line;
+pub mod location;
+pub mod object;
+pub mod quarantine;
+pub mod read;
+pub mod series;
+pub mod show;
+pub mod store;
+pub mod tonight;
+pub mod words;
+
+use std::path::Path;
+
+pub use line::{Key, Line};
+pub use location::{Location, LocationError};
+pub use read::{History, Skipped};
+pub use store::{Put, Store, StoreError};
+
+use crate::report::{self, ReportError, RunState};
+
+/// Why a run was not added to the history.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// The run's events cannot be read.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// It has no name, so that it could be added twice.
+    #[error("the events name no run, so it cannot be told whether it is in the history already")]
+    NoRun,
+    /// It may still change.
+    #[error("run {run} has not ended; add it when it has")]
+    GoesOn {
+        /// The run.
+        run: String,
+    },
+    /// The history's place refuses.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Adds a run's folder, however old.
+pub fn add(run_dir: &Path, store: &Store) -> Result<Put, AddError> {
+    let state = report::read(run_dir)?;
+    if state.closed.is_none() && !state.cut_off {
+        return Err(AddError::GoesOn { run: state.run.map(|run| run.0).unwrap_or_default() });
+    }
+    append(&state, store)
+}
+
+/// Adds a run that has ended. One that is there already is left as it is.
+pub fn append(state: &RunState, store: &Store) -> Result<Put, AddError> {
+    let run = state.run.as_ref().filter(|run| run.is_valid()).ok_or(AddError::NoRun)?;
+    let object = object::write(run, &fold::lines(state));
+    Ok(store.put_if_absent(&object::name(run), object.as_bytes())?)
+}

@@ -1,0 +1,93 @@
+//! The run that goes on now and its history: what is known before, and what is said and kept after.
+//!
+//! Trouble with the history is a warning and never the run's outcome.
+
+use std::io;
+
+use gpu_suites::event::Warning;
+use gpu_suites::id::CaseId;
+use jiff::Zoned;
+
+use super::judge::{Judge, PatternError};
+use super::{History, Location, Store, StoreError, append, quarantine};
+use crate::config::Config;
+use crate::failure::chain;
+use crate::recorder::{Recorder, RecorderError};
+use crate::report::RunState;
+
+/// What a run is judged by.
+#[derive(Debug)]
+pub struct Tonight {
+    config: Config,
+    judge: Judge,
+    kept: Option<Kept>,
+}
+
+/// A history, as it was before the run.
+#[derive(Debug)]
+struct Kept {
+    place: Location,
+    store: Store,
+    before: History,
+    trouble: Option<String>,
+}
+
+impl Tonight {
+    /// Reads the history at `place`, else that of the settings; without either only the quarantine counts.
+    pub fn begin(place: Option<Location>, config: Config) -> Result<Self, PatternError> {
+        let judge = Judge::of(&config)?;
+        let kept = place.or_else(|| config.history.clone()).map(Kept::read);
+        Ok(Self { config, judge, kept })
+    }
+
+    /// The cases that have to be measured again before anything can be said.
+    pub fn suspected(&self, state: &RunState) -> Vec<CaseId> {
+        self.kept.as_ref().map(|kept| self.judge.suspected(&kept.before, state)).unwrap_or_default()
+    }
+
+    /// Says what the history says, and adds the run to it. Every case has its outcome by now.
+    pub fn conclude(&self, recorder: &mut Recorder) -> Result<(), RecorderError> {
+        let today = Zoned::now().date();
+        let (quarantined, mut warnings) = quarantine::of_run(&self.config, recorder.state(), today);
+        for event in quarantined {
+            recorder.own(event)?;
+        }
+        if let Some(kept) = &self.kept {
+            for judged in self.judge.judge(&kept.before, recorder.state()) {
+                recorder.own(judged)?;
+            }
+            let said = kept.trouble.iter().cloned().chain(kept.add(recorder.state()));
+            warnings.extend(said.map(|message| Warning { case: None, message }));
+        }
+        for warning in warnings {
+            recorder.own(warning)?;
+        }
+        Ok(())
+    }
+}
+
+impl Kept {
+    fn read(place: Location) -> Self {
+        let store = Store::at(&place);
+        let (before, trouble) = match History::read(&store) {
+            Ok(before) => (before, None),
+            // The first run begins it.
+            Err(StoreError::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                (History::default(), None)
+            }
+            Err(error) => (History::default(), Some(chain(&error))),
+        };
+        let skipped = before.skipped.first().map(|first| {
+            let more = before.skipped.len() - 1;
+            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+            format!("the history in {place}: {} was left out: {}{more}", first.name, first.why)
+        });
+        Self { place, store, trouble: trouble.or(skipped), before }
+    }
+
+    /// Adds the run; what went wrong, in a line.
+    fn add(&self, state: &RunState) -> Option<String> {
+        let error = append(state, &self.store).err()?;
+        Some(format!("this run is not in the history in {}: {}", self.place, chain(&error)))
+    }
+}
