@@ -6,11 +6,22 @@ use std::time::Duration;
 
 use gpu_harness_tests::pipeline::{Pipeline, Ran};
 use gpu_harness_tests::process::within;
+use gpu_harness_tests::project::Project;
 use gpu_harness_tests::s3::{BUCKET, Faults, S3, Weather};
 use gpu_shards::Cell;
 use serde_json::{Value, json};
 
 const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
+
+/// What AWS's chain finds, and what it is not to look for.
+const KEYS: [(&str, &str); 6] = [
+    ("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST"),
+    ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_CONFIG_FILE", "/nowhere"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
+];
 
 /// A pipeline from and to the bucket.
 fn pipeline(weather: &Weather, rows: u32) -> Pipeline {
@@ -19,14 +30,7 @@ fn pipeline(weather: &Weather, rows: u32) -> Pipeline {
     pipeline.set("to", format!("s3://{BUCKET}/out"));
     pipeline.set("s3", json!({ "endpoint": weather.endpoint() }));
     pipeline.set("rows-per-shard", rows);
-    for (name, value) in [
-        ("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST"),
-        ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
-        ("AWS_EC2_METADATA_DISABLED", "true"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_CONFIG_FILE", "/nowhere"),
-        ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
-    ] {
+    for (name, value) in KEYS {
         pipeline.env(name, value);
     }
     pipeline
@@ -144,4 +148,43 @@ fn a_bucket_that_turns_read_only_ends_the_run_and_what_was_done_is_kept() {
     assert!(again.figure("shards_found_done") >= 1.0);
     let rows = rows(&s3);
     assert_eq!((rows.len(), rows.iter().filter(|row| row.1.is_some()).count()), (300, 0));
+}
+
+#[test]
+fn a_run_reaches_the_bucket_by_the_keys_of_its_nodes_environment_and_no_report_has_them() {
+    let s3 = S3::start();
+    for number in 0..20 {
+        s3.put(&format!("in/{number}.jpg"), LEAF);
+    }
+    let weather = Weather::on_the_way_to(&s3, 4);
+    let libtorch = std::env::var("LIBTORCH").expect("`cargo xtask test` sets LIBTORCH");
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/pipeline/leaves.pt");
+    let suite = format!(
+        "suite: s\ncases:\n  - name: bucket\n    device: cpu\n    pipeline: {{ model: {{ torchscript: leaves.pt }}, images: {{ from: 's3://{BUCKET}/in/' }}, to: 's3://{BUCKET}/out/{{run}}', s3: {{ endpoint: '{}' }}, output: classify, size: 32, calibrate: 100ms }}\n",
+        weather.endpoint()
+    );
+    let mut project = Project::with_suite(&suite)
+        .file("leaves.pt", std::fs::read(model).expect("a fixture"))
+        .env("LIBTORCH", libtorch);
+    for (name, value) in KEYS {
+        project = project.env(name, value);
+    }
+    let run = project.run(&[]);
+    assert_eq!(run.code(), 0, "{}\n{}", run.stdout, run.stderr);
+    let id = run.run_dir.as_ref().and_then(|folder| folder.file_name()).expect("a run").to_string_lossy();
+    let manifest = s3.get(&format!("out/{id}/_manifest.json")).expect("a manifest");
+    let manifest: Value = serde_json::from_slice(&manifest).expect("JSON");
+    assert_eq!((&manifest["rows"], &manifest["errors"]), (&json!(20), &json!(0)));
+    let mut folders = vec![run.run_dir.clone().expect("a run")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("it can be read").flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                let bytes = std::fs::read(entry.path()).expect("it can be read");
+                let said = String::from_utf8_lossy(&bytes);
+                assert!(!said.contains("not-a-secret"), "{}", entry.path().display());
+            }
+        }
+    }
 }

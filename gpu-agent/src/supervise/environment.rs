@@ -23,6 +23,11 @@ fn is_secret(name: &str) -> bool {
         || name.split('_').any(|word| SECRET.iter().any(|secret| word.ends_with(secret)))
 }
 
+/// Whether a variable of the node's goes along. A pipeline is this project's own program, and its stores may want keys.
+fn goes_along(name: &str, pipeline: bool) -> bool {
+    !is_secret(name) || (pipeline && name.starts_with("AWS_"))
+}
+
 /// The environment of a case's process.
 pub(super) fn of_case(
     case: &PlannedCase,
@@ -31,8 +36,9 @@ pub(super) fn of_case(
     libtorch: Option<&Libtorch>,
     node: impl Iterator<Item = (OsString, OsString)>,
 ) -> BTreeMap<OsString, OsString> {
+    let pipeline = case.spec.pipeline.is_some();
     let mut environment: BTreeMap<OsString, OsString> =
-        node.filter(|(name, _)| !is_secret(&name.to_string_lossy())).collect();
+        node.filter(|(name, _)| goes_along(&name.to_string_lossy(), pipeline)).collect();
     if let Some(command) = &case.spec.command {
         environment.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
     }
@@ -79,6 +85,8 @@ mod tests {
             ("SSH_AUTH_SOCK", true),
         ] {
             assert_eq!(is_secret(name), secret, "{name}");
+            assert_eq!(goes_along(name, false), !secret, "{name}");
         }
+        assert!(goes_along("AWS_SECRET_ACCESS_KEY", true) && !goes_along("GITHUB_TOKEN", true));
     }
 }

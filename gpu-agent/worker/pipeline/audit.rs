@@ -1,6 +1,6 @@
 //! What the shards hold, read back: each input once, errors, and predictions against those that are known to be right.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use gpu_shards::{Cell, Table};
 use gpu_stores::Object;
@@ -58,16 +58,16 @@ pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Re
     let mut audit = Audit { golden: known(job)?, ..Audit::default() };
     // A row's place in the plan, found by its key; rows of a shard lie in the order of the plan.
     let mut seen = vec![0u16; plan.inputs.len()];
-    let mut files = Vec::new();
+    // A list that is asked for again names the first ones twice.
+    let mut files = BTreeSet::new();
     let mut take = |object: Object| {
         if object.key.ends_with(".parquet") {
-            files.push(object.key);
+            files.insert(object.key);
         }
         true
     };
     let listed = job.patience().exercise(&|| false, || job.shards.list("", &mut take));
     listed.map_err(PipelineError::Store)?;
-    files.dedup();
     let total = files.len() as u64;
     let numbers: HashMap<String, usize> =
         (0..plan.shards()).map(|shard| (plan.key_of(shard), shard)).collect();

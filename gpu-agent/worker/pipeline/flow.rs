@@ -151,7 +151,9 @@ fn replicas<'scope>(
             (decoded.clone(), rows.clone(), ready_in.clone(), Arc::clone(&barrier));
         let time = job.wanted.calibrate.0;
         let work = move || {
-            let built = Replica::build(job);
+            // Whatever becomes of it, the others wait for this one at the barrier.
+            let built = catch_unwind(AssertUnwindSafe(|| Replica::build(job)))
+                .unwrap_or_else(|_| Err(PipelineError::Thread.into()));
             // Measured beside each other, as they will run.
             barrier.wait();
             let measured = built.and_then(|replica| {
