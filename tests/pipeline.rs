@@ -266,6 +266,9 @@ fn a_full_disk_ends_the_run_and_leaves_no_half_of_a_shard() {
     // In a mount namespace of its own: the small file system ends with it, so what it holds is listed inside.
     let mut inside = Command::new("unshare");
     let script = "mount -t tmpfs -o size=64k,nr_inodes=1000 tmpfs out && \"$0\" case.json; code=$?; cp -r out left; exit $code";
+    if !rustix::process::geteuid().is_root() {
+        inside.arg("--map-root-user");
+    }
     inside.args(["--mount", "sh", "-c", script]).arg(worker.get_program());
     inside.current_dir(pipeline.path());
     inside.envs(worker.get_envs().filter_map(|(name, value)| Some((name, value?))));
