@@ -133,9 +133,9 @@ fn trouble_with_the_history_is_said_and_changes_no_outcome() {
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(run.stdout.contains("20260101-000000-torn.ndjson was left out"), "{}", run.stdout);
     assert_eq!(nights.entries()[0]["values"].as_array().unwrap().len(), 2, "the rest is read");
-    let refused = nights.project.run(&["--history", "s3://bucket/history"]);
+    let refused = nights.project.run(&["--history", "gs://bucket/history"]);
     assert_eq!(refused.code(), 2, "{refused:?}");
-    assert!(refused.stderr.contains("s3:// cannot be kept yet"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("names no store"), "{}", refused.stderr);
 }
 
 #[test]

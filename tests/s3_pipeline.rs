@@ -7,21 +7,11 @@ use std::time::Duration;
 use gpu_harness_tests::pipeline::{Pipeline, Ran};
 use gpu_harness_tests::process::within;
 use gpu_harness_tests::project::Project;
-use gpu_harness_tests::s3::{BUCKET, Faults, S3, Weather};
+use gpu_harness_tests::s3::{BUCKET, Faults, KEYS, S3, Weather};
 use gpu_shards::Cell;
 use serde_json::{Value, json};
 
 const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
-
-/// What AWS's chain finds, and what it is not to look for.
-const KEYS: [(&str, &str); 6] = [
-    ("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST"),
-    ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
-    ("AWS_EC2_METADATA_DISABLED", "true"),
-    ("AWS_REGION", "us-east-1"),
-    ("AWS_CONFIG_FILE", "/nowhere"),
-    ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
-];
 
 /// A pipeline from and to the bucket.
 fn pipeline(weather: &Weather, rows: u32) -> Pipeline {

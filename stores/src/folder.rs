@@ -55,7 +55,11 @@ impl Folder {
 
     fn write(path: &Path, bytes: &[u8]) -> io::Result<PathBuf> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
+            // A file in a folder's place: not the object that is there already.
+            fs::create_dir_all(folder).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
+                _ => error,
+            })?;
         }
         let unfinished = Self::unfinished(path);
         let written = fs::File::create(&unfinished).and_then(|mut file| {
@@ -132,6 +136,8 @@ impl Store for Folder {
             // A link, unlike a rename, does not replace what is there.
             let linked = fs::hard_link(&unfinished, &path);
             fs::remove_file(&unfinished)?;
+            // Not every file system can do this to a folder; the file itself is safe by now.
+            let _ = path.parent().map(|folder| fs::File::open(folder).and_then(|folder| folder.sync_all()));
             linked
         });
         created.map_err(|error| self.io("create", key, &error))

@@ -15,7 +15,9 @@ mod folder;
 pub mod location;
 mod memory;
 mod retry;
+#[cfg(feature = "s3")]
 mod s3;
+mod settings;
 pub mod store;
 
 pub use error::{Fault, StoreError};
@@ -23,5 +25,7 @@ pub use folder::Folder;
 pub use location::{Location, open};
 pub use memory::Memory;
 pub use retry::Patience;
-pub use s3::{S3, S3Settings};
+#[cfg(feature = "s3")]
+pub use s3::S3;
+pub use settings::S3Settings;
 pub use store::{Object, Store};

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::folder::Folder;
 use crate::memory::Memory;
-use crate::s3::{S3, S3Settings};
+#[cfg(feature = "s3")]
+use crate::s3::S3;
+use crate::settings::S3Settings;
 use crate::store::Store;
 
 /// Where objects lie.
@@ -78,7 +80,14 @@ pub fn open(location: &Location, settings: &S3Settings) -> crate::error::Result<
     Ok(match location {
         Location::Folder(path) => Arc::new(Folder::new(path.clone())),
         Location::Memory => Arc::new(Memory::default()),
+        #[cfg(feature = "s3")]
         Location::S3 { bucket, prefix } => Arc::new(S3::new(bucket, prefix, settings)?),
+        #[cfg(not(feature = "s3"))]
+        Location::S3 { .. } => {
+            let _ = settings;
+            let fault = crate::Fault::Other("this program was built without the feature `s3`".into());
+            return Err(crate::StoreError { verb: "open", what: location.to_string(), fault });
+        }
     })
 }
 

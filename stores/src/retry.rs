@@ -2,8 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use rand::Rng;
+
 use crate::error::{Fault, Result};
-use crate::s3::pause;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// How long a caller puts up with a store that does not answer as it should.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +39,13 @@ impl Patience {
     }
 }
 
+/// The pause after the try of this number: twice as long each time, and anything below that by chance, so that many
+/// that failed at once do not come back at once.
+pub(crate) fn pause(tries: u32) -> Duration {
+    let longest = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
+    longest.mul_f64(rand::rng().random_range(0.1..1.0))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +68,13 @@ mod tests {
         assert_eq!(failing(Fault::Unavailable("503".into()), 2), (true, 3));
         assert_eq!(failing(Fault::Missing, 2), (false, 1));
         assert_eq!(failing(Fault::Slow("1 byte".into()), 9), (false, 2));
+    }
+
+    #[test]
+    fn pauses_grow_and_end_somewhere() {
+        for tries in 0..40 {
+            assert!(pause(tries) <= LONGEST_PAUSE);
+        }
+        assert!(pause(0) <= FIRST_PAUSE);
     }
 }

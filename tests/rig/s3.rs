@@ -32,6 +32,16 @@ pub struct S3 {
 /// The bucket.
 pub const BUCKET: &str = "tiles";
 
+/// What AWS's chain finds, and what it is not to look for.
+pub const KEYS: [(&str, &str); 6] = [
+    ("AWS_ACCESS_KEY_ID", "AKIATESTTESTTESTTEST"),
+    ("AWS_SECRET_ACCESS_KEY", "not-a-secret"),
+    ("AWS_EC2_METADATA_DISABLED", "true"),
+    ("AWS_REGION", "us-east-1"),
+    ("AWS_CONFIG_FILE", "/nowhere"),
+    ("AWS_SHARED_CREDENTIALS_FILE", "/nowhere"),
+];
+
 impl S3 {
     /// Starts one, and waits until it answers.
     ///

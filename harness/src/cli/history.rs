@@ -50,15 +50,15 @@ enum Deed {
 
 #[derive(Debug, clap::Args)]
 struct Place {
-    /// The folder where the history lies [default: `history:` of gpu-harness.yaml]
+    /// Where the history lies: a folder, or `s3://BUCKET/PREFIX` [default: `history:` of gpu-harness.yaml]
     #[arg(long, value_name = "PLACE")]
     history: Option<Location>,
 }
 
 impl Place {
-    fn store(self, config: &Config) -> anyhow::Result<Store> {
+    fn find(self, config: &Config) -> anyhow::Result<Location> {
         let place = self.history.or_else(|| config.history.clone());
-        place.as_ref().map(Store::at).ok_or_else(|| {
+        place.ok_or_else(|| {
             anyhow::anyhow!(
                 "no history is named: give --history PLACE, or set `history:` in gpu-harness.yaml"
             )
@@ -70,7 +70,7 @@ impl HistoryVerb {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
         let config = super::project()?;
         if let Some(Deed::Add { run_dirs, place }) = self.deed {
-            let store = place.store(&config)?;
+            let store = Store::at(&place.find(&config)?)?;
             for run_dir in run_dirs {
                 match history::add(&run_dir, &store)? {
                     Put::Added => println!("added {}", run_dir.display()),
@@ -79,7 +79,13 @@ impl HistoryVerb {
             }
             return Ok(Exit::AllPassed);
         }
-        let history = History::read(&self.place.store(&config)?)?;
+        let place = self.place.find(&config)?;
+        let history = History::read(&Store::at(&place)?)?;
+        if history.runs == 0 && history.skipped.is_empty() {
+            anyhow::bail!(
+                "no run is in the history in {place}; `gpu-harness run --history {place}` begins one"
+            );
+        }
         let query = plan::globs(&Vec::from_iter(self.query))?.pop();
         let entries = show::entries(&history, query.as_ref(), &Judge::of(&config)?);
         let text = if self.json {

@@ -57,8 +57,8 @@ pub(super) struct Run {
     /// Try a case that failed, errored or timed out again, up to N times
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
-    /// Add the run to the history in this folder, and judge it by the runs before [default: `history:` of
-    /// gpu-harness.yaml]
+    /// Add the run to the history in this folder or `s3://BUCKET/PREFIX`, judge it by the runs before [default:
+    /// `history:` of gpu-harness.yaml]
     #[arg(long, value_name = "PLACE")]
     history: Option<Location>,
     /// Print only what is wrong, and the summary

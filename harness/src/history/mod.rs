@@ -29,10 +29,11 @@ pub mod words;
 
 use std::path::Path;
 
+pub use gpu_stores::StoreError;
 pub use line::{Key, Line};
-pub use location::{Location, LocationError};
+pub use location::Location;
 pub use read::{History, Skipped};
-pub use store::{Put, Store, StoreError};
+pub use store::{Put, Store};
 
 use crate::report::{self, ReportError, RunState};
 

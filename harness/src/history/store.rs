@@ -1,22 +1,20 @@
 //! Objects that are put once and never changed: the only three things that a history needs of its place.
 //!
-//! An object is written whole under a name that nobody reads, and then linked to its own name, which fails where there is
-//! one already. So two writers of one name never mix, and a reader finds a whole object or none.
+//! Each call is tried for a while where the place is out of order: a night's figures are worth a wait, and not a hang.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use gpu_stores::{Fault, Patience, S3Settings, StoreError};
 
 use super::Location;
 
-/// What names of objects that are being written begin with.
-const BEING_WRITTEN: &str = ".part-";
+const PATIENCE: Patience = Patience { at_most: Duration::from_secs(20), of_object: 3 };
 
 /// A place for objects.
-#[derive(Debug, Clone)]
-pub enum Store {
-    /// Files of a folder.
-    Folder(PathBuf),
+#[derive(Clone)]
+pub struct Store {
+    objects: Arc<dyn gpu_stores::Store>,
 }
 
 /// What became of an object.
@@ -28,98 +26,48 @@ pub enum Put {
     WasThere,
 }
 
-/// Why the store did not do it.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// An object cannot be put.
-    #[error("failed to write {name} to the history in {}", folder.display())]
-    Put {
-        /// The object.
-        name: String,
-        /// The place.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The objects cannot be listed.
-    #[error("failed to read the history in {}; `gpu-harness run --history PLACE` begins one", folder.display())]
-    List {
-        /// The place.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// An object cannot be read.
-    #[error("failed to read {name} of the history in {}", folder.display())]
-    Get {
-        /// The object.
-        name: String,
-        /// The place.
-        folder: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-}
-
 impl Store {
-    /// The store at a location; nothing is made or read yet.
-    pub fn at(location: &Location) -> Self {
-        match location {
-            Location::Folder(folder) => Self::Folder(folder.clone()),
-        }
+    /// The store at a location; nothing is made or read yet, but a bucket's credentials are looked for.
+    pub fn at(location: &Location) -> Result<Self, StoreError> {
+        let objects = gpu_stores::open(location.in_stores(), &S3Settings::default())?;
+        Ok(Self { objects })
     }
 
     /// Puts a whole object, unless there is one of its name.
     pub fn put_if_absent(&self, name: &str, content: &[u8]) -> Result<Put, StoreError> {
-        let Self::Folder(folder) = self;
-        put(folder, name, content).map_err(|source| StoreError::Put {
-            name: name.to_owned(),
-            folder: folder.clone(),
-            source,
-        })
+        match patiently(|| self.objects.create(name, content)) {
+            Ok(()) => Ok(Put::Added),
+            // Where an answer was lost, it may be the one that was just put: it is there, once.
+            Err(error) if error.fault == Fault::Exists => Ok(Put::WasThere),
+            Err(error) => Err(error),
+        }
     }
 
     /// The names of all objects, in order; those that are being written are none yet.
     pub fn list(&self) -> Result<Vec<String>, StoreError> {
-        let Self::Folder(folder) = self;
-        let failed = |source| StoreError::List { folder: folder.clone(), source };
-        let mut names = Vec::new();
-        for entry in std::fs::read_dir(folder).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name().to_string_lossy().into_owned();
-            if !name.starts_with(BEING_WRITTEN) {
-                names.push(name);
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        patiently(|| {
+            let mut names = Vec::new();
+            self.objects.list("", &mut |object| {
+                names.push(object.key);
+                true
+            })?;
+            Ok(names)
+        })
     }
 
     /// The content of an object.
     pub fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
-        let Self::Folder(folder) = self;
-        std::fs::read(folder.join(name)).map_err(|source| StoreError::Get {
-            name: name.to_owned(),
-            folder: folder.clone(),
-            source,
-        })
+        patiently(|| self.objects.read(name))
     }
 }
 
-fn put(folder: &Path, name: &str, content: &[u8]) -> io::Result<Put> {
-    std::fs::create_dir_all(folder)?;
-    // Others read the history too: as readable as the user's umask lets it be.
-    let mode = std::fs::Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().prefix(BEING_WRITTEN).permissions(mode).tempfile_in(folder)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(folder.join(name)) {
-        Ok(_) => {
-            // Not every file system can do this to a folder; the file itself is safe by now.
-            let _ = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-            Ok(Put::Added)
-        }
-        Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(Put::WasThere),
-        Err(error) => Err(error.error),
+fn patiently<T>(call: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    PATIENCE.exercise(&|| false, call)
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Store").field(&self.objects.name()).finish()
     }
 }
 
@@ -130,7 +78,7 @@ mod tests {
     #[test]
     fn an_object_is_put_once_and_never_changed() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::Folder(folder.path().join("deep/er"));
+        let store = Store::at(&folder.path().join("deep/er").as_path().into()).unwrap();
         assert_eq!(store.put_if_absent("a", b"first").unwrap(), Put::Added);
         assert_eq!(store.put_if_absent("a", b"second").unwrap(), Put::WasThere);
         assert_eq!(store.get("a").unwrap(), b"first");
@@ -140,7 +88,7 @@ mod tests {
     #[test]
     fn many_writers_at_once_lose_nothing_and_readers_find_whole_objects() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::Folder(folder.path().into());
+        let store = Store::at(&folder.path().into()).unwrap();
         let content = |writer: usize| format!("{writer}\n").repeat(20_000);
         let added = std::thread::scope(|scope| {
             let writers = Vec::from_iter((0..8).map(|writer| {
@@ -181,9 +129,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let error = Store::Folder(file).put_if_absent("a", b"x").unwrap_err();
-        assert!(error.to_string().contains("failed to write a to the history in"), "{error}");
-        let absent = Store::Folder(folder.path().join("absent")).list().unwrap_err();
-        assert!(absent.to_string().contains("gpu-harness run --history"), "{absent}");
+        let store = |path: &std::path::Path| Store::at(&path.into()).unwrap();
+        let error = store(&file).put_if_absent("a", b"x").unwrap_err();
+        assert!(error.to_string().contains("failed to create file://"), "{error}");
+        // A place that is not there yet is a history without runs, as an empty bucket is.
+        assert_eq!(store(&folder.path().join("absent")).list().unwrap(), Vec::<String>::new());
     }
 }

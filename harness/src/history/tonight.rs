@@ -2,14 +2,12 @@
 //!
 //! Trouble with the history is a warning and never the run's outcome.
 
-use std::io;
-
 use gpu_suites::event::Warning;
 use gpu_suites::id::CaseId;
 use jiff::Zoned;
 
 use super::judge::{Judge, PatternError};
-use super::{History, Location, Store, StoreError, append, quarantine};
+use super::{AddError, History, Location, Store, StoreError, append, quarantine};
 use crate::config::Config;
 use crate::failure::chain;
 use crate::recorder::{Recorder, RecorderError};
@@ -27,7 +25,7 @@ pub struct Tonight {
 #[derive(Debug)]
 struct Kept {
     place: Location,
-    store: Store,
+    store: Option<Store>,
     before: History,
     trouble: Option<String>,
 }
@@ -68,15 +66,11 @@ impl Tonight {
 
 impl Kept {
     fn read(place: Location) -> Self {
-        let store = Store::at(&place);
-        let (before, trouble) = match History::read(&store) {
-            Ok(before) => (before, None),
-            // The first run begins it.
-            Err(StoreError::List { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                (History::default(), None)
-            }
-            Err(error) => (History::default(), Some(chain(&error))),
-        };
+        // The first run begins it: a place without runs is not in trouble.
+        let mut trouble = None;
+        let store = Store::at(&place).map_err(|error| trouble = Some(said(&error))).ok();
+        let read = store.as_ref().map(History::read).transpose();
+        let before = read.map_err(|error| trouble = Some(said(&error))).ok().flatten().unwrap_or_default();
         let skipped = before.skipped.first().map(|first| {
             let more = before.skipped.len() - 1;
             let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
@@ -87,7 +81,15 @@ impl Kept {
 
     /// Adds the run; what went wrong, in a line.
     fn add(&self, state: &RunState) -> Option<String> {
-        let error = append(state, &self.store).err()?;
-        Some(format!("this run is not in the history in {}: {}", self.place, chain(&error)))
+        let error = append(state, self.store.as_ref()?).err()?;
+        let why = match &error {
+            AddError::Store(error) => said(error),
+            other => chain(other),
+        };
+        Some(format!("this run is not in the history in {}: {why}", self.place))
     }
+}
+
+fn said(error: &StoreError) -> String {
+    format!("{error}; {}", error.fault.hint())
 }

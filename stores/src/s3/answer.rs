@@ -1,18 +1,15 @@
 //! What an answer, or the lack of one, means.
 
 use std::io;
-use std::time::Duration;
 
-use rand::Rng;
 use roxmltree::Document;
 use ureq::http::StatusCode;
 
 use crate::error::Fault;
+use crate::retry::pause;
 
 /// Tries of a page of a listing: nobody else could try it again.
 const PAGE_TRIES: u32 = 8;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// A call that brought no answer.
 pub(super) fn of_call(error: &ureq::Error) -> Fault {
@@ -77,13 +74,6 @@ pub(super) fn again<T>(mut call: impl FnMut() -> Result<T, Fault>) -> Result<T, 
     }
 }
 
-/// The pause after the try of this number: twice as long each time, and anything below that by chance, so that many
-/// that failed at once do not come back at once.
-pub(crate) fn pause(tries: u32) -> Duration {
-    let longest = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
-    longest.mul_f64(rand::rng().random_range(0.1..1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,13 +88,5 @@ mod tests {
         assert!(matches!(of_status(StatusCode::FORBIDDEN, "x"), Fault::Denied(_)));
         let region = "<Error><Code>PermanentRedirect</Code></Error>";
         assert!(of_status(StatusCode::MOVED_PERMANENTLY, region).to_string().contains("AWS_REGION"));
-    }
-
-    #[test]
-    fn pauses_grow_and_end_somewhere() {
-        for tries in 0..40 {
-            assert!(pause(tries) <= LONGEST_PAUSE);
-        }
-        assert!(pause(0) <= FIRST_PAUSE);
     }
 }

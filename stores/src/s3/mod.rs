@@ -3,10 +3,10 @@
 //! Plain requests of HTTP/1.1 over a pool of connections, signed by AWS's own crate. S3 gives more to many connections
 //! than to one that carries many requests at once.
 
+mod address;
 mod answer;
 mod credentials;
 mod listing;
-mod settings;
 
 use std::io::Read;
 use std::time::{Duration, SystemTime};
@@ -22,10 +22,9 @@ use ureq::Agent;
 use ureq::http::{Method, Request, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 
-pub(crate) use self::answer::pause;
 use self::credentials::Credentials;
-pub use self::settings::S3Settings;
 use crate::error::{Fault, Result, StoreError};
+use crate::settings::S3Settings;
 use crate::store::{Object, Store};
 
 /// Connecting takes a round trip or two; a store that takes longer is not there.
@@ -78,7 +77,7 @@ impl S3 {
             .new_agent();
         Ok(Self {
             agent,
-            base: settings::base(found.endpoint.as_deref(), bucket, &found.region),
+            base: address::of(found.endpoint.as_deref(), bucket, &found.region),
             credentials: found.credentials,
             region: found.region,
             bucket: bucket.to_owned(),

@@ -1,0 +1,24 @@
+//! Where does an S3 answer?
+
+/// What every address of a bucket begins with.
+pub(super) fn of(endpoint: Option<&str>, bucket: &str, region: &str) -> String {
+    match endpoint {
+        // Servers of one's own rarely have a host name for each bucket.
+        Some(endpoint) => format!("{}/{bucket}", endpoint.trim_end_matches('/')),
+        // A name with dots does not fit the certificate `*.s3.…`.
+        None if bucket.contains('.') => format!("https://s3.{region}.amazonaws.com/{bucket}"),
+        None => format!("https://{bucket}.s3.{region}.amazonaws.com"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_is_part_of_the_host_on_aws_and_of_the_path_elsewhere() {
+        assert_eq!(of(None, "tiles", "eu-west-1"), "https://tiles.s3.eu-west-1.amazonaws.com");
+        assert_eq!(of(None, "my.tiles", "eu-west-1"), "https://s3.eu-west-1.amazonaws.com/my.tiles");
+        assert_eq!(of(Some("http://127.0.0.1:9000/"), "tiles", "x"), "http://127.0.0.1:9000/tiles");
+    }
+}

@@ -1,0 +1,73 @@
+//! A history in a bucket: the nights are kept and judged as in a folder, whatever the weather.
+
+use std::fs;
+
+use gpu_harness_tests::project::{Finished, Project};
+use gpu_harness_tests::s3::{BUCKET, Faults, KEYS, S3, Weather};
+use serde_json::Value;
+
+/// A case that measures what it is told.
+const SUITE: &str = r#"
+suite: s
+cases:
+  - name: rate
+    command: { run: [sh, -c, "echo \"{\\\"items_per_second\\\": $(cat $RATE)}\" > $GPU_HARNESS_METRICS"] }
+"#;
+
+struct Nights {
+    project: Project,
+    place: String,
+}
+
+impl Nights {
+    fn new(weather: &Weather) -> Self {
+        let project = Project::with_suite(SUITE).env("AWS_ENDPOINT_URL_S3", weather.endpoint());
+        let rate = project.path().join("rate").display().to_string();
+        let project = KEYS.into_iter().fold(project, |project, (name, value)| project.env(name, value));
+        Self { project: project.env("RATE", rate), place: format!("s3://{BUCKET}/nights") }
+    }
+
+    fn night(&self, rate: &str) -> Finished {
+        fs::write(self.project.path().join("rate"), rate).unwrap();
+        self.project.run(&["--history", &self.place])
+    }
+}
+
+#[test]
+fn nights_in_a_bucket_are_kept_and_judged_though_it_is_slow_to_answer() {
+    let s3 = S3::start();
+    let weather = Weather::on_the_way_to(&s3, 6);
+    weather.set(Faults { slow_down: 0.2, ..Faults::default() });
+    let nights = Nights::new(&weather);
+    for rate in ["100", "101", "99", "100.5", "99.5", "100", "101", "99", "100.5", "99.5"] {
+        let run = nights.night(rate);
+        assert_eq!(run.code(), 0, "{run:?}");
+        assert!(!run.stdout.contains("history in"), "{}", run.stdout);
+    }
+    let run = nights.night("80");
+    assert_eq!(run.code(), 1, "{run:?}");
+    assert!(run.stdout.contains("items_per_second"), "{}", run.stdout);
+
+    let said = nights.project.gpu_harness(&["history", "--history", &nights.place, "--json"]);
+    assert_eq!(said.code(), 0, "{said:?}");
+    let entries: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(entries[0]["values"].as_array().unwrap().len(), 11, "{entries}");
+    let all = format!("{run:?}{said:?}");
+    let secret = KEYS.iter().find(|(name, _)| name.contains("SECRET")).unwrap().1;
+    assert!(!all.contains(secret), "the secret is told");
+}
+
+#[test]
+fn a_bucket_that_refuses_is_said_and_changes_no_outcome() {
+    let s3 = S3::start();
+    let weather = Weather::on_the_way_to(&s3, 7);
+    let nights = Nights::new(&weather);
+    let said = nights.project.gpu_harness(&["history", "--history", &nights.place]);
+    assert_ne!(said.code(), 0);
+    assert!(said.stderr.contains("begins one"), "{}", said.stderr);
+    weather.set(Faults { read_only: true, ..Faults::default() });
+    let run = nights.night("100");
+    assert_eq!(run.code(), 0, "{run:?}");
+    assert!(run.stdout.contains("this run is not in the history in s3://tiles/nights/"), "{}", run.stdout);
+    assert!(run.stdout.contains("AccessDenied") && run.stdout.contains("s3:PutObject"), "{}", run.stdout);
+}
