@@ -11,6 +11,7 @@ pub mod ci;
 pub mod clean;
 pub mod cli;
 pub mod commit;
+pub mod compare;
 pub mod config;
 pub mod content;
 pub mod doctor;

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::again;
 use crate::ci::Service;
+use crate::compare::{self, arms::ArmsError};
 use crate::config::Config;
 #[cfg(feature = "ec2")]
 use crate::ec2::Usd;
@@ -85,6 +86,9 @@ pub enum RunError {
     /// The results cannot be kept.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
+    /// The two versions cannot be compared.
+    #[error(transparent)]
+    Compare(#[from] ArmsError),
     /// A file that a program needs cannot be read.
     #[error("failed to read {}", path.display())]
     File {
@@ -126,6 +130,7 @@ impl RunError {
             | Self::Pattern(_)
             | Self::Node(_)
             | Self::Plan(_)
+            | Self::Compare(_)
             | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
@@ -178,6 +183,18 @@ pub async fn exec(
     let need = |node: &GpuNeed| Ok(node.clone());
     // A command of the moment is no series.
     perform(asked, None, reporter, &cwd, need, |run, options| Ok(command.prepare(run, options))).await
+}
+
+/// Runs two versions in turn on a node; gives what came of it and the run's folder.
+pub async fn compare(
+    asked: Asked,
+    ready: &compare::Ready,
+    reporter: Box<dyn Reporter>,
+) -> Result<(RunState, PathBuf), RunError> {
+    let root = ready.head().root().to_owned();
+    let need = |node: &GpuNeed| ready.head().gpu_need(node);
+    // The nights before say nothing of a version of the moment.
+    perform(asked, None, reporter, &root, need, |run, options| Ok(ready.prepare(&run, options)?)).await
 }
 
 /// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.

@@ -1,6 +1,7 @@
 //! The command line, lowered to typed requests in one place.
 
 mod cargo;
+mod compare;
 mod doctor;
 mod exec;
 mod history;
@@ -69,6 +70,8 @@ enum Verb {
     Show(show::Show),
     /// Print what earlier runs measured and the verdict on the last one, or add old runs
     History(history::HistoryVerb),
+    /// Run two versions in turn on one node: by what ratio do their figures differ, and which commit did it?
+    Compare(compare::Compare),
     /// Print the JSON Schema of suite files, for editors
     Schema,
     /// Print what a node has: GPU, driver, libtorch, CUDA, disk, cores, clock
@@ -104,6 +107,7 @@ impl Cli {
             Verb::Report(verb) => verb.execute()?,
             Verb::Show(verb) => verb.execute()?,
             Verb::History(verb) => verb.execute()?,
+            Verb::Compare(verb) => verb.execute()?,
             Verb::Schema => {
                 println!("{:#}", gpu_suites::schema::json_schema());
                 Exit::AllPassed

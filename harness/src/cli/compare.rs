@@ -1,0 +1,245 @@
+//! `gpu-harness compare`.
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use gpu_suites::event::Record;
+use gpu_suites::exit::Exit;
+use gpu_suites::id::CaseId;
+use gpu_suites::unit::Span;
+use tokio::runtime::Runtime;
+
+use super::{Choice, is_live, runtime};
+use crate::clean::log_line;
+use crate::compare::bisect::{self, Culprit, Search, Tested};
+use crate::compare::version::{VersionError, resolve};
+use crate::compare::{Compared, Ready, Version, words};
+use crate::history::judge::Judge;
+use crate::report::look::Look;
+use crate::report::terminal::{self, Verbosity};
+use crate::report::{Reporter, RunState, write_atomic};
+use crate::run::{Asked, RunError};
+use crate::run_dir::DEFAULT_PARENT;
+
+/// The comparison's file in the run's folder.
+const FILE: &str = "comparison.json";
+
+/// Flags of `compare`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+The base, and the head, is one of:
+  REV       a revision of the git repository; its suites, models and other files are had from it, not from the working tree
+  RUN_DIR   the folder of an earlier run: the commit that it was of
+  FILE      (the base only) the head with this file in place of its input of the same name, e.g. another build or model
+
+Examples:
+  gpu-harness compare --base origin/main --node gpu
+  gpu-harness compare --base v1.2 --case 'rate*' --prepare 'python export_model.py'
+  gpu-harness compare --base old/model.pt suites/throughput.yaml
+  gpu-harness compare --base v1.2 --bisect --node gpu
+
+Exit codes: 0 nothing became worse, 1 a figure became worse or a case of the head fails, else as of `run`.")]
+pub(super) struct Compare {
+    #[command(flatten)]
+    choice: Choice,
+    /// What to compare with
+    #[arg(long, value_name = "REV|RUN_DIR|FILE")]
+    base: String,
+    /// What to compare [default: the working tree]
+    #[arg(long, value_name = "REV|RUN_DIR")]
+    head: Option<String>,
+    /// Runs of each version
+    #[arg(long, value_name = "N", default_value_t = gpu_suites::regression::pairs::LEAST)]
+    pairs: usize,
+    /// Run this in the files of each commit first, e.g. to export its model
+    #[arg(long, value_name = "COMMAND")]
+    prepare: Option<String>,
+    /// Find the commit between base and head that made the worst figure worse
+    #[arg(long)]
+    bisect: bool,
+    /// Where to run: local, ssh://[user@]host[:port], or a name in gpu-harness.yaml
+    #[arg(long, value_name = "NODE", env = "GPU_HARNESS_NODE")]
+    node: Option<String>,
+    /// Folder that gets one folder a run, and a `latest` link
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_PARENT)]
+    out: PathBuf,
+    /// Limit of the whole run, e.g. 90s, 20m
+    #[arg(long, value_name = "D")]
+    timeout: Option<Span>,
+    /// Go on asking for so long where the cloud has no capacity [default: the node's `wait:`, else 10m]
+    #[arg(long, value_name = "D")]
+    wait: Option<Span>,
+    /// US dollars that each run may cost [default: the node's `max-cost:`]
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+}
+
+/// What all comparisons of a command share.
+struct Shared {
+    asked: Asked,
+    pairs: usize,
+    cwd: PathBuf,
+    judge: Judge,
+    runtime: Runtime,
+    look: Look,
+}
+
+impl Compare {
+    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let judge = Judge::of(&super::project()?)?;
+        let Self { choice, base, head, pairs, prepare, bisect, node, out, timeout, wait, max_cost } = self;
+        let asked = Asked {
+            suites: choice.suites,
+            cases: choice.cases,
+            node,
+            out,
+            timeout,
+            wait,
+            max_cost,
+            ..Asked::default()
+        };
+        let colour = io::stdout().is_terminal() && console::colors_enabled();
+        let look = Look { colour, width: None };
+        let shared = Shared { asked, pairs, judge, runtime: runtime()?, look, cwd };
+        let version = |text: &str| Version::find(text, &shared.cwd, prepare.as_deref());
+        let exit = if bisect {
+            let ends =
+                [base.as_str(), head.as_deref().unwrap_or("HEAD")].map(|end| resolve(end, &shared.cwd));
+            let [base, head] = ends;
+            shared.bisect(&base?, &head?, prepare.as_deref())
+        } else {
+            let head = head.as_deref().map_or(Ok(Version::Working), &version)?;
+            anyhow::ensure!(!matches!(head, Version::File(_)), "--head: a file is for --base alone");
+            shared.compare(&version(&base)?, &head, &shared.asked.cases).map(|(_, exit)| exit)
+        };
+        // A thread that still waits for a dead connection must not keep the process.
+        shared.runtime.shutdown_background();
+        exit
+    }
+}
+
+impl Shared {
+    /// Runs both versions in turn, and prints and keeps what came of it.
+    fn compare(&self, base: &Version, head: &Version, cases: &[String]) -> anyhow::Result<(Compared, Exit)> {
+        let ready = Ready::read((base, head), &self.asked.suites, cases, self.pairs, &self.cwd)
+            .map_err(RunError::from)?;
+        let reporter = Box::new(TroubleOnly(terminal::reporter(is_live(), Verbosity::Quiet)));
+        let ran = self.runtime.block_on(crate::run::compare(self.asked.clone(), &ready, reporter));
+        let (state, run_dir) = ran?;
+        let cases = Vec::from_iter(ready.head().cases().into_iter().map(|case| case.id));
+        let compared = Compared::of(&state, (base.name(), head.name()), &cases, &self.judge);
+        keep(&compared, &run_dir)?;
+        let run = format!("run: {}\n", run_dir.display());
+        print(&(words::text(&compared, self.look) + &self.look.dim(&run)));
+        let exit = compared.exit(state.exit());
+        Ok((compared, exit))
+    }
+
+    /// Finds the commit after `base`, up to `head`, that did it.
+    fn bisect(&self, base: &str, head: &str, prepare: Option<&str>) -> anyhow::Result<Exit> {
+        let at = |commit: &str| Version::find(commit, &self.cwd, prepare);
+        let before = at(base)?;
+        let (compared, exit) = self.compare(&before, &at(head)?, &self.asked.cases)?;
+        let worsening = |ratio: f64| ratio.ln().abs();
+        let worst = compared
+            .worse()
+            .filter_map(|(case, metric)| Some((case.clone(), metric.metric.clone(), metric.ratio?)))
+            .max_by(|one, other| worsening(one.2.ratio).total_cmp(&worsening(other.2.ratio)));
+        let Some((case, metric, ratio)) = worst else {
+            print("nothing became worse, so there is no commit to find\n");
+            return Ok(exit);
+        };
+        let commits = bisect::commits(base, head, &self.cwd)?;
+        let mut search = Search::new(commits, ratio).with_context(|| {
+            format!("{head} does not come after {base}, so there are no commits between them to search")
+        })?;
+        while let Some(commit) = search.next().map(str::to_owned) {
+            let left = search.steps_left();
+            let line = log_line(&bisect::line(&commit, &self.cwd));
+            print(&format!("\nstep: {line} ({left} more at most)\n"));
+            let tested = self.test(&before, &commit, &case, &metric, prepare)?;
+            let said = match (tested, search.take(tested)) {
+                (Tested::Measured(ratio), Some(true)) => format!("bad: {metric} {}", words::interval(&ratio)),
+                (Tested::Measured(ratio), _) => format!("good: {metric} {}", words::interval(&ratio)),
+                (Tested::Untestable, _) => format!("left out: it has no {metric}"),
+            };
+            print(&(said + "\n"));
+        }
+        let found = match search.culprit() {
+            Culprit::Commit(commit) => vec![commit],
+            Culprit::OneOf(commits) => commits,
+        };
+        let which =
+            if found.len() == 1 { "the first bad commit" } else { "one of these is the first bad commit" };
+        let line = |commit: &String| format!("  {}", log_line(&bisect::line(commit, &self.cwd)));
+        let lines = Vec::from_iter(found.iter().map(line));
+        print(&format!(
+            "\n{case}, {metric}: {} from {base} to {head}; {which}:\n{}\n",
+            words::interval(&ratio),
+            lines.join("\n")
+        ));
+        Ok(Exit::CheckFailed)
+    }
+
+    /// One step of a search.
+    fn test(
+        &self,
+        base: &Version,
+        commit: &str,
+        case: &CaseId,
+        metric: &str,
+        prepare: Option<&str>,
+    ) -> anyhow::Result<Tested> {
+        let version = match Version::find(commit, &self.cwd, prepare) {
+            Ok(version) => version,
+            Err(error @ VersionError::Prepare { .. }) => {
+                print(&format!("{error}\n"));
+                return Ok(Tested::Untestable);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (compared, exit) = match self.compare(base, &version, &[case.to_string()]) {
+            Ok(ended) => ended,
+            // Such a commit has mistakes of its own, or no such case.
+            Err(error)
+                if error.downcast_ref::<RunError>().is_some_and(|error| error.exit() == Exit::Usage) =>
+            {
+                print(&format!("{error:#}\n"));
+                return Ok(Tested::Untestable);
+            }
+            Err(error) => return Err(error),
+        };
+        anyhow::ensure!(exit != Exit::Interrupted, "interrupted; the steps so far are printed above");
+        let mut metrics = compared.cases.iter().flat_map(|case| &case.metrics);
+        let ratio = metrics.find(|one| one.metric == metric).and_then(|metric| metric.ratio);
+        Ok(ratio.map_or(Tested::Untestable, Tested::Measured))
+    }
+}
+
+/// Whoever reads the first lines only, as `head` does, has seen enough.
+fn print(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
+}
+
+/// The comparison is what is shown at the end; the run's own summary is where something went wrong.
+struct TroubleOnly(Box<dyn Reporter>);
+
+impl Reporter for TroubleOnly {
+    fn event(&mut self, record: &Record, state: &RunState) {
+        self.0.event(record, state);
+    }
+
+    fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit) {
+        if exit != Exit::AllPassed {
+            self.0.finish(state, run_dir, exit);
+        }
+    }
+}
+
+fn keep(compared: &Compared, run_dir: &Path) -> anyhow::Result<()> {
+    let path = run_dir.join(FILE);
+    let text = serde_json::to_string_pretty(compared)? + "\n";
+    write_atomic(&path, text.as_bytes()).with_context(|| format!("failed to write {}", path.display()))
+}
