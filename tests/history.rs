@@ -102,6 +102,41 @@ fn a_drop_is_measured_again_and_fails_the_run_and_one_bad_measurement_does_not()
     assert!(again.stdout.contains("regressed: 94"), "{}", again.stdout);
 }
 
+/// A case that measures what its device can do at best besides: a line of the file has both.
+const WITH_CANARY: &str = r#"
+suite: s
+cases:
+  - name: rate
+    command: { run: [sh, -c, "set -- $(head -n 1 $RATES); sed -i 1d $RATES; echo \"{\\\"items_per_second\\\": $1, \\\"fp32/ceiling_gflops\\\": $2}\" > $GPU_HARNESS_METRICS"] }
+"#;
+
+#[test]
+fn a_slow_node_is_told_from_slow_code_and_its_figures_enter_no_baseline() {
+    let project = Project::with_suite(WITH_CANARY);
+    let rates = project.path().join("rates").display().to_string();
+    let nights = Nights { project: project.env("RATES", rates) };
+    let night = |figures: &str| nights.night(&[figures, figures, figures]);
+    for value in NIGHTS {
+        let ceiling = 10.0 * value.parse::<f64>().unwrap();
+        assert_eq!(night(&format!("{value} {ceiling}")).code(), 0);
+    }
+    let slow = night("80 800");
+    assert_eq!(slow.code(), 0, "{slow:?}");
+    assert!(slow.stdout.contains("degraded node, its figures judge nothing"), "{}", slow.stdout);
+    assert!(slow.stdout.contains("fp32/ceiling_gflops regressed: 800, 20.0 % worse"), "{}", slow.stdout);
+    assert!(slow.junit().contains("history.degraded"), "{}", slow.junit());
+    let entries = nights.entries();
+    let rate = entries.iter().find(|entry| entry["metric"] == "items_per_second").unwrap();
+    assert_eq!(rate["values"][10]["healthy"], false, "{rate:#}");
+
+    // The same figure on a node that is as fast as ever is the code's.
+    let regressed = night("80 1000");
+    assert_eq!(regressed.code(), 1, "{regressed:?}");
+    assert!(regressed.stdout.contains("items_per_second regressed: 80"), "{}", regressed.stdout);
+    // A node that is a little slower, within what such nodes differ by, excuses nothing.
+    assert_eq!(night("80 985").code(), 1);
+}
+
 #[test]
 fn the_settings_say_what_a_regression_does() {
     let nights = Nights::after_ten("regression: warn\n");

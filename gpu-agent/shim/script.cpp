@@ -41,6 +41,13 @@ char* shim_module_train(Module* module, int on) {
   return caught([&] { module->train(on); });
 }
 
+// Freezes the module, which has to be in evaluation mode, and lets libtorch rewrite it for inference on this device.
+char* shim_module_optimize(Module* module) {
+  return caught([&] {
+    *module = torch::jit::optimize_for_inference(*module);
+  });
+}
+
 char* shim_module_parameters(const Module* module, void* receiver, NamedTensor receive) {
   return caught([&] {
     for (const auto& parameter : module->named_parameters()) {

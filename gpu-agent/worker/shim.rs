@@ -56,6 +56,7 @@ unsafe extern "C" {
         output: *mut *mut C_tensor,
     ) -> *mut c_char;
     fn shim_module_train(module: *mut CModule, on: c_int) -> *mut c_char;
+    fn shim_module_optimize(module: *mut CModule) -> *mut c_char;
     fn shim_module_parameters(
         module: *const CModule,
         receiver: *mut c_void,
@@ -288,6 +289,12 @@ impl Module {
     pub(crate) fn set_train(&self, on: bool) -> Result<()> {
         // SAFETY: the module is live.
         answered(unsafe { shim_module_train(self.0, c_int::from(on)) })
+    }
+
+    /// Lets libtorch rewrite the module for inference; it has to be in evaluation mode and cannot be trained any more.
+    pub(crate) fn optimize(&mut self) -> Result<()> {
+        // SAFETY: the module is live, and nobody else uses it meanwhile.
+        answered(unsafe { shim_module_optimize(self.0) })
     }
 
     /// The parameters by name; the tensors are the module's own, not copies.

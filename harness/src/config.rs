@@ -34,6 +34,8 @@ pub struct Config {
     pub metrics: BTreeMap<String, Better>,
     /// Cases whose failures do not fail the build for now.
     pub quarantine: Vec<QuarantineConfig>,
+    /// Who is told when something changes from one run to the next.
+    pub notify: Vec<NotifyConfig>,
     /// The file, where there is one.
     #[serde(skip)]
     pub path: Option<PathBuf>,
@@ -77,6 +79,31 @@ pub struct QuarantineConfig {
     /// The line of the file on which it stands.
     #[serde(skip)]
     pub line: Option<usize>,
+}
+
+/// A service that is told of changes. Its address is a secret, so that the file only names where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct NotifyConfig {
+    /// The environment variable that holds the address.
+    pub url_env: String,
+    /// The environment variable that holds the secret (`whsec_…`) to sign with.
+    #[serde(default)]
+    pub secret_env: Option<String>,
+    /// What the service takes.
+    #[serde(default)]
+    pub format: NotifyFormat,
+}
+
+/// What a service takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotifyFormat {
+    /// All of it as JSON.
+    #[default]
+    Json,
+    /// A text, as Slack's incoming webhooks take it.
+    Slack,
 }
 
 /// A node of the project's own. Which settings belong to which provider is checked where the node is chosen.

@@ -27,6 +27,7 @@ pub mod inputs;
 pub mod interrupt;
 pub mod lines;
 pub mod node;
+pub mod notify;
 pub mod plan;
 pub mod recorder;
 pub mod remote;

@@ -25,6 +25,7 @@ use crate::history::judge::PatternError;
 use crate::history::tonight::Tonight;
 use crate::interrupt::Interrupts;
 use crate::node::{Node, NodeError, Place};
+use crate::notify;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::{Recorder, RecorderError};
 use crate::remote::{Remote, RemoteError};
@@ -168,9 +169,12 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
     let root = selection.root().to_owned();
     let need = |node: &GpuNeed| selection.gpu_need(node);
     let tonight = Tonight::begin(asked.history.clone(), Config::find(&cwd)?)?;
-    perform(asked, Some(tonight), reporter, &root, need, |run, options| Ok(selection.prepare(run, options)?))
-        .await
-        .map(|(state, _)| state)
+    let prepare = |run, options: &_| Ok(selection.prepare(run, options)?);
+    let (state, _) = perform(asked, Some(&tonight), reporter, &root, need, prepare).await?;
+    if let Some(message) = tonight.message(&state) {
+        notify::tell(tonight.everybody(), &message).await;
+    }
+    Ok(state)
 }
 
 /// Runs a command on a node; gives what came of it and the run's folder.
@@ -200,7 +204,7 @@ pub async fn compare(
 /// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.
 async fn perform(
     asked: Asked,
-    tonight: Option<Tonight>,
+    tonight: Option<&Tonight>,
     reporter: Box<dyn Reporter>,
     root: &Path,
     need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
@@ -236,9 +240,9 @@ async fn perform(
         let reason = Some(reason);
         recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
     }
-    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight.as_ref()).await;
+    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
     let error = ended.err();
-    if let Some(tonight) = &tonight {
+    if let Some(tonight) = tonight {
         settle(&mut recorder, error.as_ref())?;
         tonight.conclude(&mut recorder)?;
     }

@@ -304,6 +304,9 @@ events! {
         steady: usize,
         /// The others.
         metrics: Vec<Judgement>,
+        /// Why the node was slower than such nodes are, where it was: then its figures judge nothing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        degraded: Option<String>,
     }
 
     /// The case's failures do not fail the build for now.

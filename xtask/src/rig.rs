@@ -1,5 +1,5 @@
 //! Starts the measurements and hardships of tests/, built for speed, beside the programs that
-//! they start. None of them trains, so none needs gpu-worker.
+//! they start; those that need gpu-worker, as everything is built for tests.
 
 use std::process::ExitCode;
 
@@ -30,6 +30,16 @@ pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<Exi
         "--",
         name,
     ]);
+    cargo::run(command.args(arguments))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `PROGRAM NAME ARGUMENTS` that needs gpu-worker and times nothing, with all programs as they are built for tests.
+pub(crate) fn run_with_worker(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
+    let ready = setup::ensure(setup::Needs::Tests)?;
+    cargo::run(cargo::cargo(&ready.libtorch).args(["build", "--workspace", "--all-features", "--bins"]))?;
+    let mut command = cargo::cargo(&ready.libtorch);
+    command.args(["run", "--workspace", "--all-features", "--quiet", "--bin", program, "--", name]);
     cargo::run(command.args(arguments))?;
     Ok(ExitCode::SUCCESS)
 }

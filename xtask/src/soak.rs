@@ -27,7 +27,7 @@ const SOAKS: &[Entry] = &[
     Entry {
         name: "pipeline",
         about: "kills a pipeline at random moments and starts it again [COUNT=100] [SEED=1]",
-        run: |arguments| rig::run("soak", "pipeline", arguments),
+        run: |arguments| rig::run_with_worker("soak", "pipeline", arguments),
     },
     Entry {
         name: "reap",

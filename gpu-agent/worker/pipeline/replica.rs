@@ -43,8 +43,10 @@ impl<'a> Replica<'a> {
         let device = job.place.device;
         let kind = kind_of(job.wanted.dtype);
         tch::manual_seed(job.seed.cast_signed());
-        let model = Model::to_measure(&job.wanted.model, Mode::Inference, device)?;
+        let mut model = Model::to_measure(&job.wanted.model, Mode::Inference, device)?;
         model.convert(kind, true)?;
+        // One that cannot be rewritten runs as it is.
+        let _ = model.optimize();
         let channels = |values: [f32; 3]| -> Result<Tensor> {
             let scaled = Vec::from_iter(values.map(|value| value * 255.0));
             Ok(Tensor::f_from_slice(&scaled)?.f_view([1, 3, 1, 1])?.f_to(device)?)

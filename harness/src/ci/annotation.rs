@@ -46,6 +46,7 @@ fn of_case(state: &RunState, case: &CaseState, root: Option<&Path>) -> Option<An
     let ending = state.ending(case);
     let id = clean::log_line(case.id().as_str());
     let (level, title) = match ending.outcome {
+        Outcome::Passed if state.fails_by_regression(case) => (Level::Failure, format!("{id} regressed")),
         Outcome::Passed if case.is_flaky() => (Level::Warning, format!("{id} is flaky")),
         Outcome::Passed | Outcome::Skipped => return None,
         Outcome::Failed => (Level::Failure, format!("{id} failed")),
@@ -53,9 +54,13 @@ fn of_case(state: &RunState, case: &CaseState, root: Option<&Path>) -> Option<An
         Outcome::Errored => (Level::Infrastructure, format!("{id} could not be judged (infrastructure)")),
         Outcome::Interrupted | Outcome::Cancelled => (Level::Warning, format!("{id} was {}", ending.outcome)),
     };
-    let notes = summary::notes(case, ending.outcome, Look::PLAIN);
+    // What is in quarantine is excused where the code is at fault.
+    let is_excused = level == Level::Failure && state.quarantined.contains_key(case.id());
+    let level = if is_excused { Level::Warning } else { level };
+    let mut notes = summary::notes(case, ending.outcome, Look::PLAIN);
     // The notes say of each broken check what the reason says of all of them at once.
     let reason = ending.reason.as_deref().filter(|_| notes.is_empty()).map(clean::log_line);
+    notes.extend(summary::by_history(state, case, Look::PLAIN));
     let message = reason.into_iter().chain(notes).collect::<Vec<_>>().join("\n");
     let message = if message.is_empty() { title.clone() } else { message };
     let (path, line) = place(&case.summary.at, root);

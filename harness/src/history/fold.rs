@@ -19,7 +19,8 @@ fn of_case(state: &RunState, case: &CaseState) -> Vec<Line> {
     if ending.outcome == Outcome::Skipped {
         return Vec::new();
     }
-    let unhealthy = unhealthy(case, ending.outcome);
+    let degraded = state.judged.get(case.id()).and_then(|judged| judged.degraded.clone());
+    let unhealthy = unhealthy(case, ending.outcome).or(degraded);
     let line = |metric: Option<&str>, measured: Vec<f64>| Line {
         run: run.clone(),
         at: case.last_ended().map_or(latest, |end| end.at),

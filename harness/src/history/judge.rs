@@ -5,10 +5,10 @@ use gpu_suites::event::{Judged, Judgement};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::standing::Past;
-use gpu_suites::regression::{Direction, Rule, Standing, Verdict};
+use gpu_suites::regression::{Against, Direction, Rule, Standing, Verdict};
 
 use super::series::{self, All, SeriesId};
-use super::{History, fold};
+use super::{History, fold, words};
 use crate::config::{Better, Config, OnRegression};
 use crate::report::RunState;
 use crate::report::case::CaseState;
@@ -75,13 +75,17 @@ impl Judge {
         let outcome = state.ending(case).outcome;
         let mut past = series::outcomes(history, case.id(), state.run.as_ref());
         past.push(Past { outcome, flaky: case.is_flaky() });
-        let mut judged =
-            Judged { case: case.id().clone(), standing: Standing::of(&past), steady: 0, metrics: vec![] };
+        let mut judged = Judged {
+            case: case.id().clone(),
+            standing: Standing::of(&past),
+            steady: 0,
+            metrics: vec![],
+            degraded: None,
+        };
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
         }
-        for metric in case.metrics.keys() {
-            let Some(better) = self.direction(metric) else { continue };
+        let verdict = |metric: &String, better: Direction| {
             let id = SeriesId {
                 case: case.id().clone(),
                 metric: metric.clone(),
@@ -90,14 +94,36 @@ impl Judge {
             let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
             let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
             let before = series::healthy(&Vec::from_iter(before));
-            let verdict = self.verdict(&before, &fold::measured(case, metric), better);
+            self.verdict(&before, &fold::measured(case, metric), better)
+        };
+        let mut canaries = case.metrics.keys().filter(|metric| is_canary(metric));
+        judged.degraded = canaries.find_map(|metric| degraded(metric, &verdict(metric, Direction::Higher)));
+        for metric in case.metrics.keys() {
+            let Some(better) = self.direction(metric) else { continue };
+            let verdict = verdict(metric, better);
             if matches!(verdict, Verdict::Steady(_)) {
                 judged.steady += 1;
                 continue;
             }
-            let fails = matches!(verdict, Verdict::Regressed(_)) && self.on_regression == OnRegression::Fail;
+            let fails = matches!(verdict, Verdict::Regressed(_))
+                && self.on_regression == OnRegression::Fail
+                && judged.degraded.is_none();
             judged.metrics.push(Judgement { metric: metric.clone(), better, verdict, fails });
         }
         judged
     }
+}
+
+/// Whether a metric is what the device can do at best, which no model has a part in.
+fn is_canary(metric: &str) -> bool {
+    metric.rsplit('/').next().is_some_and(|name| name.starts_with("ceiling_"))
+}
+
+/// Why the node is slower than such nodes are; nothing where it is not. The series is that of the same device, driver and
+/// libtorch: where the device itself got slower, it is the node.
+fn degraded(metric: &str, verdict: &Verdict) -> Option<String> {
+    let is_beyond = |against: &Against| against.value < against.bound;
+    let (Verdict::Regressed(against) | Verdict::Suspected(against)) = verdict else { return None };
+    is_beyond(against)
+        .then(|| format!("{metric} {}", words::verdict(&Verdict::Regressed(*against), Direction::Higher)))
 }

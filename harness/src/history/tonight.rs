@@ -8,8 +8,9 @@ use jiff::Zoned;
 
 use super::judge::{Judge, PatternError};
 use super::{AddError, History, Location, Store, StoreError, append, quarantine};
-use crate::config::Config;
+use crate::config::{Config, NotifyConfig};
 use crate::failure::chain;
+use crate::notify::{Message, change};
 use crate::recorder::{Recorder, RecorderError};
 use crate::report::RunState;
 
@@ -61,6 +62,17 @@ impl Tonight {
             recorder.own(warning)?;
         }
         Ok(())
+    }
+
+    /// What changed since the run before, for those whom the settings name; every verdict is in the state by now.
+    pub fn message(&self, state: &RunState) -> Option<Message> {
+        let kept = self.kept.as_ref().filter(|_| !self.config.notify.is_empty())?;
+        Message::of(state, change::of_run(&self.judge, &kept.before, state))
+    }
+
+    /// Whom the settings name.
+    pub fn everybody(&self) -> &[NotifyConfig] {
+        &self.config.notify
     }
 }
 

@@ -200,6 +200,7 @@ fn system_out(state: &RunState, case: &CaseState, ending: &Ending, run_dir: &Pat
     }
     if let Some(judged) = state.judged.get(case.id()) {
         lines.push(property("history.standing", judged.standing.name()));
+        lines.extend(judged.degraded.as_ref().map(|why| property("history.degraded", why)));
     }
     lines.extend(summary::by_history(state, case, Look::PLAIN).iter().map(|note| plain(note)));
     lines.extend(case.device.iter().map(|(name, fact)| property(&format!("device.{name}"), fact)));

@@ -189,10 +189,19 @@ pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String>
     if let Standing::Flaky | Standing::Failing | Standing::ConsistentlyFailing = judged.standing {
         notes.push(look.odd(&format!("over the last runs: {}", judged.standing.name())));
     }
+    if let Some(why) = &judged.degraded {
+        notes.push(look.odd(&format!(
+            "degraded node, its figures judge nothing and enter no baseline: {}",
+            cell(&log_line(why))
+        )));
+    }
     let mut unknown = 0;
     for metric in &judged.metrics {
         match metric.verdict {
             regression::Verdict::InsufficientData { .. } => unknown += 1,
+            regression::Verdict::Regressed(_) if judged.degraded.is_some() => {
+                notes.push(look.dim(&cell(&words::judgement(metric))));
+            }
             regression::Verdict::Regressed(_) => notes.push(look.bad(&cell(&words::judgement(metric)))),
             _ => notes.push(cell(&words::judgement(metric))),
         }

@@ -19,6 +19,17 @@ pub struct Past {
     pub flaky: bool,
 }
 
+impl Past {
+    /// What it says about the code: good or bad; `None` where it says nothing.
+    pub fn is_good(&self) -> Option<bool> {
+        match self.outcome {
+            Outcome::Passed => Some(true),
+            Outcome::Failed | Outcome::TimedOut => Some(false),
+            Outcome::Errored | Outcome::Interrupted | Outcome::Skipped | Outcome::Cancelled => None,
+        }
+    }
+}
+
 /// Where a case stands after its last runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -41,16 +52,7 @@ impl Standing {
     /// Only what a run says about the code counts: a node that broke or was taken away, a case that was skipped or
     /// cancelled say nothing. A case that ran into its time limit counts as a failure.
     pub fn of(past: &[Past]) -> Self {
-        let told = past.iter().filter_map(|past| {
-            let good = match past.outcome {
-                Outcome::Passed => true,
-                Outcome::Failed | Outcome::TimedOut => false,
-                Outcome::Errored | Outcome::Interrupted | Outcome::Skipped | Outcome::Cancelled => {
-                    return None;
-                }
-            };
-            Some((good, past.flaky))
-        });
+        let told = past.iter().filter_map(|past| Some((past.is_good()?, past.flaky)));
         let mut told = Vec::from_iter(told);
         told.drain(..told.len().saturating_sub(WINDOW));
         let Some((last_is_good, _)) = told.last().copied() else { return Self::Unknown };

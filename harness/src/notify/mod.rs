@@ -1,0 +1,41 @@
+//! People are told when something changes, and left alone when nothing does. See docs/history.md.
+//!
+//! | module | question it answers |
+//! | --- | --- |
+//! | [`change`] | what is bad now and was not, or was and is not? |
+//! | [`message`] | what is a service told of it? |
+//! | [`webhook`] | how does it get there, signed and once? |
+//!
+//! Whether anybody could be told never changes how a run ends.
+
+pub mod change;
+pub mod message;
+#[cfg(feature = "webhooks")]
+pub mod webhook;
+
+pub use change::Change;
+pub use message::Message;
+
+use crate::config::NotifyConfig;
+
+/// Tells everybody whom the settings name, each by itself.
+#[cfg(feature = "webhooks")]
+pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
+    for one in everybody {
+        match webhook::tell(one, message).await {
+            Ok(()) => eprintln!("note: told {} of {}", one.url_env, message.summary()),
+            Err(error) => {
+                eprintln!("note: {} was not told: {}", one.url_env, crate::failure::chain(&error));
+            }
+        }
+    }
+}
+
+/// Says that nobody can be told.
+#[cfg(not(feature = "webhooks"))]
+#[expect(clippy::unused_async, reason = "with the feature it waits for the service")]
+pub async fn tell(everybody: &[NotifyConfig], _: &Message) {
+    for one in everybody {
+        eprintln!("note: {} was not told: this build has no feature `webhooks`", one.url_env);
+    }
+}
