@@ -298,3 +298,11 @@ fn a_model_that_does_not_fit_is_said_and_not_a_thousand_bad_images() {
     let (what, hint) = ran.error.expect("an error");
     assert!(what.contains("[1, 10]") && hint.contains("[N, 1, H, W]"), "{what}; {hint}");
 }
+
+/// The whole: `cargo xtask soak corrupt`.
+#[test]
+fn a_damaged_image_is_a_row_with_its_error_and_harms_no_other() {
+    let seen = gpu_harness_tests::corrupt::check(300, 1);
+    assert_eq!((seen.sound, seen.damaged.values().sum::<u64>()), (270, 30), "{seen:?}");
+    assert_eq!(seen.damaged.len(), 5, "{seen:?}");
+}

@@ -18,6 +18,7 @@
 //! | [`resumes`] | the promise that a killed pipeline loses no image and doubles none |
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 
+pub mod corrupt;
 pub mod cuts;
 pub mod ec2;
 pub mod faults;

@@ -38,9 +38,9 @@ pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<Exi
 pub(crate) fn run_with_worker(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
     let ready = setup::ensure(setup::Needs::Tests)?;
     cargo::run(cargo::cargo(&ready.libtorch).args(["build", "--workspace", "--all-features", "--bins"]))?;
-    let mut command = cargo::cargo(&ready.libtorch);
-    command.args(["run", "--workspace", "--all-features", "--quiet", "--bin", program, "--", name]);
-    cargo::run(command.args(arguments))?;
+    let mut command = std::process::Command::new(cargo::program_folder()?.join(program));
+    command.arg(name).args(arguments).envs(cargo::torch_environment(&ready.libtorch));
+    cargo::run(&mut command)?;
     Ok(ExitCode::SUCCESS)
 }
 

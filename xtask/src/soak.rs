@@ -10,6 +10,11 @@ use crate::rig;
 /// What `cargo xtask soak NAME` can run.
 const SOAKS: &[Entry] = &[
     Entry {
+        name: "corrupt",
+        about: "a pipeline over images of which a tenth is damaged [COUNT=10000] [SEED=1]",
+        run: |arguments| rig::run_with_worker("soak", "corrupt", arguments),
+    },
+    Entry {
         name: "cuts",
         about: "cuts the connection at random bytes, several times a run [COUNT=200] [SEED=1]",
         run: |arguments| rig::run("soak", "cuts", arguments),

@@ -12,6 +12,7 @@
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
 //! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
 //! | [`rows`] | predictions as rows of a table |
+//! | `jpeg` | is a JPEG whole? |
 //! | [`budget`], [`gate`], [`halt`], [`meter`] | what the stages share |
 //! | [`ceiling`] | what each stage can do on its own |
 //! | [`audit`] | what the shards hold, read back |
@@ -29,6 +30,7 @@ mod flow;
 mod gate;
 mod geo;
 mod halt;
+mod jpeg;
 mod meter;
 mod picture;
 mod plan;

@@ -11,6 +11,7 @@ use tch::{Kind, Tensor};
 use super::budget::Budget;
 use super::geo::{self, Geo};
 use super::halt::Halt;
+use super::jpeg;
 use crate::error::Result;
 use crate::model::layers::channels_last;
 
@@ -76,6 +77,9 @@ impl Form {
                 return Ok(Some(Err(Unusable(format!("the decoder broke: {}", said(panic.as_ref()))))));
             }
         };
+        if jpeg::is_cut_off(bytes) {
+            return Ok(Some(Err(Unusable("the JPEG is cut off: it has no end marker".into()))));
+        }
         let about = About { width, height, geo: geo::of(bytes) };
         Ok(Some(Ok(Picture { pixels: self.resized(&image)?, about })))
     }
