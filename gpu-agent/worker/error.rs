@@ -11,6 +11,8 @@ use crate::pipeline::PipelineError;
 pub(crate) enum WorkerError {
     #[error("{path} is no case that this gpu-worker understands: {cause}")]
     Case { path: PathBuf, cause: String },
+    #[error("failed to read the golden losses in {}: {cause}", path.display())]
+    Golden { path: PathBuf, cause: String },
     #[error("the case {id} has nothing for a worker to do")]
     NothingToDo { id: String },
     #[error("no dtype of the case can be measured here: {reasons}")]
@@ -78,6 +80,7 @@ impl WorkerError {
     pub(crate) fn hint(&self) -> &'static str {
         match self {
             Self::Case { .. } => "use the gpu-worker that came with this gpu-harness",
+            Self::Golden { .. } => "write {} to the file; `gpu-harness golden` fills it after a run",
             Self::NothingToDo { .. } => {
                 "gpu-worker runs cases with `train:`, `throughput:` or `pipeline:`; others run by themselves"
             }

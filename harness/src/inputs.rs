@@ -10,6 +10,9 @@ use gpu_suites::spec::InputPath;
 
 use crate::content::Blob;
 
+/// How a file of golden losses comes to be.
+const NEW_GOLDEN: &str = "write {} to it; after a run, `gpu-harness golden` adds the run's losses";
+
 /// What a file has to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -50,6 +53,7 @@ impl Inputs {
                     found.insert(input.clone(), blob);
                 }
                 Err((message, hint)) => {
+                    let hint = if key == "train.golden" { Some(NEW_GOLDEN.to_owned()) } else { hint };
                     wrong.push(loaded.diagnostic(&format!("cases[{index}].{key}"), message, hint));
                 }
             }
@@ -78,7 +82,8 @@ impl Inputs {
     }
 }
 
-fn locate(loaded: &Loaded, input: &InputPath) -> Result<PathBuf, (String, Option<String>)> {
+/// Where a file lies here.
+pub(crate) fn locate(loaded: &Loaded, input: &InputPath) -> Result<PathBuf, (String, Option<String>)> {
     let Some(below) = input.in_cache() else { return Ok(loaded.root.join(&input.0)) };
     let cache = crate::cache::folder().ok_or_else(|| {
         ("there is no cache folder".to_owned(), Some(format!("set {} to a folder", crate::cache::VARIABLE)))

@@ -19,6 +19,7 @@ pub mod ec2;
 pub mod event_log;
 pub mod exec;
 pub mod failure;
+pub mod golden;
 pub mod health;
 pub mod history;
 pub mod holder;

@@ -146,6 +146,16 @@ impl Selection {
         })
     }
 
+    /// The files of golden losses that the chosen cases name.
+    pub fn goldens(&self) -> impl Iterator<Item = (CaseId, PathBuf)> {
+        self.chosen.iter().filter_map(|&(s, c)| {
+            let loaded = &self.suites[s];
+            let case = &loaded.suite.cases[c];
+            let golden = case.train.as_ref()?.golden.as_ref()?;
+            Some((CaseId::new(&loaded.suite.suite, &case.name), inputs::locate(loaded, golden).ok()?))
+        })
+    }
+
     /// This one of the chosen cases alone; `None` where it is not one of them.
     pub fn only(&self, id: &CaseId) -> Option<Self> {
         let place = self.specs().position(|(one, _)| one == *id)?;

@@ -12,6 +12,7 @@
 //! | [`outcome`] | how did a case end? |
 //! | [`exit`] | how does the process end? |
 //! | [`facts`] | what does a node have? |
+//! | [`golden`] | which losses is a training known to have? |
 //! | [`gpu`] | which GPU does a case need? |
 //! | [`regression`] | has a metric become worse, is a case flaky? |
 //!
@@ -22,6 +23,7 @@ pub mod checks;
 pub mod event;
 pub mod exit;
 pub mod facts;
+pub mod golden;
 pub mod gpu;
 pub mod id;
 pub mod load;

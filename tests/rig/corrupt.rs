@@ -46,7 +46,11 @@ pub fn check(images: u64, seed: u64) -> Seen {
     assert!(ran.output.status.success(), "seed {seed}: {}", ran.said());
     let rows = pipeline.rows();
     let keys = rows.iter().map(|(key, _)| key).collect::<std::collections::BTreeSet<_>>();
-    assert_eq!((rows.len() as u64, keys.len() as u64), (images, images), "seed {seed}: a row for each, and one");
+    assert_eq!(
+        (rows.len() as u64, keys.len() as u64),
+        (images, images),
+        "seed {seed}: a row for each, and one"
+    );
     let mut seen = Seen { sound: 0, damaged: BTreeMap::new() };
     for (key, error) in &rows {
         match (error, done.get(key)) {

@@ -7,12 +7,14 @@
 //! | [`census`] | which tensors take part |
 //! | [`score`] | loss and metric |
 //! | [`checkpoint`] | a run in a file |
+//! | [`golden`] | the losses that are known beforehand |
 //! | [`side`] | repeat, resume, mixed precision, export |
 //! | [`bench`] | seconds per step |
 
 mod bench;
 mod census;
 mod checkpoint;
+mod golden;
 mod overfit;
 mod score;
 mod side;
@@ -72,7 +74,8 @@ pub(crate) fn run(case: &WorkerCase, emitter: &mut Emitter) -> Result<()> {
     let saved = Path::new("checkpoint.safetensors");
     let save_at = (u64::from(job.train.steps.get()) / 2).min(SAVE_BY);
     let save = (save_at > 0 && job.without(CheckName::ResumeParity).is_none()).then_some((save_at, saved));
-    let main = overfit::run(&job, emitter, save)?;
+    let known = golden::losses(&job, emitter)?;
+    let main = overfit::run(&job, emitter, save, &known)?;
     if !main.complete {
         // The loss was not finite: what follows would only say so again.
         return Ok(());

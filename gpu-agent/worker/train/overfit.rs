@@ -19,19 +19,22 @@ pub(super) struct Overfitted<'a> {
     pub(super) complete: bool,
 }
 
-/// Trains, writes what each step shows, and leaves a checkpoint after step `save_at`.
+/// Trains, writes what each step shows beside the loss that is `known` of it, and leaves a checkpoint after step `save_at`.
 pub(super) fn run<'a>(
     job: &'a Job<'a>,
     emitter: &mut Emitter,
     save: Option<(u64, &Path)>,
+    known: &[f32],
 ) -> Result<Overfitted<'a>> {
     let mut trainer = Trainer::new(job, job.seed, Precision::Full)?;
     let steps = trainer.steps();
     let glimpse_every = (steps / GLIMPSES).max(1);
     emitter.progress("train", 0, steps)?;
+    let mut known = known.iter();
     for number_of_step in 1..=steps {
         let step = trainer.step()?;
         let mut metrics = measured(job, &trainer, &step)?;
+        metrics.extend(known.next().map(|loss| ("golden/loss".to_owned(), number(f64::from(*loss)))));
         if number_of_step == 1 {
             let expected = score::expected_initial_loss(trainer.task(), &step.logits);
             metrics.push(("expected_initial_loss".into(), number(expected)));

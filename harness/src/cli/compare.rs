@@ -1,6 +1,6 @@
 //! `gpu-harness compare`.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -10,7 +10,7 @@ use gpu_suites::id::CaseId;
 use gpu_suites::unit::Span;
 use tokio::runtime::Runtime;
 
-use super::{Choice, is_live, runtime};
+use super::{Choice, is_live, runtime, say};
 use crate::clean::log_line;
 use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
@@ -132,7 +132,7 @@ impl Shared {
         let compared = Compared::of(&state, (base.name(), head.name()), &cases, &self.judge);
         keep(&compared, &run_dir)?;
         let run = format!("run: {}\n", run_dir.display());
-        print(&(words::text(&compared, self.look) + &self.look.dim(&run)));
+        say(&(words::text(&compared, self.look) + &self.look.dim(&run)));
         let exit = compared.exit(state.exit());
         Ok((compared, exit))
     }
@@ -148,7 +148,7 @@ impl Shared {
             .filter_map(|(case, metric)| Some((case.clone(), metric.metric.clone(), metric.ratio?)))
             .max_by(|one, other| worsening(one.2.ratio).total_cmp(&worsening(other.2.ratio)));
         let Some((case, metric, ratio)) = worst else {
-            print("nothing became worse, so there is no commit to find\n");
+            say("nothing became worse, so there is no commit to find\n");
             return Ok(exit);
         };
         let commits = bisect::commits(base, head, &self.cwd)?;
@@ -158,14 +158,14 @@ impl Shared {
         while let Some(commit) = search.next().map(str::to_owned) {
             let left = search.steps_left();
             let line = log_line(&bisect::line(&commit, &self.cwd));
-            print(&format!("\nstep: {line} ({left} more at most)\n"));
+            say(&format!("\nstep: {line} ({left} more at most)\n"));
             let tested = self.test(&before, &commit, &case, &metric, prepare)?;
             let said = match (tested, search.take(tested)) {
                 (Tested::Measured(ratio), Some(true)) => format!("bad: {metric} {}", words::interval(&ratio)),
                 (Tested::Measured(ratio), _) => format!("good: {metric} {}", words::interval(&ratio)),
                 (Tested::Untestable, _) => format!("left out: it has no {metric}"),
             };
-            print(&(said + "\n"));
+            say(&(said + "\n"));
         }
         let found = match search.culprit() {
             Culprit::Commit(commit) => vec![commit],
@@ -175,7 +175,7 @@ impl Shared {
             if found.len() == 1 { "the first bad commit" } else { "one of these is the first bad commit" };
         let line = |commit: &String| format!("  {}", log_line(&bisect::line(commit, &self.cwd)));
         let lines = Vec::from_iter(found.iter().map(line));
-        print(&format!(
+        say(&format!(
             "\n{case}, {metric}: {} from {base} to {head}; {which}:\n{}\n",
             words::interval(&ratio),
             lines.join("\n")
@@ -195,7 +195,7 @@ impl Shared {
         let version = match Version::find(commit, &self.cwd, prepare) {
             Ok(version) => version,
             Err(error @ VersionError::Prepare { .. }) => {
-                print(&format!("{error}\n"));
+                say(&format!("{error}\n"));
                 return Ok(Tested::Untestable);
             }
             Err(error) => return Err(error.into()),
@@ -206,7 +206,7 @@ impl Shared {
             Err(error)
                 if error.downcast_ref::<RunError>().is_some_and(|error| error.exit() == Exit::Usage) =>
             {
-                print(&format!("{error:#}\n"));
+                say(&format!("{error:#}\n"));
                 return Ok(Tested::Untestable);
             }
             Err(error) => return Err(error),
@@ -216,11 +216,6 @@ impl Shared {
         let ratio = metrics.find(|one| one.metric == metric).and_then(|metric| metric.ratio);
         Ok(ratio.map_or(Tested::Untestable, Tested::Measured))
     }
-}
-
-/// Whoever reads the first lines only, as `head` does, has seen enough.
-fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// The comparison is what is shown at the end; the run's own summary is where something went wrong.

@@ -33,10 +33,10 @@ impl Doctor {
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();
         if self.json {
-            println!("{:#}", doctor::json(&findings));
+            super::say(&format!("{:#}\n", doctor::json(&findings)));
         } else {
             let look = Look { colour: console::colors_enabled(), width: Some(WIDTH) };
-            print!("{}", doctor::text(&findings, look, WIDTH));
+            super::say(&doctor::text(&findings, look, WIDTH));
         }
         Ok(doctor::exit(&findings))
     }

@@ -1,11 +1,12 @@
 //! `gpu-harness history`.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use gpu_suites::exit::Exit;
 
+use super::say;
 use crate::config::Config;
 use crate::history::judge::Judge;
 use crate::history::{self, History, Location, Put, Store, show};
@@ -73,8 +74,8 @@ impl HistoryVerb {
             let store = Store::at(&place.find(&config)?)?;
             for run_dir in run_dirs {
                 match history::add(&run_dir, &store)? {
-                    Put::Added => println!("added {}", run_dir.display()),
-                    Put::WasThere => println!("{} is in the history already", run_dir.display()),
+                    Put::Added => say(&format!("added {}\n", run_dir.display())),
+                    Put::WasThere => say(&format!("{} is in the history already\n", run_dir.display())),
                 }
             }
             return Ok(Exit::AllPassed);
@@ -97,8 +98,7 @@ impl HistoryVerb {
             let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
             show::text(&history, &entries, Look { colour: console::colors_enabled(), width })
         };
-        // Whoever reads the first lines only, as `head` does, has seen enough.
-        let _ = io::stdout().write_all(text.as_bytes());
+        say(&text);
         Ok(Exit::AllPassed)
     }
 }

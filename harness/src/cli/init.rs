@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use gpu_suites::exit::Exit;
 
+use super::say;
 use crate::init::{Change, Ci, Values, change};
 
 /// Flags of `init`.
@@ -44,7 +45,7 @@ impl Init {
         let flags = [&self.node, &self.role, &self.region, &self.git].map(Option::as_deref);
         let values = Values::new(flags[0], flags[1], flags[2], flags[3])?;
         if self.print {
-            print!("{}", self.ci.text(&values));
+            say(&self.ci.text(&values));
             return Ok(Exit::AllPassed);
         }
         let path = Path::new(self.ci.path());
@@ -52,15 +53,15 @@ impl Init {
         match change {
             Change::New(text) => {
                 write(path, &text)?;
-                println!("wrote {}", path.display());
+                say(&format!("wrote {}\n", path.display()));
             }
             Change::Renew(text) => {
                 write(path, &text)?;
-                println!("renewed gpu-harness's part of {}", path.display());
+                say(&format!("renewed gpu-harness's part of {}\n", path.display()));
             }
-            Change::UpToDate => println!("{} is up to date", path.display()),
+            Change::UpToDate => say(&format!("{} is up to date\n", path.display())),
             Change::Theirs(text) => {
-                print!("{text}");
+                say(&text);
                 eprintln!(
                     "{} is yours (it does not have gpu-harness's marker comments once each, in order) and was not \
                      touched.\nTo do: take the text above; {}",
@@ -72,10 +73,10 @@ impl Init {
         }
         let missing = values.missing();
         if !missing.is_empty() {
-            println!("set in it: {}", missing.join(", "));
+            say(&format!("set in it: {}\n", missing.join(", ")));
         }
         if !Path::new("gpu-harness.yaml").exists() {
-            println!("{EXAMPLE}");
+            say(&format!("{EXAMPLE}\n"));
         }
         Ok(Exit::AllPassed)
     }

@@ -4,6 +4,7 @@ mod cargo;
 mod compare;
 mod doctor;
 mod exec;
+mod golden;
 mod history;
 mod hold;
 mod init;
@@ -18,7 +19,7 @@ mod show;
 mod table;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -72,6 +73,8 @@ enum Verb {
     History(history::HistoryVerb),
     /// Run two versions in turn on one node: by what ratio do their figures differ, and which commit did it?
     Compare(compare::Compare),
+    /// Make the losses of a run those that its cases are held to from now on
+    Golden(golden::Golden),
     /// Print the JSON Schema of suite files, for editors
     Schema,
     /// Print what a node has: GPU, driver, libtorch, CUDA, disk, cores, clock
@@ -108,8 +111,9 @@ impl Cli {
             Verb::Show(verb) => verb.execute()?,
             Verb::History(verb) => verb.execute()?,
             Verb::Compare(verb) => verb.execute()?,
+            Verb::Golden(verb) => verb.execute()?,
             Verb::Schema => {
-                println!("{:#}", gpu_suites::schema::json_schema());
+                say(&format!("{:#}\n", gpu_suites::schema::json_schema()));
                 Exit::AllPassed
             }
             Verb::Selfcheck(verb) => verb.execute()?,
@@ -119,7 +123,9 @@ impl Cli {
             Verb::Hold(verb) => verb.execute()?,
             Verb::Init(verb) => verb.execute()?,
             Verb::Completions { shell } => {
-                clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut io::stdout());
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "gpu-harness", &mut script);
+                say(&String::from_utf8_lossy(&script));
                 Exit::AllPassed
             }
         };
@@ -163,6 +169,11 @@ fn project() -> anyhow::Result<Config> {
 #[cfg(not(feature = "ec2"))]
 fn no_ec2() -> anyhow::Result<Exit> {
     anyhow::bail!("this build of gpu-harness has no EC2; build it with its feature `ec2`")
+}
+
+/// Prints to standard output. Whoever reads the first lines only, as `head` does, has seen enough: that is no error.
+fn say(text: &str) {
+    let _ = io::stdout().write_all(text.as_bytes());
 }
 
 /// One thread is enough: it moves lines from a socket to a file, and every blocking part has its own thread.

@@ -34,7 +34,7 @@ mod with_ec2 {
 
     use super::Nodes;
     use crate::cli::table::Table;
-    use crate::cli::{project, runtime};
+    use crate::cli::{project, runtime, say};
     use crate::ec2::cloud::{Cloud, CloudError};
     use crate::ec2::living::{Living, living};
     use crate::ec2::regions;
@@ -55,9 +55,9 @@ mod with_ec2 {
             runtime.shutdown_background();
             let nodes = nodes?;
             if self.json {
-                println!("{:#}", serde_json::json!({ "nodes": nodes }));
+                say(&format!("{:#}\n", serde_json::json!({ "nodes": nodes })));
             } else {
-                print!("{}", text(&nodes));
+                say(&text(&nodes));
             }
             Ok(Exit::AllPassed)
         }

@@ -64,7 +64,7 @@ mod with_ec2 {
 
     use super::Reap;
     use crate::cli::table::Table;
-    use crate::cli::{project, runtime};
+    use crate::cli::{project, runtime, say};
     use crate::ec2::cloud::{Cloud, CloudError};
     use crate::ec2::deeds::{Deed, Did};
     use crate::ec2::found::{Verdict, Wanted};
@@ -102,9 +102,9 @@ mod with_ec2 {
                 hand_on::forget_gone(&cache, clouds).await?;
             }
             if self.json {
-                println!("{:#}", json(&deeds));
+                say(&format!("{:#}\n", json(&deeds)));
             } else {
-                print!("{}", text(&deeds));
+                say(&text(&deeds));
             }
             Ok(if is_clean(&deeds) { Exit::AllPassed } else { Exit::Infrastructure })
         }
@@ -118,7 +118,7 @@ mod with_ec2 {
     fn confirmed(marked: &[Deed]) -> anyhow::Result<bool> {
         let due = Vec::from_iter(marked.iter().filter(|deed| deed.is_left()).cloned());
         if due.is_empty() {
-            println!("nothing is that old");
+            say("nothing is that old\n");
             return Ok(false);
         }
         if !std::io::stdin().is_terminal() {

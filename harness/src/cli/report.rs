@@ -30,13 +30,8 @@ pub(super) struct Report {
 impl Report {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
         let state = report::render(&self.run_dir, self.junit.as_deref())?;
-        print!(
-            "{}",
-            report::summary::summary(
-                &state,
-                report::look::Look { colour: console::colors_enabled(), width: None }
-            )
-        );
+        let look = report::look::Look { colour: console::colors_enabled(), width: None };
+        super::say(&report::summary::summary(&state, look));
         if let (true, Some(service)) = (self.ci, Service::here()) {
             super::runtime()?.block_on(service.tell(&state, state.exit()));
         }

@@ -32,7 +32,7 @@ impl Selfcheck {
             selfcheck::selfcheck(&remote, self.json).await
         });
         runtime.shutdown_background();
-        print!("{}", text?);
+        super::say(&text?);
         Ok(Exit::AllPassed)
     }
 }

@@ -1,6 +1,6 @@
 //! `gpu-harness show`.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
@@ -37,8 +37,7 @@ impl Show {
         let shown = Shown { everything: !cases.is_empty(), cases };
         let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
         let look = Look { colour: console::colors_enabled(), width };
-        // Whoever reads the first lines only, as `head` does, has seen enough.
-        let _ = io::stdout().write_all(show(&state, &shown, look).as_bytes());
+        super::say(&show(&state, &shown, look));
         Ok(Exit::AllPassed)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::event::Finding;
 use crate::metrics::{Line, Value};
-use crate::spec::{Case, CheckName, MetricCheck, RateCheck, Task, When};
+use crate::spec::{Case, CheckName, GoldenCheck, MetricCheck, RateCheck, Task, When};
 use crate::unit::Share;
 
 use super::ruling::{Kind, Ruling};
@@ -226,7 +226,11 @@ fn fold(case: &Case, check: CheckName) -> Option<Box<dyn Fold>> {
         }
         CheckName::Steps => Box::new(steps::Steps::new(checks.steps.unwrap_or_default())),
         CheckName::Rows => Box::new(rows::Rows::new(checks.rows.unwrap_or_default())),
-        CheckName::Golden => Box::new(golden::Goldens::new(checks.golden.clone().unwrap_or_default())),
+        CheckName::Golden => {
+            // The losses of a training with a file of them, where the suite does not say more.
+            let losses = || vec![GoldenCheck { name: "loss".to_owned(), within: 0.0 }];
+            Box::new(golden::Goldens::new(checks.golden.clone().unwrap_or_else(losses)))
+        }
         CheckName::Varied => Box::new(varied::Varied::new(checks.varied.clone().unwrap_or_default())),
         CheckName::ValidWindows => Box::new(valid_windows::ValidWindows::default()),
         CheckName::Rate => {

@@ -5,19 +5,16 @@ use crate::spec::{Case, CheckName, Checks};
 /// The checks of a case in the order in which they are judged, those left out by `skip-checks` included.
 ///
 /// A case of the built-in worker runs every check of its kind; `exit-status` is for commands, `time-budget` needs a figure,
-/// and whether a case has rows or golden values only its suite knows. A `command` case runs `exit-status`, `finite` and
+/// and whether a case has rows, or golden values of its own, only its suite knows. A `command` case runs `exit-status`, `finite` and
 /// those that it names.
 pub fn selected(case: &Case) -> Vec<CheckName> {
     let runs = |check: &CheckName| {
         let by_default = match check {
             CheckName::ExitStatus => case.command.is_some(),
             CheckName::Finite => true,
-            CheckName::Steps
-            | CheckName::Rows
-            | CheckName::Golden
-            | CheckName::Varied
-            | CheckName::TimeBudget => false,
+            CheckName::Steps | CheckName::Rows | CheckName::Varied | CheckName::TimeBudget => false,
             CheckName::ValidWindows | CheckName::Rate => case.throughput.is_some(),
+            CheckName::Golden => case.train.as_ref().is_some_and(|train| train.golden.is_some()),
             CheckName::Shards => case.pipeline.is_some(),
             CheckName::Predictions => {
                 case.pipeline.as_ref().is_some_and(|pipeline| pipeline.golden.is_some())

@@ -123,6 +123,10 @@ pub struct Train {
     /// Steps after the reload that `resume-parity` compares bit by bit.
     #[serde(default = "default_side_steps")]
     pub resume_steps: NonZeroU32,
+    /// A JSON file with the losses that this training is known to have, by device; `gpu-harness golden` fills it. The check
+    /// `golden` then holds each step's loss to it, bit by bit where the suite does not allow more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub golden: Option<InputPath>,
 }
 
 fn default_steps() -> NonZeroU32 {
@@ -307,6 +311,7 @@ impl Case {
                 ("train.data.image", Some(&train.data.image)),
                 ("train.data.boxes", Some(&train.data.boxes)),
                 ("train.model.torchscript", train.model.torchscript.as_ref()),
+                ("train.golden", train.golden.as_ref()),
             ]
         });
         let throughput = self
