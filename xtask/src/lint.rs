@@ -38,9 +38,10 @@ fn advisories() -> Result<()> {
 }
 
 /// The CI files that `gpu-harness init` writes, and this project's own, with the schema of each.
-const CI_FILES: [(&str, &str); 6] = [
+const CI_FILES: [(&str, &str); 7] = [
     ("bitbucket-pipelines.yml", "vendor.bitbucket-pipelines"),
     (".github/workflows/ci.yml", "vendor.github-workflows"),
+    (".github/workflows/gpu.yml", "vendor.github-workflows"),
     ("action.yml", "vendor.github-actions"),
     ("harness/src/init/bitbucket.yml", "vendor.bitbucket-pipelines"),
     ("harness/src/init/github.yml", "vendor.github-workflows"),
@@ -52,7 +53,11 @@ fn ci_files() -> Result<()> {
     if on_path("actionlint") {
         cargo::run(
             Command::new("actionlint")
-                .args(["harness/src/init/github.yml", ".github/workflows/ci.yml"])
+                .args([
+                    "harness/src/init/github.yml",
+                    ".github/workflows/ci.yml",
+                    ".github/workflows/gpu.yml",
+                ])
                 .current_dir(root),
         )?;
     }

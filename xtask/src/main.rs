@@ -2,6 +2,7 @@
 //! sets up what is missing first.
 
 mod bench;
+mod build;
 mod cargo;
 mod demo;
 mod ec2;
@@ -34,6 +35,8 @@ enum Command {
     #[command(after_help = "The cache folder is $GPU_HARNESS_CACHE, else $XDG_CACHE_HOME/gpu-harness, \
                             else ~/.cache/gpu-harness.")]
     Setup(setup::Options),
+    /// Builds gpu-harness, gpu-agent and gpu-worker for use, into target/release
+    Build,
     /// Overfits a real aerial image on this machine and reports it: the main job
     Demo {
         /// Passed on to `gpu-harness run`
@@ -71,6 +74,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Setup(options) => setup::command(options),
+        Command::Build => build::run(),
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Test { arguments } => test::run(&arguments),
         Command::Ec2(options) => ec2::run(&options),
