@@ -73,6 +73,84 @@ fn a_failed_case_gives_the_node_back_too() {
 }
 
 #[test]
+fn what_looks_slower_is_measured_again_on_the_same_node_before_it_is_given_back() {
+    const RATE: &str = r#"
+suite: s
+cases:
+  - name: rate
+    command: { run: [sh, -c, "echo \"{\\\"items_per_second\\\": $(cat rate)}\" > $GPU_HARNESS_METRICS"], files: [rate] }
+"#;
+    let ec2 = Ec2::start(Options::default());
+    let project = Project::with_suite(RATE).file("rate", "100");
+    let nights = Nights { project: ec2.in_project(project, "types: [g6.xlarge]") };
+    nights.ten(&ec2);
+    std::fs::write(nights.project.path().join("rate"), "80").unwrap();
+    let slow = nights.night();
+    assert_eq!(slow.code(), 1, "{slow:?}\n{}", ec2.log());
+    assert!(slow.stdout.contains("items_per_second regressed: 80"), "{}", slow.stdout);
+    let started = slow.events().into_iter().filter(|record| matches!(record.event, Event::CaseStarted(_)));
+    let nodes = std::collections::BTreeSet::from_iter(
+        started.clone().map(|record| format!("{:?}", record.from.map(|origin| origin.node))),
+    );
+    assert_eq!((started.count(), nodes.len()), (3, 1), "three measurements on one node");
+    assert_eq!(receipt(&slow)["nodes"].as_array().unwrap().len(), 1);
+    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+}
+
+#[test]
+fn a_slow_node_is_given_back_and_the_case_runs_on_another_one() {
+    // As slow on the first node as a node that throttles: the device's own ceiling is lower too.
+    const RATE: &str = r#"
+suite: s
+cases:
+  - name: rate
+    command:
+      run: [sh, -c, "share=$(cat share); case $GPU_HARNESS_RUN in *-other-node) share=1;; esac; awk -v s=$share 'BEGIN { print \"{\\\"items_per_second\\\": \" 100 * s \", \\\"fp32/ceiling_gflops\\\": \" 900 * s \"}\" }' > $GPU_HARNESS_METRICS"]
+      files: [share]
+"#;
+    let ec2 = Ec2::start(Options::default());
+    let project = ec2.in_project(Project::with_suite(RATE).file("share", "1"), "types: [g6.xlarge]");
+    let nights = Nights { project };
+    nights.ten(&ec2);
+    std::fs::write(nights.project.path().join("share"), "0.8").unwrap();
+    let run = nights.night();
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    assert!(run.stdout.contains("is a slow node, and another is had"), "{}", run.stdout);
+    assert_eq!(receipt(&run)["nodes"].as_array().unwrap().len(), 2);
+    let entries = nights.project.gpu_harness(&["history", "--history", "history", "--json"]);
+    let entries: Value = serde_json::from_str(&entries.stdout).unwrap();
+    let rate =
+        entries.as_array().unwrap().iter().find(|entry| entry["metric"] == "items_per_second").unwrap();
+    let last = rate["values"].as_array().unwrap().last().unwrap();
+    assert!(last["value"] == 100.0 && last["healthy"] == true, "what the good node measured: {last}");
+    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+}
+
+/// A project whose runs on EC2 have a history.
+struct Nights {
+    project: Project,
+}
+
+impl Nights {
+    fn night(&self) -> Finished {
+        self.project.run(&["--node", "cloud", "--history", "history"])
+    }
+
+    /// One night, and nine more like it.
+    fn ten(&self, ec2: &Ec2) {
+        let first = self.night();
+        assert_eq!(first.code(), 0, "{first:?}\n{}", ec2.log());
+        let name = first.folder().file_name().unwrap().to_str().unwrap().to_owned();
+        let history = self.project.path().join("history");
+        let object = std::fs::read_to_string(history.join(format!("{name}.ndjson"))).unwrap();
+        for number in 1..10 {
+            let other = format!("20261101-00000{number}-0000000{number}");
+            std::fs::write(history.join(format!("{other}.ndjson")), object.replace(&name, &other)).unwrap();
+        }
+    }
+}
+
+#[test]
 fn from_the_start_to_the_launch_there_are_four_calls_in_sequence_at_most() {
     let ec2 = Ec2::start(Options::default());
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g6.xlarge, g4dn.xlarge]");

@@ -102,6 +102,21 @@ fn a_drop_is_measured_again_and_fails_the_run_and_one_bad_measurement_does_not()
     assert!(again.stdout.contains("regressed: 94"), "{}", again.stdout);
 }
 
+#[test]
+fn a_suspicion_that_the_runs_limit_leaves_no_time_for_stays_one() {
+    let slow = SUITE.replace("v=$(head", "sleep 0.4; v=$(head");
+    let project = Project::with_suite(&slow);
+    let rates = project.path().join("rates").display().to_string();
+    let nights = Nights { project: project.env("RATES", rates) };
+    for value in NIGHTS {
+        assert_eq!(nights.night(&[value]).code(), 0);
+    }
+    fs::write(nights.project.path().join("rates"), "70\n70\n70\n").unwrap();
+    let run = nights.project.run(&["--history", "history", "--timeout", "800ms"]);
+    assert_eq!((run.code(), attempts(&run)), (0, 1), "{run:?}");
+    assert!(run.stdout.contains("suspected, not confirmed"), "{}", run.stdout);
+}
+
 /// A case that measures what its device can do at best besides: a line of the file has both.
 const WITH_CANARY: &str = r#"
 suite: s

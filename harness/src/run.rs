@@ -12,6 +12,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::again;
 use crate::ci::Service;
@@ -171,7 +172,9 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
     let tonight = Tonight::begin(asked.history.clone(), Config::find(&cwd)?)?;
     let prepare = |run, options: &_| Ok(selection.prepare(run, options)?);
     let (state, _) = perform(asked, Some(&tonight), reporter, &root, need, prepare).await?;
-    if let Some(message) = tonight.message(&state) {
+    // A step that is being stopped has seconds left, and a run that was stopped says little.
+    let message = tonight.message(&state).filter(|_| state.exit() != Exit::Interrupted);
+    if let Some(message) = message {
         notify::tell(tonight.everybody(), &message).await;
     }
     Ok(state)
@@ -329,9 +332,10 @@ async fn follow(
         by = interrupts.next() => return Err(SessionError::Interrupted { by }),
     };
     let mut remote = Remote::new(node, transport)?;
+    let begun = Instant::now();
     Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
     let work = (&prepared.plan, prepared.blobs.as_slice());
-    again::measure(&mut remote, recorder, interrupts, work, tonight, None).await?;
+    again::measure(&mut remote, recorder, interrupts, work, tonight, None, begun).await?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use gpu_suites::event::{Event, NodeState};
+use gpu_suites::event::{Event, NodeState, Warning};
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::outcome::Outcome;
@@ -64,7 +64,7 @@ pub async fn follow(
     let keep = asked.keep;
     let order = order(node, asked, prepared.plan.run.clone(), work(&prepared.plan));
     let mut provision = Provision::new(order, sink);
-    let mut job = Job { prepared, keep, recorder, interrupts, tonight, events };
+    let mut job = Job { prepared, keep, recorder, interrupts, tonight, events, had_a_slow_node: false };
     let ended = AssertUnwindSafe(job.nodes(&mut provision)).catch_unwind().await;
     let closed = job.close(provision).await;
     match ended {
@@ -104,6 +104,8 @@ struct Job<'a> {
     tonight: Option<&'a Tonight>,
     /// What happens to nodes.
     events: UnboundedReceiver<Event>,
+    /// Whether a node was given back for being slow.
+    had_a_slow_node: bool,
 }
 
 /// What one node came to.
@@ -112,6 +114,8 @@ enum NodeEnd {
     Finished,
     /// It was taken away, for this reason.
     Taken(String),
+    /// It has run everything, and was slower than such nodes are; this is left for another one.
+    Slow(Box<Plan>),
 }
 
 impl Job<'_> {
@@ -122,8 +126,9 @@ impl Job<'_> {
         let mut taken = 0;
         loop {
             let had = self.have(provision).await?;
-            match self.on_node(provision, had, &mut plan).await? {
+            match self.on_node(provision, had, &mut plan, begun).await? {
                 NodeEnd::Finished => return Ok(()),
+                NodeEnd::Slow(left) => plan = *left,
                 NodeEnd::Taken(why) => {
                     rest::end_running(self.recorder, &why)?;
                     let Some(left) = rest::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
@@ -164,6 +169,7 @@ impl Job<'_> {
         provision: &mut Provision,
         mut had: Had,
         plan: &mut Plan,
+        run_began: Instant,
     ) -> Result<NodeEnd, SessionError> {
         self.recorder.on_node(NodeName(format!("{}/{}", had.remote.node().name, had.instance())));
         plan.lease = Lease { ttl: Span(had.remote.node().lease), on_expiry: OnExpiry::Shutdown };
@@ -171,6 +177,8 @@ impl Job<'_> {
         let watch = had.watch();
         let budget = had.budget();
         let blobs = &self.prepared.blobs;
+        // The plan's limit is what is left of the run's when this node begins.
+        let begun = Instant::now();
         let ended = {
             let followed = async {
                 let session = Session::new(&mut had.remote, self.recorder, self.interrupts, plan, blobs);
@@ -178,8 +186,16 @@ impl Job<'_> {
                     Followed::Reclaimed => Ok(Followed::Reclaimed),
                     Followed::Finished => {
                         let (remote, work) = (&mut had.remote, (&*plan, blobs.as_slice()));
-                        again::measure(remote, self.recorder, self.interrupts, work, self.tonight, budget)
-                            .await
+                        again::measure(
+                            remote,
+                            self.recorder,
+                            self.interrupts,
+                            work,
+                            self.tonight,
+                            budget,
+                            begun,
+                        )
+                        .await
                     }
                 }
             };
@@ -189,9 +205,15 @@ impl Job<'_> {
             }
         };
         self.catch_up()?;
-        self.give_back(provision, had, &ended).await?;
+        let left = match &ended {
+            Ok(Followed::Finished) => self.left_by_a_slow_node(run_began)?,
+            _ => None,
+        };
+        self.give_back(provision, had, &ended, left.is_some()).await?;
         match ended {
-            Ok(Followed::Finished) => Ok(NodeEnd::Finished),
+            Ok(Followed::Finished) => {
+                Ok(left.map_or(NodeEnd::Finished, |left| NodeEnd::Slow(Box::new(left))))
+            }
             Ok(Followed::Reclaimed) => {
                 provision.was_reclaimed();
                 Ok(NodeEnd::Taken("the cloud took the spot instance back".to_owned()))
@@ -203,12 +225,31 @@ impl Job<'_> {
         }
     }
 
+    /// What is to run once more on another node, since this one was slower than such nodes are. One other node is had for
+    /// that: where it is slow too, its figures are shown for what they are.
+    fn left_by_a_slow_node(&mut self, run_began: Instant) -> Result<Option<Plan>, RecorderError> {
+        let Some(tonight) = self.tonight.filter(|_| !self.had_a_slow_node) else { return Ok(None) };
+        let degraded = tonight.degraded(self.recorder.state());
+        let left = again::elsewhere(&self.prepared.plan, &degraded, self.recorder.state(), run_began);
+        if left.is_some() {
+            self.had_a_slow_node = true;
+            let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
+            let message = format!("{} is a slow node, and another is had: {why}", self.recorder.node_name());
+            self.recorder.own(Warning { case: None, message })?;
+            for judged in degraded {
+                self.recorder.own(judged)?;
+            }
+        }
+        Ok(left)
+    }
+
     /// Begins to give the node back, or keeps it where somebody wants to look at it.
     async fn give_back(
         &mut self,
         provision: &mut Provision,
         had: Had,
         ended: &Result<Followed, SessionError>,
+        is_slow: bool,
     ) -> Result<(), RecorderError> {
         let is_there = matches!(ended, Ok(Followed::Finished) | Err(SessionError::Money { .. }));
         let is_bad = |outcome: Outcome| !outcome.is_good() && outcome != Outcome::Cancelled;
@@ -219,8 +260,9 @@ impl Job<'_> {
             Some(keep) if is_there && any(is_bad) => provision.keep(had, keep).await,
             _ => {
                 // One that broke, or that is going away, is nothing for another run.
-                let is_well =
-                    matches!(ended, Ok(Followed::Finished)) && !any(|ending| ending == Outcome::Errored);
+                let is_well = matches!(ended, Ok(Followed::Finished))
+                    && !is_slow
+                    && !any(|ending| ending == Outcome::Errored);
                 let had = if is_well { provision.hand_on(had).await } else { Some(had) };
                 if let Some(had) = had {
                     self.recorder.node_is(NodeState::Terminating, "giving it back")?;

@@ -6,7 +6,7 @@ use gpu_suites::regression::robust;
 
 use super::line::{Key, Line};
 use crate::report::RunState;
-use crate::report::case::CaseState;
+use crate::report::case::{Attempt, CaseState};
 
 /// The lines of a run. A case that was skipped has none: nothing was run.
 pub fn lines(state: &RunState) -> Vec<Line> {
@@ -42,13 +42,17 @@ fn of_case(state: &RunState, case: &CaseState) -> Vec<Line> {
     case.metrics.keys().map(|metric| line(Some(metric), measured(case, metric))).collect()
 }
 
-/// Each attempt's last value of the metric, oldest first: the attempts that passed, where any did.
+/// Each attempt's last value of the metric, oldest first: the attempts that passed, where any did; of these, those that were
+/// not on a slow node, where any were not.
 pub fn measured(case: &CaseState, metric: &str) -> Vec<f64> {
-    let of = |passed_only: bool| {
-        let attempts = case.ended.iter().filter(|end| !passed_only || end.outcome == Outcome::Passed);
-        Vec::from_iter(attempts.filter_map(|end| end.figures.get(metric).copied()))
+    let of = |fits: fn(&&Attempt) -> bool| {
+        Vec::from_iter(case.ended.iter().filter(fits).filter_map(|end| end.figures.get(metric).copied()))
     };
-    let passed = of(true);
+    let well = of(|end| end.outcome == Outcome::Passed && !end.on_slow_node);
+    if !well.is_empty() {
+        return well;
+    }
+    let passed = of(|end| end.outcome == Outcome::Passed);
     // What a failed attempt measured is shown, and what an unfinished one said last.
     let last = || case.metrics.get(metric).map(|series| series.last).into_iter().collect();
     if passed.is_empty() { last() } else { passed }

@@ -2,7 +2,7 @@
 //!
 //! Trouble with the history is a warning and never the run's outcome.
 
-use gpu_suites::event::Warning;
+use gpu_suites::event::{Judged, Warning};
 use gpu_suites::id::CaseId;
 use jiff::Zoned;
 
@@ -42,6 +42,12 @@ impl Tonight {
     /// The cases that have to be measured again before anything can be said.
     pub fn suspected(&self, state: &RunState) -> Vec<CaseId> {
         self.kept.as_ref().map(|kept| self.judge.suspected(&kept.before, state)).unwrap_or_default()
+    }
+
+    /// What is to be said of the cases whose node is slower than such nodes are.
+    pub fn degraded(&self, state: &RunState) -> Vec<Judged> {
+        let judged = self.kept.as_ref().map(|kept| self.judge.judge(&kept.before, state)).unwrap_or_default();
+        judged.into_iter().filter(|judged| judged.degraded.is_some()).collect()
     }
 
     /// Says what the history says, and adds the run to it. Every case has its outcome by now.

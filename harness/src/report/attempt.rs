@@ -88,6 +88,7 @@ pub(super) fn finish(case: &mut CaseState, at: Timestamp, event: &event::CaseFin
         seconds: sane_seconds(event.seconds),
         at,
         figures: case.metrics.iter().map(|(name, series)| (name.clone(), series.last)).collect(),
+        on_slow_node: false,
     });
 }
 

@@ -82,6 +82,8 @@ pub struct Attempt {
     pub at: Timestamp,
     /// The last value of each metric.
     pub figures: BTreeMap<String, f64>,
+    /// Whether its node was found to be slower than such nodes are.
+    pub on_slow_node: bool,
 }
 
 /// A file that the case made.

@@ -150,6 +150,11 @@ impl RunState {
             }
             Event::Interrupted(event) if own => self.interrupted = Some(short(&event.by)),
             Event::Judged(event) if own && self.places.contains_key(&event.case) => {
+                if event.degraded.is_some() {
+                    self.on_case(&event.case, |case| {
+                        case.ended.iter_mut().for_each(|attempt| attempt.on_slow_node = true);
+                    });
+                }
                 self.judged.insert(event.case.clone(), event.clone());
             }
             Event::Quarantined(event) if own && self.places.contains_key(&event.case) => {
