@@ -1,12 +1,10 @@
 //! GitHub and Bitbucket are told what a run came to, where in the files something is wrong, and nothing that a node made up.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use gpu_harness_tests::project::Project;
+use gpu_harness_tests::service::Service;
 use serde_json::Value;
 
 const SUITE: &str = "suite: s
@@ -75,31 +73,12 @@ fn elsewhere_nothing_is_told() {
     assert!(!run.stderr.contains("Bitbucket"), "{}", run.stderr);
 }
 
-/// A program on the far side of the real protocol.
-struct Bitbucket {
-    process: Child,
-    address: String,
-    requests: Receiver<Value>,
-}
+/// Bitbucket's side of the proxy.
+struct Bitbucket(Service);
 
 impl Bitbucket {
     fn start(fault: &str) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/bitbucket/server.py");
-        let mut process = Command::new("python3")
-            .arg(script)
-            .arg(fault)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("python3 is installed");
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let address = lines.next().expect("its address").expect("text");
-        let (sender, requests) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).expect("JSON"));
-            }
-        });
-        Self { process, address, requests }
+        Self(Service::start("bitbucket/server.py", &[fault]))
     }
 
     /// A step of a pipeline with this proxy beside it.
@@ -112,21 +91,14 @@ impl Bitbucket {
             ("BITBUCKET_REPO_SLUG", "models"),
             ("BITBUCKET_COMMIT", "1f9d3c2"),
             ("BITBUCKET_CLONE_DIR", root.as_str()),
-            ("GPU_HARNESS_BITBUCKET_PROXY", self.address.as_str()),
+            ("GPU_HARNESS_BITBUCKET_PROXY", self.0.address.as_str()),
         ]
         .into_iter()
         .fold(project, |project, (name, value)| project.env(name, value))
     }
 
     fn requests(&self) -> Vec<Value> {
-        std::iter::from_fn(|| self.requests.recv_timeout(Duration::from_millis(300)).ok()).collect()
-    }
-}
-
-impl Drop for Bitbucket {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.0.requests()
     }
 }
 
@@ -204,7 +176,7 @@ fn a_token_goes_to_bitbucket_only_and_into_no_file_or_log() {
     let project = bitbucket
         .step(Project::with_suite(SUITE))
         .env("GPU_HARNESS_BITBUCKET_TOKEN", TOKEN)
-        .env("HTTPS_PROXY", bitbucket.address.clone());
+        .env("HTTPS_PROXY", bitbucket.0.address.clone());
     let run = project.run(&["-v"]);
     assert!(run.stderr.contains("not reported to Bitbucket's Code Insights"), "{}", run.stderr);
     assert!(!run.stdout.contains(TOKEN) && !run.stderr.contains(TOKEN));

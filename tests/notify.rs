@@ -1,13 +1,9 @@
 //! People are told when something changes from one night to the next, once, and left alone otherwise.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use gpu_harness_tests::project::{Finished, Project};
+use gpu_harness_tests::service::Service;
 use serde_json::Value;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -20,42 +16,9 @@ cases:
     command: { run: [sh, -c, "v=$(head -n 1 $RATES); sed -i 1d $RATES; test $v != bad && echo \"{\\\"items_per_second\\\": $v}\" > $GPU_HARNESS_METRICS"] }
 "#;
 
-/// A service on the far side of the webhook; it checks signatures by itself.
-struct Service {
-    process: Child,
-    address: String,
-    requests: Receiver<Value>,
-}
-
-impl Service {
-    fn start(failures: &str) -> Self {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/webhook/receiver.py");
-        let mut command = Command::new("python3");
-        command.arg(script).args([SECRET, failures]).stdout(Stdio::piped());
-        let mut process = command.spawn().expect("python3 is installed");
-        let mut lines = BufReader::new(process.stdout.take().expect("piped")).lines();
-        let address = lines.next().expect("its address").expect("text");
-        let (sender, requests) = channel();
-        std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                let _ = sender.send(serde_json::from_str(&line).expect("JSON"));
-            }
-        });
-        Self { process, address, requests }
-    }
-
-    /// What has come since, in order. The receiver prints after it has answered, so the last may come a little later.
-    fn told(&self) -> Vec<Value> {
-        std::iter::from_fn(|| self.requests.recv_timeout(Duration::from_millis(300)).ok()).collect()
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// A service on the far side of the webhook; it checks signatures by itself, and is busy for so many requests.
+fn service(failures: &str) -> Service {
+    Service::start("webhook/receiver.py", &[SECRET, failures])
 }
 
 struct Nights {
@@ -86,23 +49,23 @@ fn changes(told: &[Value]) -> Vec<String> {
 
 #[test]
 fn a_failure_is_told_once_and_its_end_once() {
-    let service = Service::start("0");
+    let service = service("0");
     let nights = Nights::new(&service, "{ url-env: WEBHOOK, secret-env: WEBHOOK_SECRET }");
     assert_eq!(nights.night(&["100"]).code(), 0);
-    assert!(service.told().is_empty(), "a first good night is no news");
+    assert!(service.requests().is_empty(), "a first good night is no news");
     let run = nights.night(&["bad"]);
     assert_eq!(run.code(), 1, "{run:?}");
-    let told = service.told();
+    let told = service.requests();
     assert_eq!(changes(&told), ["failing null"], "{told:?} {run:?}");
     assert_eq!(told[0]["signed"], true, "{told:?}");
     assert_eq!(told[0]["body"]["type"], "state-changed");
     assert!(run.stderr.contains("told WEBHOOK of 1 new problem"), "{}", run.stderr);
     assert_eq!(nights.night(&["bad"]).code(), 1);
-    assert!(service.told().is_empty(), "it fails as the night before");
+    assert!(service.requests().is_empty(), "it fails as the night before");
     assert_eq!(nights.night(&["100"]).code(), 0);
-    assert_eq!(changes(&service.told()), ["passing null"]);
+    assert_eq!(changes(&service.requests()), ["passing null"]);
     assert_eq!(nights.night(&["100"]).code(), 0);
-    assert!(service.told().is_empty());
+    assert!(service.requests().is_empty());
 
     let said = format!("{run:?}");
     let events = fs::read_to_string(run.run_dir.unwrap().join("events.ndjson")).unwrap();
@@ -113,29 +76,29 @@ fn a_failure_is_told_once_and_its_end_once() {
 
 #[test]
 fn a_regression_is_told_once_and_its_end_once() {
-    let service = Service::start("0");
+    let service = service("0");
     let nights = Nights::new(&service, "{ url-env: WEBHOOK }");
     for rate in ["100", "101", "99", "100.5", "99.5", "100", "101", "99", "100.5", "99.5", "100"] {
         assert_eq!(nights.night(&[rate]).code(), 0);
     }
-    assert!(service.told().is_empty(), "eleven quiet nights");
+    assert!(service.requests().is_empty(), "eleven quiet nights");
     assert_eq!(nights.night(&["80", "80.2", "79.9"]).code(), 1);
-    let told = service.told();
+    let told = service.requests();
     assert_eq!(changes(&told), ["regressed \"items_per_second\""], "{told:?}");
     assert_eq!(told[0]["signed"], false, "no secret was named");
     assert_eq!(nights.night(&["80", "80.2", "79.9"]).code(), 1);
-    assert!(service.told().is_empty(), "it is as slow as the night before");
+    assert!(service.requests().is_empty(), "it is as slow as the night before");
     assert_eq!(nights.night(&["100"]).code(), 0);
-    assert_eq!(changes(&service.told()), ["recovered \"items_per_second\""]);
+    assert_eq!(changes(&service.requests()), ["recovered \"items_per_second\""]);
 }
 
 #[test]
 fn a_busy_service_is_told_again_by_the_same_id_and_a_chat_in_its_own_form() {
-    let service = Service::start("2");
+    let service = service("2");
     let nights = Nights::new(&service, "{ url-env: WEBHOOK, secret-env: WEBHOOK_SECRET, format: slack }");
     let run = nights.night(&["bad"]);
     assert_eq!(run.code(), 1, "{run:?}");
-    let told = service.told();
+    let told = service.requests();
     assert_eq!(told.iter().filter(|told| told["refused"] == true).count(), 2, "{told:?}");
     assert_eq!(told.len(), 3, "{told:?}");
     assert!(told.iter().all(|one| one["id"] == told[0]["id"] && one["signed"] == true), "{told:?}");
@@ -145,7 +108,7 @@ fn a_busy_service_is_told_again_by_the_same_id_and_a_chat_in_its_own_form() {
 
 #[test]
 fn who_cannot_be_told_costs_a_line_and_never_the_outcome() {
-    let service = Service::start("99");
+    let service = service("99");
     let nights = Nights::new(&service, "{ url-env: WEBHOOK }");
     let run = nights.night(&["bad"]);
     assert_eq!(run.code(), 1, "{run:?}");

@@ -32,5 +32,6 @@ pub mod proxy;
 pub mod reaps;
 pub mod resumes;
 pub mod s3;
+pub mod service;
 pub mod sshd;
 pub mod xml;

@@ -7,10 +7,9 @@ use anyhow::Context as _;
 use gpu_suites::event::Record;
 use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
-use gpu_suites::unit::Span;
 use tokio::runtime::Runtime;
 
-use super::{Choice, is_live, runtime, say};
+use super::{Bounds, Choice, is_live, runtime, say};
 use crate::clean::log_line;
 use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
@@ -20,7 +19,6 @@ use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
 use crate::run::{Asked, RunError};
-use crate::run_dir::DEFAULT_PARENT;
 
 /// The comparison's file in the run's folder.
 const FILE: &str = "comparison.json";
@@ -58,21 +56,8 @@ pub(super) struct Compare {
     /// Find the commit between base and head that made the worst figure worse
     #[arg(long)]
     bisect: bool,
-    /// Where to run: local, ssh://[user@]host[:port], or a name in gpu-harness.yaml
-    #[arg(long, value_name = "NODE", env = "GPU_HARNESS_NODE")]
-    node: Option<String>,
-    /// Folder that gets one folder a run, and a `latest` link
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_PARENT)]
-    out: PathBuf,
-    /// Limit of the whole run, e.g. 90s, 20m
-    #[arg(long, value_name = "D")]
-    timeout: Option<Span>,
-    /// Go on asking for so long where the cloud has no capacity [default: the node's `wait:`, else 10m]
-    #[arg(long, value_name = "D")]
-    wait: Option<Span>,
-    /// US dollars that each run may cost [default: the node's `max-cost:`]
-    #[arg(long, value_name = "USD")]
-    max_cost: Option<f64>,
+    #[command(flatten)]
+    bounds: Bounds,
 }
 
 /// What all comparisons of a command share.
@@ -89,17 +74,8 @@ impl Compare {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
         let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
         let judge = Judge::of(&super::project()?)?;
-        let Self { choice, base, head, pairs, prepare, bisect, node, out, timeout, wait, max_cost } = self;
-        let asked = Asked {
-            suites: choice.suites,
-            cases: choice.cases,
-            node,
-            out,
-            timeout,
-            wait,
-            max_cost,
-            ..Asked::default()
-        };
+        let Self { choice, base, head, pairs, prepare, bisect, bounds } = self;
+        let asked = choice.within(bounds);
         let colour = io::stdout().is_terminal() && console::colors_enabled();
         let look = Look { colour, width: None };
         let shared = Shared { asked, pairs, judge, runtime: runtime()?, look, cwd };

@@ -25,9 +25,11 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use gpu_suites::exit::Exit;
+use gpu_suites::unit::Span;
 
 use crate::config::Config;
-use crate::run::RunError;
+use crate::run::{Asked, RunError};
+use crate::run_dir::DEFAULT_PARENT;
 
 /// Test training and inference on a GPU node from a machine that has no GPU.
 ///
@@ -157,6 +159,43 @@ struct Choice {
     /// Only cases whose name, or `suite::name`, matches this glob; may be given several times
     #[arg(long = "case", value_name = "GLOB")]
     cases: Vec<String>,
+}
+
+/// Where it runs and what it may take; shared by the commands that run cases.
+#[derive(Debug, clap::Args)]
+struct Bounds {
+    /// Where to run: local, ssh://[user@]host[:port], or a name in gpu-harness.yaml
+    #[arg(long, value_name = "NODE", env = "GPU_HARNESS_NODE")]
+    node: Option<String>,
+    /// Folder that gets one folder a run, and a `latest` link
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_PARENT)]
+    out: PathBuf,
+    /// Limit of the whole run, e.g. 90s, 20m
+    #[arg(long, value_name = "D")]
+    timeout: Option<Span>,
+    /// Go on asking for so long where the cloud has no capacity [default: the node's `wait:`, else 10m]
+    #[arg(long, value_name = "D")]
+    wait: Option<Span>,
+    /// US dollars that each run may cost [default: the node's `max-cost:`]
+    #[arg(long, value_name = "USD")]
+    max_cost: Option<f64>,
+}
+
+impl Choice {
+    /// What is asked for with this choice, within these bounds.
+    fn within(self, bounds: Bounds) -> Asked {
+        let Bounds { node, out, timeout, wait, max_cost } = bounds;
+        Asked {
+            suites: self.suites,
+            cases: self.cases,
+            node,
+            out,
+            timeout,
+            wait,
+            max_cost,
+            ..Asked::default()
+        }
+    }
 }
 
 /// The settings of the project that the working folder belongs to.

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 
 use gpu_suites::unit::Span;
 
-use super::{Choice, is_live, runtime};
+use super::{Bounds, Choice, is_live, runtime};
 use crate::history::Location;
 use crate::holder::command;
 use crate::report::terminal::{self, Verbosity};
 use crate::run::{Asked, RunError};
-use crate::run_dir::DEFAULT_PARENT;
 
 /// Flags of `run`.
 #[derive(Debug, clap::Args)]
@@ -30,24 +29,11 @@ Examples:
 pub(super) struct Run {
     #[command(flatten)]
     choice: Choice,
-    /// Where to run: local, ssh://[user@]host[:port], or a name in gpu-harness.yaml
-    #[arg(long, value_name = "NODE", env = "GPU_HARNESS_NODE")]
-    node: Option<String>,
+    #[command(flatten)]
+    bounds: Bounds,
     /// Also write the JUnit report to this file
     #[arg(long, value_name = "PATH")]
     junit: Option<PathBuf>,
-    /// Folder that gets one folder a run, and a `latest` link
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_PARENT)]
-    out: PathBuf,
-    /// Limit of the whole run, e.g. 90s, 20m
-    #[arg(long, value_name = "D")]
-    timeout: Option<Span>,
-    /// Go on asking for so long where the cloud has no capacity [default: the node's `wait:`, else 10m]
-    #[arg(long, value_name = "D")]
-    wait: Option<Span>,
-    /// US dollars that the run may cost [default: the node's `max-cost:`]
-    #[arg(long, value_name = "USD")]
-    max_cost: Option<f64>,
     /// Keep the node for so long where a case is not good, and print the ssh command that gets in
     #[arg(long, value_name = "D")]
     keep_node_on_failure: Option<Span>,
@@ -77,7 +63,7 @@ impl Run {
         if !self.command.is_empty() {
             let project = std::env::current_dir().map_err(RunError::Cwd)?;
             let runtime = runtime()?;
-            let code = runtime.block_on(command::run(self.node, self.command, project, Vec::new()));
+            let code = runtime.block_on(command::run(self.bounds.node, self.command, project, Vec::new()));
             runtime.shutdown_background();
             return Ok(code?);
         }
@@ -88,18 +74,12 @@ impl Run {
         };
         let reporter = terminal::reporter(is_live(), verbosity);
         let asked = Asked {
-            suites: self.choice.suites,
-            cases: self.choice.cases,
-            node: self.node,
-            out: self.out,
             junit: self.junit,
-            timeout: self.timeout,
-            wait: self.wait,
-            max_cost: self.max_cost,
             keep_node_on_failure: self.keep_node_on_failure,
             fail_fast: self.fail_fast,
             retries: self.retries,
             history: self.history,
+            ..self.choice.within(self.bounds)
         };
         let runtime = runtime()?;
         let exit = runtime.block_on(crate::run::run(asked, reporter));

@@ -8,7 +8,7 @@ use gpu_suites::regression::standing::Past;
 use gpu_suites::regression::{Against, Direction, Rule, Standing, Verdict};
 
 use super::series::{self, All, SeriesId};
-use super::{History, fold, words};
+use super::{History, Line, fold, words};
 use crate::config::{Better, Config, OnRegression};
 use crate::report::RunState;
 use crate::report::case::CaseState;
@@ -54,6 +54,14 @@ impl Judge {
     /// The verdict on `tonight`, by the healthy values of the nights before.
     pub fn verdict(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
         self.rule.judge(before, tonight, direction)
+    }
+
+    /// The verdict on the last value of a series, by those before it; `None` without a value. What an unhealthy node measured
+    /// is not judged.
+    pub fn last(&self, lines: &[&Line], better: Direction) -> Option<Verdict> {
+        let (last, before) = lines.split_last()?;
+        let measured = if last.healthy { last.numbers() } else { vec![] };
+        Some(self.verdict(&series::healthy(before), &measured, better))
     }
 
     /// What the history says of every case that ran.

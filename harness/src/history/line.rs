@@ -86,6 +86,12 @@ impl Line {
     pub fn number(&self) -> Option<f64> {
         self.value.as_ref().and_then(Value::number)
     }
+
+    /// Each measurement as a number: the value alone where there was one.
+    pub fn numbers(&self) -> Vec<f64> {
+        let many = Vec::from_iter(self.measured.iter().filter_map(Value::number));
+        if many.is_empty() { self.number().into_iter().collect() } else { many }
+    }
 }
 
 impl std::fmt::Display for Key {

@@ -67,14 +67,7 @@ pub fn entries(history: &History, query: Option<&GlobMatcher>, judge: &Judge) ->
 
 fn entry(id: SeriesId, lines: &[&Line], judge: &Judge) -> Entry {
     let better = judge.direction(&id.metric);
-    let verdict = lines.split_last().zip(better).map(|((last, before), better)| {
-        let many = last.measured.iter().filter_map(gpu_suites::metrics::Value::number);
-        let many = Vec::from_iter(many);
-        let tonight = if many.is_empty() { last.number().into_iter().collect() } else { many };
-        // What an unhealthy node measured is shown and not judged.
-        let tonight = if last.healthy { tonight } else { vec![] };
-        judge.verdict(&series::healthy(before), &tonight, better)
-    });
+    let verdict = better.and_then(|better| judge.last(lines, better));
     let from = lines.len().saturating_sub(CHANGES);
     let recent = lines[from..].iter().map(|line| line.number().filter(|_| line.healthy).unwrap_or(f64::NAN));
     let changes =

@@ -115,13 +115,8 @@ fn regressed_before(judge: &Judge, all: &All<'_>, state: &RunState, case: &CaseS
     let regressed = of_case.filter(|(id, lines)| {
         let lines =
             Vec::from_iter(lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref()));
-        let Some((last, before)) = lines.split_last().filter(|(last, _)| last.healthy) else { return false };
-        let many = Vec::from_iter(last.measured.iter().filter_map(gpu_suites::metrics::Value::number));
-        let measured = if many.is_empty() { last.number().into_iter().collect() } else { many };
-        judge.direction(&id.metric).is_some_and(|better| {
-            let verdict = judge.verdict(&series::healthy(before), &measured, better);
-            matches!(verdict, Verdict::Regressed(_))
-        })
+        let verdict = judge.direction(&id.metric).and_then(|better| judge.last(&lines, better));
+        matches!(verdict, Some(Verdict::Regressed(_)))
     });
     regressed.map(|(id, _)| id.metric.clone()).collect()
 }
