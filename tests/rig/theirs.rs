@@ -42,7 +42,7 @@ fn it_crashes_where_it_is_told_to() {
 }
 
 #[test]
-fn it_leaves_a_child_where_it_is_told_to() {
+fn it_abandons_a_child_where_it_is_told_to() {
     if let Ok(mark) = env::var("LEAVE") {
         let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         fs::write(mark, child.id().to_string()).unwrap();
