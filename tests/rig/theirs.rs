@@ -88,7 +88,8 @@ impl Crate {
         write(".gitignore", "target/\ngpu-harness-runs/\n");
         write(
             ".config/nextest.toml",
-            "[profile.default]\nslow-timeout = { period = \"6s\", terminate-after = 1, grace-period = \"8s\" }\n",
+            "[profile.default]\nslow-timeout = { period = \"6s\", terminate-after = 1, grace-period = \"8s\" }\n\
+             [profile.patient]\nslow-timeout = \"10m\"\n",
         );
         let git = Command::new("git").args(["init", "-q"]).current_dir(folder.path()).status();
         assert!(git.expect("git runs").success());
