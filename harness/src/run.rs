@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::again;
+use crate::canary;
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
 use crate::config::Config;
@@ -169,8 +170,16 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
     let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
     let root = selection.root().to_owned();
     let need = |node: &GpuNeed| selection.gpu_need(node);
-    let tonight = Tonight::begin(asked.history.clone(), Config::find(&cwd)?)?;
-    let prepare = |run, options: &_| Ok(selection.prepare(run, options)?);
+    let config = Config::find(&cwd)?;
+    let canary = config.canary;
+    let tonight = Tonight::begin(asked.history.clone(), config)?;
+    let prepare = |run, options: &_| {
+        let mut prepared = selection.prepare(run, options)?;
+        if tonight.has_history() {
+            canary::add(&mut prepared, canary).map_err(PlanError::from)?;
+        }
+        Ok(prepared)
+    };
     let (state, _) = perform(asked, Some(&tonight), reporter, &root, need, prepare).await?;
     // A step that is being stopped has seconds left, and a run that was stopped says little.
     let message = tonight.message(&state).filter(|_| state.exit() != Exit::Interrupted);
