@@ -63,6 +63,17 @@ pub struct Asked {
     pub retries: u32,
     /// `--history`.
     pub history: Option<Location>,
+    /// The search that the run belongs to.
+    pub search: Option<OfSearch>,
+}
+
+/// A run of a search: all of them use one node, one after another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfSearch {
+    /// The project's folder.
+    pub root: PathBuf,
+    /// How many runs there may be yet, this one among them.
+    pub runs: u32,
 }
 
 /// Why nothing was run.
@@ -287,8 +298,11 @@ impl Supply {
         }
         let need = need(&settings.gpu)?;
         let keep = asked.keep_node_on_failure.map(|keep| keep.0);
-        let (settings, root) = ((**settings).clone(), root.to_owned());
-        Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings, need, keep, root })))
+        settings.reuse |= asked.search.is_some();
+        let settings = (**settings).clone();
+        let alone = OfSearch { root: root.to_owned(), runs: 1 };
+        let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
+        Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings, need, keep, root, runs })))
     }
 
     #[cfg(not(feature = "ec2"))]

@@ -62,36 +62,48 @@ fn a_gpu_that_is_well_is_told_with_its_figures() {
 #[test]
 fn whatever_makes_a_gpu_slow_or_shared_is_told_and_changes_no_outcome() {
     let somebody = std::process::id();
-    for (line, said) in [
+    let somebody = (format!("tell pid={somebody}"), format!("(process {somebody}) too"));
+    let all = [
         ("tell throttle=0x40; tell throttle=0", "slowed itself down: hw thermal slowdown"),
         ("tell throttle=0x20", "slowed itself down: sw thermal slowdown"),
         ("tell throttle=0x80", "slowed itself down: hw power brake slowdown"),
         ("tell throttle=0x8", "slowed itself down: hw slowdown"),
-        (&format!("tell pid={somebody}"), &format!("(process {somebody}) too")),
+        (&somebody.0, &somebody.1),
         ("tell remap=0,1,1,0", "has bad memory in use until it is reset"),
         ("tell remap=0,1,0,1", "could not replace a bad row of its memory"),
         ("tell xid=31", "the driver reported Xid 31 of GPU 0 (NVIDIA L4)"),
-    ] {
+    ];
+    at_once(&all, |(line, said)| {
         let records = Gpu::new().run(line);
         assert_eq!(ends(&records), ["passed"], "{line}");
         let broken = &watched(&records)[0].broken;
         assert!(broken.len() == 1 && broken[0].contains(said), "{line}: {broken:?}");
         let warned = warnings(&records);
         assert!(warned.len() == 1 && warned[0].contains("counts for no baseline"), "{warned:?}");
-    }
+    });
+}
+
+/// A case mostly waits to be looked at.
+fn at_once<T: Sync>(all: &[T], check: impl Fn(&T) + Sync) {
+    std::thread::scope(|scope| {
+        for one in all {
+            scope.spawn(|| check(one));
+        }
+    });
 }
 
 #[test]
 fn a_test_that_fails_on_a_gpu_that_breaks_is_errored_and_not_failed() {
-    for (line, said) in [
+    let all = [
         ("tell xid=79; exit 1", "Xid 79 of GPU 0 (NVIDIA L4): it has fallen off the bus"),
         ("tell ecc=2; exit 1", "2 errors in the memory of GPU 0 (NVIDIA L4) could not be corrected"),
         ("tell lost=1; exit 1", "GPU 0 (NVIDIA L4) no longer answers"),
-    ] {
+    ];
+    at_once(&all, |(line, said)| {
         let end = ends(&Gpu::new().run(line)).remove(0);
         assert!(end.starts_with("errored: ") && end.contains(said), "{end}");
         assert!(end.contains("the case itself: "), "{end}");
-    }
+    });
     // The program's own mistake, which the driver reports too.
     let end = ends(&Gpu::new().run("tell xid=31; exit 1")).remove(0);
     assert!(end.starts_with("failed"), "{end}");

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::had::Had;
 use super::labels::Labels;
-use super::limits::Work;
+use super::limits::{self, Work};
 use super::provision::{Order, Provision};
 use super::who::Who;
 use super::{Ec2Settings, reuse};
@@ -49,6 +49,8 @@ pub struct Asked {
     pub keep: Option<Duration>,
     /// The project's folder.
     pub root: PathBuf,
+    /// How many runs the node has to live for, this one the first of them.
+    pub runs: u32,
 }
 
 /// Runs what is prepared to its end; when this returns, each node is gone, or the receipt says that it is not.
@@ -75,13 +77,17 @@ pub async fn follow(
 
 /// What a run with so much work wants of its nodes.
 pub(super) fn order(node: Node, asked: Asked, run: RunId, work: Work) -> Order {
-    let Asked { settings, need, keep, root } = asked;
+    let Asked { mut settings, need, keep, root, runs } = asked;
     let cache = cache::folder().filter(|_| settings.reuse);
+    let job = cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings));
+    if runs > 1 && settings.ttl.is_none() {
+        settings.ttl = Some(limits::ttl(&settings, work.times(runs), None).duration);
+    }
     Order {
         work,
         labels: Labels { run, node: node.name.clone(), who: Who::find() },
         keep: keep.unwrap_or_default(),
-        job: cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings)),
+        job,
         node,
         settings,
         need,
