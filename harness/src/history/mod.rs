@@ -13,6 +13,7 @@
 //! | [`quarantine`] | whose failures do not count today? |
 //! | [`tonight`] | how does a run that goes on use it? |
 //! | [`show`], [`words`] | how does a person read it? |
+//! | [`sql`] | how is it asked in SQL? |
 
 pub mod fold;
 pub mod judge;
@@ -23,6 +24,7 @@ pub mod quarantine;
 pub mod read;
 pub mod series;
 pub mod show;
+pub mod sql;
 pub mod store;
 pub mod tonight;
 pub mod words;

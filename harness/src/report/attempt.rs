@@ -44,6 +44,9 @@ pub(super) fn apply(case: &mut CaseState, at: Timestamp, event: &Event) {
         Event::ProcessEnded(event) => {
             case.exit = event.signal.map(Exited::Signal).or(event.code.map(Exited::Code));
         }
+        Event::GpusWatched(event) if !event.broken.is_empty() => {
+            case.unwell = Some(short(&event.broken.join("; ")));
+        }
         Event::Check(event) if case.findings.len() < FINDINGS => {
             case.findings.push(short_finding(&event.finding));
         }
@@ -89,6 +92,7 @@ pub(super) fn finish(case: &mut CaseState, at: Timestamp, event: &event::CaseFin
         at,
         figures: case.metrics.iter().map(|(name, series)| (name.clone(), series.last)).collect(),
         on_slow_node: false,
+        unwell: case.unwell.clone(),
     });
 }
 

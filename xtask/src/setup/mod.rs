@@ -69,6 +69,11 @@ pub(crate) struct Ready {
     pub(crate) validators: Option<PathBuf>,
 }
 
+/// The cache folder, for what needs nothing else that is set up.
+pub(crate) fn cache_folder() -> Result<PathBuf> {
+    Ok(cache::Cache::open()?.root().to_owned())
+}
+
 /// Whether this runs in CI, where nobody watches a progress bar.
 pub(crate) fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false")
