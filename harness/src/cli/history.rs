@@ -22,6 +22,7 @@ Examples:
   gpu-harness run --history history/                    adds the run, and judges it by the runs before
   gpu-harness history --history history/                every series, with the verdict on its last value
   gpu-harness history '*items_per_second' --json        some metrics, as JSON
+  gpu-harness history --html trend/                     the same as a page for a browser, with bands and changes
   gpu-harness history add gpu-harness-runs/20261122-214503-7f3a9c01 --history history/"
 )]
 pub(super) struct HistoryVerb {
@@ -33,8 +34,11 @@ pub(super) struct HistoryVerb {
     #[command(flatten)]
     place: Place,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "html")]
     json: bool,
+    /// Write a page with every series over time into this folder: index.html, which opens anywhere, and trend.json
+    #[arg(long, value_name = "DIR")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,8 +92,12 @@ impl HistoryVerb {
             );
         }
         let query = plan::globs(&Vec::from_iter(self.query))?.pop();
-        let entries = show::entries(&history, query.as_ref(), &Judge::of(&config)?);
-        let text = if self.json {
+        let judge = Judge::of(&config)?;
+        let entries = show::entries(&history, query.as_ref(), &judge);
+        let text = if let Some(folder) = self.html {
+            let page = history::html::write(&folder, &place, &history, &entries, &judge)?;
+            format!("wrote {}\n", page.display())
+        } else if self.json {
             for skipped in &history.skipped {
                 eprintln!("gpu-harness: warning: {} was left out: {}", skipped.name, skipped.why);
             }
