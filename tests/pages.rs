@@ -11,8 +11,7 @@ use gpu_suites::metrics::Value as Metric;
 use gpu_suites::outcome::Outcome;
 use serde_json::{Value, json};
 
-const HOSTILE: &str =
-    "</script><script>window.owned=1</script><img src=x onerror=\"window.owned=2\">\u{202e}\x1b[2J' onfocus=window.owned=3 {{ 7*7 }}";
+const HOSTILE: &str = "</script><script>window.owned=1</script><img src=x onerror=\"window.owned=2\">\u{202e}\x1b[2J' onfocus=window.owned=3 {{ 7*7 }}";
 
 /// A run's folder with the events of a run that was told by a node.
 struct Told {
@@ -54,9 +53,12 @@ impl Told {
 
 /// Three cases: one that learned, with GPU samples, a picture and a pipeline's stages; one that failed; one that was never reached.
 fn a_run() -> Told {
-    let mut told = Told::new(&["s::learns", "s::fails", "s::never-reached-because-the-node-went-away-before-it"]);
+    let mut told =
+        Told::new(&["s::learns", "s::fails", "s::never-reached-because-the-node-went-away-before-it"]);
     told.event(json!({ "kind": "case-started", "case": "s::learns", "attempt": 1 }));
-    told.event(json!({ "kind": "device", "case": "s::learns", "facts": { "gpu": "NVIDIA L4", "driver": "590.10" } }));
+    told.event(
+        json!({ "kind": "device", "case": "s::learns", "facts": { "gpu": "NVIDIA L4", "driver": "590.10" } }),
+    );
     for step in 1..=200 {
         let loss = 0.7 * f64::exp(-0.03 * f64::from(step));
         told.event(json!({ "kind": "metrics", "case": "s::learns", "step": step, "values": {
@@ -74,7 +76,9 @@ fn a_run() -> Told {
     told.event(json!({ "kind": "case-finished", "case": "s::learns", "attempt": 1, "outcome": "passed", "seconds": 20.1 }));
     told.event(json!({ "kind": "case-started", "case": "s::fails", "attempt": 1 }));
     for line in 0..120 {
-        let text = format!("epoch {line}: the loss does not fall, and this line is long enough to be wider than any phone\n");
+        let text = format!(
+            "epoch {line}: the loss does not fall, and this line is long enough to be wider than any phone\n"
+        );
         told.event(json!({ "kind": "log", "case": "s::fails", "stream": "stderr", "text": text }));
     }
     told.event(json!({ "kind": "check", "case": "s::fails", "attempt": 1, "finding": { "check": "loss-drop", "verdict": "broke",
@@ -122,7 +126,8 @@ fn trends(project: &Project) -> PathBuf {
             line("fp32/items_per_second", &[50.0 + noise]),
         ];
         let run = lines[0].run.clone();
-        fs::write(project.path().join("history").join(object::name(&run)), object::write(&run, &lines)).unwrap();
+        fs::write(project.path().join("history").join(object::name(&run)), object::write(&run, &lines))
+            .unwrap();
     }
     let said = project.gpu_harness(&["history", "--history", "history", "--html", "trend"]);
     assert_eq!(said.code(), 0, "{said:?}");
@@ -164,11 +169,16 @@ fn both_pages_open_quietly_draw_their_plots_and_ask_for_nothing() {
     browser.open(&report);
     assert_eq!(browser.run("return document.querySelector('h1').textContent"), "Node trouble");
     // The policy is what keeps it quiet: it refuses what a script would try.
-    browser.run("const image = new Image(); image.src = 'https://example.com/x.png'; document.body.append(image)");
+    browser.run(
+        "const image = new Image(); image.src = 'https://example.com/x.png'; document.body.append(image)",
+    );
     browser.wait("return true");
     let refused = browser.console().join("\n");
     assert!(refused.contains("Content Security Policy"), "{refused}");
-    assert!(browser.requests().iter().all(|asked| !asked.contains("example.com/x.png")) || refused.contains("img-src"));
+    assert!(
+        browser.requests().iter().all(|asked| !asked.contains("example.com/x.png"))
+            || refused.contains("img-src")
+    );
 }
 
 #[test]
@@ -176,7 +186,9 @@ fn no_text_of_a_node_becomes_a_script_and_none_turns_the_page_around() {
     let Some(browser) = Browser::start() else { return };
     let case = format!("s::{HOSTILE}");
     let mut told = Told::new(&[&case]);
-    told.event(json!({ "kind": "hello", "protocol": 2, "agent": HOSTILE, "host": HOSTILE, "libtorch": HOSTILE }));
+    told.event(
+        json!({ "kind": "hello", "protocol": 2, "agent": HOSTILE, "host": HOSTILE, "libtorch": HOSTILE }),
+    );
     told.event(json!({ "kind": "case-started", "case": case, "attempt": 1 }));
     told.event(json!({ "kind": "device", "case": case, "facts": { HOSTILE: HOSTILE } }));
     for step in 0..20 {
@@ -188,8 +200,10 @@ fn no_text_of_a_node_becomes_a_script_and_none_turns_the_page_around() {
     for stream in ["stdout", "stderr"] {
         told.event(json!({ "kind": "log", "case": case, "stream": stream, "text": format!("{HOSTILE}\nfind me {HOSTILE}\n") }));
     }
-    told.event(json!({ "kind": "artifact", "case": case, "path": format!("javascript:{HOSTILE}"), "bytes": 1,
-        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" }));
+    told.event(
+        json!({ "kind": "artifact", "case": case, "path": format!("javascript:{HOSTILE}"), "bytes": 1,
+        "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" }),
+    );
     told.event(json!({ "kind": "warning", "case": case, "message": HOSTILE }));
     told.event(json!({ "kind": "check", "case": case, "attempt": 1, "finding": { "check": "metric", "subject": HOSTILE,
         "verdict": "broke", "observed": HOSTILE, "wanted": HOSTILE, "cause": HOSTILE } }));
@@ -207,7 +221,11 @@ fn no_text_of_a_node_becomes_a_script_and_none_turns_the_page_around() {
     assert!(text.contains("<script>window.owned=1</script>"), "it is shown as what it is");
     assert!(!text.contains(['\u{202e}', '\x1b']), "what steers text is gone");
     assert_eq!(browser.run("return document.querySelectorAll('script').length"), 5);
-    assert_eq!(browser.run("return document.querySelectorAll('[onfocus], [onerror], a[href^=\"javascript\"]').length"), 0);
+    assert_eq!(
+        browser
+            .run("return document.querySelectorAll('[onfocus], [onerror], a[href^=\"javascript\"]').length"),
+        0
+    );
 }
 
 #[test]
@@ -218,7 +236,11 @@ fn everything_works_by_keyboard() {
     let tab = "\u{e004}";
     let enter = "\u{e007}";
     browser.keys(tab);
-    assert_eq!(browser.run("return document.activeElement.className"), "skip", "the way past the header comes first");
+    assert_eq!(
+        browser.run("return document.activeElement.className"),
+        "skip",
+        "the way past the header comes first"
+    );
     browser.keys(tab);
     assert_eq!(browser.run("return document.activeElement.id"), "search");
     browser.keys("epoch 11");

@@ -104,7 +104,18 @@ impl Recorder {
         let logs = LogFiles::new(&folder.path);
         let state = RunState::default();
         let page_at = Instant::now();
-        Ok(Self { folder, node, junit, log, state, logs, reporter, junit_due: false, junit_at: None, page_at })
+        Ok(Self {
+            folder,
+            node,
+            junit,
+            log,
+            state,
+            logs,
+            reporter,
+            junit_due: false,
+            junit_at: None,
+            page_at,
+        })
     }
 
     /// What the events so far amount to.
@@ -203,8 +214,10 @@ impl Recorder {
         self.write_junit()?;
         report::write_receipt(&self.state, &self.folder.path)?;
         report::write_summary(&self.state, &self.folder.path)?;
-        report::html::write(&self.state, &self.folder.path)?;
+        let page = report::html::write(&self.state, &self.folder.path);
+        // Whatever becomes of the page: how the run ended is said.
         self.reporter.finish(&self.state, &self.folder.path, exit);
+        page?;
         Ok(self.state)
     }
 }

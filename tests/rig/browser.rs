@@ -38,11 +38,14 @@ impl Browser {
         let Some((driver, chromium)) = found else {
             let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
             assert!(!in_ci, "chromium or chromedriver is not installed; `cargo xtask setup` does it");
-            eprintln!("skipped: chromium or chromedriver is not installed, and `cargo xtask setup` could not do it without root");
+            eprintln!(
+                "skipped: chromium or chromedriver is not installed, and `cargo xtask setup` could not do it without root"
+            );
             return None;
         };
         let mut command = Command::new(driver);
-        let mut driver = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+        let mut driver =
+            command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
             let port = line.split("on port ").nth(1)?.trim_end_matches('.').parse::<u16>();
@@ -77,7 +80,8 @@ impl Browser {
     fn call(&self, what: &str, body: &Value) -> Value {
         let url = format!("{}{what}", self.session);
         let answer = self.runtime.block_on(async {
-            let request = self.client.post(&url).header("content-type", "application/json").body(body.to_string());
+            let request =
+                self.client.post(&url).header("content-type", "application/json").body(body.to_string());
             request.send().await.expect("chromedriver answers").text().await.expect("a text")
         });
         let answer: Value = serde_json::from_str(&answer).expect("JSON");
@@ -136,7 +140,10 @@ impl Browser {
             [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
         };
         let actions = Vec::from_iter(keys.chars().flat_map(press));
-        self.call("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }));
+        self.call(
+            "/actions",
+            &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": actions }] }),
+        );
     }
 
     /// What the console was told since it was last asked: errors, and what the page's policy refused.

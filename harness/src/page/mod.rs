@@ -49,7 +49,8 @@ impl Kind {
         engine.set_formatter(cleaned);
         engine.add_template("base.html", BASE)?;
         engine.add_template("page.html", self.template)?;
-        let own = |texts: &[&str]| Vec::from_iter(texts.iter().map(|text| Value::from_safe_string((*text).into())));
+        let own =
+            |texts: &[&str]| Vec::from_iter(texts.iter().map(|text| Value::from_safe_string((*text).into())));
         let page = engine.get_template("page.html")?.render(context! {
             policy => policy(&styles, &scripts),
             styles => own(&styles),
@@ -75,7 +76,8 @@ fn cleaned(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Re
 /// What the browser may load and run: this page's own.
 fn policy(styles: &[&str], scripts: &[&str]) -> String {
     let hashes = |texts: &[&str]| {
-        let hash = |text: &&str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text.as_bytes())));
+        let hash =
+            |text: &&str| format!("'sha256-{}'", BASE64_STANDARD.encode(Sha256::digest(text.as_bytes())));
         Vec::from_iter(texts.iter().map(hash)).join(" ")
     };
     format!(
@@ -127,7 +129,10 @@ pub fn plotted(value: f64) -> f64 {
 mod tests {
     use super::*;
 
-    const KIND: Kind = Kind { template: "{% extends \"base.html\" %}{% block title %}{{ view.title }}{% endblock %}{% block body %}<a title=\"{{ view.title }}\">{{ view.title }}</a>{% endblock %}", script: "0;" };
+    const KIND: Kind = Kind {
+        template: "{% extends \"base.html\" %}{% block title %}{{ view.title }}{% endblock %}{% block body %}<a title=\"{{ view.title }}\">{{ view.title }}</a>{% endblock %}",
+        script: "0;",
+    };
 
     #[test]
     fn no_text_leaves_its_place() {

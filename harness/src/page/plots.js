@@ -32,6 +32,10 @@ const plots = (() => {
     return uPlot.join(plot.series.map((series) => [series.x, series.y]));
   };
 
+  // Steps of an axis in seconds that people count in.
+  const SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800]
+    .concat([1, 2, 3, 6, 12, 24, 48, 120, 240, 1200, 12000].map((hours) => hours * 3600));
+
   const options = (plot, width, reads) => {
     const text = page.colour("quiet");
     const grid = { stroke: page.colour("grid"), width: 1 };
@@ -39,11 +43,17 @@ const plots = (() => {
     const axis = { stroke: text, font, grid, ticks: grid };
     const xValues = {
       step: undefined,
+      // By UTC, as all times of these pages are; hours only where days are few.
+      time: (u, splits) => {
+        const hours = u.scales.x.max - u.scales.x.min < 4 * 86400;
+        return splits.map((value) => new Date(value * 1000).toISOString().slice(5, hours ? 16 : 10).replace("T", " "));
+      },
       seconds: (u, splits) => splits.map((value) => (value < 60 ? figure(value) + " s" : seconds(value))),
     };
     return {
       width,
       height: plot.height || 220,
+      tzDate: (stamp) => uPlot.tzDate(new Date(stamp * 1e3), "Etc/UTC"),
       legend: { show: false },
       cursor: {
         sync: plot.sync ? { key: plot.sync } : undefined,
@@ -59,8 +69,8 @@ const plots = (() => {
         },
       },
       axes: [
-        { ...axis, values: xValues[plot.x], space: 64, size: 34 },
-        { ...axis, size: 58, values: (u, splits) => splits.map((value) => (value === null ? "" : figure(value))) },
+        { ...axis, values: xValues[plot.x], incrs: plot.x === "seconds" ? SECONDS : undefined, space: 64, size: 32, ...(plot.x === "step" ? { label: "step", labelFont: font, labelSize: 18 } : {}) },
+        { ...axis, size: 66, values: (u, splits) => splits.map((value) => (value === null ? "" : figure(value))) },
       ],
       series: [{}].concat(
         plot.series.map((series, index) => ({

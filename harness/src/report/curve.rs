@@ -130,6 +130,11 @@ impl Curve {
         points
     }
 
+    /// The last value that is a number.
+    pub fn last(&self) -> Option<Point> {
+        self.last
+    }
+
     /// Whether values were left out.
     pub fn is_thinned(&self) -> bool {
         self.group > 1

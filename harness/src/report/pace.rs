@@ -3,6 +3,9 @@
 const STRETCHES: usize = 256;
 /// Seconds of a stretch, to begin with.
 const SHORTEST: f64 = 0.25;
+/// Steps that a stretch has on the average, where that leaves more than the fewest stretches.
+const MANY: u64 = 20;
+const FEWEST: usize = 12;
 
 /// Steps by stretches of time.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,16 +39,20 @@ impl Pace {
         self.steps[place] += 1;
     }
 
-    /// Seconds and steps a second in the middle of each stretch that is over.
+    /// Seconds and steps a second in the middle of each stretch that is over. Stretches are so long that each has many steps, as
+    /// far as there are: with a few in each the rate would jump by a whole step.
     pub fn rates(&self) -> Vec<(f64, f64)> {
         let over = self.steps.len().saturating_sub(1);
-        let rate = |(place, steps): (usize, &u64)| ((place as f64 + 0.5) * self.width, *steps as f64 / self.width);
-        self.steps[..over].iter().enumerate().map(rate).collect()
-    }
-
-    /// Seconds of a stretch.
-    pub fn width(&self) -> f64 {
-        self.width
+        let all = self.steps[..over].iter().sum::<u64>();
+        let mut together = 1;
+        while over / together >= 2 * FEWEST && all * (together as u64) < MANY * over as u64 {
+            together *= 2;
+        }
+        let width = self.width * together as f64;
+        let whole = self.steps[..over].chunks_exact(together).enumerate();
+        whole
+            .map(|(place, steps)| ((place as f64 + 0.5) * width, steps.iter().sum::<u64>() as f64 / width))
+            .collect()
     }
 }
 

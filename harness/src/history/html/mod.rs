@@ -107,7 +107,9 @@ pub fn html(
     for (status, ..) in &shown {
         match counts.last_mut().filter(|count| count.status == *status) {
             Some(count) => count.number += 1,
-            None => counts.push(Count { status: *status, word: status.word(), tone: status.tone(), number: 1 }),
+            None => {
+                counts.push(Count { status: *status, word: status.word(), tone: status.tone(), number: 1 })
+            }
         }
     }
     let left_out = shown.len().saturating_sub(SERIES);
@@ -133,14 +135,20 @@ pub fn html(
         suites,
         series,
         left_out,
-        skipped: history.skipped.iter().map(|one| format!("{} was left out: {}", one.name, one.why)).collect(),
+        skipped: history
+            .skipped
+            .iter()
+            .map(|one| format!("{} was left out: {}", one.name, one.why))
+            .collect(),
     };
     PAGE.page(&view, &data)
 }
 
 /// The most important thing first.
 fn verdict(counts: &[Count]) -> (&'static str, &'static str, String) {
-    let of = |status: Status| counts.iter().filter(|count| count.status == status).map(|count| count.number).sum::<usize>();
+    let of = |status: Status| {
+        counts.iter().filter(|count| count.status == status).map(|count| count.number).sum::<usize>()
+    };
     let metrics = |number| count(number, "metric");
     if of(Status::Regressed) > 0 {
         return ("bad", "✗", format!("{} regressed", metrics(of(Status::Regressed))));

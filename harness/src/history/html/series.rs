@@ -134,7 +134,11 @@ fn plot(entry: &Entry, all: &[Entry], judge: &Judge, most: usize) -> (Plot, Vec<
     for change in entry.changes.iter().filter(|change| change.at >= from) {
         let Some(point) = entry.values.get(change.at) else { continue };
         plot.marks.push(plot.at[change.at - from]);
-        let on = Vec::from_iter([entry.key.device.clone(), entry.key.driver.as_ref().map(|driver| format!("driver {driver}"))].into_iter().flatten());
+        let on = Vec::from_iter(
+            [entry.key.device.clone(), entry.key.driver.as_ref().map(|driver| format!("driver {driver}"))]
+                .into_iter()
+                .flatten(),
+        );
         let on = if on.is_empty() { String::new() } else { format!(" ({})", on.join(", ")) };
         changes.push(format!(
             "{}: the level changed by {:+.1} %, from {} to {}{on}",

@@ -35,8 +35,18 @@ fn history() -> History {
     for night in 0..40_i64 {
         let last = night == 39;
         lines.push(line(night, "fine/items_per_second", "590", 100.0 + noise(night)));
-        lines.push(line(night, "slower/items_per_second", "590", if last { 90.0 } else { 100.0 + noise(night) }));
-        lines.push(line(night, "drift/latency_p50_ms", "590", 10.0 + 0.01 * night as f64 + noise(night) / 100.0));
+        lines.push(line(
+            night,
+            "slower/items_per_second",
+            "590",
+            if last { 90.0 } else { 100.0 + noise(night) },
+        ));
+        lines.push(line(
+            night,
+            "drift/latency_p50_ms",
+            "590",
+            10.0 + 0.01 * night as f64 + noise(night) / 100.0,
+        ));
         lines.push(line(night, "forms", "590", 3.0));
         let driver = if night < 25 { "580" } else { "590" };
         lines.push(line(night, "moved/items_per_second", driver, 100.0 + noise(night)));
@@ -60,7 +70,8 @@ fn page(history: &History) -> String {
 fn the_worst_comes_first_and_every_standing_is_told() {
     let page = page(&history());
     assert!(page.contains("1 metric regressed"), "{page}");
-    let rows = Vec::from_iter(page.split("<tr data-series=").skip(1).map(|row| row.split("</tr>").next().unwrap()));
+    let rows =
+        Vec::from_iter(page.split("<tr data-series=").skip(1).map(|row| row.split("</tr>").next().unwrap()));
     let told = Vec::from_iter(rows.iter().map(|row| {
         let status = row.split("data-status=\"").nth(1).unwrap().split('"').next().unwrap();
         let metric = row.split("data-label=\"Metric\">").nth(1).unwrap().split('<').next().unwrap();

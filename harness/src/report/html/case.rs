@@ -180,7 +180,10 @@ fn reason(state: &RunState, case: &CaseState) -> String {
 }
 
 pub(super) fn row(state: &RunState, place: usize, case: &CaseState) -> Row {
-    let headline = case.headline().map(|(name, series)| format!("{name} {}", figure(series.last)));
+    let rate =
+        || case.metrics.get_key_value("images_per_second").map(|(name, series)| (name.as_str(), series));
+    let headline =
+        case.headline().or_else(rate).map(|(name, series)| format!("{name} {}", figure(series.last)));
     Row {
         place,
         kind: state.ending(case).outcome.to_string(),
@@ -209,7 +212,8 @@ pub(super) fn section(
     let curves = state.curves.of(case.id());
     let mut drawing = Drawing { case: place, plots, budget, drawn: 0 };
     let recorded: Option<gpu::Record> = record::read(run_dir, case, "throughput.json");
-    let recorded = recorded.zip(curves).map(|(recorded, curves)| recorded.samples(curves)).unwrap_or_default();
+    let recorded =
+        recorded.zip(curves).map(|(recorded, curves)| recorded.samples(curves)).unwrap_or_default();
     let drawn = plot::of(curves, recorded, &mut drawing);
     let pipeline: Option<stages::Record> = record::read(run_dir, case, "pipeline.json");
     let stages = stages::of(case, curves, pipeline.as_ref(), &mut drawing);
@@ -238,7 +242,12 @@ pub(super) fn section(
         metrics,
         metrics_left_out,
         facts: facts(case),
-        files: case.artifacts.iter().take(FILES).map(|file| link(run_dir, case, &file.path, file.bytes)).collect(),
+        files: case
+            .artifacts
+            .iter()
+            .take(FILES)
+            .map(|file| link(run_dir, case, &file.path, file.bytes))
+            .collect(),
         logs,
     }
 }
@@ -375,7 +384,8 @@ fn logs(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<Log> {
         }
         let text = clean::text(&excerpt.text()).into_owned();
         let place = case_folder(run_dir, case.id()).map(|folder| folder.join(log_name(stream, case.attempt)));
-        let href = place.filter(|place| place.is_file()).map(|place| href(run_dir, &place)).unwrap_or_default();
+        let href =
+            place.filter(|place| place.is_file()).map(|place| href(run_dir, &place)).unwrap_or_default();
         let mut about = figures::bytes(excerpt.total());
         if excerpt.kept() as u64 != excerpt.total() {
             about.push_str(&format!(", {} of them here", figures::bytes(excerpt.kept() as u64)));
@@ -393,7 +403,8 @@ fn logs(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<Log> {
     if case.log_dropped > 0
         && let Some(log) = logs.last_mut()
     {
-        log.about.push_str(&format!("; {} beyond the log's limit were dropped", figures::bytes(case.log_dropped)));
+        log.about
+            .push_str(&format!("; {} beyond the log's limit were dropped", figures::bytes(case.log_dropped)));
     }
     logs
 }

@@ -33,7 +33,9 @@ impl Kind {
             "sm_clock_mhz" | "clock_mhz" => Some(Self::Clock),
             "temperature_celsius" => Some(Self::Temperature),
             "power_watts" => Some(Self::Power),
-            _ if is_gpu && (last.contains("utilisation") || last.contains("utilization")) => Some(Self::Utilisation),
+            _ if is_gpu && (last.contains("utilisation") || last.contains("utilization")) => {
+                Some(Self::Utilisation)
+            }
             _ if is_gpu && last.contains("clock") => Some(Self::Clock),
             _ if is_gpu && last.contains("temperature") => Some(Self::Temperature),
             _ if is_gpu && last.contains("power") => Some(Self::Power),

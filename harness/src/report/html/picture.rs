@@ -50,7 +50,8 @@ pub(super) fn of(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<P
         let kind = Path::new(path).extension().and_then(|kind| kind.to_str()).unwrap_or_default();
         matches!(kind.to_lowercase().as_str(), "png" | "jpg" | "jpeg" | "webp")
     };
-    let mut paths = Vec::from_iter(case.artifacts.iter().map(|artifact| artifact.path.as_str()).filter(is_picture));
+    let mut paths =
+        Vec::from_iter(case.artifacts.iter().map(|artifact| artifact.path.as_str()).filter(is_picture));
     paths.sort_by_key(|path| rank(path));
     let pictures = paths.into_iter().take(PICTURES).filter_map(|path| {
         let content = record::bytes(&record::path(run_dir, case, path)?, LARGEST_FILE)?;
@@ -70,9 +71,9 @@ pub(super) fn of(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<P
 /// A picture as a part of the page, with its size there; `None` for what is none, or where there is no room.
 fn embedded(content: &[u8], budget: &mut Budget) -> Option<(String, u32, u32)> {
     let mut reader = ImageReader::new(Cursor::new(content)).with_guessed_format().ok()?;
-    let format = reader.format().filter(|format| {
-        matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP)
-    })?;
+    let format = reader
+        .format()
+        .filter(|format| matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP))?;
     let mut limits = Limits::default();
     limits.max_image_width = Some(LARGEST_SIDE);
     limits.max_image_height = Some(LARGEST_SIDE);
@@ -101,7 +102,11 @@ fn embedded(content: &[u8], budget: &mut Budget) -> Option<(String, u32, u32)> {
     Some((source(&jpeg, "image/jpeg", budget)?, small.width(), small.height()))
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most the side that it came from")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "at most the side that it came from"
+)]
 fn whole(side: f64) -> u32 {
     side.round() as u32
 }
@@ -119,10 +124,14 @@ mod tests {
     use super::*;
 
     fn png(side: u32, noisy: bool) -> Vec<u8> {
-        let noise = |x: u32, y: u32| x.wrapping_mul(2_654_435_761).wrapping_add(y.wrapping_mul(40_503)).to_le_bytes();
-        let pixel = |x, y| if noisy { Rgb([noise(x, y)[1], noise(x, y)[2], noise(y, x)[3]]) } else { Rgb([9, 9, 9]) };
+        let noise =
+            |x: u32, y: u32| x.wrapping_mul(2_654_435_761).wrapping_add(y.wrapping_mul(40_503)).to_le_bytes();
+        let pixel =
+            |x, y| if noisy { Rgb([noise(x, y)[1], noise(x, y)[2], noise(y, x)[3]]) } else { Rgb([9, 9, 9]) };
         let mut file = Cursor::new(Vec::new());
-        DynamicImage::from(RgbImage::from_fn(side, side, pixel)).write_to(&mut file, ImageFormat::Png).unwrap();
+        DynamicImage::from(RgbImage::from_fn(side, side, pixel))
+            .write_to(&mut file, ImageFormat::Png)
+            .unwrap();
         file.into_inner()
     }
 
@@ -135,7 +144,11 @@ mod tests {
         for large in [png(900, true), png(3_000, false)] {
             let (source, width, height) = embedded(&large, &mut Budget::default()).unwrap();
             assert_eq!((width, height), (SIDE, SIDE));
-            assert!(source.starts_with("data:image/jpeg;base64,") && source.len() < 700_000, "{}", source.len());
+            assert!(
+                source.starts_with("data:image/jpeg;base64,") && source.len() < 700_000,
+                "{}",
+                source.len()
+            );
         }
     }
 

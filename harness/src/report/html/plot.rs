@@ -87,13 +87,28 @@ impl Series {
         series
     }
 
+    /// The greatest value.
+    pub(super) fn most(&self) -> Option<f64> {
+        self.y.iter().copied().max_by(f64::total_cmp)
+    }
+
     fn by_step(name: &str, curve: &Curve) -> Self {
         Self::new(name, curve.points().iter().map(|point| (point.step as f64, point.value)).collect())
     }
 
     fn by_time(name: &str, curve: &Curve) -> Self {
-        Self::new(name, curve.points().iter().map(|point| (thousandths(point.seconds), point.value)).collect())
+        Self::new(
+            name,
+            curve.points().iter().map(|point| (thousandths(point.seconds), point.value)).collect(),
+        )
     }
+}
+
+/// From the beginning of a case to its last value, so that what is drawn over time stands on one axis.
+pub(super) fn span(curves: &OfCase) -> Option<[f64; 2]> {
+    let ends = curves.curves().filter_map(|(_, curve)| curve.last());
+    let end = ends.map(|point| point.seconds).fold(0.0, f64::max);
+    Some([0.0, thousandths(end)]).filter(|[from, to]| to > from)
 }
 
 /// Milliseconds are enough, and short.
@@ -141,8 +156,7 @@ pub(super) fn of(curves: Option<&OfCase>, recorded: Vec<gpu::Samples>, drawing: 
     let lines = Vec::from_iter(curves.curves().filter(|(_, curve)| curve.count > 1));
     drawn.losses = losses(&lines, drawing);
     let samples = gpu::of(&lines, recorded);
-    let end = lines.iter().flat_map(|(_, curve)| curve.points()).map(|point| point.seconds).fold(0.0, f64::max);
-    let span = Some([0.0, thousandths(end)]).filter(|[from, to]| to > from);
+    let span = span(curves);
     let sync = format!("time-{}", drawing.case);
     let over_time = |unit, height, series| Plot {
         x: "seconds",
@@ -174,7 +188,16 @@ pub(super) fn of(curves: Option<&OfCase>, recorded: Vec<gpu::Samples>, drawing: 
         }
         let series = Series::by_step(name, curve);
         let log = is_logarithmic(std::slice::from_ref(&series));
-        let plot = Plot { x: "step", unit: "", log, height: 150, sync: None, span: None, range: None, series: vec![series] };
+        let plot = Plot {
+            x: "step",
+            unit: "",
+            log,
+            height: 150,
+            sync: None,
+            span: None,
+            range: None,
+            series: vec![series],
+        };
         drawn.others.extend(drawing.add(name, note(&[(name, curve)]), plot));
     }
     drawn
@@ -208,7 +231,7 @@ fn rates(curves: &OfCase, lines: &[(&str, &Curve)]) -> Vec<(String, Vec<Series>,
     let steps = curves.pace.rates();
     if rates.is_empty() && steps.len() > 2 {
         let points = steps.into_iter().map(|(seconds, rate)| (thousandths(seconds), rate)).collect();
-        let note = format!("Counted from the lines of its metrics, over {} s each.", curves.pace.width());
+        let note = "Counted from the lines of its metrics.".to_owned();
         rates.push(("steps per second".to_owned(), vec![Series::new("steps per second", points)], note));
     }
     rates

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::super::case::CaseState;
 use super::super::curve::OfCase;
 use super::super::figures::figure;
-use super::plot::{Drawing, Place, Plot, Series, at_step, thousandths};
+use super::plot::{Drawing, Place, Plot, Series, at_step, span, thousandths};
 
 /// In the order in which an image passes them; others come after.
 const ORDER: [&str; 4] = ["fetch", "decode", "model", "write"];
@@ -74,7 +74,8 @@ pub(super) fn of(
         return None;
     }
     let binding = case.facts.get("binding");
-    let last = |metric: &str| case.metrics.get(metric).map(|series| series.last).filter(|value| value.is_finite());
+    let last =
+        |metric: &str| case.metrics.get(metric).map(|series| series.last).filter(|value| value.is_finite());
     let stage = |name: &&str| {
         let share = utilisation(name).filter(|share| share.is_finite()).unwrap_or(0.0);
         let about = flow.and_then(|flow| flow.stages.get(*name));
@@ -83,7 +84,10 @@ pub(super) fn of(
             binding: binding.is_some_and(|binding| binding == name),
             percent: format!("{:.0} %", share * 100.0),
             length: super::way::permille(share, 1.0),
-            threads: about.and_then(|about| about.threads).map(|threads| threads.to_string()).unwrap_or_default(),
+            threads: about
+                .and_then(|about| about.threads)
+                .map(|threads| threads.to_string())
+                .unwrap_or_default(),
             ceiling: last(&format!("{name}/ceiling_per_second")).map(figure).unwrap_or_default(),
             items: about.and_then(|about| about.items).map(|items| items.to_string()).unwrap_or_default(),
         }
@@ -102,18 +106,20 @@ pub(super) fn of(
 
 fn plots(names: &[&str], curves: &OfCase, flow: Option<&Flow>, drawing: &mut Drawing<'_>) -> Vec<Place> {
     let sync = Some(format!("time-{}", drawing.case));
+    let span = span(curves);
     let plot = |unit, height, range, series| Plot {
         x: "seconds",
         unit,
         log: false,
         height,
         sync: sync.clone(),
-        span: None,
+        span,
         range,
         series,
     };
     let mut places = Vec::new();
-    let told = curves.get("now/images_per_second").map(super::super::curve::Curve::points).unwrap_or_default();
+    let told =
+        curves.get("now/images_per_second").map(super::super::curve::Curve::points).unwrap_or_default();
     if let Some(flow) = flow {
         let series = names.iter().map(|name| {
             let field = format!("{name}_utilisation");
@@ -125,7 +131,10 @@ fn plots(names: &[&str], curves: &OfCase, flow: Option<&Flow>, drawing: &mut Dra
             Series::new(name, points.collect())
         });
         let series = Vec::from_iter(series);
-        places.extend(drawing.add("Busy time of each stage", String::new(), plot("%", 200, Some([0.0, 104.0]), series)));
+        // A thread that was busy across two points counts in the second: more than all of it.
+        let top = series.iter().filter_map(Series::most).fold(100.0, f64::max);
+        let range = Some([0.0, top * 1.04]);
+        places.extend(drawing.add("Busy time of each stage", String::new(), plot("%", 200, range, series)));
     }
     let waiting = curves.curves().filter(|(name, _)| name.starts_with("now/") && name.ends_with("_waiting"));
     let waiting = waiting.map(|(name, curve)| {
@@ -134,6 +143,10 @@ fn plots(names: &[&str], curves: &OfCase, flow: Option<&Flow>, drawing: &mut Dra
         Series::new(&name, points.iter().map(|point| (thousandths(point.seconds), point.value)).collect())
     });
     let waiting = Vec::from_iter(waiting);
-    places.extend(drawing.add("Images that wait between two stages", String::new(), plot("", 140, None, waiting)));
+    places.extend(drawing.add(
+        "Images that wait between two stages",
+        String::new(),
+        plot("", 140, None, waiting),
+    ));
     places
 }

@@ -40,7 +40,10 @@ fn what_a_hostile_node_says_is_text_and_leads_nowhere() {
     assert!(page.contains("&lt;script&gt;alert(1)"), "it is shown as what it is");
     assert!(!page.contains(['\u{202e}', '\x1b', '\x07', '\0']));
     for href in page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()) {
-        let is_ours = href.starts_with('#') || href.starts_with(".&#x2f;") || href.starts_with("./") || href == "data:,";
+        let is_ours = href.starts_with('#')
+            || href.starts_with(".&#x2f;")
+            || href.starts_with("./")
+            || href == "data:,";
         assert!(is_ours && !href.contains(".."), "{href}");
     }
 }
@@ -94,12 +97,21 @@ fn large(cases: u64, metrics: u64, lines: u64) -> RunState {
     for case in 0..cases {
         apply(&mut state, case, CaseStarted { case: id(case), attempt: 1 }.into());
         for step in 0..metrics {
-            let values = (0..10).map(|name| (format!("metric-{name}/loss"), Value::Number((step as f64).sin())));
-            apply(&mut state, case, Metrics { case: id(case), step: Some(step), values: values.collect() }.into());
+            let values =
+                (0..10).map(|name| (format!("metric-{name}/loss"), Value::Number((step as f64).sin())));
+            apply(
+                &mut state,
+                case,
+                Metrics { case: id(case), step: Some(step), values: values.collect() }.into(),
+            );
         }
         for line in 0..lines {
             let text = format!("<b>line {line}</b> & a hundred bytes more {}\n", "x".repeat(70));
-            apply(&mut state, case, Log { case: id(case), stream: gpu_suites::event::Stream::Stderr, text }.into());
+            apply(
+                &mut state,
+                case,
+                Log { case: id(case), stream: gpu_suites::event::Stream::Stderr, text }.into(),
+            );
         }
     }
     state.cut_off();

@@ -96,7 +96,7 @@ pub(super) fn of(state: &RunState) -> Verdict {
         Exit::Limit => (Tone::Bad, "◔", "Out of time"),
         Exit::Interrupted => (Tone::Odd, "■", "Interrupted"),
     };
-    verdict(tone, sign, word, summary::meaning(exit).to_owned(), Some(exit.code()))
+    verdict(tone, sign, word, format!("{}.", summary::meaning(exit)), Some(exit.code()))
 }
 
 /// Whether the run may go on: it has not ended, and nobody knows that it never will.

@@ -133,7 +133,8 @@ pub(super) fn of(state: &RunState, run_dir: &Path) -> (View, Data) {
 fn facts(state: &RunState) -> Vec<Fact> {
     let hello = state.hello.as_ref();
     let took = state.began.map(|_| figures::seconds(state.seconds()));
-    let cost = (!state.receipt.nodes.is_empty()).then(|| state.receipt.usd().map_or("not known".to_owned(), dollars));
+    let cost = (!state.receipt.nodes.is_empty())
+        .then(|| state.receipt.usd().map_or("not known".to_owned(), dollars));
     let known = [
         ("Node", state.node.as_ref().map(ToString::to_string)),
         ("Host", hello.map(|hello| hello.host.clone())),
@@ -201,7 +202,9 @@ fn node(bill: &Bill) -> Node {
     Node {
         instance: bill.instance.clone(),
         kind: format!("{} {} in {}", bill.instance_type, bill.market, bill.zone),
-        price: bill.usd_per_hour.map_or("not known".to_owned(), |price| format!("{} an hour", dollars(price))),
+        price: bill
+            .usd_per_hour
+            .map_or("not known".to_owned(), |price| format!("{} an hour", dollars(price))),
         billed: bill.seconds_billed.map_or("its end was not seen".to_owned(), figures::seconds),
         cost: bill.usd.map_or("not known".to_owned(), dollars),
     }

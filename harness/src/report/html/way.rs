@@ -36,7 +36,8 @@ struct Bar {
 }
 
 pub(super) fn of(state: &RunState) -> Vec<Chart> {
-    let mut charts = Vec::from_iter(state.receipt.nodes.iter().filter(|bill| !bill.start_up.is_empty()).map(bill));
+    let mut charts =
+        Vec::from_iter(state.receipt.nodes.iter().filter(|bill| !bill.start_up.is_empty()).map(bill));
     if charts.is_empty() {
         charts.extend(by_states(state));
     }
@@ -80,17 +81,18 @@ fn bill(bill: &Bill) -> Chart {
 /// For a node that was there before the run: what had to be reached until its first case.
 fn by_states(state: &RunState) -> Option<Chart> {
     let first = state.cases().iter().filter_map(began).min()?;
-    let mut steps = Vec::from_iter(state.node_states.iter().take_while(|step| step.at <= first).map(|step| {
-        let name = match step.state {
-            NodeState::Requested => "asked for",
-            NodeState::Booting => "booting",
-            NodeState::Reachable => "reachable",
-            NodeState::Healthy => "ready",
-            NodeState::Running => "running",
-            NodeState::Draining | NodeState::Terminating | NodeState::Gone | NodeState::Lost => "ended",
-        };
-        (name, step.at)
-    }));
+    let mut steps =
+        Vec::from_iter(state.node_states.iter().take_while(|step| step.at <= first).map(|step| {
+            let name = match step.state {
+                NodeState::Requested => "asked for",
+                NodeState::Booting => "booting",
+                NodeState::Reachable => "reachable",
+                NodeState::Healthy => "ready",
+                NodeState::Running => "running",
+                NodeState::Draining | NodeState::Terminating | NodeState::Gone | NodeState::Lost => "ended",
+            };
+            (name, step.at)
+        }));
     steps.push(("first case", first));
     let begin = steps.first()?.1;
     let whole = seconds_between(begin, first);
@@ -115,7 +117,10 @@ fn began(case: &CaseState) -> Option<Timestamp> {
 }
 
 fn begin(end: Timestamp, took: f64) -> Timestamp {
-    jiff::SignedDuration::try_from_secs_f64(took).ok().and_then(|took| end.checked_sub(took).ok()).unwrap_or(end)
+    jiff::SignedDuration::try_from_secs_f64(took)
+        .ok()
+        .and_then(|took| end.checked_sub(took).ok())
+        .unwrap_or(end)
 }
 
 /// Each attempt, along the run.
@@ -145,6 +150,15 @@ fn cases(state: &RunState) -> Option<Chart> {
             bars.push(Bar { case: Some(place), ..bar(name, stretch, whole, tone) });
         }
     }
-    let note = if left_out > 0 { format!("{} more are left out", count(left_out, "attempt")) } else { String::new() };
-    (!bars.is_empty()).then(|| Chart { title: "Cases along the run".to_owned(), note, whole: seconds(whole), bars })
+    let note = if left_out > 0 {
+        format!("{} more are left out", count(left_out, "attempt"))
+    } else {
+        String::new()
+    };
+    (!bars.is_empty()).then(|| Chart {
+        title: "Cases along the run".to_owned(),
+        note,
+        whole: seconds(whole),
+        bars,
+    })
 }
