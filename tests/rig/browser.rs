@@ -48,7 +48,7 @@ impl Browser {
             command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let mut lines = BufReader::new(driver.stdout.take().expect("piped")).lines().map_while(Result::ok);
         let port = lines.find_map(|line| {
-            let port = line.split("on port ").nth(1)?.trim_end_matches('.').parse::<u16>();
+            let port = line.split("successfully on port ").nth(1)?.trim_end_matches('.').parse::<u16>();
             port.ok()
         });
         // Whatever it says from here on must not fill its pipe.
