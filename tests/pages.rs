@@ -70,6 +70,9 @@ fn a_run() -> Told {
     told.event(json!({ "kind": "metrics", "case": "s::learns", "values": { "eval/iou": 0.9942, "images_per_second": 412.0,
         "fetch/utilisation": 0.31, "decode/utilisation": 0.94, "model/utilisation": 0.55, "write/utilisation": 0.04,
         "decode/ceiling_per_second": 430.0, "share_of_ceiling": 0.958, "binding": "decode" } }));
+    let range = json!({ "least": 1.0, "mean": 64.5, "most": 99.0 });
+    told.event(json!({ "kind": "gpus-watched", "case": "s::learns", "attempt": 1, "broken": [], "gpus": [{ "name": "NVIDIA L4",
+        "looks": 90, "utilisation_percent": range, "power_watts": range }] }));
     let picture = json!({ "kind": "artifact", "case": "s::learns", "path": "overlay.png", "bytes": 100,
         "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08" });
     told.event(picture);
@@ -168,6 +171,8 @@ fn both_pages_open_quietly_draw_their_plots_and_ask_for_nothing() {
     assert_eq!(browser.run("return document.querySelector('h1').textContent"), "1 metric regressed");
     browser.open(&report);
     assert_eq!(browser.run("return document.querySelector('h1').textContent"), "Cut off");
+    let gpu = browser.run("return document.querySelector('#case-0 .gpu').textContent");
+    assert!(gpu.as_str().unwrap().contains("64.5 W (1 to 99)"), "{gpu}");
     // The policy is what keeps it quiet: it refuses what a script would try.
     browser.run(
         "const image = new Image(); image.src = 'https://example.com/x.png'; document.body.append(image)",

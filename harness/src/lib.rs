@@ -7,6 +7,7 @@ pub mod again;
 mod archive;
 pub mod binaries;
 pub mod cache;
+pub mod canary;
 pub mod ci;
 pub mod clean;
 pub mod cli;

@@ -14,6 +14,7 @@
 //! | [`tonight`] | how does a run that goes on use it? |
 //! | [`show`], [`words`] | how does a person read it? |
 //! | [`html`] | and with a browser? |
+//! | [`sql`] | how is it asked in SQL? |
 
 pub mod fold;
 pub mod html;
@@ -25,6 +26,7 @@ pub mod quarantine;
 pub mod read;
 pub mod series;
 pub mod show;
+pub mod sql;
 pub mod store;
 pub mod tonight;
 pub mod words;

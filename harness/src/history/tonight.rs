@@ -44,10 +44,19 @@ impl Tonight {
         self.kept.as_ref().map(|kept| self.judge.suspected(&kept.before, state)).unwrap_or_default()
     }
 
-    /// What is to be said of the cases whose node is slower than such nodes are.
+    /// What is to be said of the cases whose node is slower than such nodes are, or sick. That a GPU is sick is known without
+    /// a history too.
     pub fn degraded(&self, state: &RunState) -> Vec<Judged> {
-        let judged = self.kept.as_ref().map(|kept| self.judge.judge(&kept.before, state)).unwrap_or_default();
+        let judged = match &self.kept {
+            Some(kept) => self.judge.judge(&kept.before, state),
+            None => self.judge.judge(&History::default(), state),
+        };
         judged.into_iter().filter(|judged| judged.degraded.is_some()).collect()
+    }
+
+    /// Whether there is a history that verdicts are told by.
+    pub fn has_history(&self) -> bool {
+        self.kept.is_some()
     }
 
     /// Says what the history says, and adds the run to it. Every case has its outcome by now.

@@ -194,6 +194,7 @@ impl RunState {
             | Event::Log(event::Log { case, .. })
             | Event::LogTruncated(event::LogTruncated { case, .. })
             | Event::Artifact(event::Artifact { case, .. })
+            | Event::GpusWatched(event::GpusWatched { case, .. })
             | Event::ProcessEnded(event::ProcessEnded { case, .. })
             | Event::Check(event::Check { case, .. }) => {
                 self.on_case(case, |case| attempt::apply(case, at, event));
@@ -356,7 +357,11 @@ impl RunState {
     pub fn fails_by_regression(&self, case: &CaseState) -> bool {
         let passed = self.ending(case).outcome == Outcome::Passed;
         let judged = self.judged.get(case.id());
-        passed && judged.is_some_and(|judged| judged.metrics.iter().any(|metric| metric.fails))
+        let fails = |judged: &event::Judged| {
+            judged.metrics.iter().any(|metric| metric.fails)
+                || judged.answers.iter().any(|answers| answers.fails)
+        };
+        passed && judged.is_some_and(fails)
     }
 }
 

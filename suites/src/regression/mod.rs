@@ -7,11 +7,13 @@
 //! | [`rule`] | is tonight worse than the nights before? |
 //! | [`change`] | when did a series change its level? |
 //! | [`standing`] | does a case fail, or is it flaky? |
+//! | [`answers`] | are the answers the same as before? |
 //! | [`pairs`] | how does one version compare with another, measured in turn? |
 //!
 //! All of it is a function from values to values. `cargo xtask bench regression` measures what the rule finds and how often
 //! it cries for nothing.
 
+pub mod answers;
 pub mod change;
 pub mod direction;
 pub mod pairs;

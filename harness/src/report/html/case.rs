@@ -76,6 +76,9 @@ pub(super) struct Section {
     history: Vec<String>,
     attempts: Vec<Attempt>,
     drawn: Drawn,
+    /// What was seen of each GPU, over the whole time.
+    gpus: Vec<gpu::Whole>,
+    unwell: String,
     /// What there is to say where no GPU was sampled.
     no_gpu: Option<String>,
     stages: Option<Stages>,
@@ -233,7 +236,10 @@ pub(super) fn section(
         notes,
         history: summary::by_history(state, case, Look::PLAIN),
         attempts: attempts(case),
-        no_gpu: (!drawn.rates.is_empty() && drawn.gpu.is_empty()).then(|| no_gpu(case)),
+        no_gpu: (case.attempt > 0 && case.gpus.is_empty() && drawn.gpu.is_empty() && !drawn.rates.is_empty())
+            .then(|| no_gpu(case)),
+        gpus: case.gpus.iter().map(gpu::whole).collect(),
+        unwell: case.unwell.clone().unwrap_or_default(),
         drawn,
         stages,
         pictures,

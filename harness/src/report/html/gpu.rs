@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use gpu_suites::gpu_watch::{GpuSeen, Range};
+use serde::{Deserialize, Serialize};
 
 use super::super::curve::{Curve, OfCase};
+use super::super::figures::figure;
 use super::plot::{at_step, thousandths};
 
 /// Something that is sampled of a GPU, in the order in which it is shown.
@@ -81,6 +83,39 @@ pub(super) fn of(lines: &[(&str, &Curve)], recorded: Vec<Samples>) -> Vec<Sample
     kinds.into_values().collect()
 }
 
+/// A GPU over the whole time of a case.
+#[derive(Debug, Serialize)]
+pub(super) struct Whole {
+    name: String,
+    looks: u32,
+    /// Title, and the mean with the least and the most.
+    figures: Vec<(&'static str, String)>,
+}
+
+pub(super) fn whole(seen: &GpuSeen) -> Whole {
+    let of = |kind: Kind, range: &Option<Range>| {
+        let unit = kind.unit();
+        let text = range.map(|range| {
+            format!("{} {unit} ({} to {})", figure(range.mean), figure(range.least), figure(range.most))
+        });
+        (kind.title(), text.unwrap_or_else(|| "not told".to_owned()))
+    };
+    let energy = seen.energy_joules.map(|joules| ("Energy", format!("{} J", figure(joules))));
+    let capped = (seen.power_capped > 0)
+        .then(|| ("Held back by its power cap", format!("{} of {} looks", seen.power_capped, seen.looks)));
+    let figures = [
+        of(Kind::Utilisation, &seen.utilisation_percent),
+        of(Kind::Clock, &seen.sm_clock_mhz),
+        of(Kind::Temperature, &seen.temperature_celsius),
+        of(Kind::Power, &seen.power_watts),
+    ];
+    Whole {
+        name: seen.name.clone().or(seen.uuid.clone()).unwrap_or_else(|| "GPU".to_owned()),
+        looks: seen.looks,
+        figures: figures.into_iter().chain(energy).chain(capped).collect(),
+    }
+}
+
 /// `throughput.json`, as far as it is about the GPU.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -116,13 +151,6 @@ struct Seen {
     temperature_celsius: Option<Range>,
     power_watts: Option<Range>,
     utilisation_percent: Option<Range>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Range {
-    least: f64,
-    mean: f64,
-    most: f64,
 }
 
 impl Record {
