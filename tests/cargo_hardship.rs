@@ -23,7 +23,8 @@ fn start(mut command: Command) -> Child {
 /// The processes that have this project's folder in their environment, by what they are.
 fn processes(project: &Project, line: &str) -> Vec<String> {
     let folder = project.path().display().to_string();
-    let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let all =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let is_ours = |id: &String| {
         let read = |file: &str| fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
         let has = |file: &str, text: &str| String::from_utf8_lossy(&read(file)).contains(text);
@@ -43,10 +44,11 @@ fn whoever_is_told_to_stop_while_tests_are_listed_leaves_nothing_and_makes_nothi
     for signal in [Signal::INT, Signal::TERM] {
         for command in [fixture.nextest(&[]), fixture.nextest_with_a_node("local", &[])] {
             let shown = format!("{signal:?} {:?}", command.get_program());
-            let mut run = start(command);
+            let run = start(command);
+            let pid = run.id().to_string();
             within(Duration::from_secs(60), "it lists", || !processes(&project, "--list").is_empty());
             kill_process_group(Pid::from_child(&run), signal).unwrap();
-            within(Duration::from_secs(20), &shown, || run.try_wait().unwrap().is_some());
+            within(Duration::from_secs(20), &shown, || !lives(&pid));
             assert!(!run.wait_with_output().unwrap().status.success(), "{shown}");
             within(Duration::from_secs(20), "no process is left", || {
                 processes(&project, "").is_empty() && fixture.holders().is_empty()
@@ -133,7 +135,10 @@ fn what_a_case_leaves_running_is_ended_and_no_leak_of_its_test() {
     let fixture = Fixture { project: &project };
     let run = ended(fixture.nextest(&[]));
     let told = said(&run);
-    assert!(told.contains("1 test run: 1 passed") && !told.contains("LEAK") && !told.contains("leaky"), "{told}");
+    assert!(
+        told.contains("1 test run: 1 passed") && !told.contains("LEAK") && !told.contains("leaky"),
+        "{told}"
+    );
     assert!(!lives(&fs::read_to_string(left).unwrap()), "its child is left");
     fixture.the_run();
 }
