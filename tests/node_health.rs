@@ -133,7 +133,11 @@ fn a_canary_runs_first_and_tells_a_slow_node_by_its_own_nights() {
     let slow = project.run(&[]);
     assert_eq!(slow.code(), 0, "{slow:?}");
     let junit = slow.junit();
-    assert_eq!(junit.matches("history.degraded=fp32/ceiling_").count(), 2, "the canary's and the case's: {junit}");
+    assert_eq!(
+        junit.matches("history.degraded=fp32/ceiling_").count(),
+        2,
+        "the canary's and the case's: {junit}"
+    );
     // What looked worse was measured again on the same node, before anything was said.
     assert!(started(&slow).iter().filter(|case| *case == "node::canary").count() > 1, "{slow:?}");
 

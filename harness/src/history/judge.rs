@@ -142,8 +142,14 @@ impl Judge {
     }
 
     /// How tonight's answers differ from those of the nights before, by a metric with their hash.
-    fn answers(&self, history: &History, state: &RunState, (case, metric): (&CaseState, &str)) -> Option<Changed> {
-        let is_ignored = |(glob, better): &(GlobMatcher, Better)| glob.is_match(metric) && *better == Better::Ignore;
+    fn answers(
+        &self,
+        history: &History,
+        state: &RunState,
+        (case, metric): (&CaseState, &str),
+    ) -> Option<Changed> {
+        let is_ignored =
+            |(glob, better): &(GlobMatcher, Better)| glob.is_match(metric) && *better == Better::Ignore;
         if self.metrics.iter().any(is_ignored) {
             return None;
         }
