@@ -142,7 +142,8 @@ mod tests {
             CaseStarted { case: case.clone(), attempt: number }.into(),
             Metrics { case: case.clone(), step: None, values }.into(),
             GpusWatched { case: case.clone(), attempt: number, gpus: vec![], broken }.into(),
-            CaseFinished { case, attempt: number, outcome: Outcome::Passed, reason: None, seconds: 1.0 }.into(),
+            CaseFinished { case, attempt: number, outcome: Outcome::Passed, reason: None, seconds: 1.0 }
+                .into(),
         ]
     }
 
