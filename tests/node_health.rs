@@ -20,7 +20,7 @@ cases:
         - -c
         - |
           seen=$(wc -c < $NVML_STAND_IN.looks)
-          while [ $(wc -c < $NVML_STAND_IN.looks) -lt $((seen + 4)) ]; do sleep 0.02; done
+          while [ $(wc -c < $NVML_STAND_IN.looks) -lt $((seen + 2)) ]; do sleep 0.02; done
           echo "{\"items_per_second\": $(cat $RATE)}" > $GPU_HARNESS_METRICS
           exit $(cat $CODE)
 "#;
@@ -115,7 +115,6 @@ fn a_run_that_is_judged_by_a_history_begins_with_a_canary() {
     assert!(said.contains("fp32/ceiling_gflops") && said.contains("fp32/ceiling_copy_gbps"), "{said}");
     let quiet = with_libtorch("history: history\ncanary: off\n");
     assert_eq!(started(&quiet.run(&[])), ["s::forward"]);
-    assert_eq!(started(&with_libtorch("{}\n").run(&[])), ["s::forward"], "nothing is judged");
 }
 
 #[test]
