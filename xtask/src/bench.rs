@@ -24,6 +24,11 @@ const BENCHES: &[Entry] = &[
         run: |arguments| rig::run("bench", "flood", arguments),
     },
     Entry {
+        name: "holder",
+        about: "a list of 2,000 cases, and one test of many on a shared node, at 0 and 40 ms [RUNS=20]",
+        run: |arguments| rig::run("bench", "holder", arguments),
+    },
+    Entry {
         name: "launch",
         about: "calls before a launch, the harness's own time after it, and the way to confirmed gone [RUNS=5]",
         run: |arguments| rig::run("bench", "launch", arguments),

@@ -17,33 +17,33 @@ struct Program {
     what: &'static str,
     /// The Debian package that has it.
     package: &'static str,
-    /// The first thing that needs it.
-    since: Needs,
+    /// The part of the set-up that it is for.
+    part: Needs,
     find: fn() -> Option<PathBuf>,
 }
 
-const PROGRAMS: [Program; 8] = [
-    Program { what: "C++ compiler", package: "g++", since: Needs::Build, find: compiler },
+const PROGRAMS: [Program; 9] = [
+    Program { what: "C++ compiler", package: "g++", part: Needs::Build, find: compiler },
     Program {
         what: "pkg-config",
         package: "pkg-config",
-        since: Needs::Build,
+        part: Needs::Build,
         find: || on_path("pkg-config").or_else(|| env::var_os("OPENSSL_DIR").map(PathBuf::from)),
     },
-    Program { what: "OpenSSL headers", package: "libssl-dev", since: Needs::Build, find: openssl },
-    Program { what: "python3", package: "python3", since: Needs::Demo, find: || on_path("python3") },
-    Program { what: "ssh", package: "openssh-client", since: Needs::Tests, find: || on_path("ssh") },
-    Program { what: "scp", package: "openssh-client", since: Needs::Tests, find: || on_path("scp") },
-    Program { what: "sshd", package: "openssh-server", since: Needs::Tests, find: || on_sbin_path("sshd") },
-    Program { what: "xmllint", package: "libxml2-utils", since: Needs::Tests, find: || on_path("xmllint") },
+    Program { what: "OpenSSL headers", package: "libssl-dev", part: Needs::Build, find: openssl },
+    Program { what: "python3 venv", package: "python3-venv", part: Needs::Lint, find: venv },
+    Program { what: "python3", package: "python3", part: Needs::Demo, find: || on_path("python3") },
+    Program { what: "ssh", package: "openssh-client", part: Needs::Tests, find: || on_path("ssh") },
+    Program { what: "scp", package: "openssh-client", part: Needs::Tests, find: || on_path("scp") },
+    Program { what: "sshd", package: "openssh-server", part: Needs::Tests, find: || on_sbin_path("sshd") },
+    Program { what: "xmllint", package: "libxml2-utils", part: Needs::Tests, find: || on_path("xmllint") },
 ];
 
 /// What the hosts of the test EC2 take besides; they are made of namespaces, which only root may.
-const HOST_PROGRAMS: [Program; 4] = [
-    Program { what: "ip", package: "iproute2", since: Needs::Tests, find: || on_sbin_path("ip") },
-    Program { what: "unshare", package: "util-linux", since: Needs::Tests, find: || on_path("unshare") },
-    Program { what: "sudo", package: "sudo", since: Needs::Tests, find: || on_path("sudo") },
-    Program { what: "python3 venv", package: "python3-venv", since: Needs::Tests, find: venv },
+const HOST_PROGRAMS: [Program; 3] = [
+    Program { what: "ip", package: "iproute2", part: Needs::Tests, find: || on_sbin_path("ip") },
+    Program { what: "unshare", package: "util-linux", part: Needs::Tests, find: || on_path("unshare") },
+    Program { what: "sudo", package: "sudo", part: Needs::Tests, find: || on_path("sudo") },
 ];
 
 /// What was found and what was not.
@@ -55,7 +55,7 @@ pub(crate) struct Programs {
 /// Finds what `needs` needs; installs what is missing where it may.
 pub(crate) fn ensure(needs: Needs, network: &Network) -> Programs {
     let hosts = if can_be_root() { &HOST_PROGRAMS[..] } else { &[] };
-    let needed = || PROGRAMS.iter().chain(hosts).filter(|program| program.since <= needs);
+    let needed = || PROGRAMS.iter().chain(hosts).filter(|program| needs.cover(program.part));
     let absent: Vec<&Program> = needed().filter(|program| (program.find)().is_none()).collect();
     let mut packages: Vec<&str> = absent.iter().map(|program| program.package).collect();
     packages.dedup();
