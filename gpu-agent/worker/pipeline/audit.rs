@@ -59,8 +59,10 @@ impl Audit {
 /// Reads every shard that lies in the place, those of earlier tries included.
 pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<Audit> {
     let mut audit = Audit { golden: known(job)?, ..Audit::default() };
+    // In a folder the tag says when a file was written, not what is in it.
+    let has_tags = job.images.name().starts_with("s3://");
     for input in &plan.inputs {
-        audit.digest.input(&input.key, input.size, &input.etag);
+        audit.digest.input(&input.key, input.size, if has_tags { &input.etag } else { "" });
     }
     // A row's place in the plan, found by its key; rows of a shard lie in the order of the plan.
     let mut seen = vec![0u16; plan.inputs.len()];

@@ -88,7 +88,7 @@ impl Digest {
         for (place, number) in numbers {
             let signs = mixed(seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             for (bit, sum) in self.sums.iter_mut().enumerate() {
-                *sum += if signs >> bit & 1 == 1 { number } else { -number };
+                *sum += if (signs >> bit) & 1 == 1 { number } else { -number };
             }
         }
         if self.sample.len() < SAMPLE || self.sample.keys().next_back().is_some_and(|most| seed < *most) {
@@ -156,9 +156,9 @@ fn seed(key: &str) -> u64 {
 
 /// Each bit depends on every bit (the end of `SplitMix64`).
 fn mixed(mut bits: u64) -> u64 {
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

@@ -81,11 +81,41 @@ impl Judge {
         state.cases().iter().filter(ran).map(of_case).collect()
     }
 
-    /// The cases that have to be measured again before anything can be said.
+    /// The cases that have to be measured again before anything can be said, the canary among them.
     pub fn suspected(&self, history: &History, state: &RunState) -> Vec<CaseId> {
         let is_suspected = |metric: &Judgement| matches!(metric.verdict, Verdict::Suspected(_));
+        let all = series::all(history);
+        let is_canarys = |judged: &Judged| {
+            let is_it = judged.case == canary::id() && self.on_regression != OnRegression::Off;
+            let case = state.case(&judged.case).filter(|_| is_it);
+            case.is_some_and(|case| {
+                let mut ceilings = case.metrics.keys().filter(|metric| canary::is_canary(metric));
+                let verdict = |metric: &String| self.tonight(&all, state, (case, metric), Direction::Higher);
+                ceilings.any(|metric| matches!(verdict(metric), Verdict::Suspected(_)))
+            })
+        };
         let judged = self.judge(history, state).into_iter();
-        judged.filter(|judged| judged.metrics.iter().any(is_suspected)).map(|judged| judged.case).collect()
+        let suspected = judged.filter(|judged| judged.metrics.iter().any(is_suspected) || is_canarys(judged));
+        suspected.map(|judged| judged.case).collect()
+    }
+
+    /// The verdict on what a case measured of a metric in this run.
+    fn tonight(
+        &self,
+        all: &All<'_>,
+        state: &RunState,
+        (case, metric): (&CaseState, &str),
+        better: Direction,
+    ) -> Verdict {
+        let id = SeriesId {
+            case: case.id().clone(),
+            metric: metric.to_owned(),
+            key: fold::key(state, case, metric),
+        };
+        let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
+        let before = series::healthy(&Vec::from_iter(before));
+        self.verdict(&before, &fold::measured(case, metric), better)
     }
 
     /// What is to be said of a case on a node that is slow for the given reason.
@@ -109,17 +139,7 @@ impl Judge {
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
         }
-        let verdict = |metric: &String, better: Direction| {
-            let id = SeriesId {
-                case: case.id().clone(),
-                metric: metric.clone(),
-                key: fold::key(state, case, metric),
-            };
-            let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
-            let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
-            let before = series::healthy(&Vec::from_iter(before));
-            self.verdict(&before, &fold::measured(case, metric), better)
-        };
+        let verdict = |metric: &String, better| self.tonight(all, state, (case, metric), better);
         let mut canaries = case.metrics.keys().filter(|metric| canary::is_canary(metric));
         let is_slow = |metric: &String| {
             let value = robust::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
