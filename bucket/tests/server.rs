@@ -92,3 +92,18 @@ fn whoever_has_no_keys_of_it_is_refused_and_after_its_end_nobody_answers() {
     drop(server);
     assert!(matches!(own.read("a").unwrap_err().fault, Fault::Unavailable(_)));
 }
+
+#[test]
+fn a_large_object_comes_in_parts_and_one_that_cannot_be_completed_leaves_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = started(folder.path());
+    let store = bucket(&server, server.keys().clone());
+    let large = Vec::from_iter((0..10_000_000u32).flat_map(u32::to_le_bytes));
+    store.put("large", &large).unwrap();
+    assert!(store.read("large").unwrap() == large);
+    // Below an object there can be none, as files have it: that is seen when all parts are there.
+    let error = store.put("large/below", &large).unwrap_err();
+    assert!(error.to_string().contains("large/below"), "{error}");
+    assert_eq!(std::fs::read_dir(folder.path().join(".uploads")).unwrap().count(), 0);
+    assert_eq!(listed(store.as_ref()).len(), 1);
+}

@@ -24,6 +24,10 @@ pub(crate) enum PipelineError {
     Shard { shard: usize, source: WriteError },
     #[error("failed to read {place}{key} back: {source}")]
     ReadBack { place: String, key: String, source: ReadError },
+    #[error(
+        "{place}{key} is not the shard that was written: its bytes have another SHA-256 than its mark in _done/ says"
+    )]
+    Changed { place: String, key: String },
     #[error("the model's output {shape:?} does not fit `output: {output}`")]
     Output { shape: Vec<i64>, output: &'static str },
     #[error("failed to cut images: {cause}")]
@@ -46,7 +50,7 @@ impl PipelineError {
             }
             Self::Foreign { .. } => "use the version that began these shards, or another `to`",
             Self::Shard { .. } | Self::Thread => "this is a fault of gpu-harness: please report it",
-            Self::ReadBack { .. } => {
+            Self::ReadBack { .. } | Self::Changed { .. } => {
                 "something else wrote to this prefix, or the store is damaged: remove the shard and its mark in _done/, and run again"
             }
             Self::Output { .. } => {

@@ -1,4 +1,5 @@
-//! A Python environment with what the test EC2 imports (moto), made once from `fixtures/ec2/requirements.txt`.
+//! A Python environment with what the test EC2 (moto) and the readers of Parquet files import, made once from
+//! `fixtures/ec2/requirements.txt`.
 //!
 //! It is kept under the hash of that file, so that another list is another environment and branches do not fight over
 //! one. `current` beside them leads to the latest: tests that are run without `cargo xtask test` find it there.
@@ -44,7 +45,7 @@ fn make(folder: &Path, list: &Path, network: &Network) -> Result<()> {
     if network.is_off() {
         bail!("nothing is downloaded: --offline");
     }
-    eprintln!("making {} (some 300 MB, once)", folder.display());
+    eprintln!("making {} (some 550 MB, once)", folder.display());
     cache::remove(folder)?;
     quiet(Command::new("python3").args(["-m", "venv"]).arg(folder))?;
     let mut install = Command::new(folder.join("bin/python"));
