@@ -3,6 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use gpu_harness_tests::fixture::{Fixture, ended, said};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::service::Service;
 use serde_json::Value;
@@ -67,6 +68,45 @@ fn github_shows_mistakes_in_a_suite_at_their_lines() {
 }
 
 #[test]
+fn a_command_with_a_node_tells_github_at_its_end_and_its_tests_do_not_tell_it_twice() {
+    let project = Project::with_suite(SUITE);
+    let (page, root) = (project.path().join("summary.md"), project.path().display().to_string());
+    let project = project
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", page.display().to_string())
+        .env("GITHUB_WORKSPACE", root);
+    let run = ended(Fixture { project: &project }.nextest_with_a_node("local", &[]));
+    let told = said(&run);
+    assert_eq!(run.status.code(), Some(100), "{told}");
+    let errors = Vec::from_iter(told.lines().filter(|line| line.contains("::error file=")));
+    assert_eq!(errors.len(), 2, "{told}");
+    let bad = errors.iter().find(|line| line.contains("bad failed")).expect("a note of it");
+    assert!(bad.starts_with("::error file=suites/s.yaml,line=4,title=s%3A%3Abad failed::"), "{told}");
+    let page = std::fs::read_to_string(page).expect("the page");
+    assert!(page.contains("| ✗ failed |") && page.contains("| ✓ passed |"), "{page}");
+}
+
+#[test]
+fn tests_that_have_a_node_by_themselves_annotate_where_they_fail_and_their_holder_writes_the_page() {
+    let project = Project::with_suite(SUITE);
+    let (page, root) = (project.path().join("summary.md"), project.path().display().to_string());
+    let project = project
+        .env("GITHUB_ACTIONS", "true")
+        .env("GITHUB_STEP_SUMMARY", page.display().to_string())
+        .env("GITHUB_WORKSPACE", root);
+    let fixture = Fixture { project: &project };
+    let run = ended(fixture.nextest(&["--failure-output", "final"]));
+    let told = said(&run);
+    let errors =
+        Vec::from_iter(told.lines().map(str::trim_start).filter(|line| line.starts_with("::error ")));
+    assert_eq!(errors.len(), 2, "{told}");
+    let bad = errors.iter().find(|line| line.contains("bad failed")).expect("a note of it");
+    assert!(bad.starts_with("::error file=suites/s.yaml,line=4,"), "{told}");
+    fixture.the_run();
+    assert!(std::fs::read_to_string(page).expect("the page").contains("| ✗ failed |"));
+}
+
+#[test]
 fn elsewhere_nothing_is_told() {
     let run = Project::with_suite(SUITE).run(&[]);
     assert!(lines_with(&run.stdout, "::").is_empty(), "{}", run.stdout);
@@ -119,6 +159,27 @@ fn bitbucket_gets_a_report_on_the_commit_with_a_note_at_each_line() {
     let notes = requests[1]["body"].as_array().expect("annotations");
     assert_eq!((&notes[0]["path"], &notes[0]["line"]), (&"suites/s.yaml".into(), &4.into()));
     assert_eq!((&notes[0]["result"], &notes[1]["result"]), (&"FAILED".into(), &"IGNORED".into()));
+}
+
+#[test]
+fn bitbucket_is_told_once_of_tests_that_share_a_node_whoever_holds_it() {
+    for with_a_command in [true, false] {
+        let bitbucket = Bitbucket::start("none");
+        let project = bitbucket.step(Project::with_suite(SUITE));
+        let fixture = Fixture { project: &project };
+        let run = if with_a_command {
+            ended(fixture.nextest_with_a_node("local", &[]))
+        } else {
+            ended(fixture.nextest(&[]))
+        };
+        assert_eq!(run.status.code(), Some(100), "{}", said(&run));
+        fixture.the_run();
+        let requests = bitbucket.requests();
+        assert_eq!(requests.len(), 2, "{with_a_command}: {requests:?}");
+        let notes = requests[1]["body"].as_array().expect("annotations");
+        let lines = Vec::from_iter(notes.iter().map(|note| (&note["path"], &note["line"])));
+        assert!(lines.contains(&(&"suites/s.yaml".into(), &4.into())), "{notes:?}");
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
+use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::project::{Finished, Project};
 use gpu_suites::event::Event;
 use serde_json::Value;
@@ -24,7 +26,11 @@ struct Repository {
 impl Repository {
     /// One commit, of this speed.
     fn new(speed: &str) -> Self {
-        let project = Project::with_suite(SUITE).file(".gitignore", "cache/\ngpu-harness-runs/\n");
+        Self::of(Project::with_suite(SUITE), speed)
+    }
+
+    fn of(project: Project, speed: &str) -> Self {
+        let project = project.file(".gitignore", "cache/\ngpu-harness-runs/\n");
         let repository = Self { project };
         repository.git(&["init", "--quiet", "--initial-branch=main"]);
         repository.commit(speed, "the first");
@@ -172,4 +178,28 @@ fn the_commit_that_did_it_is_found_though_one_on_the_way_cannot_be_measured() {
     let run = repository.compare(&["--base", "HEAD~2", "--bisect"]);
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(run.stdout.contains("nothing became worse"), "{}", run.stdout);
+}
+
+#[test]
+fn a_search_has_one_node_from_ec2_for_all_its_steps_and_gives_it_back() {
+    let ec2 = Ec2::start(Options { clock_factor: 20.0 });
+    let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]");
+    let repository = Repository::of(project, "100");
+    for number in 1..=4 {
+        repository.commit(if number >= 3 { "93" } else { "100" }, &format!("commit {number}"));
+    }
+    let instances = || ec2.state()["instances"].as_array().unwrap().len();
+    let run = repository.compare(&["--base", "HEAD~4", "--bisect", "--node", "cloud"]);
+    assert_eq!(run.code(), 1, "{run:?}");
+    let (steps, found) = run.stdout.rsplit_once("the first bad commit:").expect(&run.stdout);
+    assert!(found.contains("commit 3") && steps.matches("step: ").count() == 2, "{}", run.stdout);
+    assert_eq!(instances(), 1, "{}", run.stdout);
+    ec2.wait_until_nothing_is_left(Duration::from_secs(20));
+
+    // A search that ends after its first comparison has left the node to a run that does not come.
+    let run = repository.compare(&["--base", "HEAD~1", "--bisect", "--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    assert!(run.stdout.contains(" is given back"), "{}", run.stdout);
+    assert_eq!(instances(), 2);
+    ec2.wait_until_nothing_is_left(Duration::from_secs(20));
 }

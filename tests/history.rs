@@ -153,6 +153,61 @@ fn a_slow_node_is_told_from_slow_code_and_its_figures_enter_no_baseline() {
 }
 
 #[test]
+fn answers_that_change_fail_the_run_until_most_nights_have_them() {
+    let suite = r#"
+suite: s
+cases:
+  - name: answers
+    command: { run: [sh, -c, "echo \"{\\\"output_hash\\\": \\\"$(cat $HASH)\\\"}\" > $GPU_HARNESS_METRICS"] }
+"#;
+    let project = Project::with_suite(suite);
+    let hash = project.path().join("hash");
+    let project = project.env("HASH", hash.display().to_string());
+    let night = |text: &str| {
+        fs::write(&hash, text).unwrap();
+        project.run(&["--history", "history"])
+    };
+    for _ in 0..3 {
+        assert_eq!(night("x:aaaa").code(), 0);
+    }
+    let changed = night("x:bbbb");
+    assert_eq!(changed.code(), 1, "{changed:?}");
+    assert!(changed.stdout.contains("output_hash changed: x:aaaa became x:bbbb"), "{}", changed.stdout);
+    let junit = changed.junit();
+    assert_eq!(xml::cases(&junit)["answers"], "failure");
+    assert!(junit.contains("output_hash changed"), "{junit}");
+    assert_eq!(night("y:cccc").code(), 0, "the answers to something else");
+    fs::write(project.path().join("gpu-harness.yaml"), "regression: warn\n").unwrap();
+    let warned = night("x:bbbb");
+    assert_eq!(warned.code(), 0, "{warned:?}");
+    assert!(warned.stdout.contains("output_hash changed"), "{}", warned.stdout);
+    fs::write(project.path().join("gpu-harness.yaml"), "metrics: { \"*_hash\": ignore }\n").unwrap();
+    assert!(!night("x:dddd").stdout.contains("changed"));
+    fs::write(project.path().join("gpu-harness.yaml"), "{}\n").unwrap();
+    night("x:bbbb");
+    assert_eq!(night("x:bbbb").code(), 0, "most nights have it");
+}
+
+#[test]
+fn the_history_answers_in_sql() {
+    let nights = Nights::after_ten("history: history\n");
+    let python = std::env::var("GPU_HARNESS_EC2_PYTHON").expect("`cargo xtask test` sets it");
+    let duckdb = std::path::Path::new(&python).with_file_name("duckdb").display().to_string();
+    let project = nights.project.env("GPU_HARNESS_DUCKDB", duckdb);
+    let query =
+        "SELECT id, count(*) AS nights, median(value) AS middle FROM history WHERE healthy GROUP BY id";
+    let said = project.gpu_harness(&["history", "--sql", query, "--json"]);
+    assert_eq!(said.code(), 0, "{said:?}");
+    let rows: Value = serde_json::from_str(&said.stdout).unwrap();
+    assert_eq!(rows, serde_json::json!([{ "id": "s::rate", "nights": 10, "middle": 100.0 }]));
+    let wrong = project.gpu_harness(&["history", "--sql", "SELEC"]);
+    assert!(wrong.code() != 0 && wrong.stderr.contains("DuckDB refused the query"), "{wrong:?}");
+    let project = project.env("GPU_HARNESS_DUCKDB", "/nonexistent/duckdb");
+    let missing = project.gpu_harness(&["history", "--sql", query]);
+    assert!(missing.stderr.contains("pip install duckdb-cli"), "{missing:?}");
+}
+
+#[test]
 fn the_settings_say_what_a_regression_does() {
     let nights = Nights::after_ten("regression: warn\n");
     let warned = nights.night(&["94", "94", "94"]);

@@ -11,6 +11,7 @@ use gpu_harness_tests::pipeline::{Pipeline, SHARDS};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::{resumes, xml};
 use gpu_shards::{Cell, TableWriter};
+use gpu_suites::regression::answers::{self, Answers};
 use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -186,6 +187,44 @@ fn rows_that_are_dropped_doubled_or_foreign_are_found() {
         assert!(what.contains(name.as_str()) && what.contains(says), "{what}");
         assert!(hint.contains("_done/"), "{hint}");
     }
+}
+
+#[test]
+fn a_night_is_held_against_another_whatever_its_shards_and_batches() {
+    let night = |settings: &[(&str, Value)]| {
+        let mut pipeline = Pipeline::new();
+        for (key, value) in settings {
+            pipeline.set(key, value.clone());
+        }
+        for number in 0..24 {
+            // Of different sizes, so that resizing them in another way changes what the model sees.
+            let mut leaf = image::load_from_memory(LEAF).expect("a picture");
+            leaf = leaf.crop_imm(0, 0, 8 + 4 * number, 40);
+            let mut bytes = Cursor::new(Vec::new());
+            leaf.write_to(&mut bytes, ImageFormat::Png).expect("it is written");
+            pipeline.image(&format!("{number}.png"), bytes.get_ref());
+        }
+        let ran = pipeline.run();
+        assert!(ran.output.status.success(), "{}", ran.said());
+        let text =
+            |name: &str| ran.figures[&format!("predictions/{name}")].as_str().expect("a text").to_owned();
+        [text("hash"), text("sketch"), text("sample")]
+    };
+    let change = |before: &[String; 3], now: &[String; 3]| {
+        let [hash, sketch, sample] = before;
+        let before = Answers { hash, sketch: Some(sketch), sample: Some(sample) };
+        let [hash, sketch, sample] = now;
+        answers::changed(&before, &Answers { hash, sketch: Some(sketch), sample: Some(sample) }, 0.0005)
+    };
+    let first = night(&[("rows-per-shard", 4.into()), ("batch", 3.into())]);
+    let second = night(&[("rows-per-shard", 50.into()), ("batch", 8.into())]);
+    assert_eq!(change(&first, &second), None);
+    assert_eq!(first[2], second[2], "the same rows are kept");
+    let inputs = |night: &[String; 3]| night[0].split(':').next().expect("inputs").to_owned();
+    let other = night(&[("resize", "cover".into())]);
+    assert_eq!(inputs(&first), inputs(&other));
+    let said = change(&first, &other).expect("another way of resizing gives other answers");
+    assert!(said.contains("rows that are kept changed, e.g. "), "{said}");
 }
 
 #[test]

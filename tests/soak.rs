@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use gpu_harness_tests::{corrupt, cuts, kills, leaks, reaps, resumes};
+use gpu_harness_tests::{big_binary, corrupt, cuts, kills, leaks, reaps, resumes};
 
 /// As many hosts as two cores bear.
 const LEAKS_AT_ONCE: u64 = 6;
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     };
     let (Some(seed), begun) = (number(2, 1), Instant::now()) else { return usage() };
     let seen = match (name, number(1, count(name))) {
+        ("binary", Some(mib)) => format!("{:?}", big_binary::check(mib, seed)),
         ("corrupt", Some(images)) => format!("{:?}", corrupt::check(images, seed)),
         ("cuts", Some(places)) => format!("{:?}", cuts::check(places, seed)),
         ("kills", Some(rounds)) => format!("{:?}", kills::check(rounds, seed)),
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
 /// The full count.
 fn count(name: &str) -> u64 {
     match name {
+        "binary" => 1024,
         "corrupt" => 10_000,
         "leaks" => 500,
         "pipeline" => 100,
@@ -42,8 +44,8 @@ fn count(name: &str) -> u64 {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: cargo xtask soak corrupt|cuts|kills|leaks|pipeline|reap [COUNT=200, of corrupt 10000, of leaks 500, of pipeline \
-         100, of reap 1000] [SEED=1]"
+        "usage: cargo xtask soak binary|corrupt|cuts|kills|leaks|pipeline|reap [COUNT=200, of binary 1024, of corrupt 10000, of \
+         leaks 500, of pipeline 100, of reap 1000] [SEED=1]"
     );
     eprintln!("  cuts   cuts the connection at random bytes until COUNT cuts were made");
     eprintln!("  kills  kills gpu-harness at random moments, COUNT times");

@@ -87,6 +87,7 @@ fn run(path: &Path) -> Result<()> {
         Some(Work::Train(_)) => train::run(&case, &mut emitter),
         Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
         Some(Work::Pipeline(wanted)) => pipeline::run(&case, wanted, &mut emitter),
+        Some(Work::Canary(canary)) => throughput::canary(&case, canary, &mut emitter),
         Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
     });
     if let Err(error) = &outcome {

@@ -10,6 +10,7 @@ use gpu_suites::regression::rule::MEASUREMENTS;
 use gpu_suites::unit::Span;
 use tokio::time::Instant;
 
+use crate::canary;
 use crate::content::Blob;
 use crate::history::tonight::Tonight;
 use crate::interrupt::Interrupts;
@@ -48,20 +49,20 @@ pub async fn measure(
 /// time for it.
 pub fn elsewhere(plan: &Plan, judged: &[Judged], state: &RunState, begun: Instant) -> Option<Plan> {
     let is_of = |id: &CaseId| judged.iter().any(|judged| judged.case == *id);
-    repeat(plan, &is_of, "other-node", state, begun)
+    repeat(plan, (&is_of, true), "other-node", state, begun)
 }
 
 /// The plan of a round: the suspected cases of `plan`; `None` where none is.
 fn plan(plan: &Plan, tonight: &Tonight, state: &RunState, (round, begun): (usize, Instant)) -> Option<Plan> {
     let suspected = tonight.suspected(state);
     let is_suspected = |id: &CaseId| suspected.contains(id);
-    repeat(plan, &is_suspected, &format!("again{round}"), state, begun)
+    repeat(plan, (&is_suspected, false), &format!("again{round}"), state, begun)
 }
 
-/// The plan for some of the cases once more; `None` where there is none, or no time.
+/// The plan for some of the cases once more, on this node or elsewhere; `None` where there is none, or no time.
 fn repeat(
     plan: &Plan,
-    is_wanted: &dyn Fn(&CaseId) -> bool,
+    (is_wanted, is_elsewhere): (&dyn Fn(&CaseId) -> bool, bool),
     name: &str,
     state: &RunState,
     begun: Instant,
@@ -70,6 +71,9 @@ fn repeat(
     // The node's folder of the run is named by it, and that of the first round may be there still.
     again.run = RunId(format!("{}-{name}", plan.run));
     again.cases.retain(|case| is_wanted(&case.id));
+    if is_elsewhere {
+        canary::first(&mut again.cases, plan, state);
+    }
     again.fail_fast = false;
     again.retries = 0;
     for case in &mut again.cases {

@@ -11,6 +11,7 @@ use gpu_suites::load::{self, LoadError};
 use gpu_suites::unit::{ByteSize, Span};
 use serde::Deserialize;
 
+use crate::canary;
 use crate::ec2::settings::ImageConfig;
 use crate::ec2::{Market, Usd};
 use crate::history::Location;
@@ -30,6 +31,8 @@ pub struct Config {
     pub history: Option<Location>,
     /// What a regression does to the build.
     pub regression: OnRegression,
+    /// Whether what the node can do at best is measured first.
+    pub canary: canary::When,
     /// Which way metrics are better whose names do not say so, by patterns of names.
     pub metrics: BTreeMap<String, Better>,
     /// Cases whose failures do not fail the build for now.

@@ -8,44 +8,14 @@ use std::fmt;
 use gpu_suites::facts::{Gpu, Gpus, KernelLog, NodeFacts, Process, Throttle, Xid};
 use gpu_suites::gpu::{Architecture, GpuNeed, Sm};
 use gpu_suites::unit::ByteSize;
+use gpu_suites::xid;
 
 use crate::clean::one_line;
 
-/// A GPU has less memory to give than it is sold with: the driver and error correction take up to this share.
-/// (An NVIDIA A10G of 24 GiB has 22.5.)
-const RESERVED: f64 = 0.1;
 /// Beyond this AWS refuses signed requests, and certificates and tokens may not be valid yet, or no more.
 const MOST_SKEW_MS: f64 = 300_000.0;
 /// How much of a node's own words is shown.
 const SHOWN: usize = 120;
-
-/// The error reports of the driver after which a GPU is not to be used before it was reset, restarted or looked after.
-///
-/// Source: NVIDIA's catalogue of Xids (<https://docs.nvidia.com/deploy/xid-errors/analyzing-xid-catalog.html>): those
-/// whose immediate action is `RESET_GPU`, `RESTART_VM`, `RESTART_BM` or `CHECK_MECHANICALS`, and the two that lead there
-/// by a work flow of their own, 48 (an error in memory that could not be corrected) and 74 (`NVLink`). Those that say
-/// that a program was at fault (13, 31, 43, 45 and others) are not among them.
-const FATAL: [(u32, &str); 19] = [
-    (46, "it stopped processing"),
-    (48, "an error in its memory could not be corrected"),
-    (54, "its auxiliary power is not connected"),
-    (62, "its micro-controller halted"),
-    (64, "a bad row of its memory could not be replaced"),
-    (74, "its NVLink failed"),
-    (79, "it has fallen off the bus"),
-    (95, "an error in its memory was not contained"),
-    (109, "it did not switch between programs"),
-    (110, "a security fault"),
-    (119, "its system processor did not answer"),
-    (120, "its system processor failed"),
-    (136, "its link could not be trained"),
-    (140, "an error in its memory was not recovered from"),
-    (143, "it could not be initialised"),
-    (151, "its keys could not be rotated"),
-    (155, "its NVLink failed in software"),
-    (156, "a part of it was given up"),
-    (158, "a fatal time-out"),
-];
 
 /// What a node is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -251,7 +221,7 @@ fn fits(index: usize, device: &Gpu, wanted: &Wanted, wrong: &mut Vec<Unhealthy>)
         wrong.push(Unhealthy::Another { gpu: gpu.clone(), seen: sm.to_string(), wanted });
     }
     if let (Some(seen), Some(least)) = (device.memory_bytes, wanted.memory)
-        && (seen as f64) < least.0 as f64 * (1.0 - RESERVED)
+        && !gpu_suites::gpu::has_memory(seen, least)
     {
         wrong.push(Unhealthy::TooLittleMemory { gpu, seen: ByteSize(seen), wanted: least });
     }
@@ -297,10 +267,7 @@ fn fatal(log: &KernelLog) -> impl Iterator<Item = Unhealthy> {
         KernelLog::Read { xids, .. } => xids.as_slice(),
         KernelLog::Unreadable(_) => &[],
     };
-    xids.iter().filter_map(|xid| {
-        let (_, meaning) = FATAL.iter().find(|(code, _)| *code == xid.code)?;
-        Some(Unhealthy::Xid { seen: xid.clone(), meaning })
-    })
+    xids.iter().filter_map(|xid| Some(Unhealthy::Xid { seen: xid.clone(), meaning: xid::fatal(xid.code)? }))
 }
 
 fn which(index: usize, device: &Gpu) -> Which {

@@ -7,6 +7,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Plan, PlannedCase};
 use gpu_suites::unit::Span;
 
+use crate::canary;
 use crate::recorder::{Recorder, RecorderError};
 use crate::report::RunState;
 use crate::report::case::{CaseState, Phase};
@@ -40,7 +41,8 @@ pub fn rest(plan: &Plan, state: &RunState, elapsed: Duration) -> Option<Plan> {
             ..case.clone()
         })
     };
-    let cases = Vec::from_iter(plan.cases.iter().filter_map(left));
+    let mut cases = Vec::from_iter(plan.cases.iter().filter_map(left));
+    canary::first(&mut cases, plan, state);
     let timeout = plan.timeout.map(|limit| Span(limit.0.saturating_sub(elapsed)));
     (!cases.is_empty()).then(|| Plan { cases, timeout, ..plan.clone() })
 }

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::again;
+use crate::canary;
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
 use crate::config::Config;
@@ -62,6 +63,17 @@ pub struct Asked {
     pub retries: u32,
     /// `--history`.
     pub history: Option<Location>,
+    /// The search that the run belongs to.
+    pub search: Option<OfSearch>,
+}
+
+/// A run of a search: all of them use one node, one after another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfSearch {
+    /// The project's folder.
+    pub root: PathBuf,
+    /// How many runs there may be yet, this one among them.
+    pub runs: u32,
 }
 
 /// Why nothing was run.
@@ -169,8 +181,16 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
     let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
     let root = selection.root().to_owned();
     let need = |node: &GpuNeed| selection.gpu_need(node);
-    let tonight = Tonight::begin(asked.history.clone(), Config::find(&cwd)?)?;
-    let prepare = |run, options: &_| Ok(selection.prepare(run, options)?);
+    let config = Config::find(&cwd)?;
+    let canary = config.canary;
+    let tonight = Tonight::begin(asked.history.clone(), config)?;
+    let prepare = |run, options: &_| {
+        let mut prepared = selection.prepare(run, options)?;
+        if tonight.has_history() {
+            canary::add(&mut prepared, canary).map_err(PlanError::from)?;
+        }
+        Ok(prepared)
+    };
     let (state, _) = perform(asked, Some(&tonight), reporter, &root, need, prepare).await?;
     // A step that is being stopped has seconds left, and a run that was stopped says little.
     let message = tonight.message(&state).filter(|_| state.exit() != Exit::Interrupted);
@@ -278,8 +298,11 @@ impl Supply {
         }
         let need = need(&settings.gpu)?;
         let keep = asked.keep_node_on_failure.map(|keep| keep.0);
-        let (settings, root) = ((**settings).clone(), root.to_owned());
-        Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings, need, keep, root })))
+        settings.reuse |= asked.search.is_some();
+        let settings = (**settings).clone();
+        let alone = OfSearch { root: root.to_owned(), runs: 1 };
+        let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
+        Ok(Self::Ec2(Box::new(crate::ec2::follow::Asked { settings, need, keep, root, runs })))
     }
 
     #[cfg(not(feature = "ec2"))]

@@ -1,9 +1,10 @@
 //! What `gpu-harness init` writes: files that CI can read, whose every command is one of ours, and whose shell does what
 //! the comments promise. The shell is run for real, against stubs of `gpu-harness` and `cargo`.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clap::Parser as _;
@@ -11,6 +12,9 @@ use gpu_harness::cli::Cli;
 use gpu_harness::init::{Change, Ci, Values, change};
 use serde_yaml::Value;
 use tempfile::TempDir;
+
+/// Names the folder of actionlint, check-jsonschema and shellcheck; `cargo xtask test` sets it.
+const VALIDATORS: &str = "GPU_HARNESS_VALIDATORS";
 
 const RUN: &str = "20261123-100000-1a2b3c4d";
 
@@ -262,4 +266,65 @@ fn the_command_writes_once_then_is_up_to_date_and_leaves_a_foreign_file_alone() 
     assert!(code == Some(1) && said.starts_with("# >>> gpu-harness"), "{said}");
     assert_eq!(fs::read_to_string(theirs).unwrap(), "mine: {}\n");
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing else is left there");
+}
+
+/// Runs a validator over text that stands in a file of that name.
+fn validate(program: &str, arguments: &[&str], name: &str, text: &str) -> Output {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = || {
+        set("GPU_HARNESS_CACHE")
+            .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
+            .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))
+    };
+    let programs = set(VALIDATORS).or_else(|| Some(cache()?.join("validators/current/bin"))).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(name), text).unwrap();
+    let mut command = Command::new(programs.join(program));
+    // actionlint looks for shellcheck beside it.
+    let path = env::join_paths([programs, "/usr/bin".into(), "/bin".into()]).unwrap();
+    command.args(arguments).arg(name).current_dir(folder.path()).env("PATH", path);
+    command.output().unwrap_or_else(|error| panic!("{program}: {error}: set up by `cargo xtask test`"))
+}
+
+fn said(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned()).concat()
+}
+
+/// What each validator says to the text of a CI system.
+fn verdicts(ci: Ci, text: &str) -> Vec<Output> {
+    let schema = match ci {
+        Ci::Bitbucket => "vendor.bitbucket-pipelines",
+        Ci::Github => "vendor.github-workflows",
+        Ci::Gitlab => "vendor.gitlab-ci",
+    };
+    let mut said = vec![validate("check-jsonschema", &["--builtin-schema", schema], "ci.yml", text)];
+    if ci == Ci::Github {
+        said.push(validate("actionlint", &["-shellcheck", "shellcheck"], "ci.yml", text));
+    }
+    said
+}
+
+#[test]
+fn each_ci_system_takes_the_file_and_the_validators_see_what_is_wrong() {
+    let values =
+        Values::new(Some("cloud"), Some("arn:aws:iam::1:role/r"), Some("eu-west-1"), Some("u")).unwrap();
+    for ci in Ci::ALL {
+        for text in [text(ci), ci.text(&values)] {
+            for verdict in verdicts(ci, &text) {
+                assert!(verdict.status.success(), "{ci:?}: {}", said(&verdict));
+            }
+        }
+    }
+    for (ci, right, wrong) in [
+        (Ci::Bitbucket, "max-time: 60", "max-time: sixty"),
+        (Ci::Gitlab, "id_tokens:", "id_token:"),
+        (Ci::Github, "runs-on: ", "run-on: "),
+        (Ci::Github, "github.ref }}", "github.reff }}"),
+        (Ci::Github, "if run=$(", "if [ $HOME = x ]; then :; fi; if run=$("),
+    ] {
+        let text = text(ci);
+        assert!(text.contains(right), "{ci:?} {right}");
+        let verdicts = verdicts(ci, &text.replace(right, wrong));
+        assert!(verdicts.iter().any(|verdict| !verdict.status.success()), "{ci:?}: {wrong} is taken");
+    }
 }

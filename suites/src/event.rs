@@ -10,9 +10,11 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::gpu_watch::GpuSeen;
 use crate::id::{CaseId, NodeName, RunId, Sha256};
 use crate::metrics::Value;
 use crate::outcome::Outcome;
+use crate::regression::answers::Changed;
 use crate::regression::{self, Direction, Standing};
 use crate::spec::CheckName;
 
@@ -307,6 +309,9 @@ events! {
         /// Why the node was slower than such nodes are, where it was: then its figures judge nothing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         degraded: Option<String>,
+        /// Answers that are not those of the nights before.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        answers: Vec<Changed>,
     }
 
     /// The case's failures do not fail the build for now.
@@ -452,6 +457,18 @@ events! {
         /// The number of the signal that ended it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         signal: Option<i32>,
+    }
+
+    /// What the driver told of the GPUs while a case ran.
+    "gpus-watched" GpusWatched {
+        /// The case.
+        case: CaseId,
+        /// The try.
+        attempt: u32,
+        /// Each GPU that it may have used.
+        gpus: Vec<GpuSeen>,
+        /// Why what it measured is worth nothing, a sentence each; empty where the GPUs were well.
+        broken: Vec<String>,
     }
 
     /// A case ended. It is final unless another `case-started` of the same case follows.

@@ -137,6 +137,15 @@ pub struct GpuNeed {
     pub arch: Vec<Architecture>,
 }
 
+/// A GPU has less memory to give than it is sold with: the driver and error correction take up to this share.
+/// (An NVIDIA A10G of 24 GiB has 22.5.)
+const RESERVED: f64 = 0.1;
+
+/// Whether a GPU on which so many bytes are seen may be one that is sold with this memory.
+pub fn has_memory(seen: u64, sold_with: ByteSize) -> bool {
+    seen as f64 >= sold_with.0 as f64 * (1.0 - RESERVED)
+}
+
 impl Default for GpuNeed {
     fn default() -> Self {
         Self { count: NonZeroU32::MIN, memory: None, arch: Vec::new() }

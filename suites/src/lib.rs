@@ -14,7 +14,9 @@
 //! | [`facts`] | what does a node have? |
 //! | [`golden`] | which losses is a training known to have? |
 //! | [`gpu`] | which GPU does a case need? |
+//! | [`gpu_watch`] | were the GPUs well while a case ran? |
 //! | [`regression`] | has a metric become worse, is a case flaky? |
+//! | [`xid`] | which error reports of the driver mean that a GPU is no good? |
 //!
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
 #![warn(missing_docs)]
@@ -25,6 +27,7 @@ pub mod exit;
 pub mod facts;
 pub mod golden;
 pub mod gpu;
+pub mod gpu_watch;
 pub mod id;
 pub mod load;
 pub mod metrics;
@@ -35,3 +38,4 @@ pub mod schema;
 pub mod spec;
 pub mod unit;
 pub mod wire;
+pub mod xid;

@@ -44,7 +44,7 @@ fn the_suites_in_the_documents_load() {
         format!("suite: s\ncases:\n  - name: a\n    command: {{ run: [x] }}\n    checks:\n      {checks}")
     });
     let all = Vec::from_iter(whole.chain(cases).chain(checks));
-    assert_eq!(all.len(), 8, "the documents have their examples");
+    assert_eq!(all.len(), 9, "the documents have their examples");
     for text in all {
         fs::write(&path, &text).expect("written");
         load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));

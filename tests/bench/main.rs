@@ -1,6 +1,7 @@
 //! The figures of docs/benchmarks.md that are about whole programs: `cargo xtask bench NAME`.
 
 mod flood;
+mod holder;
 mod launch;
 mod overhead;
 mod regression;
@@ -17,6 +18,7 @@ fn main() -> ExitCode {
         Some("overhead") => overhead::run(number.unwrap_or(15)),
         Some("upload") => upload::run(number.unwrap_or(128)),
         Some("flood") => flood::run(number.unwrap_or(60)),
+        Some("holder") => holder::run(number.unwrap_or(20)),
         Some("launch") => launch::run(number.unwrap_or(5)),
         Some("verdicts") if !verdicts::run(number.unwrap_or(100)) => return ExitCode::FAILURE,
         Some("verdicts") => {}
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
         }
         _ => {
             eprintln!(
-                "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5] | \
+                "usage: cargo xtask bench overhead [RUNS=15] | upload [MIB=128] | flood [SECONDS=60] | launch [RUNS=5] | holder [RUNS=20] | \
                  verdicts [SEEDS=100] | regression [HISTORIES=2000] [SEED]"
             );
             return ExitCode::from(2);

@@ -59,6 +59,25 @@ impl Fixture<'_> {
         command
     }
 
+    /// `gpu-harness run --node NODE -- cargo nextest run ARGUMENTS` in the project's folder, not started yet.
+    ///
+    /// # Panics
+    /// Where the project cannot be written to.
+    pub fn nextest_with_a_node(&self, node: &str, arguments: &[&str]) -> Command {
+        let inner = self.nextest(arguments);
+        let mut command = self.project.command(&["run", "--node", node, "--"]);
+        command.arg(inner.get_program()).args(inner.get_args());
+        command.arg("--manifest-path").arg(workspace().join("Cargo.toml"));
+        for (name, value) in inner.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.process_group(0);
+        command
+    }
+
     /// The test program itself, not started yet.
     ///
     /// # Panics
@@ -67,6 +86,9 @@ impl Fixture<'_> {
         let mut build = self.as_users(Command::new("cargo"));
         build.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--no-run"]);
         build.args(["--message-format", "json"]);
+        if !cfg!(debug_assertions) {
+            build.arg("--release");
+        }
         let said = ended(build).stdout;
         let said = String::from_utf8(said).expect("UTF-8");
         let messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
@@ -87,6 +109,8 @@ impl Fixture<'_> {
                 command.env_remove(name);
             }
         }
+        // These tests may run in a step of CI themselves.
+        command.env_remove("GITHUB_ACTIONS").env_remove("BITBUCKET_BUILD_NUMBER");
         command.envs(self.project.environment()).env("FIXTURE_PROJECT", self.project.path());
         command.env("GPU_HARNESS_BIN", program("gpu-harness")).env("NO_COLOR", "1");
         command.env_remove("GPU_HARNESS_NODE").env_remove("XDG_RUNTIME_DIR");
@@ -124,13 +148,13 @@ impl Fixture<'_> {
 
     /// The ids of the holders that serve this project.
     pub fn holders(&self) -> Vec<String> {
-        let socket = self.project.cache().join("holders").display().to_string();
+        let folder = self.project.path().display().to_string();
         let all = fs::read_dir("/proc").into_iter().flatten().flatten();
         let ids = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
         let is_ours = |id: &String| {
             let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
             let line = String::from_utf8_lossy(&line).into_owned();
-            line.contains("\0hold\0") && line.contains(&socket)
+            line.contains("\0hold\0") && line.contains(&format!("\0--project\0{folder}\0"))
         };
         ids.filter(is_ours).collect()
     }

@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`project`] | a user's folder, and gpu-harness run in it |
+//! | [`browser`] | a real Chromium |
 //! | [`process`] | whether a process lives |
 //! | [`s3`] | a real S3 server, and bad weather on the way to it |
 //! | [`sshd`] | a real OpenSSH server |
@@ -10,15 +11,19 @@
 //! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
+//! | [`theirs`] | a user's crate with tests of its own, run by `gpu-harness cargo` |
 //! | [`fixture`] | a user's crate, run by cargo and nextest |
 //! | [`xml`] | a real XML parser |
 //! | [`faults`] | the promise that seeded faults are caught, and that what is sound passes |
+//! | [`big_binary`] | the promise that a test binary is sent once, however large |
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
 //! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
 //! | [`resumes`] | the promise that a killed pipeline loses no image and doubles none |
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 
+pub mod big_binary;
+pub mod browser;
 pub mod bucket;
 pub mod corrupt;
 pub mod cuts;
@@ -36,4 +41,5 @@ pub mod resumes;
 pub mod s3;
 pub mod service;
 pub mod sshd;
+pub mod theirs;
 pub mod xml;

@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::Entry;
-use crate::rig;
+use crate::{Entry, python, rig, setup};
 
 /// What `cargo xtask bench NAME` can measure.
 const BENCHES: &[Entry] = &[
@@ -25,6 +24,11 @@ const BENCHES: &[Entry] = &[
         run: |arguments| rig::run("bench", "flood", arguments),
     },
     Entry {
+        name: "holder",
+        about: "a list of 2,000 cases, and one test of many on a shared node, at 0 and 40 ms [RUNS=20]",
+        run: |arguments| rig::run("bench", "holder", arguments),
+    },
+    Entry {
         name: "launch",
         about: "calls before a launch, the harness's own time after it, and the way to confirmed gone [RUNS=5]",
         run: |arguments| rig::run("bench", "launch", arguments),
@@ -36,8 +40,8 @@ const BENCHES: &[Entry] = &[
     },
     Entry {
         name: "regression",
-        about: "what the rule for regressions finds on simulated nights, beside others [HISTORIES=2000] [SEED]",
-        run: |arguments| rig::run_alone("bench", "regression", arguments),
+        about: "what the rule for regressions finds on simulated nights, beside others and Apache Otava [HISTORIES=2000] [SEED]",
+        run: regression,
     },
     Entry {
         name: "step",
@@ -54,4 +58,9 @@ const BENCHES: &[Entry] = &[
 /// Measures `name`.
 pub(crate) fn run(name: &str, arguments: &[String]) -> Result<ExitCode> {
     crate::dispatch("bench", BENCHES, name, arguments)
+}
+
+fn regression(arguments: &[String]) -> Result<ExitCode> {
+    let python = python::find(&setup::cache_folder()?, &python::OTAVA)?;
+    rig::run_alone("bench", "regression", arguments, (python::OTAVA.variable(), &python))
 }

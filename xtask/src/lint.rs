@@ -1,14 +1,15 @@
 //! What is checked about the source without running it: formatting, clippy, licences, advisories and CI files.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{cargo, setup};
 
-/// Runs every check whose tool is installed, and says which one is not.
+/// Runs every check; one whose tool comes with Rust or cargo and is not installed is left out, and said.
 pub(crate) fn run() -> Result<ExitCode> {
-    let ready = setup::ensure(setup::Needs::Build)?;
+    let ready = setup::ensure(setup::Needs::Lint)?;
     if present("fmt", "rustup component add rustfmt") {
         cargo::run(cargo::plain().args(["fmt", "--all", "--check"]))?;
     }
@@ -20,7 +21,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         cargo::run(cargo::plain().args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
         advisories()?;
     }
-    ci_files()?;
+    ci_files(ready.validators.as_deref().context("the set-up names no validators")?)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -37,47 +38,29 @@ fn advisories() -> Result<()> {
     Ok(())
 }
 
-/// The CI files that `gpu-harness init` writes, and this project's own, with the schema of each.
-const CI_FILES: [(&str, &str); 7] = [
+/// This project's own CI files, with the schema of each. Those that `gpu-harness init` writes are checked by its tests.
+const CI_FILES: [(&str, &str); 4] = [
     ("bitbucket-pipelines.yml", "vendor.bitbucket-pipelines"),
     (".github/workflows/ci.yml", "vendor.github-workflows"),
     (".github/workflows/gpu.yml", "vendor.github-workflows"),
     ("action.yml", "vendor.github-actions"),
-    ("harness/src/init/bitbucket.yml", "vendor.bitbucket-pipelines"),
-    ("harness/src/init/github.yml", "vendor.github-workflows"),
-    ("harness/src/init/gitlab.yml", "vendor.gitlab-ci"),
 ];
+const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/gpu.yml"];
+const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/ec2/arm.sh"];
 
-fn ci_files() -> Result<()> {
-    let root = cargo::root();
-    if on_path("actionlint") {
-        cargo::run(
-            Command::new("actionlint")
-                .args([
-                    "harness/src/init/github.yml",
-                    ".github/workflows/ci.yml",
-                    ".github/workflows/gpu.yml",
-                ])
-                .current_dir(root),
-        )?;
-    }
-    if on_path("check-jsonschema") {
-        for (file, schema) in CI_FILES {
-            // What check-jsonschema itself gives its hook for GitLab; the others do not mind the variant.
-            let arguments = ["--regex-variant", "nonunicode", "--builtin-schema", schema, file];
-            cargo::run(Command::new("check-jsonschema").args(arguments).current_dir(root))?;
-        }
+fn ci_files(validators: &Path) -> Result<()> {
+    let validator = |name: &str| {
+        let mut command = Command::new(validators.join(name));
+        command.current_dir(cargo::root());
+        command
+    };
+    let shellcheck = validators.join("shellcheck");
+    cargo::run(validator("actionlint").arg("-shellcheck").arg(&shellcheck).args(WORKFLOWS))?;
+    cargo::run(validator("shellcheck").args(SCRIPTS))?;
+    for (file, schema) in CI_FILES {
+        cargo::run(validator("check-jsonschema").args(["--builtin-schema", schema, file]))?;
     }
     Ok(())
-}
-
-fn on_path(tool: &str) -> bool {
-    let asked = Command::new(tool).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let present = asked.is_ok_and(|status| status.success());
-    if !present {
-        eprintln!("note: {tool} is not installed, so the CI files are not checked with it");
-    }
-    present
 }
 
 fn present(subcommand: &str, install: &str) -> bool {

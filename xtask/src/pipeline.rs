@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         folder,
         worker: cargo::program_folder()?.join("gpu-worker"),
         libtorch: cargo::torch_environment(&ready.libtorch).into_iter().collect(),
-        python: python::find(&ready.cache)?,
+        python: python::find(&ready.cache, &python::TORCH)?,
     };
     rig.python(&["model", "resnet18.pt"])?;
     let cut = json!({ "cut": { "image": "cache:image.png", "count": images } });

@@ -1,6 +1,7 @@
 //! Starts the measurements and hardships of tests/, built for speed, beside the programs that
 //! they start; those that need gpu-worker, as everything is built for tests.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -44,9 +45,16 @@ pub(crate) fn run_with_worker(program: &str, name: &str, arguments: &[String]) -
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `PROGRAM NAME ARGUMENTS` where it starts no program of ours and times nothing: as it is built for tests.
-pub(crate) fn run_alone(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
+/// Runs `PROGRAM NAME ARGUMENTS` where it starts no program of ours and times nothing: as it is built for tests, with a Python
+/// that it finds by this variable.
+pub(crate) fn run_alone(
+    program: &str,
+    name: &str,
+    arguments: &[String],
+    (variable, python): (&str, &Path),
+) -> Result<ExitCode> {
     let mut command = cargo::plain();
+    command.env(variable, python);
     command.args(["run", "--quiet", "--package=gpu-harness-tests", "--bin", program, "--", name]);
     cargo::run(command.args(arguments))?;
     Ok(ExitCode::SUCCESS)

@@ -10,6 +10,11 @@ use crate::rig;
 /// What `cargo xtask soak NAME` can run.
 const SOAKS: &[Entry] = &[
     Entry {
+        name: "binary",
+        about: "a test binary of so many MiB on a node: sent once for all its tests [MIB=1024] [SEED=1]",
+        run: |arguments| rig::run("soak", "binary", arguments),
+    },
+    Entry {
         name: "corrupt",
         about: "a pipeline over images of which a tenth is damaged [COUNT=10000] [SEED=1]",
         run: |arguments| rig::run_with_worker("soak", "corrupt", arguments),

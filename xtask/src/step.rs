@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let ready = setup::ensure(setup::Needs::Demo)?;
     let build = ["build", "--package=gpu-agent", "--features=torch", "--bin=gpu-worker"];
     cargo::run(cargo::cargo(&ready.libtorch).args(build))?;
-    let python = python::find(&ready.cache)?;
+    let python = python::find(&ready.cache, &python::TORCH)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let folder = ready.cache.join("bench-step");
     prepare(&folder, &ready.cache, threads)?;

@@ -1,20 +1,23 @@
 //! Passes the tests: builds the programs that they start, runs the documentation's examples, then the tests.
 
-use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
+use crate::setup::Ready;
 use crate::{cargo, setup};
 
 /// Tells the tests which Python starts the test EC2.
 const EC2_PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
-/// The tests that start it, or the S3 server that comes along with it, are in programs whose names begin so.
+/// Tells them where actionlint, check-jsonschema and shellcheck are.
+const VALIDATORS: &str = "GPU_HARNESS_VALIDATORS";
+/// The tests that start the test EC2, or the S3 server that comes along with it, are in programs whose names begin so.
 const WITHOUT_EC2: &str = "not binary(/^(ec2|s3)_/)";
 
-/// Where the test EC2's Python is, or that its tests are left out.
-fn tell(command: &mut Command, python: Option<&Path>) {
-    match python {
+/// Where the tests find what was set up for them, or that those of the test EC2 are left out.
+fn tell(command: &mut Command, ready: &Ready) {
+    command.envs(ready.validators.as_ref().map(|folder| (VALIDATORS, folder)));
+    match &ready.ec2 {
         Some(python) => drop(command.env(EC2_PYTHON, python)),
         None => eprintln!(
             "note: the tests against the test EC2 are left out: its hosts need root, or a sudo that asks no password"
@@ -45,11 +48,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         if setup::in_ci() {
             command.args(["--profile", "ci"]);
         }
-        let python = ready.ec2.as_deref();
-        tell(&mut command, python);
+        tell(&mut command, &ready);
         // Filters are alternatives to one another: one given by hand stands alone.
         let filtered = arguments.iter().any(|word| word.starts_with("-E") || word.starts_with("--filter"));
-        if python.is_none() && !filtered {
+        if ready.ec2.is_none() && !filtered {
             command.args(["-E", WITHOUT_EC2]);
         }
         cargo::run(command.args(arguments))?;
@@ -58,7 +60,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
             "note: cargo-nextest is not installed (cargo install cargo-nextest --locked): using `cargo test`"
         );
         let mut command = cargo::cargo(&ready.libtorch);
-        tell(&mut command, ready.ec2.as_deref());
+        tell(&mut command, &ready);
         command.arg("test").args(tested).args(["--lib", "--bins", "--tests"]);
         cargo::run(command.args(arguments))?;
     }

@@ -11,7 +11,7 @@ use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 use nvml_wrapper::{Device, Nvml};
 
 /// The name that every driver installs; the one without a number comes with developers' packages only.
-const LIBRARY: &str = "libnvidia-ml.so.1";
+pub(crate) const LIBRARY: &str = "libnvidia-ml.so.1";
 
 pub(super) fn look() -> Gpus {
     let nvml = match Nvml::builder().lib_path(OsStr::new(LIBRARY)).init() {
@@ -38,7 +38,8 @@ pub(super) fn look() -> Gpus {
     }
 }
 
-fn device(gpu: &Device<'_>) -> Gpu {
+/// One GPU.
+pub(crate) fn device(gpu: &Device<'_>) -> Gpu {
     let memory = gpu.memory_info().ok();
     let capability = gpu.cuda_compute_capability().ok();
     Gpu {
@@ -75,7 +76,8 @@ fn row_remap(gpu: &Device<'_>) -> Option<RowRemap> {
     })
 }
 
-fn reasons(reasons: ThrottleReasons) -> Vec<Throttle> {
+/// Why it is slower than it could be, leaving out idleness and settings.
+pub(crate) fn reasons(reasons: ThrottleReasons) -> Vec<Throttle> {
     let harmless = ThrottleReasons::GPU_IDLE | ThrottleReasons::APPLICATIONS_CLOCKS_SETTING;
     let named = (reasons - harmless).iter_names();
     named.map(|(name, _)| Throttle::named(&name.to_ascii_lowercase().replace('_', " "))).collect()

@@ -1,7 +1,7 @@
 //! What does this node have? Facts for a person or for a program; what is absent is a fact too.
 
 mod clock;
-mod gpu;
+pub(crate) mod gpu;
 mod kernel;
 mod machine;
 mod stand_in;

@@ -11,12 +11,13 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use gpu_suites::checks::{End, Evaluator, ProcessEnd};
-use gpu_suites::event::{CaseStarted, Check, Finding, ProcessEnded, Stream};
+use gpu_suites::event::{CaseStarted, Check, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
 use gpu_suites::unit::Span;
 
 use super::ending::{Seen, ending};
+use super::gpus::{self, GpuWatch};
 use super::intake::Intake;
 use super::log::{Log, Tail};
 use super::process::Process;
@@ -73,6 +74,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
             case,
         };
         let oom_kills = memory::oom_kills();
+        let watch = GpuWatch::begin(&case.spec);
         let (process, readers) = match this.start() {
             Ok(started) => started,
             Err(reason) => {
@@ -82,10 +84,12 @@ impl<'r, 'a> Attempt<'r, 'a> {
         this.run.journal.append(CaseStarted { case: case.id.clone(), attempt });
         this.run.journal.flush();
         let process = this.pump(process, &readers);
+        let gpus = watch.map(|watch| watch.end(&case.spec));
         this.finish_streams();
         this.artifacts();
         let out_of_memory = memory::oom_kills() > oom_kills;
-        this.conclude(attempt, &process, out_of_memory)
+        let gpu_broke = gpus.and_then(|gpus| this.gpus(attempt, gpus));
+        this.conclude(attempt, &process, out_of_memory, gpu_broke.as_deref())
     }
 
     fn start(&mut self) -> Result<(Process, Readers), String> {
@@ -191,7 +195,26 @@ impl<'r, 'a> Attempt<'r, 'a> {
         process_end(&status)
     }
 
-    fn conclude(self, attempt: u32, process: &ProcessEnd, out_of_memory: bool) -> Left {
+    /// Tells how the GPUs were; gives why one of them is broken.
+    fn gpus(&mut self, attempt: u32, gpus::Outcome { gpus, trouble }: gpus::Outcome) -> Option<String> {
+        let broke = (!trouble.fatal.is_empty()).then(|| trouble.fatal.join("; "));
+        let broken = trouble.all();
+        for why in &broken {
+            self.warn(format!("{why}; what the case measured counts for no baseline"));
+        }
+        let case = self.case.id.clone();
+        self.append(GpusWatched { case, attempt, gpus, broken });
+        self.run.gpu_broke = broke.clone();
+        broke
+    }
+
+    fn conclude(
+        self,
+        attempt: u32,
+        process: &ProcessEnd,
+        out_of_memory: bool,
+        gpu_broke: Option<&str>,
+    ) -> Left {
         let Self { run, case, evaluator, stop, begun, .. } = self;
         let (code, signal) = match process {
             ProcessEnd::Exited(code) => (Some(*code), None),
@@ -214,6 +237,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
                 stderr: &self.stderr.text(),
                 progress: self.progress.as_deref(),
                 out_of_memory,
+                gpu_broke,
             },
             stop.as_ref(),
         );

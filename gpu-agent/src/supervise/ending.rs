@@ -23,10 +23,25 @@ pub(super) struct Seen<'a> {
     pub(super) progress: Option<&'a str>,
     /// The kernel's OOM killer struck while it ran.
     pub(super) out_of_memory: bool,
+    /// Why a GPU that it may have used is broken.
+    pub(super) gpu_broke: Option<&'a str>,
 }
 
 /// The outcome and the reason, unless the checks alone say that it passed.
 pub(super) fn ending(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) {
+    let (outcome, reason) = by_itself(seen, stop);
+    // A test that fails on a broken GPU, or hangs on one, says nothing of the code.
+    let is_blamed = outcome == Outcome::Failed || matches!(stop, Some(Stop::CaseLimit(_)));
+    match seen.gpu_broke.filter(|_| is_blamed) {
+        Some(why) => {
+            let reason = reason.map_or(String::new(), |reason| format!("\nthe case itself: {reason}"));
+            (Outcome::Errored, Some(format!("{why}{reason}")))
+        }
+        None => (outcome, reason),
+    }
+}
+
+fn by_itself(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) {
     let last = seen.progress.map_or(String::new(), |progress| format!("; last seen: {progress}"));
     match stop {
         Some(Stop::Lease) => (Outcome::Cancelled, Some("the lease ran out".into())),

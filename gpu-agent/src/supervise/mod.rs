@@ -7,6 +7,7 @@ mod attempt;
 mod case_folder;
 mod ending;
 mod environment;
+mod gpus;
 mod intake;
 mod log;
 mod memory;
@@ -25,9 +26,10 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use gpu_suites::event::{CaseFinished, EndCause, Hello, RunFinished};
+use gpu_suites::event::{CaseFinished, EndCause, GpusWatched, Hello, RunFinished};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan, PlannedCase};
+use gpu_suites::spec::Device;
 
 use crate::artifacts::Budget;
 use crate::folder::{Folder, RunDir};
@@ -101,6 +103,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
         libtorch,
         budget: Budget::default(),
         reclaim_told: false,
+        gpu_broke: None,
     };
     run.hello();
     // The harness sees the run start before the store is looked through.
@@ -147,6 +150,8 @@ struct Run<'a> {
     budget: Budget,
     /// Whether the journal has the cloud's notice.
     reclaim_told: bool,
+    /// Why a GPU is broken, since a case that ran on it.
+    gpu_broke: Option<String>,
 }
 
 fn fails_fast(case: &PlannedCase, outcome: Outcome) -> EarlyEnd {
@@ -247,6 +252,13 @@ impl<'a> Run<'a> {
             self.never_started(case, Outcome::Errored, reason);
             return Left { started: false, outcome: Outcome::Errored, reason: None, stop: None };
         }
+        if let (Some(why), true) = (self.gpu_broke.clone(), case.spec.device != Device::Cpu) {
+            // A program that finds no GPU may well take the CPU, and pass.
+            let broken = vec![why.clone()];
+            self.journal.append(GpusWatched { case: case.id.clone(), attempt: 0, gpus: vec![], broken });
+            self.never_started(case, Outcome::Errored, format!("{why}, in a case before this one"));
+            return Left { started: false, outcome: Outcome::Errored, reason: None, stop: None };
+        }
         let mut attempt = case.attempts_before.saturating_add(1);
         let mut retries = case.retries_used;
         loop {
@@ -264,7 +276,10 @@ impl<'a> Run<'a> {
             });
             self.flush();
             let ends_the_run = left.stop.as_ref().is_some_and(|stop| stop.ends_the_run().is_some());
-            let again = left.started && left.outcome.is_retryable() && retries < self.plan.retries;
+            let again = left.started
+                && left.outcome.is_retryable()
+                && retries < self.plan.retries
+                && self.gpu_broke.is_none();
             if !again || ends_the_run {
                 return left;
             }

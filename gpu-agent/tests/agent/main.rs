@@ -6,6 +6,7 @@ mod cases;
 mod disk;
 mod flood;
 mod flow;
+mod gpus;
 mod hostile;
 mod lease;
 mod metadata;

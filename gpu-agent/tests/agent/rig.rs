@@ -34,6 +34,25 @@ impl Node {
         self
     }
 
+    /// With a driver's library whose GPU is as [`Self::stand_in_nvml`] says; at first it is well.
+    pub(crate) fn with_nvml(self) -> Self {
+        let library = self.path().join("libnvidia-ml.so.1");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/nvml/nvml.c");
+        let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
+        assert!(made.expect("Rust needs a C compiler to link").success());
+        let (path, said) =
+            (self.path().display().to_string(), self.path().join("nvml").display().to_string());
+        let node = self.with("LD_LIBRARY_PATH", &path).with("NVML_STAND_IN", &said);
+        node.stand_in_nvml("");
+        node
+    }
+
+    /// What the GPU is like, in the lines of fixtures/nvml.
+    pub(crate) fn stand_in_nvml(&self, lines: &str) {
+        std::fs::write(self.path().join("nvml"), lines).unwrap();
+        std::fs::write(self.path().join("nvml.looks"), "").unwrap();
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

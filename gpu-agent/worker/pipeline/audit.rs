@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use gpu_shards::{Cell, Table};
 use gpu_stores::Object;
 use gpu_suites::metrics::Value;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
+use super::digest::{Digest, Said};
 use super::plan::{Mark, Plan};
 use super::{Job, PipelineError, figure};
 use crate::data::here;
@@ -23,6 +24,7 @@ pub(super) struct Audit {
     doubled: usize,
     foreign: usize,
     golden: Option<Golden>,
+    digest: Digest,
 }
 
 /// Predictions against those that are known.
@@ -49,6 +51,7 @@ impl Audit {
             figures.push(("predictions/missing".into(), count(golden.known.len())));
             figures.push(figure("predictions/max_abs_diff", golden.difference));
         }
+        figures.extend(self.digest.figures());
         figures
     }
 }
@@ -56,6 +59,11 @@ impl Audit {
 /// Reads every shard that lies in the place, those of earlier tries included.
 pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<Audit> {
     let mut audit = Audit { golden: known(job)?, ..Audit::default() };
+    // In a folder the tag says when a file was written, not what is in it.
+    let has_tags = job.images.name().starts_with("s3://");
+    for input in &plan.inputs {
+        audit.digest.input(&input.key, input.size, if has_tags { &input.etag } else { "" });
+    }
     // A row's place in the plan, found by its key; rows of a shard lie in the order of the plan.
     let mut seen = vec![0u16; plan.inputs.len()];
     // A list that is asked for again names the first ones twice.
@@ -118,6 +126,7 @@ impl Audit {
                 self.foreign += 1;
                 continue;
             };
+            self.digest.row(key, said(table, row));
             match places.get(key.as_str()) {
                 Some(place) => seen[*place] = seen[*place].saturating_add(1),
                 None => self.foreign += 1,
@@ -147,6 +156,17 @@ fn known(job: &Job<'_>) -> Result<Option<Golden>> {
     let text = std::fs::read(&path).map_err(|error| wrong(error.to_string()))?;
     let known = serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
     Ok(Some(Golden { known, ..Golden::default() }))
+}
+
+/// What a row says, for the digest.
+fn said<'r>(table: &Table, row: &'r [Cell]) -> Said<'r> {
+    let cell = |name: &str| table.column(name).map(|at| &row[at]);
+    match (cell("classes"), cell("scores"), cell("embedding"), cell("mask_counts")) {
+        (Some(Cell::Int32s(classes)), Some(Cell::Floats(scores)), ..) => Said::Classes(classes, scores),
+        (_, _, Some(Cell::Floats(values)), _) => Said::Embedding(values),
+        (.., Some(Cell::Int32s(counts))) => Said::Mask(counts),
+        _ => Said::Error,
+    }
 }
 
 /// The largest difference between a row and what is known; infinite where the two cannot be compared.

@@ -17,6 +17,7 @@
 //! | [`budget`], [`gate`], [`halt`], [`meter`] | what the stages share |
 //! | [`ceiling`] | what each stage can do on its own |
 //! | [`audit`] | what the shards hold, read back |
+//! | [`digest`] | all answers in a nutshell |
 
 mod audit;
 mod budget;
@@ -24,6 +25,7 @@ mod ceiling;
 mod collect;
 mod cut;
 mod decode;
+mod digest;
 mod error;
 mod feed;
 mod fetch;

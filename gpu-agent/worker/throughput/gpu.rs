@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use gpu_suites::gpu_watch::Range;
 use nvml_wrapper::Nvml;
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
 use nvml_wrapper::bitmasks::event::EventTypes;
@@ -47,16 +48,6 @@ pub(super) struct Seen {
     ecc_errors: u64,
     /// Joules.
     pub(super) energy: Option<f64>,
-}
-
-/// The least, the mean and the largest of what was sampled.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-struct Range {
-    least: f64,
-    mean: f64,
-    most: f64,
-    #[serde(skip)]
-    count: u32,
 }
 
 /// A window that is being watched.
@@ -194,22 +185,6 @@ fn foreign(pids: &[u32], own: u32) -> u64 {
     (others - unnamed) as u64
 }
 
-impl Range {
-    fn of(value: f64) -> Self {
-        Self { least: value, mean: value, most: value, count: 1 }
-    }
-
-    fn and(self, value: f64) -> Self {
-        let count = self.count + 1;
-        Self {
-            least: self.least.min(value),
-            mean: self.mean + (value - self.mean) / f64::from(count),
-            most: self.most.max(value),
-            count,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -237,11 +212,5 @@ mod tests {
         for (pids, others) in [(&[][..], 0), (&[7], 0), (&[7, 9], 1), (&[9], 0), (&[8, 9], 1)] {
             assert_eq!(foreign(pids, 7), others, "{pids:?}");
         }
-    }
-
-    #[test]
-    fn a_range_keeps_its_mean() {
-        let range = Range::of(2.0).and(4.0).and(9.0);
-        assert_eq!((range.least, range.mean, range.most), (2.0, 5.0, 9.0));
     }
 }

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use gpu_suites::metrics::Value;
 use gpu_suites::plan::WorkerCase;
-use gpu_suites::spec::{BatchSizes, Dtype, Throughput};
+use gpu_suites::spec::{BatchSizes, Canary, Dtype, Throughput};
 use serde_json::json;
 
 use self::canary::Ceiling;
@@ -87,18 +87,35 @@ pub(crate) fn run(case: &WorkerCase, measured: &Throughput, emitter: &mut Emitte
     write(&job, &record, emitter)
 }
 
+/// What the device can do at best, as a case of its own.
+pub(crate) fn canary(case: &WorkerCase, wanted: &Canary, emitter: &mut Emitter) -> Result<()> {
+    let place = Place::prepare(case.spec.device, case.spec.limits.threads, false)?;
+    emitter.device(&place.facts(case.spec.seed))?;
+    // On a CPU half precision is another instruction set, and says nothing more about the machine.
+    let formats: &[Dtype] = if place.device.is_cuda() { &[Dtype::Fp32, Dtype::Bf16] } else { &[Dtype::Fp32] };
+    let formats = Vec::from_iter(formats.iter().filter(|dtype| place.without(**dtype).is_none()));
+    // Each format takes its share twice: for the arithmetic, and for the copy.
+    let each = wanted.measure.0 / u32::try_from(2 * formats.len().max(1)).unwrap_or(u32::MAX);
+    for dtype in formats {
+        ceiling(*dtype, place.device, each, emitter)?;
+    }
+    Ok(())
+}
+
+/// Measures what the device can do at best in one format of numbers, for no longer than `at_most` each.
+fn ceiling(dtype: Dtype, device: tch::Device, at_most: Duration, emitter: &mut Emitter) -> Result<Ceiling> {
+    emitter.progress("canary", 0, 1)?;
+    let ceiling = Ceiling::measure(dtype, device, at_most)?;
+    emitter.progress("canary", 1, 1)?;
+    let arithmetic = (format!("{dtype}/ceiling_gflops"), number(ceiling.flops / 1e9));
+    let copy = (format!("{dtype}/ceiling_copy_gbps"), number(ceiling.bytes / 1e9));
+    emitter.metrics(None, vec![arithmetic, copy])?;
+    Ok(ceiling)
+}
+
 /// Measures every batch size in one format of numbers.
 fn of_dtype(job: &Job<'_>, rules: &Rules, dtype: Dtype, emitter: &mut Emitter) -> Result<serde_json::Value> {
-    emitter.progress("canary", 0, 1)?;
-    let ceiling = Ceiling::measure(dtype, rules.device, job.measured.measure.0.mul_f64(CANARY))?;
-    emitter.progress("canary", 1, 1)?;
-    emitter.metrics(
-        None,
-        vec![
-            (format!("{dtype}/ceiling_gflops"), number(ceiling.flops / 1e9)),
-            (format!("{dtype}/ceiling_copy_gbps"), number(ceiling.bytes / 1e9)),
-        ],
-    )?;
+    let ceiling = ceiling(dtype, rules.device, job.measured.measure.0.mul_f64(CANARY), emitter)?;
     let mut subject = Subject::new(job.measured, dtype, job.seed, rules.device)?;
     let (batches, tried) = match &job.measured.batch {
         BatchSizes::These(sizes) => (sizes.clone(), Vec::new()),

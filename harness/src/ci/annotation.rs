@@ -42,7 +42,8 @@ pub fn of_run(state: &RunState, root: Option<&Path>) -> Vec<Annotation> {
     state.cases().iter().filter_map(|case| of_case(state, case, root)).collect()
 }
 
-fn of_case(state: &RunState, case: &CaseState, root: Option<&Path>) -> Option<Annotation> {
+/// The note about this case, where it is not simply good.
+pub fn of_case(state: &RunState, case: &CaseState, root: Option<&Path>) -> Option<Annotation> {
     let ending = state.ending(case);
     let id = clean::log_line(case.id().as_str());
     let (level, title) = match ending.outcome {

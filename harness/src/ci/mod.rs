@@ -20,6 +20,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
+use gpu_suites::id::CaseId;
 use gpu_suites::load::Diagnostic;
 
 use crate::report::RunState;
@@ -112,6 +113,14 @@ impl Service {
         if let Self::GitHub { root, .. } = self {
             let notes = annotation::of_diagnostics(diagnostics, root.as_deref());
             let _ = io::stdout().write_all(github::commands(&notes).as_bytes());
+        }
+    }
+
+    /// Tells it of a case that is not good while its run goes on, where it listens to what is printed.
+    pub fn tell_case(&self, state: &RunState, case: &CaseId) {
+        if let Self::GitHub { root, .. } = self {
+            let note = state.case(case).and_then(|case| annotation::of_case(state, case, root.as_deref()));
+            let _ = io::stdout().lock().write_all(github::commands(note.as_slice()).as_bytes());
         }
     }
 

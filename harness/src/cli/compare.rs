@@ -15,10 +15,12 @@ use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
 use crate::compare::{Compared, Ready, Version, words};
 use crate::history::judge::Judge;
+#[cfg(feature = "ec2")]
+use crate::node::Node;
 use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
-use crate::run::{Asked, RunError};
+use crate::run::{Asked, OfSearch, RunError};
 
 /// The comparison's file in the run's folder.
 const FILE: &str = "comparison.json";
@@ -88,7 +90,7 @@ impl Compare {
         } else {
             let head = head.as_deref().map_or(Ok(Version::Working), &version)?;
             anyhow::ensure!(!matches!(head, Version::File(_)), "--head: a file is for --base alone");
-            shared.compare(&version(&base)?, &head, &shared.asked.cases).map(|(_, exit)| exit)
+            shared.compare((&version(&base)?, &head), &shared.asked.cases, None).map(|(_, exit)| exit)
         };
         // A thread that still waits for a dead connection must not keep the process.
         shared.runtime.shutdown_background();
@@ -98,11 +100,17 @@ impl Compare {
 
 impl Shared {
     /// Runs both versions in turn, and prints and keeps what came of it.
-    fn compare(&self, base: &Version, head: &Version, cases: &[String]) -> anyhow::Result<(Compared, Exit)> {
+    fn compare(
+        &self,
+        (base, head): (&Version, &Version),
+        cases: &[String],
+        search: Option<OfSearch>,
+    ) -> anyhow::Result<(Compared, Exit)> {
         let ready = Ready::read((base, head), &self.asked.suites, cases, self.pairs, &self.cwd)
             .map_err(RunError::from)?;
         let reporter = Box::new(TroubleOnly(terminal::reporter(is_live(), Verbosity::Quiet)));
-        let ran = self.runtime.block_on(crate::run::compare(self.asked.clone(), &ready, reporter));
+        let asked = Asked { search, ..self.asked.clone() };
+        let ran = self.runtime.block_on(crate::run::compare(asked, &ready, reporter));
         let (state, run_dir) = ran?;
         let cases = Vec::from_iter(ready.head().cases().into_iter().map(|case| case.id));
         let compared = Compared::of(&state, (base.name(), head.name()), &cases, &self.judge);
@@ -113,11 +121,27 @@ impl Shared {
         Ok((compared, exit))
     }
 
-    /// Finds the commit after `base`, up to `head`, that did it.
+    /// Finds the commit after `base`, up to `head`, that did it, on one node.
     fn bisect(&self, base: &str, head: &str, prepare: Option<&str>) -> anyhow::Result<Exit> {
+        let mut held = OneNode::begin(self)?;
+        let exit = self.halves(base, head, prepare, &mut held);
+        held.close(self);
+        exit
+    }
+
+    fn halves(
+        &self,
+        base: &str,
+        head: &str,
+        prepare: Option<&str>,
+        held: &mut OneNode,
+    ) -> anyhow::Result<Exit> {
         let at = |commit: &str| Version::find(commit, &self.cwd, prepare);
         let before = at(base)?;
-        let (compared, exit) = self.compare(&before, &at(head)?, &self.asked.cases)?;
+        let commits = bisect::commits(base, head, &self.cwd)?;
+        let steps = u32::try_from(commits.len()).unwrap_or(u32::MAX).max(1).ilog2() + 1;
+        let (compared, exit) =
+            self.compare((&before, &at(head)?), &self.asked.cases, self.of_search(1 + steps))?;
         let worsening = |ratio: f64| ratio.ln().abs();
         let worst = compared
             .worse()
@@ -127,7 +151,6 @@ impl Shared {
             say("nothing became worse, so there is no commit to find\n");
             return Ok(exit);
         };
-        let commits = bisect::commits(base, head, &self.cwd)?;
         let mut search = Search::new(commits, ratio).with_context(|| {
             format!("{head} does not come after {base}, so there are no commits between them to search")
         })?;
@@ -135,7 +158,11 @@ impl Shared {
             let left = search.steps_left();
             let line = log_line(&bisect::line(&commit, &self.cwd));
             say(&format!("\nstep: {line} ({left} more at most)\n"));
-            let tested = self.test(&before, &commit, &case, &metric, prepare)?;
+            if left <= 1 {
+                held.last_run();
+            }
+            let step = Step { base: &before, commit: &commit, prepare, runs: left };
+            let tested = self.test(&step, &case, &metric)?;
             let said = match (tested, search.take(tested)) {
                 (Tested::Measured(ratio), Some(true)) => format!("bad: {metric} {}", words::interval(&ratio)),
                 (Tested::Measured(ratio), _) => format!("good: {metric} {}", words::interval(&ratio)),
@@ -160,14 +187,8 @@ impl Shared {
     }
 
     /// One step of a search.
-    fn test(
-        &self,
-        base: &Version,
-        commit: &str,
-        case: &CaseId,
-        metric: &str,
-        prepare: Option<&str>,
-    ) -> anyhow::Result<Tested> {
+    fn test(&self, step: &Step<'_>, case: &CaseId, metric: &str) -> anyhow::Result<Tested> {
+        let Step { base, commit, prepare, runs } = *step;
         let version = match Version::find(commit, &self.cwd, prepare) {
             Ok(version) => version,
             Err(error @ VersionError::Prepare { .. }) => {
@@ -176,7 +197,8 @@ impl Shared {
             }
             Err(error) => return Err(error.into()),
         };
-        let (compared, exit) = match self.compare(base, &version, &[case.to_string()]) {
+        let search = self.of_search(runs);
+        let (compared, exit) = match self.compare((base, &version), &[case.to_string()], search) {
             Ok(ended) => ended,
             // Such a commit has mistakes of its own, or no such case.
             Err(error)
@@ -192,6 +214,60 @@ impl Shared {
         let ratio = metrics.find(|one| one.metric == metric).and_then(|metric| metric.ratio);
         Ok(ratio.map_or(Tested::Untestable, Tested::Measured))
     }
+}
+
+/// One step of a search.
+#[derive(Clone, Copy)]
+struct Step<'a> {
+    base: &'a Version,
+    commit: &'a str,
+    prepare: Option<&'a str>,
+    /// How many are left at most, this one among them.
+    runs: u32,
+}
+
+impl Shared {
+    fn of_search(&self, runs: u32) -> Option<OfSearch> {
+        Some(OfSearch { root: self.cwd.clone(), runs })
+    }
+}
+
+/// The node that a search keeps, where it is made for it.
+#[derive(Default)]
+struct OneNode {
+    #[cfg(feature = "ec2")]
+    search: Option<crate::ec2::search::Search>,
+}
+
+#[cfg(feature = "ec2")]
+impl OneNode {
+    fn begin(shared: &Shared) -> anyhow::Result<Self> {
+        let node = Node::choose(shared.asked.node.as_deref(), &super::project()?)?;
+        let search = crate::ec2::search::Search::begin(&node, shared.cwd.clone());
+        Ok(Self { search: search.context("failed to keep one node for the search")? })
+    }
+
+    fn last_run(&mut self) {
+        self.search.iter_mut().for_each(crate::ec2::search::Search::last);
+    }
+
+    fn close(self, shared: &Shared) {
+        let Some(search) = self.search else { return };
+        for said in shared.runtime.block_on(search.close()) {
+            say(&format!("{}\n", log_line(&said)));
+        }
+    }
+}
+
+#[cfg(not(feature = "ec2"))]
+impl OneNode {
+    fn begin(_: &Shared) -> anyhow::Result<Self> {
+        Ok(Self::default())
+    }
+
+    fn last_run(&mut self) {}
+
+    fn close(self, _: &Shared) {}
 }
 
 /// The comparison is what is shown at the end; the run's own summary is where something went wrong.

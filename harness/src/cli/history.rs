@@ -22,6 +22,8 @@ Examples:
   gpu-harness run --history history/                    adds the run, and judges it by the runs before
   gpu-harness history --history history/                every series, with the verdict on its last value
   gpu-harness history '*items_per_second' --json        some metrics, as JSON
+  gpu-harness history --html trend/                     the same as a page for a browser, with bands and changes
+  gpu-harness history --sql 'SELECT device, median(value) FROM history WHERE healthy GROUP BY device'
   gpu-harness history add gpu-harness-runs/20261122-214503-7f3a9c01 --history history/"
 )]
 pub(super) struct HistoryVerb {
@@ -33,8 +35,14 @@ pub(super) struct HistoryVerb {
     #[command(flatten)]
     place: Place,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "html")]
     json: bool,
+    /// Write a page with every series over time into this folder: index.html, which opens anywhere, and trend.json
+    #[arg(long, value_name = "DIR")]
+    html: Option<PathBuf>,
+    /// Ask the table `history` in SQL, by the program `duckdb` (see docs/history.md for its columns)
+    #[arg(long, value_name = "SQL", conflicts_with = "query")]
+    sql: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -87,12 +95,19 @@ impl HistoryVerb {
                 "no run is in the history in {place}; `gpu-harness run --history {place}` begins one"
             );
         }
+        if let Some(query) = &self.sql {
+            warn_of_skipped(&history);
+            history::sql::ask(&history, query, self.json)?;
+            return Ok(Exit::AllPassed);
+        }
         let query = plan::globs(&Vec::from_iter(self.query))?.pop();
-        let entries = show::entries(&history, query.as_ref(), &Judge::of(&config)?);
-        let text = if self.json {
-            for skipped in &history.skipped {
-                eprintln!("gpu-harness: warning: {} was left out: {}", skipped.name, skipped.why);
-            }
+        let judge = Judge::of(&config)?;
+        let entries = show::entries(&history, query.as_ref(), &judge);
+        let text = if let Some(folder) = self.html {
+            let page = history::html::write(&folder, &place, &history, &entries, &judge)?;
+            format!("wrote {}\n", page.display())
+        } else if self.json {
+            warn_of_skipped(&history);
             serde_json::to_string_pretty(&entries)? + "\n"
         } else {
             let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
@@ -100,5 +115,11 @@ impl HistoryVerb {
         };
         say(&text);
         Ok(Exit::AllPassed)
+    }
+}
+
+fn warn_of_skipped(history: &History) {
+    for skipped in &history.skipped {
+        eprintln!("gpu-harness: warning: {} was left out: {}", skipped.name, skipped.why);
     }
 }

@@ -28,6 +28,9 @@ pub(super) struct Hold {
     /// Give back a node that nobody has used for so long
     #[arg(long)]
     idle: Option<Span>,
+    /// Tell the CI service whose step this is what the run came to
+    #[arg(long)]
+    tell_ci: bool,
 }
 
 impl Hold {
@@ -38,6 +41,7 @@ impl Hold {
             node: self.node,
             project: self.project,
             idle: self.idle.map(|idle| idle.0),
+            tells: self.tell_ci,
         };
         let runtime = runtime()?;
         let exit = tokio::task::LocalSet::new().block_on(&runtime, serve(order));

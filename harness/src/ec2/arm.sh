@@ -41,6 +41,6 @@ elif by_shutdown; then
   way=shutdown
 else
   by_sleep
-  way=sleep
+  way="sleep"
 fi
 echo "$way $minutes" >/run/gpu-harness-armed

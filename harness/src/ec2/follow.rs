@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::had::Had;
 use super::labels::Labels;
-use super::limits::Work;
+use super::limits::{self, Work};
 use super::provision::{Order, Provision};
 use super::who::Who;
 use super::{Ec2Settings, reuse};
@@ -49,6 +49,8 @@ pub struct Asked {
     pub keep: Option<Duration>,
     /// The project's folder.
     pub root: PathBuf,
+    /// How many runs the node has to live for, this one the first of them.
+    pub runs: u32,
 }
 
 /// Runs what is prepared to its end; when this returns, each node is gone, or the receipt says that it is not.
@@ -75,13 +77,17 @@ pub async fn follow(
 
 /// What a run with so much work wants of its nodes.
 pub(super) fn order(node: Node, asked: Asked, run: RunId, work: Work) -> Order {
-    let Asked { settings, need, keep, root } = asked;
+    let Asked { mut settings, need, keep, root, runs } = asked;
     let cache = cache::folder().filter(|_| settings.reuse);
+    let job = cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings));
+    if runs > 1 && settings.ttl.is_none() {
+        settings.ttl = Some(limits::ttl(&settings, work.times(runs), None).duration);
+    }
     Order {
         work,
         labels: Labels { run, node: node.name.clone(), who: Who::find() },
         keep: keep.unwrap_or_default(),
-        job: cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings)),
+        job,
         node,
         settings,
         need,
@@ -234,9 +240,10 @@ impl Job<'_> {
         if left.is_some() {
             self.had_a_slow_node = true;
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
-            let message = format!("{} is a slow node, and another is had: {why}", self.recorder.node_name());
+            let message =
+                format!("{} is slow or sick, and another node is had: {why}", self.recorder.node_name());
             self.recorder.own(Warning { case: None, message })?;
-            for judged in degraded {
+            for judged in degraded.into_iter().filter(|_| tonight.has_history()) {
                 self.recorder.own(judged)?;
             }
         }

@@ -100,25 +100,12 @@ impl Provision {
 
     /// Makes the node this run's, and leads it up; one that will not do is given back.
     async fn adopt(&mut self, left: LeftNode) -> Result<Had, String> {
-        let cloud = match self.clouds.iter().find(|cloud| cloud.region() == left.region) {
-            Some(cloud) => cloud.clone(),
-            None => Cloud::connect(Some(&left.region)).await.map_err(|error| chain(&error))?,
-        };
+        let cloud = self.cloud_of(&left).await?;
         let seen = observe::instances(&cloud, std::slice::from_ref(&left.instance)).await;
         // From here to the ledger there is no waiting: nobody can drop this in between, and the file tells of it until
         // the ledger does.
         let is_there = !matches!(&seen, Ok(seen) if seen.is_empty());
-        let ledger = Ledger::new(self.order.node.name.clone(), self.sink.clone());
-        if is_there {
-            for (resource, id) in &left.resources {
-                ledger.made(*resource, id, &left.region);
-            }
-            self.books.push(Book::new(cloud.clone(), ledger.clone()));
-        }
-        if let Some(Err(error)) = self.turn.as_ref().map(Turn::forget) {
-            // No other run reads it while this one has the turn.
-            self.warn(format!("failed to remove the file that tells of {}: {error}", left.instance));
-        }
+        let ledger = self.take(&left, &cloud, is_there);
         if !is_there {
             return Err("it is no more".to_owned());
         }
@@ -135,6 +122,45 @@ impl Provision {
             self.drop_book(&ledger, left.expires_at);
         }
         led
+    }
+
+    async fn cloud_of(&self, left: &LeftNode) -> Result<Cloud, String> {
+        match self.clouds.iter().find(|cloud| cloud.region() == left.region) {
+            Some(cloud) => Ok(cloud.clone()),
+            None => Cloud::connect(Some(&left.region)).await.map_err(|error| chain(&error)),
+        }
+    }
+
+    /// Moves what belongs to the node from the file into a ledger, where the node is there.
+    fn take(&mut self, left: &LeftNode, cloud: &Cloud, is_there: bool) -> Ledger {
+        let ledger = Ledger::new(self.order.node.name.clone(), self.sink.clone());
+        if is_there {
+            for (resource, id) in &left.resources {
+                ledger.made(*resource, id, &left.region);
+            }
+            self.books.push(Book::new(cloud.clone(), ledger.clone()));
+        }
+        if let Some(Err(error)) = self.turn.as_ref().map(Turn::forget) {
+            // No other run reads it while this one has the turn.
+            self.warn(format!("failed to remove the file that tells of {}: {error}", left.instance));
+        }
+        ledger
+    }
+
+    /// Begins to give back the node that was left to a run that does not come; gives its name.
+    pub(super) async fn give_back_left(&mut self) -> Option<String> {
+        let job = self.order.job.take()?;
+        // Where another run has the turn, the node is its affair.
+        self.turn = job.turn().ok().flatten();
+        let left = self.turn.as_ref()?.node().ok().flatten()?;
+        match self.cloud_of(&left).await {
+            Ok(cloud) => {
+                let ledger = self.take(&left, &cloud, true);
+                self.drop_book(&ledger, left.expires_at);
+            }
+            Err(why) => self.warn(format!("{} is left until its own end: {why}", left.instance)),
+        }
+        Some(left.instance.clone())
     }
 
     /// From a node that the cloud shows to one that can be used.

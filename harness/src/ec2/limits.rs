@@ -27,6 +27,13 @@ pub struct Work {
 }
 
 impl Work {
+    /// So much work as this, so many times.
+    #[must_use]
+    pub fn times(self, runs: u32) -> Self {
+        let run = self.run.map(|run| run.saturating_mul(runs));
+        Self { cases: self.cases.saturating_mul(runs), run, ..self }
+    }
+
     /// The longest that it can take.
     pub fn longest(self) -> Duration {
         let cases = self.cases.saturating_mul(self.retries.saturating_add(1));

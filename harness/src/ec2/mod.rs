@@ -62,6 +62,8 @@ pub mod regions;
 #[cfg(feature = "ec2")]
 pub mod release;
 pub mod reuse;
+#[cfg(feature = "ec2")]
+pub mod search;
 pub mod settings;
 pub mod sm;
 #[cfg(feature = "ec2")]

@@ -2,7 +2,7 @@
 
 use gpu_suites::metrics::Value;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::regression::robust;
+use gpu_suites::regression::{answers, robust};
 
 use super::line::{Key, Line};
 use crate::report::RunState;
@@ -36,19 +36,35 @@ fn of_case(state: &RunState, case: &CaseState) -> Vec<Line> {
         healthy: unhealthy.is_none(),
         unhealthy: unhealthy.clone(),
     };
-    if case.metrics.is_empty() {
+    let answers = answers(case).map(|(metric, text)| Line {
+        value: Some(Value::Text(text.clone())),
+        measured: vec![],
+        ..line(Some(metric), Vec::new())
+    });
+    let answers = Vec::from_iter(answers);
+    if case.metrics.is_empty() && answers.is_empty() {
         return vec![line(None, Vec::new())];
     }
-    case.metrics.keys().map(|metric| line(Some(metric), measured(case, metric))).collect()
+    let figures = case.metrics.keys().map(|metric| line(Some(metric), measured(case, metric)));
+    figures.chain(answers).collect()
 }
 
-/// Each attempt's last value of the metric, oldest first: the attempts that passed, where any did; of these, those that were
-/// not on a slow node, where any were not.
+/// The texts by which answers are compared: hashes, and what stands beside them.
+fn answers(case: &CaseState) -> impl Iterator<Item = (&String, &String)> {
+    let hashes = case.facts.iter().filter(|(name, _)| answers::is_hash(name));
+    hashes.flat_map(|(name, hash)| {
+        let beside = |what: &str| case.facts.get_key_value(&answers::beside(name, what)?);
+        [Some((name, hash)), beside("sketch"), beside("sample")].into_iter().flatten()
+    })
+}
+
+/// Each attempt's last value of the metric, oldest first: the attempts that passed, where any did; of these, those whose node
+/// was well, where any was.
 pub fn measured(case: &CaseState, metric: &str) -> Vec<f64> {
     let of = |fits: fn(&&Attempt) -> bool| {
         Vec::from_iter(case.ended.iter().filter(fits).filter_map(|end| end.figures.get(metric).copied()))
     };
-    let well = of(|end| end.outcome == Outcome::Passed && !end.on_slow_node);
+    let well = of(|end| end.is_well());
     if !well.is_empty() {
         return well;
     }
@@ -66,7 +82,13 @@ fn unhealthy(case: &CaseState, outcome: Outcome) -> Option<String> {
     if let Some(why) = said.filter(|why| !why.is_empty() && *why != "false") {
         return Some(why.clone());
     }
-    (outcome != Outcome::Passed).then(|| format!("outcome: {outcome}"))
+    gpu_trouble(case).or_else(|| (outcome != Outcome::Passed).then(|| format!("outcome: {outcome}")))
+}
+
+/// What was wrong with the GPUs of the latest attempt, where no attempt passed on GPUs that were well.
+pub fn gpu_trouble(case: &CaseState) -> Option<String> {
+    let unwell = case.last_ended()?.unwell.clone()?;
+    (!case.ended.iter().any(Attempt::is_well)).then_some(unwell)
 }
 
 /// What the value was measured on, as far as the case and the cloud told.

@@ -4,11 +4,13 @@ use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{Judged, Judgement};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
+use gpu_suites::regression::answers::{self, Answers, Changed};
 use gpu_suites::regression::standing::Past;
-use gpu_suites::regression::{Against, Direction, Rule, Standing, Verdict};
+use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict, robust};
 
 use super::series::{self, All, SeriesId};
 use super::{History, Line, fold, words};
+use crate::canary;
 use crate::config::{Better, Config, OnRegression};
 use crate::report::RunState;
 use crate::report::case::CaseState;
@@ -56,6 +58,11 @@ impl Judge {
         self.rule.judge(before, tonight, direction)
     }
 
+    /// Where a value is as before, by the healthy values of the nights before; `None` where they are too few to tell.
+    pub fn band(&self, before: &[f64]) -> Option<Band> {
+        self.rule.band(before)
+    }
+
     /// The verdict on the last value of a series, by those before it; `None` without a value. What an unhealthy node measured
     /// is not judged.
     pub fn last(&self, lines: &[&Line], better: Direction) -> Option<Verdict> {
@@ -68,18 +75,56 @@ impl Judge {
     pub fn judge(&self, history: &History, state: &RunState) -> Vec<Judged> {
         let ran = |case: &&CaseState| state.ending(case).outcome != Outcome::Skipped;
         let all = series::all(history);
-        let judged = state.cases().iter().filter(ran).map(|case| self.of_case((history, &all), state, case));
-        judged.collect()
+        let canary = state.case(&canary::id());
+        let slow = canary.and_then(|case| self.of_case((history, &all), state, (case, None)).degraded);
+        let of_case = |case| self.of_case((history, &all), state, (case, slow.clone()));
+        state.cases().iter().filter(ran).map(of_case).collect()
     }
 
-    /// The cases that have to be measured again before anything can be said.
+    /// The cases that have to be measured again before anything can be said, the canary among them.
     pub fn suspected(&self, history: &History, state: &RunState) -> Vec<CaseId> {
         let is_suspected = |metric: &Judgement| matches!(metric.verdict, Verdict::Suspected(_));
+        let all = series::all(history);
+        let is_canarys = |judged: &Judged| {
+            let is_it = judged.case == canary::id() && self.on_regression != OnRegression::Off;
+            let case = state.case(&judged.case).filter(|_| is_it);
+            case.is_some_and(|case| {
+                let mut ceilings = case.metrics.keys().filter(|metric| canary::is_canary(metric));
+                let verdict = |metric: &String| self.tonight(&all, state, (case, metric), Direction::Higher);
+                ceilings.any(|metric| matches!(verdict(metric), Verdict::Suspected(_)))
+            })
+        };
         let judged = self.judge(history, state).into_iter();
-        judged.filter(|judged| judged.metrics.iter().any(is_suspected)).map(|judged| judged.case).collect()
+        let suspected = judged.filter(|judged| judged.metrics.iter().any(is_suspected) || is_canarys(judged));
+        suspected.map(|judged| judged.case).collect()
     }
 
-    fn of_case(&self, (history, all): (&History, &All<'_>), state: &RunState, case: &CaseState) -> Judged {
+    /// The verdict on what a case measured of a metric in this run.
+    fn tonight(
+        &self,
+        all: &All<'_>,
+        state: &RunState,
+        (case, metric): (&CaseState, &str),
+        better: Direction,
+    ) -> Verdict {
+        let id = SeriesId {
+            case: case.id().clone(),
+            metric: metric.to_owned(),
+            key: fold::key(state, case, metric),
+        };
+        let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
+        let before = series::healthy(&Vec::from_iter(before));
+        self.verdict(&before, &fold::measured(case, metric), better)
+    }
+
+    /// What is to be said of a case on a node that is slow for the given reason.
+    fn of_case(
+        &self,
+        (history, all): (&History, &All<'_>),
+        state: &RunState,
+        (case, slow): (&CaseState, Option<String>),
+    ) -> Judged {
         let outcome = state.ending(case).outcome;
         let mut past = series::outcomes(history, case.id(), state.run.as_ref());
         past.push(Past { outcome, flaky: case.is_flaky() });
@@ -88,24 +133,20 @@ impl Judge {
             standing: Standing::of(&past),
             steady: 0,
             metrics: vec![],
-            degraded: None,
+            degraded: fold::gpu_trouble(case).or(slow),
+            answers: vec![],
         };
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
         }
-        let verdict = |metric: &String, better: Direction| {
-            let id = SeriesId {
-                case: case.id().clone(),
-                metric: metric.clone(),
-                key: fold::key(state, case, metric),
-            };
-            let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
-            let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
-            let before = series::healthy(&Vec::from_iter(before));
-            self.verdict(&before, &fold::measured(case, metric), better)
+        let verdict = |metric: &String, better| self.tonight(all, state, (case, metric), better);
+        let mut canaries = case.metrics.keys().filter(|metric| canary::is_canary(metric));
+        let is_slow = |metric: &String| {
+            let value = robust::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
+            canary::below_known(case, metric, value)
+                .or_else(|| degraded(metric, &verdict(metric, Direction::Higher)))
         };
-        let mut canaries = case.metrics.keys().filter(|metric| is_canary(metric));
-        judged.degraded = canaries.find_map(|metric| degraded(metric, &verdict(metric, Direction::Higher)));
+        judged.degraded = judged.degraded.or_else(|| canaries.find_map(is_slow));
         for metric in case.metrics.keys() {
             let Some(better) = self.direction(metric) else { continue };
             let verdict = verdict(metric, better);
@@ -118,13 +159,49 @@ impl Judge {
                 && judged.degraded.is_none();
             judged.metrics.push(Judgement { metric: metric.clone(), better, verdict, fails });
         }
+        if judged.degraded.is_none() {
+            let hashes = case.facts.keys().filter(|metric| answers::is_hash(metric));
+            judged.answers.extend(hashes.filter_map(|metric| self.answers(history, state, (case, metric))));
+        }
         judged
+    }
+
+    /// How tonight's answers differ from those of the nights before, by a metric with their hash.
+    fn answers(
+        &self,
+        history: &History,
+        state: &RunState,
+        (case, metric): (&CaseState, &str),
+    ) -> Option<Changed> {
+        let is_ignored =
+            |(glob, better): &(GlobMatcher, Better)| glob.is_match(metric) && *better == Better::Ignore;
+        if self.metrics.iter().any(is_ignored) {
+            return None;
+        }
+        let key = fold::key(state, case, metric);
+        let past = series::answers(history, case.id(), metric, &key);
+        let before = Vec::from_iter(past.into_iter().filter(|(run, _)| Some(*run) != state.run.as_ref()));
+        let before = Vec::from_iter(before.into_iter().map(|(_, answers)| answers));
+        let fact = |name: &str| {
+            answers::beside(metric, name).and_then(|name| case.facts.get(&name)).map(String::as_str)
+        };
+        let tonight =
+            Answers { hash: case.facts.get(metric)?, sketch: fact("sketch"), sample: fact("sample") };
+        let reference = answers::reference(&before, &tonight)?;
+        let said = answers::changed(&reference, &tonight, within(key.dtype.as_deref()))?;
+        let fails = self.on_regression == OnRegression::Fail;
+        Some(Changed { metric: metric.to_owned(), said, fails })
     }
 }
 
-/// Whether a metric is what the device can do at best, which no model has a part in.
-fn is_canary(metric: &str) -> bool {
-    metric.rsplit('/').next().is_some_and(|name| name.starts_with("ceiling_"))
+/// By how much answers may differ for noise in the last digits, over all rows: batches are of whatever size there is, and each
+/// size may have another order of additions.
+fn within(dtype: Option<&str>) -> f64 {
+    match dtype {
+        Some("bf16") => 0.02,
+        Some("fp16") => 0.005,
+        _ => 0.0005,
+    }
 }
 
 /// Why the node is slower than such nodes are; nothing where it is not. The series is that of the same device, driver and

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use gpu_suites::id::{CaseId, RunId};
+use gpu_suites::metrics::Value;
+use gpu_suites::regression::answers::{self, Answers};
 use gpu_suites::regression::standing::Past;
 
 use super::{History, Key, Line};
@@ -32,7 +34,8 @@ pub type All<'a> = BTreeMap<SeriesId, Vec<&'a Line>>;
 pub fn all(history: &History) -> All<'_> {
     let mut all = All::new();
     for line in &history.lines {
-        if let Some(id) = SeriesId::of(line) {
+        // Answers are no figures.
+        if let Some(id) = SeriesId::of(line).filter(|_| !matches!(line.value, Some(Value::Text(_)))) {
             all.entry(id).or_default().push(line);
         }
     }
@@ -42,6 +45,53 @@ pub fn all(history: &History) -> All<'_> {
 /// The values that may enter a baseline.
 pub fn healthy(lines: &[&Line]) -> Vec<f64> {
     lines.iter().filter(|line| line.healthy).filter_map(|line| line.number()).collect()
+}
+
+/// The answers of a case in the runs whose node was well, the earliest first, by a metric with their hash.
+pub fn answers<'h>(
+    history: &'h History,
+    case: &CaseId,
+    metric: &str,
+    key: &Key,
+) -> Vec<(&'h RunId, Answers<'h>)> {
+    let (suite, name) = (case.suite(), case.case());
+    let of_case =
+        history.lines.iter().filter(|line| line.suite == suite && line.case == name && line.key == *key);
+    let lines = Vec::from_iter(of_case.filter(|line| line.healthy));
+    let text = |run: &RunId, metric: &str| {
+        let line = lines.iter().find(|line| line.run == *run && line.metric.as_deref() == Some(metric))?;
+        match &line.value {
+            Some(Value::Text(text)) => Some(text.as_str()),
+            _ => None,
+        }
+    };
+    let of_run = |line: &&'h Line| {
+        let run = &line.run;
+        let beside = |name: &str| text(run, &answers::beside(metric, name)?);
+        let hash = text(run, metric)?;
+        Some((run, Answers { hash, sketch: beside("sketch"), sample: beside("sample") }))
+    };
+    lines
+        .iter()
+        .filter(|line| line.metric.as_deref() == Some(metric))
+        .filter_map(|line| of_run(line))
+        .collect()
+}
+
+/// The last text of a metric, of the runs but one.
+pub fn last_text<'h>(
+    history: &'h History,
+    case: &CaseId,
+    metric: &str,
+    but: Option<&RunId>,
+) -> Option<&'h str> {
+    let is_of = |line: &&Line| {
+        line.id() == *case && line.metric.as_deref() == Some(metric) && line.healthy && Some(&line.run) != but
+    };
+    match &history.lines.iter().rev().find(is_of)?.value {
+        Some(Value::Text(text)) => Some(text),
+        _ => None,
+    }
 }
 
 /// How a case ended in each run, the earliest first.

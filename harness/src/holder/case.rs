@@ -210,6 +210,9 @@ async fn follow(
         by = interrupts.next() => return Err(SessionError::Interrupted { by }),
         why = lost(hall) => return Err(why),
     };
+    if matches!(*hall.stage.borrow(), Stage::Spent(_)) {
+        return Err(hall.is_over());
+    }
     if remote.is_none() {
         *remote = Some(hall.another().await?);
     }
@@ -248,7 +251,7 @@ async fn turn(
         stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
             Ok(Stage::There(had)) => had.clone(),
             Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(why.clone().into())),
-            Ok(Stage::Awaited) | Err(_) => return Err(hall.is_over()),
+            Ok(Stage::Awaited | Stage::Spent(_)) | Err(_) => return Err(hall.is_over()),
         },
         why = lost(hall) => return Err(why),
     };

@@ -15,7 +15,10 @@ use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
 use super::wire::{Ask, Said, line};
+use crate::ci::Service;
+use crate::failure::chain;
 use crate::interrupt::Interrupts;
+use crate::report;
 
 /// The environment variable that names the node.
 pub const NODE: &str = "GPU_HARNESS_NODE";
@@ -56,12 +59,12 @@ pub async fn run(
     let address = Address::of(&owner, "a command")?;
     let name = node.clone();
     // It watches this process, so that the node is given back even where this is killed.
-    let order = Order { address: address.clone(), owner, node, project, idle: None };
+    let order = Order { address: address.clone(), owner, node, project, idle: None, tells: false };
     let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
     drop(start::connect(&order)?);
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
     tokio::select! {
-        () = end(address.socket) => {}
+        folder = end(address.socket) => tell(folder).await,
         // The holder goes on giving the node back.
         by = signals.next() => eprintln!("gpu-harness: {by}: the node is given back by itself"),
     }
@@ -110,17 +113,28 @@ fn code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
 }
 
-/// Asks the holder to give the node back, and waits until it has.
-async fn end(socket: PathBuf) {
-    let _ = tokio::task::spawn_blocking(move || {
+/// Tells the CI service whose step this is what the run came to.
+async fn tell(folder: Option<PathBuf>) {
+    let (Some(folder), Some(service)) = (folder, Service::here()) else { return };
+    match report::read(&folder) {
+        Ok(state) => service.tell(&state, state.exit()).await,
+        Err(error) => eprintln!("gpu-harness: the CI service is told nothing: {}", chain(&error)),
+    }
+}
+
+/// Asks the holder to give the node back, and waits until it has; gives the folder of its run, where anything was run.
+async fn end(socket: PathBuf) -> Option<PathBuf> {
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut run_dir = None;
         let mut stream = UnixStream::connect(socket)?;
         stream.write_all(line(&Ask::Stop).as_bytes())?;
         for text in BufReader::new(stream).lines() {
             if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_str(&text?) {
                 eprintln!("gpu-harness: what came of it is in {}", folder.display());
+                run_dir = Some(folder);
             }
         }
-        io::Result::Ok(())
-    })
-    .await;
+        io::Result::Ok(run_dir)
+    });
+    ended.await.ok()?.ok()?
 }

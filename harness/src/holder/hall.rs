@@ -29,6 +29,7 @@ use crate::node::Node;
 use crate::plan::Selection;
 use crate::recorder::Recorder;
 use crate::remote::Remote;
+use crate::report::RunState;
 use crate::run::{Asked, RunError, Supply};
 use crate::run_dir::{self, RunDir};
 use crate::selfcheck;
@@ -46,6 +47,8 @@ pub(super) enum Stage {
     There(Had),
     /// It could not be had: that is everybody's answer from now on.
     NotHad(String),
+    /// Its money is spent, and it is given back: so is this.
+    Spent(String),
 }
 
 /// What a session needs to know of the node.
@@ -99,6 +102,8 @@ pub(super) struct Hall {
     hold: Rc<Mutex<Option<Hold>>>,
     is_wanted: Cell<bool>,
     tasks: RefCell<Vec<JoinHandle<()>>>,
+    /// What gives back a node whose money is spent.
+    giving_back: RefCell<Option<JoinHandle<()>>>,
     /// What keeps the events of a node that is made; ends with them.
     events: RefCell<Option<JoinHandle<()>>>,
     lanes: RefCell<BTreeMap<u32, Lane>>,
@@ -124,6 +129,7 @@ impl Hall {
             hold: Rc::default(),
             is_wanted: Cell::new(false),
             tasks: RefCell::default(),
+            giving_back: RefCell::default(),
             events: RefCell::default(),
             lanes: RefCell::default(),
             gpus: OnceCell::new(),
@@ -281,7 +287,39 @@ impl Hall {
                 hall.end(Over::Lost { why, reclaimed: false });
             });
         }
+        if let Some(Budget { end_at: (at, why), .. }) = budget.clone() {
+            let hall = Rc::clone(self);
+            self.spawn(async move {
+                tokio::time::sleep_until(at).await;
+                hall.spend(why);
+            });
+        }
         self.stage.send_replace(Stage::There(Had { lease, reclaimable, budget }));
+    }
+
+    /// Gives the node back when its money is spent. The holder stays and tells so: another would begin to spend anew.
+    fn spend(self: &Rc<Self>, why: String) {
+        self.stage.send_replace(Stage::Spent(why));
+        let hall = Rc::clone(self);
+        let giving_back = tokio::task::spawn_local(async move {
+            let lanes = hall.lanes.take();
+            // Each case that runs knows the same limit, and ends by itself.
+            for lane in lanes.into_values() {
+                *lane.lock().await = None;
+            }
+            hall.release(true, false).await;
+        });
+        *self.giving_back.borrow_mut() = Some(giving_back);
+    }
+
+    async fn release(&self, is_well: bool, reclaimed: bool) {
+        let Some(hold) = self.hold.lock().await.take() else { return };
+        if hold.is_made() {
+            self.own_state(NodeState::Terminating);
+            hold.release(is_well, reclaimed).await;
+        } else {
+            self.own_state(NodeState::Gone);
+        }
     }
 
     /// The lane of a test's slot, and the GPU that it is to see where there are several.
@@ -317,6 +355,9 @@ impl Hall {
 
     /// What a request is told that came too late.
     pub(super) fn is_over(&self) -> SessionError {
+        if let Stage::Spent(why) = &*self.stage.borrow() {
+            return SessionError::Money { why: why.clone() };
+        }
         let why = match &*self.over.borrow() {
             Some(Over::Lost { why, .. }) => why.clone(),
             Some(Over::Ended(why)) => (*why).to_owned(),
@@ -345,23 +386,19 @@ impl Hall {
         }
     }
 
-    /// Gives the node back and ends the records.
-    pub(super) async fn close(self: Rc<Self>) -> Result<(), RunError> {
-        let hold = self.hold.lock().await.take();
+    /// Gives the node back and ends the records: what they amount to, where anything was run.
+    pub(super) async fn close(self: Rc<Self>) -> Result<Option<RunState>, RunError> {
         let over = self.over.borrow().clone();
         let (is_well, reclaimed) = match over {
             Some(Over::Lost { reclaimed, .. }) => (false, reclaimed),
             _ => (matches!(*self.stage.borrow(), Stage::There(_)), false),
         };
         self.lanes.borrow_mut().clear();
-        if let Some(hold) = hold {
-            if hold.is_made() {
-                self.own_state(NodeState::Terminating);
-                hold.release(is_well, reclaimed).await;
-            } else {
-                self.own_state(NodeState::Gone);
-            }
+        let giving_back = self.giving_back.take();
+        if let Some(giving_back) = giving_back {
+            let _ = giving_back.await;
         }
+        self.release(is_well, reclaimed).await;
         let events = self.events.take();
         if let Some(events) = events {
             let _ = tokio::time::timeout(LAST_EVENTS, events).await;
@@ -369,9 +406,8 @@ impl Hall {
         for task in self.tasks.take() {
             task.abort();
         }
-        let Some(records) = self.records.take() else { return Ok(()) };
-        let Ok(records) = Rc::try_unwrap(records) else { return Ok(()) };
-        crate::run::close(records.into_inner(), None)?;
-        Ok(())
+        let Some(records) = self.records.take() else { return Ok(None) };
+        let Ok(records) = Rc::try_unwrap(records) else { return Ok(None) };
+        crate::run::close(records.into_inner(), None).map(Some)
     }
 }

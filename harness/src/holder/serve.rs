@@ -18,6 +18,7 @@ use super::case::{self, Asked, What};
 use super::hall::{Hall, Over};
 use super::owner::Owner;
 use super::wire::{Ask, Said, line};
+use crate::ci::Service;
 use crate::config::Config;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
@@ -43,6 +44,8 @@ pub struct Order {
     pub project: PathBuf,
     /// How long it keeps a node that nobody uses; `None`: as long as its owner lives.
     pub idle: Option<Duration>,
+    /// Whether it tells the CI service whose step this is what the run came to; else whoever asks for its end does.
+    pub tells: bool,
 }
 
 /// Why a holder could not do its work.
@@ -89,7 +92,10 @@ pub async fn serve(order: Order) -> Result<Exit, ServeError> {
     drop(door);
     let mut busy = hall.busy.subscribe();
     let _ = tokio::time::timeout(LAST_CASES, busy.wait_for(|busy| busy.0 == 0)).await;
-    hall.close().await?;
+    let state = hall.close().await?;
+    if let (Some(state), Some(service), true) = (state, Service::here(), order.tells) {
+        service.tell(&state, state.exit()).await;
+    }
     Ok(Exit::AllPassed)
 }
 
@@ -207,7 +213,10 @@ async fn watched(
         tokio::select! {
             // A test says nothing more: what comes is the end of its connection.
             _ = reader.read(&mut rest) => { let _ = interrupt.send("the end of its test"); }
-            _ = over.wait_for(Option::is_some) => { let _ = interrupt.send("the end of the test run"); }
+            // A node that is gone is told by whoever follows the case on it, as what it is.
+            _ = over.wait_for(|over| matches!(over, Some(Over::Ended(_)))) => {
+                let _ = interrupt.send("the end of the test run");
+            }
         }
         std::future::pending().await
     };

@@ -102,6 +102,9 @@ fn start(order: &Order) -> Result<UnixStream, StartError> {
     if let Some(idle) = order.idle {
         command.arg("--idle").arg(format!("{}ms", idle.as_millis()));
     }
+    if order.tells {
+        command.arg("--tell-ci");
+    }
     command.current_dir("/").stdin(Stdio::null()).stdout(stream(&said)?).stderr(stream(&said)?);
     // SAFETY: setsid is async-signal-safe and takes no lock.
     unsafe {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use gpu_suites::event::Judgement;
 use gpu_suites::id::CaseId;
 use gpu_suites::regression::Verdict;
+use gpu_suites::regression::answers::Changed;
 use gpu_suites::regression::standing::Past;
 use serde::Serialize;
 
@@ -97,6 +98,16 @@ fn of_case(
             .filter(|metric| !before.contains(&metric.metric))
             .map(|metric| change(Some(&metric.metric), Now::Regressed, &words::judgement(metric))),
     );
+    // Told on the first night: on the next one the history ends with it.
+    let is_new = |answers: &&Changed| {
+        let past = series::last_text(history, case.id(), &answers.metric, state.run.as_ref());
+        past != case.facts.get(&answers.metric).map(String::as_str)
+    };
+    let answers = judged.answers.iter().filter(is_new);
+    changes.extend(answers.map(|answers| {
+        let said = format!("{} changed: {}", answers.metric, answers.said);
+        change(Some(&answers.metric), Now::Regressed, &said)
+    }));
     let is_still = |name: &String| {
         let verdict =
             judged.metrics.iter().find(|metric| metric.metric == **name).map(|metric| &metric.verdict);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use gpu_suites::event::{CaseSummary, Finding, Stream, Verdict};
+use gpu_suites::gpu_watch::GpuSeen;
 use gpu_suites::id::{CaseId, Sha256};
 use gpu_suites::outcome::Outcome;
 use jiff::Timestamp;
@@ -37,6 +38,10 @@ pub struct CaseState {
     pub device: BTreeMap<String, String>,
     /// How far the latest attempt has come.
     pub progress: Option<Progress>,
+    /// What was seen of the GPUs during the latest attempt.
+    pub gpus: Vec<GpuSeen>,
+    /// What was wrong with the GPUs during the latest attempt.
+    pub unwell: Option<String>,
     /// Standard output of the latest attempt.
     pub stdout: Excerpt,
     /// Standard error of the latest attempt.
@@ -84,6 +89,15 @@ pub struct Attempt {
     pub figures: BTreeMap<String, f64>,
     /// Whether its node was found to be slower than such nodes are.
     pub on_slow_node: bool,
+    /// What was wrong with the GPUs meanwhile.
+    pub unwell: Option<String>,
+}
+
+impl Attempt {
+    /// Whether it passed on a node that was well, so that its figures count.
+    pub fn is_well(&self) -> bool {
+        self.outcome == Outcome::Passed && !self.on_slow_node && self.unwell.is_none()
+    }
 }
 
 /// A file that the case made.
@@ -184,6 +198,8 @@ impl CaseState {
             facts: BTreeMap::new(),
             device: BTreeMap::new(),
             progress: None,
+            gpus: Vec::new(),
+            unwell: None,
             stdout: Excerpt::default(),
             stderr: Excerpt::default(),
             log_dropped: 0,

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::attempt::{self, NAME, sane_seconds, short};
 use super::case::{CaseState, Phase};
+use super::curve::Curves;
 use super::receipt::Receipt;
 use crate::clean::cut;
 
@@ -72,6 +73,8 @@ pub struct RunState {
     pub judged: BTreeMap<CaseId, event::Judged>,
     /// The cases in quarantine.
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
+    /// The curves of the cases, for plots.
+    pub curves: Curves,
     /// The end of the run.
     pub closed: Option<event::RunClosed>,
     /// Whether the events end although the run has not: the harness was killed.
@@ -191,9 +194,13 @@ impl RunState {
             | Event::Log(event::Log { case, .. })
             | Event::LogTruncated(event::LogTruncated { case, .. })
             | Event::Artifact(event::Artifact { case, .. })
+            | Event::GpusWatched(event::GpusWatched { case, .. })
             | Event::ProcessEnded(event::ProcessEnded { case, .. })
             | Event::Check(event::Check { case, .. }) => {
                 self.on_case(case, |case| attempt::apply(case, at, event));
+                if self.places.contains_key(case) {
+                    self.curves.apply(at, event);
+                }
             }
             Event::CaseFinished(event) => self.finished(at, event),
             _ => {}
@@ -350,7 +357,11 @@ impl RunState {
     pub fn fails_by_regression(&self, case: &CaseState) -> bool {
         let passed = self.ending(case).outcome == Outcome::Passed;
         let judged = self.judged.get(case.id());
-        passed && judged.is_some_and(|judged| judged.metrics.iter().any(|metric| metric.fails))
+        let fails = |judged: &event::Judged| {
+            judged.metrics.iter().any(|metric| metric.fails)
+                || judged.answers.iter().any(|answers| answers.fails)
+        };
+        passed && judged.is_some_and(fails)
     }
 }
 

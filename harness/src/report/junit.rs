@@ -142,7 +142,12 @@ fn result(state: &RunState, case: &CaseState, ending: &Ending) -> TestResult {
     if state.fails_by_regression(case) {
         let judged = state.judged.get(case.id());
         let regressed = judged.and_then(|judged| judged.metrics.iter().find(|metric| metric.fails));
-        let message = attribute(&regressed.map(words::judgement).unwrap_or_default(), MESSAGE);
+        let changed = || {
+            let answers = judged.and_then(|judged| judged.answers.iter().find(|answers| answers.fails));
+            answers.map(|answers| format!("{} changed: {}", answers.metric, answers.said))
+        };
+        let message = regressed.map(words::judgement).or_else(changed).unwrap_or_default();
+        let message = attribute(&message, MESSAGE);
         let cause = Some(cdata(&disarmed(&by_history().join("\n"))));
         return TestResult::Failure { type_: "regression".to_owned(), message, cause };
     }
@@ -218,7 +223,10 @@ fn system_out(state: &RunState, case: &CaseState, ending: &Ending, run_dir: &Pat
             lines.push(property(&format!("{name}.non-finite"), &series.non_finite.to_string()));
         }
     }
-    lines.extend(case.facts.iter().map(|(name, fact)| property(name, fact)));
+    // What stands beside a hash of answers is for the history alone.
+    let is_told = |name: &str| !["/sketch", "/sample"].iter().any(|end| name.ends_with(end));
+    let facts = case.facts.iter().filter(|(name, _)| is_told(name));
+    lines.extend(facts.map(|(name, fact)| property(name, fact)));
     lines.extend(attachments(case, run_dir));
     let before = case.ended.len().saturating_sub(usize::from(case.last_ended().is_some()));
     lines.extend(case.ended.iter().take(before).map(|attempt| {

@@ -3,6 +3,7 @@
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
+use gpu_suites::regression::answers::Changed;
 use gpu_suites::regression::{self, Standing};
 
 use super::case::{Attempt, CaseState};
@@ -194,6 +195,9 @@ pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String>
             "degraded node, its figures judge nothing and enter no baseline: {}",
             cell(&log_line(why))
         )));
+    }
+    for Changed { metric, said, .. } in &judged.answers {
+        notes.push(look.bad(&cell(&log_line(&format!("{metric} changed: {said}")))));
     }
     let mut unknown = 0;
     for metric in &judged.metrics {

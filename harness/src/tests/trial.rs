@@ -14,11 +14,13 @@ use libtest_mimic::{Failed, Trial};
 
 use super::command_line::Streams;
 use super::place::Place;
+use crate::ci::Service;
 use crate::clean;
 use crate::failure::chain;
 use crate::holder::IDLE;
 use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Verdict;
+use crate::report;
 use crate::report::excerpt::Excerpt;
 
 /// How long a node is kept that nobody uses.
@@ -85,6 +87,16 @@ impl Trials {
         }
     }
 
+    /// Tells the CI service of a case that is not good. Who holds the node for a whole command does that at its end.
+    fn tell(&self, case: &CaseId, verdict: &Verdict) {
+        if self.way.holder.is_none()
+            && let Some(service) = Service::here()
+            && let Ok(state) = report::read(&verdict.run_dir)
+        {
+            service.tell_case(&state, case);
+        }
+    }
+
     fn run(&self, case: &CaseId) -> Result<(), Failed> {
         let mut log = Excerpt::default();
         let streams = self.streams;
@@ -92,6 +104,11 @@ impl Trials {
             Ok(client) => client.run(case, slot(), |record| show(record, streams, &mut log)),
             Err(why) => Err(ClientError::Odd(why.clone())),
         };
+        if let Ok(verdict) = &ended
+            && verdict.outcome != Outcome::Passed
+        {
+            self.tell(case, verdict);
+        }
         let (problem, run_dir) = match ended {
             Ok(Verdict { outcome: Outcome::Passed, .. }) => return Ok(()),
             Ok(verdict) => (in_words(&verdict), Some(verdict.run_dir)),

@@ -6,7 +6,7 @@ use std::fmt::Display;
 use crate::checks::selected;
 use crate::metrics::MAX_NAME;
 use crate::spec::{
-    BatchSizes, Builtin, Case, CheckName, Command, Dtype, MetricCheck, Mode, Model, Output, Pipeline,
+    BatchSizes, Builtin, Canary, Case, CheckName, Command, Dtype, MetricCheck, Mode, Model, Output, Pipeline,
     RateCheck, Suite, Task, Throughput, Train, Work,
 };
 
@@ -85,12 +85,14 @@ fn of_case(found: &mut Found, at: &str, case: &Case) {
         Some(Work::Train(train)) => of_train(found, &format!("{at}.train"), train),
         Some(Work::Throughput(throughput)) => of_throughput(found, &format!("{at}.throughput"), throughput),
         Some(Work::Pipeline(pipeline)) => of_pipeline(found, &format!("{at}.pipeline"), pipeline),
+        Some(Work::Canary(canary)) => of_canary(found, &format!("{at}.canary"), canary),
         Some(Work::Command(command)) => of_command(found, &format!("{at}.command"), command),
         None => {
             let said = [
                 ("train", case.train.is_some()),
                 ("throughput", case.throughput.is_some()),
                 ("pipeline", case.pipeline.is_some()),
+                ("canary", case.canary.is_some()),
                 ("command", case.command.is_some()),
             ];
             let said = Vec::from_iter(said.into_iter().filter_map(|(name, is)| is.then_some(name)));
@@ -101,7 +103,7 @@ fn of_case(found: &mut Found, at: &str, case: &Case) {
                 let hint = "say what it runs";
                 found.add(
                     at,
-                    "the case says neither `train` nor `throughput`, `pipeline` or `command`",
+                    "the case says neither `train` nor `throughput`, `pipeline`, `canary` or `command`",
                     hint,
                 );
             }
@@ -124,6 +126,12 @@ fn of_case(found: &mut Found, at: &str, case: &Case) {
     }
     which_checks(found, at, case);
     figures(found, &format!("{at}.checks"), case);
+}
+
+fn of_canary(found: &mut Found, at: &str, canary: &Canary) {
+    if canary.measure.0.is_zero() {
+        found.add(format!("{at}.measure"), "nothing is measured in no time", "write e.g. `measure: 20s`");
+    }
 }
 
 fn of_train(found: &mut Found, at: &str, train: &Train) {

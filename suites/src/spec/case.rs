@@ -8,11 +8,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CheckName, Checks, InputPath, Pipeline, Throughput};
+use super::{Canary, CheckName, Checks, InputPath, Pipeline, Throughput};
 use crate::gpu::GpuNeed;
 use crate::unit::{ByteSize, Span};
 
-/// One case. Exactly one of `train`, `throughput`, `pipeline` and `command` says what it runs.
+/// One case. Exactly one of `train`, `throughput`, `pipeline`, `canary` and `command` says what it runs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Case {
@@ -30,6 +30,9 @@ pub struct Case {
     /// Runs a model over a store of images and writes Parquet shards, in the built-in worker.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<Pipeline>,
+    /// Measures what the device can do at best, in the built-in worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
     /// Runs any program, which writes its metrics to `$GPU_HARNESS_METRICS`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Command>,
@@ -236,6 +239,8 @@ pub enum Work<'a> {
     Throughput(&'a Throughput),
     /// It runs a model over a store of images, in the worker.
     Pipeline(&'a Pipeline),
+    /// It measures what the device can do at best, in the worker.
+    Canary(&'a Canary),
     /// It runs a program.
     Command(&'a Command),
 }
@@ -255,7 +260,7 @@ impl Work<'_> {
     /// Whether gpu-worker does it, which needs libtorch on the node.
     pub fn needs_worker(self) -> bool {
         match self {
-            Self::Train(_) | Self::Throughput(_) | Self::Pipeline(_) => true,
+            Self::Train(_) | Self::Throughput(_) | Self::Pipeline(_) | Self::Canary(_) => true,
             Self::Command(_) => false,
         }
     }
@@ -264,13 +269,23 @@ impl Work<'_> {
 impl Case {
     /// A case that runs a program, with every default.
     pub fn command(name: String, command: Command) -> Self {
+        Self { command: Some(command), ..Self::named(name) }
+    }
+
+    /// A case that measures what the device can do at best, with every default.
+    pub fn canary(name: String, canary: Canary) -> Self {
+        Self { canary: Some(canary), ..Self::named(name) }
+    }
+
+    fn named(name: String) -> Self {
         Self {
             name,
             description: None,
             train: None,
             throughput: None,
             pipeline: None,
-            command: Some(command),
+            canary: None,
+            command: None,
             checks: Checks::default(),
             skip_checks: BTreeMap::new(),
             must_fail: Vec::new(),
@@ -285,11 +300,12 @@ impl Case {
 
     /// What the case runs, where it says exactly one thing.
     pub fn work(&self) -> Option<Work<'_>> {
-        match (&self.train, &self.throughput, &self.pipeline, &self.command) {
-            (Some(train), None, None, None) => Some(Work::Train(train)),
-            (None, Some(throughput), None, None) => Some(Work::Throughput(throughput)),
-            (None, None, Some(pipeline), None) => Some(Work::Pipeline(pipeline)),
-            (None, None, None, Some(command)) => Some(Work::Command(command)),
+        match (&self.train, &self.throughput, &self.pipeline, &self.canary, &self.command) {
+            (Some(train), None, None, None, None) => Some(Work::Train(train)),
+            (None, Some(throughput), None, None, None) => Some(Work::Throughput(throughput)),
+            (None, None, Some(pipeline), None, None) => Some(Work::Pipeline(pipeline)),
+            (None, None, None, Some(canary), None) => Some(Work::Canary(canary)),
+            (None, None, None, None, Some(command)) => Some(Work::Command(command)),
             _ => None,
         }
     }

@@ -1,11 +1,13 @@
 //! What a suite file says: the typed form of `suites/*.yaml`. See docs/suites.md.
 
+mod canary;
 mod case;
 mod checks;
 mod input;
 mod pipeline;
 mod throughput;
 
+pub use canary::Canary;
 pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train, Work};
 pub use checks::{
     CheckName, Checks, ExitStatus, ExportParity, GoldenCheck, GradNormDrop, Gradients, InitialLoss, LossDrop,

@@ -48,11 +48,6 @@ impl Cache {
         self.root.join("libtorch").join(version)
     }
 
-    /// Where Python environments for the test EC2 lie, each under the hash of its list of packages.
-    pub(crate) fn ec2_python(&self) -> PathBuf {
-        self.root.join("ec2-python")
-    }
-
     /// Where the aerial tile lies.
     pub(crate) fn tile(&self) -> PathBuf {
         self.root.join("tiles/osbs-029")

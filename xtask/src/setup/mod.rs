@@ -1,5 +1,5 @@
-//! Sets up what a clone needs beside Rust: libtorch, the aerial tile, the test EC2's Python and some programs, once,
-//! into one cache folder.
+//! Sets up what a clone needs beside Rust: libtorch, the aerial tile, the test EC2's Python, validators of CI
+//! files and some programs, once, into one cache folder.
 //!
 //! Everything here is idempotent. What is there and right is used at once; what is missing is made beside its place
 //! and renamed into it, so that a set-up that was killed at any moment is simply run again.
@@ -13,6 +13,8 @@ mod progress;
 mod summary;
 mod tile;
 mod unpack;
+mod validators;
+mod venv;
 mod wheels;
 
 use std::path::PathBuf;
@@ -35,15 +37,24 @@ pub(crate) struct Options {
     synthetic_tile: bool,
 }
 
-/// What the set-up is for: each needs all that the one before it needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What the set-up is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Needs {
-    /// Compiling the workspace.
+    /// Compiling the workspace, which all others need too.
     Build,
+    /// Checking the source and the CI files.
+    Lint,
     /// Running the main job on this machine.
     Demo,
-    /// Passing the tests, which start an ssh server, an XML parser and the test EC2.
+    /// Passing the tests, which need all that there is, and start an ssh server, an XML parser and the test EC2.
     Tests,
+}
+
+impl Needs {
+    /// Whether it needs what `part` needs.
+    fn cover(self, part: Self) -> bool {
+        self == Self::Tests || part == self || part == Self::Build
+    }
 }
 
 /// What the set-up left in place.
@@ -54,6 +65,13 @@ pub(crate) struct Ready {
     pub(crate) cache: PathBuf,
     /// The Python that starts the test EC2; `None`: it was not asked for, or there is no root here.
     pub(crate) ec2: Option<PathBuf>,
+    /// The folder of actionlint, check-jsonschema and shellcheck; `None`: they were not asked for.
+    pub(crate) validators: Option<PathBuf>,
+}
+
+/// The cache folder, for what needs nothing else that is set up.
+pub(crate) fn cache_folder() -> Result<PathBuf> {
+    Ok(cache::Cache::open()?.root().to_owned())
 }
 
 /// Whether this runs in CI, where nobody watches a progress bar.
@@ -98,15 +116,25 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
         Ok(found) => rows.push(found.row()),
         Err(error) => missing.push(chain(error)),
     }
-    if needs >= Needs::Demo {
+    if needs.cover(Needs::Demo) {
         let wanted = if options.synthetic_tile { tile::Wanted::Synthetic } else { tile::Wanted::Real(again) };
         match tile::ensure(&cache, &network, wanted) {
             Ok(row) => rows.push(row),
             Err(error) => missing.push(format!("{error:#}")),
         }
     }
+    let mut validators = None;
+    if needs.cover(Needs::Lint) {
+        match validators::ensure(&cache, &network) {
+            Ok((programs, row)) => {
+                validators = Some(programs);
+                rows.push(row);
+            }
+            Err(error) => missing.push(format!("{error:#}")),
+        }
+    }
     let mut ec2 = None;
-    if needs >= Needs::Tests {
+    if needs.cover(Needs::Tests) {
         match ec2::ensure(&cache, &network) {
             Ok((python, row)) => {
                 ec2 = python;
@@ -118,7 +146,7 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
     rows.push(Row::present("cache", cache.root().display().to_string()));
     match libtorch {
         Ok(found) if missing.is_empty() => {
-            Ok(Ready { libtorch: found.path, cache: cache.root().to_owned(), ec2 })
+            Ok(Ready { libtorch: found.path, cache: cache.root().to_owned(), ec2, validators })
         }
         _ => bail!("the set-up is not complete:\n  - {}", missing.join("\n  - ")),
     }

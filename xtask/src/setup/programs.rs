@@ -17,33 +17,45 @@ struct Program {
     what: &'static str,
     /// The Debian package that has it.
     package: &'static str,
-    /// The first thing that needs it.
-    since: Needs,
+    /// The part of the set-up that it is for.
+    part: Needs,
     find: fn() -> Option<PathBuf>,
 }
 
-const PROGRAMS: [Program; 8] = [
-    Program { what: "C++ compiler", package: "g++", since: Needs::Build, find: compiler },
+const PROGRAMS: [Program; 9] = [
+    Program { what: "C++ compiler", package: "g++", part: Needs::Build, find: compiler },
     Program {
         what: "pkg-config",
         package: "pkg-config",
-        since: Needs::Build,
+        part: Needs::Build,
         find: || on_path("pkg-config").or_else(|| env::var_os("OPENSSL_DIR").map(PathBuf::from)),
     },
-    Program { what: "OpenSSL headers", package: "libssl-dev", since: Needs::Build, find: openssl },
-    Program { what: "python3", package: "python3", since: Needs::Demo, find: || on_path("python3") },
-    Program { what: "ssh", package: "openssh-client", since: Needs::Tests, find: || on_path("ssh") },
-    Program { what: "scp", package: "openssh-client", since: Needs::Tests, find: || on_path("scp") },
-    Program { what: "sshd", package: "openssh-server", since: Needs::Tests, find: || on_sbin_path("sshd") },
-    Program { what: "xmllint", package: "libxml2-utils", since: Needs::Tests, find: || on_path("xmllint") },
+    Program { what: "OpenSSL headers", package: "libssl-dev", part: Needs::Build, find: openssl },
+    Program { what: "python3 venv", package: "python3-venv", part: Needs::Lint, find: venv },
+    Program { what: "python3", package: "python3", part: Needs::Demo, find: || on_path("python3") },
+    Program { what: "ssh", package: "openssh-client", part: Needs::Tests, find: || on_path("ssh") },
+    Program { what: "scp", package: "openssh-client", part: Needs::Tests, find: || on_path("scp") },
+    Program { what: "sshd", package: "openssh-server", part: Needs::Tests, find: || on_sbin_path("sshd") },
+    Program { what: "xmllint", package: "libxml2-utils", part: Needs::Tests, find: || on_path("xmllint") },
 ];
 
 /// What the hosts of the test EC2 take besides; they are made of namespaces, which only root may.
-const HOST_PROGRAMS: [Program; 4] = [
-    Program { what: "ip", package: "iproute2", since: Needs::Tests, find: || on_sbin_path("ip") },
-    Program { what: "unshare", package: "util-linux", since: Needs::Tests, find: || on_path("unshare") },
-    Program { what: "sudo", package: "sudo", since: Needs::Tests, find: || on_path("sudo") },
-    Program { what: "python3 venv", package: "python3-venv", since: Needs::Tests, find: venv },
+const HOST_PROGRAMS: [Program; 3] = [
+    Program { what: "ip", package: "iproute2", part: Needs::Tests, find: || on_sbin_path("ip") },
+    Program { what: "unshare", package: "util-linux", part: Needs::Tests, find: || on_path("unshare") },
+    Program { what: "sudo", package: "sudo", part: Needs::Tests, find: || on_path("sudo") },
+];
+
+/// What tests of pages take besides. Not every distribution has them as packages (Ubuntu has a snap): where they cannot be had,
+/// those tests are skipped with a note, except in CI.
+const BROWSER: [Program; 2] = [
+    Program { what: "Chromium", package: "chromium", since: Needs::Tests, find: chromium },
+    Program {
+        what: "chromedriver",
+        package: "chromium-driver",
+        since: Needs::Tests,
+        find: || on_path("chromedriver"),
+    },
 ];
 
 /// What was found and what was not.
@@ -55,7 +67,7 @@ pub(crate) struct Programs {
 /// Finds what `needs` needs; installs what is missing where it may.
 pub(crate) fn ensure(needs: Needs, network: &Network) -> Programs {
     let hosts = if can_be_root() { &HOST_PROGRAMS[..] } else { &[] };
-    let needed = || PROGRAMS.iter().chain(hosts).filter(|program| program.since <= needs);
+    let needed = || PROGRAMS.iter().chain(hosts).filter(|program| needs.cover(program.part));
     let absent: Vec<&Program> = needed().filter(|program| (program.find)().is_none()).collect();
     let mut packages: Vec<&str> = absent.iter().map(|program| program.package).collect();
     packages.dedup();
@@ -77,7 +89,26 @@ pub(crate) fn ensure(needs: Needs, network: &Network) -> Programs {
             None => {}
         }
     }
+    if needs >= Needs::Tests {
+        rows.extend(browser(network));
+    }
     Programs { rows, missing }
+}
+
+/// Finds or installs the browser; where that cannot be, its rows say so and nothing is missing.
+fn browser(network: &Network) -> Vec<Row> {
+    let absent = Vec::from_iter(BROWSER.iter().filter(|program| (program.find)().is_none()));
+    let packages = Vec::from_iter(absent.iter().map(|program| program.package));
+    let installed = if packages.is_empty() { Ok(()) } else { install(&packages, network) };
+    let why = installed.err().unwrap_or_else(|| "not found after its installation".to_owned());
+    let row = |program: &Program| {
+        let new = absent.iter().any(|absent| absent.what == program.what);
+        match (program.find)() {
+            Some(path) => Row { what: program.what, from: path.display().to_string(), new },
+            None => Row::present(program.what, format!("left out, and with it the tests of pages: {why}")),
+        }
+    };
+    BROWSER.iter().map(row).collect()
 }
 
 /// How commands are run as root here.
@@ -153,6 +184,11 @@ fn openssl() -> Option<PathBuf> {
         return existing(Path::new(&set).join("include/openssl/ssl.h"));
     }
     existing("/usr/include/openssl/ssl.h").or_else(|| existing("/usr/local/include/openssl/ssl.h"))
+}
+
+/// By any of its names: what a distribution calls it, and the builds of its makers.
+fn chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find_map(on_path)
 }
 
 /// Python's own module for environments; Debian has it apart, and without it the folder is made half.

@@ -83,7 +83,7 @@ impl Attempt<'_, '_> {
         }
     }
 
-    fn append(&mut self, event: impl Into<Event>) {
+    pub(super) fn append(&mut self, event: impl Into<Event>) {
         if self.run.journal.trouble().is_none() {
             self.run.journal.append(event);
             self.soon();
