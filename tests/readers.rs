@@ -157,6 +157,33 @@ fn other_readers_find_the_same_schema_rows_and_values_in_every_kind_of_output() 
     }
 }
 
+/// What a shard's footer says of its columns.
+const FOOTER: &str = r#"
+import sys, pyarrow.parquet as parquet
+for path in sys.argv[1:]:
+    file = parquet.ParquetFile(path).metadata
+    assert file.metadata.keys() == {b"gpu-harness.plan"}, file.metadata
+    for group in map(file.row_group, range(file.num_row_groups)):
+        columns = [group.column(index) for index in range(group.num_columns)]
+        assert all(column.compression == "ZSTD" for column in columns), columns
+        assert not any(column.has_dictionary_page for column in columns), columns
+        assert [column.path_in_schema for column in columns if column.is_stats_set] == ["key"], columns
+        keys = parquet.read_table(path, columns=["key"])["key"].to_pylist()
+        assert (columns[0].statistics.min, columns[0].statistics.max) == (keys[0], keys[-1]), columns[0]
+"#;
+
+#[test]
+fn a_shard_is_compressed_and_says_which_keys_are_in_it() {
+    let pipeline = pipeline("leaves.pt", "classify");
+    assert!(pipeline.run().output.status.success());
+    let shards = pipeline.tables().into_iter().filter(|(_, table)| !table.rows.is_empty());
+    let out = pipeline.path().join(SHARDS);
+    let mut command = Command::new(bucket::python());
+    command.args(["-c", FOOTER]).args(shards.map(|(name, _)| out.join(name)));
+    let output = command.output().expect("Python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn a_suite_can_have_its_shards_read_back_by_a_case_of_its_own() {
     let libtorch = std::env::var("LIBTORCH").expect("`cargo xtask test` sets LIBTORCH");

@@ -12,7 +12,7 @@ use crate::project::program;
 pub struct Served {
     server: Child,
     /// It ends when this does.
-    _stdin: ChildStdin,
+    stdin: ChildStdin,
     env: Vec<(String, String)>,
 }
 
@@ -41,7 +41,7 @@ impl Served {
         });
         let env = Vec::from_iter(env);
         assert_eq!(env.len(), 4, "it ended early");
-        Self { server, _stdin: stdin, env }
+        Self { server, stdin, env }
     }
 
     /// What its clients have to have in their environment.
@@ -79,8 +79,8 @@ impl Served {
     /// # Panics
     /// Where it does not end well.
     pub fn end(self) {
-        let Self { mut server, _stdin, .. } = self;
-        drop(_stdin);
+        let Self { mut server, stdin, .. } = self;
+        drop(stdin);
         assert!(server.wait().expect("it can be waited for").success());
     }
 

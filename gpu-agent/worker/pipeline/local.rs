@@ -34,7 +34,8 @@ impl Local {
     /// A bucket with what is in the case's folder of this name.
     pub(super) fn bucket(&self, name: &str) -> Result<Arc<dyn Store>> {
         let (folder, link) = (self.case.join(name), self.case.join(ROOT).join(name));
-        let made = std::fs::create_dir_all(&folder).and_then(|()| match symlink(&folder, &link) {
+        let beside = Path::new("..").join(name);
+        let made = std::fs::create_dir_all(&folder).and_then(|()| match symlink(beside, &link) {
             // Of an earlier try in the same folder.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             made => made,
