@@ -23,7 +23,8 @@ fn start(mut command: Command) -> Child {
 /// The processes that have this project's folder in their environment, by what they are.
 fn processes(project: &Project, line: &str) -> Vec<String> {
     let folder = project.path().display().to_string();
-    let all = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let all =
+        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
     let is_ours = |id: &String| {
         let read = |file: &str| fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
         let has = |file: &str, text: &str| String::from_utf8_lossy(&read(file)).contains(text);
@@ -133,7 +134,10 @@ fn what_a_case_leaves_running_is_ended_and_no_leak_of_its_test() {
     let fixture = Fixture { project: &project };
     let run = ended(fixture.nextest(&[]));
     let told = said(&run);
-    assert!(told.contains("1 test run: 1 passed") && !told.contains("LEAK") && !told.contains("leaky"), "{told}");
+    assert!(
+        told.contains("1 test run: 1 passed") && !told.contains("LEAK") && !told.contains("leaky"),
+        "{told}"
+    );
     assert!(!lives(&fs::read_to_string(left).unwrap()), "its child is left");
     fixture.the_run();
 }

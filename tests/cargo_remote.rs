@@ -70,10 +70,8 @@ fn nextest_runs_each_test_on_the_one_node_and_tells_crashes_and_time_outs_apart(
     let mark = hung.display().to_string();
     let left = theirs.path().join("target/left");
     let child = left.display().to_string();
-    let run = theirs.cargo(
-        &[("CRASH", "1"), ("HANG", &mark), ("LEAVE", &child)], 
-        &["nextest", "run", "--no-fail-fast"],
-    );
+    let run = theirs
+        .cargo(&[("CRASH", "1"), ("HANG", &mark), ("LEAVE", &child)], &["nextest", "run", "--no-fail-fast"]);
     let told = said(&run);
     assert_eq!(run.status.code(), Some(100), "{told}");
     assert!(told.contains("6 tests run: 4 passed") && told.contains("1 timed out"), "{told}");

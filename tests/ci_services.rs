@@ -96,7 +96,8 @@ fn tests_that_have_a_node_by_themselves_annotate_where_they_fail_and_their_holde
     let fixture = Fixture { project: &project };
     let run = ended(fixture.nextest(&["--failure-output", "final"]));
     let told = said(&run);
-    let errors = Vec::from_iter(told.lines().map(str::trim_start).filter(|line| line.starts_with("::error ")));
+    let errors =
+        Vec::from_iter(told.lines().map(str::trim_start).filter(|line| line.starts_with("::error ")));
     assert_eq!(errors.len(), 2, "{told}");
     let bad = errors.iter().find(|line| line.contains("bad failed")).expect("a note of it");
     assert!(bad.starts_with("::error file=suites/s.yaml,line=4,"), "{told}");

@@ -97,7 +97,6 @@ fn a_killed_nextest_leaves_no_node() {
     ec2.wait_until_nothing_is_left(Duration::from_secs(120));
 }
 
-
 #[test]
 fn a_killed_holder_fails_no_test_as_code_and_its_node_ends_by_itself() {
     let ec2 = Ec2::start(Options { clock_factor: 60.0 });
@@ -109,7 +108,10 @@ fn a_killed_holder_fails_no_test_as_code_and_its_node_ends_by_itself() {
     assert_eq!(holders.len(), 1);
     kill_process(Pid::from_raw(holders[0].parse().unwrap()).unwrap(), Signal::KILL).unwrap();
     let told = said(&run.wait_with_output().unwrap());
-    assert!(told.contains("Error: infrastructure, not the code under test: the node holder (process "), "{told}");
+    assert!(
+        told.contains("Error: infrastructure, not the code under test: the node holder (process "),
+        "{told}"
+    );
     let folder = fixture.runs().pop().unwrap();
     let [instance] = &instances(&folder)[..] else { panic!("not one instance") };
     let report = project.gpu_harness(&["report", folder.to_str().unwrap()]);
@@ -175,7 +177,8 @@ fn money_that_is_spent_ends_the_node_under_its_tests_and_buys_no_other() {
         events.iter().position(|record| wanted(&record.event)).expect("it happened")
     };
     // It is given back when its money is spent, not when the tests have ended.
-    let given_back = place(&|event| matches!(event, Event::Node(node) if node.state == NodeState::Terminating));
+    let given_back =
+        place(&|event| matches!(event, Event::Node(node) if node.state == NodeState::Terminating));
     let closed = place(&|event| matches!(event, Event::RunClosed(_)));
     let last = place(&|event| matches!(event, Event::CaseFinished(end) if end.case.case() == "quick"));
     assert!(given_back < last && last < closed, "{given_back} {last} {closed}");

@@ -306,7 +306,8 @@ fn verdicts(ci: Ci, text: &str) -> Vec<Output> {
 
 #[test]
 fn each_ci_system_takes_the_file_and_the_validators_see_what_is_wrong() {
-    let values = Values::new(Some("cloud"), Some("arn:aws:iam::1:role/r"), Some("eu-west-1"), Some("u")).unwrap();
+    let values =
+        Values::new(Some("cloud"), Some("arn:aws:iam::1:role/r"), Some("eu-west-1"), Some("u")).unwrap();
     for ci in Ci::ALL {
         for text in [text(ci), ci.text(&values)] {
             for verdict in verdicts(ci, &text) {

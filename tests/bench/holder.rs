@@ -24,7 +24,9 @@ pub(crate) fn run(runs: u64) {
     let program = Fixture { project: &project }.program(&[]).get_program().to_owned();
     let listings = (0..runs).map(|_| {
         let mut list = std::process::Command::new(&program);
-        list.args(["--list", "--format", "terse"]).env("FIXTURE_PROJECT", project.path()).stdout(Stdio::null());
+        list.args(["--list", "--format", "terse"])
+            .env("FIXTURE_PROJECT", project.path())
+            .stdout(Stdio::null());
         let begun = Instant::now();
         assert!(list.status().expect("it starts").success());
         begun.elapsed().as_secs_f64()
@@ -37,8 +39,9 @@ pub(crate) fn run(runs: u64) {
     for round_trip in [0, 40] {
         let proxy = Proxy::with_round_trip(sshd.port(), Duration::from_millis(round_trip));
         sshd.trust(proxy.port());
-        let project = Project::with_suite("suite: s\ncases:\n  - { name: trivial, command: { run: [\"true\"] } }\n")
-            .env("HOME", sshd.client_home().display().to_string());
+        let project =
+            Project::with_suite("suite: s\ncases:\n  - { name: trivial, command: { run: [\"true\"] } }\n")
+                .env("HOME", sshd.client_home().display().to_string());
         let node = sshd.address_at(proxy.port());
         let mut command = project.command(&["run", "--node", &node, "--", "sh", "-c", LOOP]);
         command.arg(&program).arg(runs.to_string()).env("FIXTURE_PROJECT", project.path());
@@ -54,10 +57,17 @@ pub(crate) fn run(runs: u64) {
             table.row(["a trivial test, all of its process, at 0 ms round trip", &ms(test), "< 100 ms"]);
         } else {
             let more = (test - at_zero) / (round_trip as f64 / 1e3);
-            table.row([&format!("the same at {round_trip} ms"), &format!("{}, {more:.1} round trips more", ms(test)), ""]);
+            table.row([
+                &format!("the same at {round_trip} ms"),
+                &format!("{}, {more:.1} round trips more", ms(test)),
+                "",
+            ]);
         }
     }
-    println!("medians of {runs}; cargo's profile is {}\n", if cfg!(debug_assertions) { "dev" } else { "release" });
+    println!(
+        "medians of {runs}; cargo's profile is {}\n",
+        if cfg!(debug_assertions) { "dev" } else { "release" }
+    );
     table.print();
 }
 

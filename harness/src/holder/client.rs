@@ -94,8 +94,7 @@ impl Client {
     ) -> Result<Self, ClientError> {
         let owner = Owner::above().map_err(ClientError::Owner)?;
         let address = Address::of(&owner, &format!("{node:?}\n{settings}"))?;
-        let order =
-            Order { address, owner, node, project: project.clone(), idle: Some(idle), tells: true };
+        let order = Order { address, owner, node, project: project.clone(), idle: Some(idle), tells: true };
         Ok(Self { holder: Holder::Ours(Box::new(order)), project, suites })
     }
 

@@ -10,12 +10,8 @@ use super::programs;
 use super::summary::Row;
 use super::venv::Venv;
 
-const VENV: Venv = Venv {
-    what: "test EC2",
-    name: "ec2-python",
-    list: "fixtures/ec2/requirements.txt",
-    megabytes: 300,
-};
+const VENV: Venv =
+    Venv { what: "test EC2", name: "ec2-python", list: "fixtures/ec2/requirements.txt", megabytes: 300 };
 
 /// The environment's Python, made where it is missing; `None` where there is no root, without which nothing needs it.
 pub(super) fn ensure(cache: &Cache, network: &Network) -> Result<(Option<PathBuf>, Row)> {

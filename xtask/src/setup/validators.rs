@@ -9,8 +9,7 @@ use super::download::Network;
 use super::summary::Row;
 use super::venv::Venv;
 
-const VENV: Venv =
-    Venv { what: "validators", name: "validators", list: ".ci/validators.txt", megabytes: 66 };
+const VENV: Venv = Venv { what: "validators", name: "validators", list: ".ci/validators.txt", megabytes: 66 };
 
 /// The folder of the programs, made where it is missing.
 pub(super) fn ensure(cache: &Cache, network: &Network) -> Result<(PathBuf, Row)> {
