@@ -44,10 +44,11 @@ fn whoever_is_told_to_stop_while_tests_are_listed_leaves_nothing_and_makes_nothi
     for signal in [Signal::INT, Signal::TERM] {
         for command in [fixture.nextest(&[]), fixture.nextest_with_a_node("local", &[])] {
             let shown = format!("{signal:?} {:?}", command.get_program());
-            let mut run = start(command);
+            let run = start(command);
+            let pid = run.id().to_string();
             within(Duration::from_secs(60), "it lists", || !processes(&project, "--list").is_empty());
             kill_process_group(Pid::from_child(&run), signal).unwrap();
-            within(Duration::from_secs(20), &shown, || run.try_wait().unwrap().is_some());
+            within(Duration::from_secs(20), &shown, || !lives(&pid));
             assert!(!run.wait_with_output().unwrap().status.success(), "{shown}");
             within(Duration::from_secs(20), "no process is left", || {
                 processes(&project, "").is_empty() && fixture.holders().is_empty()

@@ -136,7 +136,8 @@ fn a_spot_node_that_is_taken_back_fails_no_test_as_code_and_the_next_try_has_ano
     let suite = LASTING.replace("exec sleep 600", "sleep 6; echo ended");
     let project = ec2.in_project(Project::with_suite(&suite), "types: [g4dn.xlarge]");
     let fixture = Fixture { project: &project };
-    let run = on_the_cloud(&fixture, &["-E", "test(lasting)", "--retries", "1", "--failure-output", "final"]);
+    let run =
+        on_the_cloud(&fixture, &["-E", "test(lasting)", "--retries", "1", "--failure-output", "immediate"]);
     project.await_event(begun);
     let first = instances(&fixture.runs()[0]).pop().unwrap();
     ec2.reclaim(&first, Duration::from_secs(120));

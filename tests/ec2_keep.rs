@@ -16,7 +16,7 @@ cases:
 
 #[test]
 fn a_failed_case_keeps_its_node_for_a_while_and_the_printed_command_gets_in() {
-    let ec2 = Ec2::start(Options { clock_factor: 20.0 });
+    let ec2 = Ec2::start(Options { clock_factor: 40.0 });
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]\nttl: 40m");
     let kept = ["--node", "cloud", "--keep-node-on-failure", "10m"];
     let run = project.run(&[&kept[..], &["--case", "good"]].concat());

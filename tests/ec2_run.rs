@@ -51,6 +51,10 @@ fn a_run_has_a_node_uses_it_gives_everything_back_and_proves_it() {
     for said in ["given back: ", "each confirmed gone", "started in "] {
         assert!(run.stdout.contains(said), "{said}: {}", run.stdout);
     }
+    let page = std::fs::read_to_string(run.folder().join("report.html")).expect("a page");
+    for said in ["each confirmed gone", bill["instance"].as_str().unwrap(), "first event", "Receipt <span"] {
+        assert!(page.contains(said), "{said} on the page");
+    }
     let states: Vec<NodeState> = run
         .events()
         .iter()

@@ -316,7 +316,7 @@ fn each_ci_system_takes_the_file_and_the_validators_see_what_is_wrong() {
         }
     }
     for (ci, right, wrong) in [
-        (Ci::Bitbucket, "script:", "scripts:"),
+        (Ci::Bitbucket, "max-time: 60", "max-time: sixty"),
         (Ci::Gitlab, "id_tokens:", "id_token:"),
         (Ci::Github, "runs-on: ", "run-on: "),
         (Ci::Github, "github.ref }}", "github.reff }}"),

@@ -54,7 +54,7 @@ pub fn check(mib: u64, seed: u64) -> Seen {
     drop(file);
     let run = || {
         let (begun, before) = (Instant::now(), proxy.delivered(Direction::Up));
-        let run = theirs.cargo_at(&address, &[], &["nextest", "run", "--no-fail-fast"]);
+        let run = theirs.cargo_at(&address, &[], &["nextest", "run", "--profile", "patient"]);
         let told = said(&run);
         assert!(run.status.success() && told.contains(&format!("{COUNT} passed")), "{told}");
         (proxy.delivered(Direction::Up) - before, begun.elapsed())

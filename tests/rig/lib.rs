@@ -3,6 +3,7 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`project`] | a user's folder, and gpu-harness run in it |
+//! | [`browser`] | a real Chromium |
 //! | [`process`] | whether a process lives |
 //! | [`s3`] | a real S3 server, and bad weather on the way to it |
 //! | [`sshd`] | a real OpenSSH server |
@@ -21,6 +22,7 @@
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 
 pub mod big_binary;
+pub mod browser;
 pub mod corrupt;
 pub mod cuts;
 pub mod ec2;

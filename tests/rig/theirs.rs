@@ -42,7 +42,7 @@ fn it_crashes_where_it_is_told_to() {
 }
 
 #[test]
-fn it_leaves_a_child_where_it_is_told_to() {
+fn it_abandons_a_child_where_it_is_told_to() {
     if let Ok(mark) = env::var("LEAVE") {
         let child = std::process::Command::new("sleep").arg("600").spawn().unwrap();
         fs::write(mark, child.id().to_string()).unwrap();
@@ -88,7 +88,8 @@ impl Crate {
         write(".gitignore", "target/\ngpu-harness-runs/\n");
         write(
             ".config/nextest.toml",
-            "[profile.default]\nslow-timeout = { period = \"6s\", terminate-after = 1, grace-period = \"8s\" }\n",
+            "[profile.default]\nslow-timeout = { period = \"6s\", terminate-after = 1, grace-period = \"8s\" }\n\
+             [profile.patient]\nslow-timeout = \"10m\"\n",
         );
         let git = Command::new("git").args(["init", "-q"]).current_dir(folder.path()).status();
         assert!(git.expect("git runs").success());

@@ -6,7 +6,7 @@ use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::{self, Answers, Changed};
 use gpu_suites::regression::standing::Past;
-use gpu_suites::regression::{Against, Direction, Rule, Standing, Verdict, robust};
+use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict, robust};
 
 use super::series::{self, All, SeriesId};
 use super::{History, Line, fold, words};
@@ -56,6 +56,11 @@ impl Judge {
     /// The verdict on `tonight`, by the healthy values of the nights before.
     pub fn verdict(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
         self.rule.judge(before, tonight, direction)
+    }
+
+    /// Where a value is as before, by the healthy values of the nights before; `None` where they are too few to tell.
+    pub fn band(&self, before: &[f64]) -> Option<Band> {
+        self.rule.band(before)
     }
 
     /// The verdict on the last value of a series, by those before it; `None` without a value. What an unhealthy node measured
