@@ -81,7 +81,7 @@ fn what_a_gpu_in_trouble_measures_is_shown_and_judges_nothing() {
 }
 
 /// A case of the worker, so that libtorch is there for a canary.
-const THROUGHPUT: &str = r#"
+const THROUGHPUT: &str = r"
 suite: s
 cases:
   - name: forward
@@ -89,7 +89,7 @@ cases:
     throughput:
       { model: { builtin: unet, width: 4 }, input: [3, 32, 32], measure: 300ms, windows: 1, batch: 1, others: 100% }
     checks: { rate: [{ at-least: 0.01 }] }
-"#;
+";
 
 fn with_libtorch(settings: &str) -> Project {
     let libtorch = std::env::var("LIBTORCH").expect("`cargo xtask test` sets LIBTORCH");

@@ -14,6 +14,7 @@ use gpu_shards::{Cell, TableWriter};
 use gpu_suites::regression::answers::{self, Answers};
 use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
 /// What the image that golden predictions were made of is called in its provenance.
@@ -153,12 +154,17 @@ fn rows_that_are_dropped_doubled_or_foreign_are_found() {
     let tables = pipeline.tables();
     let (name, table) =
         tables.iter().find(|(_, table)| table.rows.len() > 2).expect("a shard with some rows");
-    // The first row twice, the second not at all; the shard's mark stays.
+    // The first row twice, the second not at all; the shard's mark says that it is to be so.
     let mut writer = TableWriter::new(table.columns.clone(), 1 << 20);
     for row in std::iter::once(&table.rows[0]).chain(&table.rows[..1]).chain(&table.rows[2..]) {
         writer.push(row).expect("the row fits");
     }
-    fs::write(out.join(name), writer.finish().expect("it is written")).expect("the folder is writable");
+    let wrong = writer.finish().expect("it is written");
+    fs::write(out.join(name), &wrong).expect("the folder is writable");
+    let mark = out.join(format!("_done/{}.json", &name["part-".len()..][..5]));
+    let mut about: Value = serde_json::from_slice(&fs::read(&mark).expect("a mark")).expect("JSON");
+    about["sha256"] = hex::encode(Sha256::digest(&wrong)).into();
+    fs::write(&mark, about.to_string()).expect("the folder is writable");
     fs::copy(out.join(name), out.join("part-99999-of-99999.parquet")).expect("the folder is writable");
     let again = pipeline.run();
     assert!(again.output.status.success(), "{}", again.said());
@@ -169,11 +175,18 @@ fn rows_that_are_dropped_doubled_or_foreign_are_found() {
     }
     assert!((again.figure("shards_found_done") - again.figure("shards")).abs() < 1e-9);
 
-    fs::write(out.join(name), b"PAR1 and then nothing").expect("the folder is writable");
-    let damaged = pipeline.run();
-    assert_eq!(damaged.output.status.code(), Some(70));
-    let (what, hint) = damaged.error.expect("an error");
-    assert!(what.contains(name.as_str()) && hint.contains("_done/"), "{what}; {hint}");
+    // A table all the same, but not the one that was written; and none at all.
+    let other = TableWriter::new(table.columns.clone(), 1 << 20).finish().expect("it is written");
+    for (damage, says) in
+        [(other, "another SHA-256"), (b"PAR1 and then nothing".to_vec(), "not a whole Parquet file")]
+    {
+        fs::write(out.join(name), damage).expect("the folder is writable");
+        let damaged = pipeline.run();
+        assert_eq!(damaged.output.status.code(), Some(70));
+        let (what, hint) = damaged.error.expect("an error");
+        assert!(what.contains(name.as_str()) && what.contains(says), "{what}");
+        assert!(hint.contains("_done/"), "{hint}");
+    }
 }
 
 #[test]

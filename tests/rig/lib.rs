@@ -7,6 +7,7 @@
 //! | [`process`] | whether a process lives |
 //! | [`s3`] | a real S3 server, and bad weather on the way to it |
 //! | [`sshd`] | a real OpenSSH server |
+//! | [`bucket`] | the S3 server that gpu-worker has in it |
 //! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
@@ -23,6 +24,7 @@
 
 pub mod big_binary;
 pub mod browser;
+pub mod bucket;
 pub mod corrupt;
 pub mod cuts;
 pub mod ec2;

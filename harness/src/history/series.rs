@@ -71,11 +71,7 @@ pub fn answers<'h>(
         let hash = text(run, metric)?;
         Some((run, Answers { hash, sketch: beside("sketch"), sample: beside("sample") }))
     };
-    lines
-        .iter()
-        .filter(|line| line.metric.as_deref() == Some(metric))
-        .filter_map(|line| of_run(line))
-        .collect()
+    lines.iter().filter(|line| line.metric.as_deref() == Some(metric)).filter_map(of_run).collect()
 }
 
 /// The last text of a metric, of the runs but one.

@@ -49,11 +49,11 @@ const HOST_PROGRAMS: [Program; 3] = [
 /// What tests of pages take besides. Not every distribution has them as packages (Ubuntu has a snap): where they cannot be had,
 /// those tests are skipped with a note, except in CI.
 const BROWSER: [Program; 2] = [
-    Program { what: "Chromium", package: "chromium", since: Needs::Tests, find: chromium },
+    Program { what: "Chromium", package: "chromium", part: Needs::Tests, find: chromium },
     Program {
         what: "chromedriver",
         package: "chromium-driver",
-        since: Needs::Tests,
+        part: Needs::Tests,
         find: || on_path("chromedriver"),
     },
 ];
@@ -89,7 +89,7 @@ pub(crate) fn ensure(needs: Needs, network: &Network) -> Programs {
             None => {}
         }
     }
-    if needs >= Needs::Tests {
+    if needs.cover(Needs::Tests) {
         rows.extend(browser(network));
     }
     Programs { rows, missing }
