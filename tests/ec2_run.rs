@@ -51,6 +51,10 @@ fn a_run_has_a_node_uses_it_gives_everything_back_and_proves_it() {
     for said in ["given back: ", "each confirmed gone", "started in "] {
         assert!(run.stdout.contains(said), "{said}: {}", run.stdout);
     }
+    let page = std::fs::read_to_string(run.folder().join("report.html")).expect("a page");
+    for said in ["each confirmed gone", bill["instance"].as_str().unwrap(), "first event", "Receipt <span"] {
+        assert!(page.contains(said), "{said} on the page");
+    }
     let states: Vec<NodeState> = run
         .events()
         .iter()
@@ -115,7 +119,7 @@ cases:
     std::fs::write(nights.project.path().join("share"), "0.8").unwrap();
     let run = nights.night();
     assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
-    assert!(run.stdout.contains("is a slow node, and another is had"), "{}", run.stdout);
+    assert!(run.stdout.contains("is slow or sick, and another node is had"), "{}", run.stdout);
     assert_eq!(receipt(&run)["nodes"].as_array().unwrap().len(), 2);
     let entries = nights.project.gpu_harness(&["history", "--history", "history", "--json"]);
     let entries: Value = serde_json::from_str(&entries.stdout).unwrap();

@@ -194,7 +194,8 @@ fn the_history_answers_in_sql() {
     let python = std::env::var("GPU_HARNESS_EC2_PYTHON").expect("`cargo xtask test` sets it");
     let duckdb = std::path::Path::new(&python).with_file_name("duckdb").display().to_string();
     let project = nights.project.env("GPU_HARNESS_DUCKDB", duckdb);
-    let query = "SELECT id, count(*) AS nights, median(value) AS middle FROM history WHERE healthy GROUP BY id";
+    let query =
+        "SELECT id, count(*) AS nights, median(value) AS middle FROM history WHERE healthy GROUP BY id";
     let said = project.gpu_harness(&["history", "--sql", query, "--json"]);
     assert_eq!(said.code(), 0, "{said:?}");
     let rows: Value = serde_json::from_str(&said.stdout).unwrap();

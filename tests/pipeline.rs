@@ -11,8 +11,10 @@ use gpu_harness_tests::pipeline::{Pipeline, SHARDS};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::{resumes, xml};
 use gpu_shards::{Cell, TableWriter};
+use gpu_suites::regression::answers::{self, Answers};
 use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
 /// What the image that golden predictions were made of is called in its provenance.
@@ -152,12 +154,17 @@ fn rows_that_are_dropped_doubled_or_foreign_are_found() {
     let tables = pipeline.tables();
     let (name, table) =
         tables.iter().find(|(_, table)| table.rows.len() > 2).expect("a shard with some rows");
-    // The first row twice, the second not at all; the shard's mark stays.
+    // The first row twice, the second not at all; the shard's mark says that it is to be so.
     let mut writer = TableWriter::new(table.columns.clone(), 1 << 20);
     for row in std::iter::once(&table.rows[0]).chain(&table.rows[..1]).chain(&table.rows[2..]) {
         writer.push(row).expect("the row fits");
     }
-    fs::write(out.join(name), writer.finish().expect("it is written")).expect("the folder is writable");
+    let wrong = writer.finish().expect("it is written");
+    fs::write(out.join(name), &wrong).expect("the folder is writable");
+    let mark = out.join(format!("_done/{}.json", &name["part-".len()..][..5]));
+    let mut about: Value = serde_json::from_slice(&fs::read(&mark).expect("a mark")).expect("JSON");
+    about["sha256"] = hex::encode(Sha256::digest(&wrong)).into();
+    fs::write(&mark, about.to_string()).expect("the folder is writable");
     fs::copy(out.join(name), out.join("part-99999-of-99999.parquet")).expect("the folder is writable");
     let again = pipeline.run();
     assert!(again.output.status.success(), "{}", again.said());
@@ -168,11 +175,56 @@ fn rows_that_are_dropped_doubled_or_foreign_are_found() {
     }
     assert!((again.figure("shards_found_done") - again.figure("shards")).abs() < 1e-9);
 
-    fs::write(out.join(name), b"PAR1 and then nothing").expect("the folder is writable");
-    let damaged = pipeline.run();
-    assert_eq!(damaged.output.status.code(), Some(70));
-    let (what, hint) = damaged.error.expect("an error");
-    assert!(what.contains(name.as_str()) && hint.contains("_done/"), "{what}; {hint}");
+    // A table all the same, but not the one that was written; and none at all.
+    let other = TableWriter::new(table.columns.clone(), 1 << 20).finish().expect("it is written");
+    for (damage, says) in
+        [(other, "another SHA-256"), (b"PAR1 and then nothing".to_vec(), "not a whole Parquet file")]
+    {
+        fs::write(out.join(name), damage).expect("the folder is writable");
+        let damaged = pipeline.run();
+        assert_eq!(damaged.output.status.code(), Some(70));
+        let (what, hint) = damaged.error.expect("an error");
+        assert!(what.contains(name.as_str()) && what.contains(says), "{what}");
+        assert!(hint.contains("_done/"), "{hint}");
+    }
+}
+
+#[test]
+fn a_night_is_held_against_another_whatever_its_shards_and_batches() {
+    let night = |settings: &[(&str, Value)]| {
+        let mut pipeline = Pipeline::new();
+        for (key, value) in settings {
+            pipeline.set(key, value.clone());
+        }
+        for number in 0..24 {
+            // Of different sizes, so that resizing them in another way changes what the model sees.
+            let mut leaf = image::load_from_memory(LEAF).expect("a picture");
+            leaf = leaf.crop_imm(0, 0, 8 + 4 * number, 40);
+            let mut bytes = Cursor::new(Vec::new());
+            leaf.write_to(&mut bytes, ImageFormat::Png).expect("it is written");
+            pipeline.image(&format!("{number}.png"), bytes.get_ref());
+        }
+        let ran = pipeline.run();
+        assert!(ran.output.status.success(), "{}", ran.said());
+        let text =
+            |name: &str| ran.figures[&format!("predictions/{name}")].as_str().expect("a text").to_owned();
+        [text("hash"), text("sketch"), text("sample")]
+    };
+    let change = |before: &[String; 3], now: &[String; 3]| {
+        let [hash, sketch, sample] = before;
+        let before = Answers { hash, sketch: Some(sketch), sample: Some(sample) };
+        let [hash, sketch, sample] = now;
+        answers::changed(&before, &Answers { hash, sketch: Some(sketch), sample: Some(sample) }, 0.0005)
+    };
+    let first = night(&[("rows-per-shard", 4.into()), ("batch", 3.into())]);
+    let second = night(&[("rows-per-shard", 50.into()), ("batch", 8.into())]);
+    assert_eq!(change(&first, &second), None);
+    assert_eq!(first[2], second[2], "the same rows are kept");
+    let inputs = |night: &[String; 3]| night[0].split(':').next().expect("inputs").to_owned();
+    let other = night(&[("resize", "cover".into())]);
+    assert_eq!(inputs(&first), inputs(&other));
+    let said = change(&first, &other).expect("another way of resizing gives other answers");
+    assert!(said.contains("rows that are kept changed, e.g. "), "{said}");
 }
 
 #[test]

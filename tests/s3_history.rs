@@ -71,3 +71,35 @@ fn a_bucket_that_refuses_is_said_and_changes_no_outcome() {
     assert!(run.stdout.contains("this run is not in the history in s3://tiles/nights/"), "{}", run.stdout);
     assert!(run.stdout.contains("AccessDenied") && run.stdout.contains("s3:PutObject"), "{}", run.stdout);
 }
+
+#[test]
+fn many_writers_add_the_same_runs_to_a_bucket_and_each_is_there_once() {
+    let s3 = S3::start();
+    let weather = Weather::on_the_way_to(&s3, 8);
+    let nights = Nights::new(&weather);
+    let folders = Vec::from_iter((100..104).map(|rate| {
+        fs::write(nights.project.path().join("rate"), rate.to_string()).unwrap();
+        nights.project.run(&["--history", "elsewhere"]).folder().display().to_string()
+    }));
+    // Some of what they ask is refused for a while, and asked again.
+    weather.set(Faults { slow_down: 0.2, ..Faults::default() });
+    let adders = Vec::from_iter((0..4).map(|shift| {
+        let mut folders = folders.clone();
+        folders.rotate_left(shift);
+        let words = ["history", "add", "--history", &nights.place].into_iter();
+        let words = Vec::from_iter(words.chain(folders.iter().map(String::as_str)));
+        nights.project.command(&words).stdout(std::process::Stdio::piped()).spawn().unwrap()
+    }));
+    for adder in adders {
+        let output = adder.wait_with_output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let said = nights.project.gpu_harness(&["history", "--history", &nights.place, "--json"]);
+    let entries: Value = serde_json::from_str(&said.stdout).unwrap();
+    let values =
+        entries[0]["values"].as_array().unwrap().iter().map(|point| point["value"].as_f64().unwrap());
+    let mut values = Vec::from_iter(values);
+    values.sort_by(f64::total_cmp);
+    assert_eq!(values, [100.0, 101.0, 102.0, 103.0], "{said:?}");
+    assert!(!said.stderr.contains("left out"), "{said:?}");
+}

@@ -1,4 +1,4 @@
-//! A picture for the report: the image, tinted where the model sees a crown, with its outline and the true one.
+//! Pictures for the report: the image, where its crowns truly are, and where the model sees them.
 
 use std::path::{Path, PathBuf};
 
@@ -10,20 +10,35 @@ use crate::error::{Result, WorkerError};
 
 /// Outline of the prediction.
 const PREDICTED: Rgb<u8> = Rgb([255, 176, 0]);
-/// Outline of the truth, under the prediction's: it shows only where the two differ.
+/// Outline of the truth; under the prediction's it shows only where the two differ.
 const TRUE: Rgb<u8> = Rgb([255, 255, 255]);
-/// Share of the prediction's colour within its outline.
+/// Share of a mask's colour within its outline.
 const TINT: f32 = 0.18;
 /// The picture's side is about this, so that it reads well and stays small.
 const SIDE: u32 = 480;
 
-/// Writes the picture as a PNG file.
-pub(crate) fn write(path: &Path, image: &RgbImage, logits: &Tensor, target: &Tensor) -> Result<()> {
+/// The pictures by the names of their files, in the order in which a report shows them.
+pub(crate) fn pictures(
+    image: &RgbImage,
+    logits: &Tensor,
+    target: &Tensor,
+) -> Result<[(&'static str, RgbImage); 3]> {
     let predicted = Mask::of(&logits.f_gt(0.0)?)?;
     let truth = Mask::of(&target.f_gt(0.5)?)?;
-    draw(image, &predicted, &truth)
-        .save(path)
-        .map_err(|error| WorkerError::Artifact { path: PathBuf::from(path), cause: error.to_string() })
+    Ok([
+        ("image.png", enlarged(image)),
+        ("target.png", draw(image, (&truth, TRUE), None)),
+        ("overlay.png", draw(image, (&predicted, PREDICTED), Some(&truth))),
+    ])
+}
+
+/// Writes a picture as a PNG file.
+pub(crate) fn write(path: &Path, picture: &RgbImage) -> Result<()> {
+    let wrong = |error: image::ImageError| WorkerError::Artifact {
+        path: PathBuf::from(path),
+        cause: error.to_string(),
+    };
+    picture.save(path).map_err(wrong)
 }
 
 /// One bit per pixel of the image.
@@ -55,26 +70,35 @@ impl Mask {
     }
 }
 
-fn draw(image: &RgbImage, predicted: &Mask, truth: &Mask) -> RgbImage {
-    let zoom = (SIDE / image.width().max(1)).max(1);
-    let (width, height) = (image.width() * zoom, image.height() * zoom);
-    let mut picture = image::imageops::resize(image, width, height, FilterType::CatmullRom);
+fn zoom(image: &RgbImage) -> u32 {
+    (SIDE / image.width().max(1)).max(1)
+}
+
+fn enlarged(image: &RgbImage) -> RgbImage {
+    let (width, height) = (image.width() * zoom(image), image.height() * zoom(image));
+    image::imageops::resize(image, width, height, FilterType::CatmullRom)
+}
+
+/// The image with a mask in its colour, and the outline of the truth where that differs.
+fn draw(image: &RgbImage, (mask, colour): (&Mask, Rgb<u8>), truth: Option<&Mask>) -> RgbImage {
+    let zoom = zoom(image);
+    let mut picture = enlarged(image);
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
-        if predicted.is_edge(x, y, zoom) {
-            *pixel = PREDICTED;
-        } else if truth.is_edge(x, y, zoom) {
+        if mask.is_edge(x, y, zoom) {
+            *pixel = colour;
+        } else if truth.is_some_and(|truth| truth.is_edge(x, y, zoom)) {
             *pixel = TRUE;
-        } else if predicted.at(x / zoom, y / zoom) {
-            *pixel = mixed(*pixel);
+        } else if mask.at(x / zoom, y / zoom) {
+            *pixel = mixed(*pixel, colour);
         }
     }
     picture
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a mean of two bytes is one")]
-fn mixed(pixel: Rgb<u8>) -> Rgb<u8> {
+fn mixed(pixel: Rgb<u8>, colour: Rgb<u8>) -> Rgb<u8> {
     let mix = |from: u8, to: u8| (f32::from(from) * (1.0 - TINT) + f32::from(to) * TINT) as u8;
-    Rgb(std::array::from_fn(|channel| mix(pixel[channel], PREDICTED[channel])))
+    Rgb(std::array::from_fn(|channel| mix(pixel[channel], colour[channel])))
 }
 
 #[cfg(test)]
@@ -90,11 +114,11 @@ mod tests {
                 .map(|i| (from..to).contains(&(i % 160)) && (from..to).contains(&(i / 160)))
                 .collect(),
         };
-        let picture = draw(&image, &square(20, 60), &square(20, 80));
+        let picture = draw(&image, (&square(20, 60), PREDICTED), Some(&square(20, 80)));
         assert_eq!(picture.dimensions(), (480, 480));
         assert_eq!(picture.get_pixel(60, 100), &PREDICTED);
         assert_eq!(picture.get_pixel(239, 100), &TRUE);
         assert_eq!(picture.get_pixel(10, 10), &Rgb([0, 0, 0]));
-        assert_eq!(picture.get_pixel(100, 100), &mixed(Rgb([0, 0, 0])));
+        assert_eq!(picture.get_pixel(100, 100), &mixed(Rgb([0, 0, 0]), PREDICTED));
     }
 }

@@ -106,7 +106,10 @@ pub fn below_known(case: &CaseState, metric: &str, value: f64) -> Option<String>
     };
     // What is no number is not as it should be either.
     (value.is_nan() || value < least).then(|| {
-        format!("{metric} is {value:.0}, less than {:.0} % of the {reaches:.0} that {device} {what}", 100.0 * known.source.share())
+        format!(
+            "{metric} is {value:.0}, less than {:.0} % of the {reaches:.0} that {device} {what}",
+            100.0 * known.source.share()
+        )
     })
 }
 

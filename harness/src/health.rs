@@ -267,9 +267,7 @@ fn fatal(log: &KernelLog) -> impl Iterator<Item = Unhealthy> {
         KernelLog::Read { xids, .. } => xids.as_slice(),
         KernelLog::Unreadable(_) => &[],
     };
-    xids.iter().filter_map(|xid| {
-        Some(Unhealthy::Xid { seen: xid.clone(), meaning: xid::fatal(xid.code)? })
-    })
+    xids.iter().filter_map(|xid| Some(Unhealthy::Xid { seen: xid.clone(), meaning: xid::fatal(xid.code)? }))
 }
 
 fn which(index: usize, device: &Gpu) -> Which {

@@ -30,6 +30,7 @@ pub mod interrupt;
 pub mod lines;
 pub mod node;
 pub mod notify;
+pub mod page;
 pub mod plan;
 pub mod recorder;
 pub mod remote;

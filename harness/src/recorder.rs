@@ -16,6 +16,8 @@ use crate::run_dir::RunDir;
 /// JUnit is written again after a case ended, but not more often than this: a thousand cases must not cost a
 /// thousand whole reports.
 const JUNIT_PAUSE: Duration = Duration::from_secs(1);
+/// The page is larger, and for people: of a run that goes on it may be a little behind.
+const PAGE_PAUSE: Duration = Duration::from_secs(15);
 
 /// What a session tells: where its events go.
 pub trait Records {
@@ -46,6 +48,7 @@ pub struct Recorder {
     reporter: Box<dyn Reporter>,
     junit_due: bool,
     junit_at: Option<Instant>,
+    page_at: Instant,
 }
 
 /// Why something could not be kept.
@@ -100,7 +103,19 @@ impl Recorder {
         let log = EventLog::create(&folder.events())?;
         let logs = LogFiles::new(&folder.path);
         let state = RunState::default();
-        Ok(Self { folder, node, junit, log, state, logs, reporter, junit_due: false, junit_at: None })
+        let page_at = Instant::now();
+        Ok(Self {
+            folder,
+            node,
+            junit,
+            log,
+            state,
+            logs,
+            reporter,
+            junit_due: false,
+            junit_at: None,
+            page_at,
+        })
     }
 
     /// What the events so far amount to.
@@ -159,6 +174,10 @@ impl Recorder {
     pub fn tick(&mut self) -> Result<(), RecorderError> {
         if self.junit_due && self.junit_at.is_none_or(|at| at.elapsed() >= JUNIT_PAUSE) {
             self.write_junit()?;
+            if self.page_at.elapsed() >= PAGE_PAUSE {
+                report::html::write(&self.state, &self.folder.path)?;
+                self.page_at = Instant::now();
+            }
         }
         Ok(())
     }
@@ -195,7 +214,10 @@ impl Recorder {
         self.write_junit()?;
         report::write_receipt(&self.state, &self.folder.path)?;
         report::write_summary(&self.state, &self.folder.path)?;
+        let page = report::html::write(&self.state, &self.folder.path);
+        // Whatever becomes of the page: how the run ended is said.
         self.reporter.finish(&self.state, &self.folder.path, exit);
+        page?;
         Ok(self.state)
     }
 }

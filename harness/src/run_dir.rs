@@ -5,6 +5,7 @@
 //! | `events.ndjson` | every event, in order; all else is made from it |
 //! | `junit.xml` | the report for CI |
 //! | `summary.txt` | the report for people |
+//! | `report.html` | the same for a browser, with curves, pictures and logs |
 //! | `receipt.json` | what was had from a cloud, that it is gone, what it cost |
 //! | `cases/SUITE.CASE/` | the case's logs and `artifacts/` |
 

@@ -1,5 +1,12 @@
 //! Which columns does a table have, and what is in a cell?
 
+use std::sync::Arc;
+
+use arrow_schema::{DataType, Field};
+
+/// What Parquet's own documents call the column within a list.
+pub(crate) const ELEMENT: &str = "element";
+
 /// A column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
@@ -22,13 +29,37 @@ impl Column {
         Self { name: name.into(), kind, optional: true }
     }
 
-    /// The definition level of a value that is there.
-    pub(crate) fn deepest(&self) -> u8 {
-        match (self.kind.is_list(), self.optional) {
-            (true, _) => 2,
-            (false, true) => 1,
-            (false, false) => 0,
-        }
+    /// The same as arrow has it. A list's elements are never null.
+    pub(crate) fn field(&self) -> Field {
+        let list = |kind| DataType::List(Arc::new(Field::new(ELEMENT, kind, false)));
+        let kind = match self.kind {
+            Kind::Text => DataType::Utf8,
+            Kind::Int32 => DataType::Int32,
+            Kind::Int64 => DataType::Int64,
+            Kind::Float => DataType::Float32,
+            Kind::Double => DataType::Float64,
+            Kind::Int32s => list(DataType::Int32),
+            Kind::Floats => list(DataType::Float32),
+        };
+        Field::new(&self.name, kind, self.optional || self.kind.is_list())
+    }
+
+    /// The column of a file, where it is of a kind that is read.
+    pub(crate) fn of(field: &Field) -> Option<Self> {
+        let kind = match field.data_type() {
+            DataType::Utf8 => Kind::Text,
+            DataType::Int32 => Kind::Int32,
+            DataType::Int64 => Kind::Int64,
+            DataType::Float32 => Kind::Float,
+            DataType::Float64 => Kind::Double,
+            DataType::List(element) => match element.data_type() {
+                DataType::Int32 => Kind::Int32s,
+                DataType::Float32 => Kind::Floats,
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Self { name: field.name().clone(), kind, optional: field.is_nullable() })
     }
 }
 
@@ -51,29 +82,9 @@ pub enum Kind {
     Floats,
 }
 
-/// The types of Parquet itself, by their numbers in `parquet.thrift`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Physical {
-    Int32 = 1,
-    Int64 = 2,
-    Float = 4,
-    Double = 5,
-    ByteArray = 6,
-}
-
 impl Kind {
     pub(crate) fn is_list(self) -> bool {
         matches!(self, Self::Int32s | Self::Floats)
-    }
-
-    pub(crate) fn physical(self) -> Physical {
-        match self {
-            Self::Text => Physical::ByteArray,
-            Self::Int32 | Self::Int32s => Physical::Int32,
-            Self::Int64 => Physical::Int64,
-            Self::Float | Self::Floats => Physical::Float,
-            Self::Double => Physical::Double,
-        }
     }
 }
 
@@ -111,6 +122,18 @@ impl Cell {
             | (Self::Int32s(_), Kind::Int32s)
             | (Self::Floats(_), Kind::Floats) => true,
             _ => false,
+        }
+    }
+
+    /// Bytes of its values.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Null => 0,
+            Self::Text(text) => text.len() + size_of::<i32>(),
+            Self::Int32(_) | Self::Float(_) => 4,
+            Self::Int64(_) | Self::Double(_) => 8,
+            Self::Int32s(list) => size_of_val(list.as_slice()),
+            Self::Floats(list) => size_of_val(list.as_slice()),
         }
     }
 }

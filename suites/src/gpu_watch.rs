@@ -240,7 +240,8 @@ impl Watched {
             trouble.fatal.push(format!("{gpu} no longer answers"));
             return;
         };
-        let errors = after.ecc_uncorrected.unwrap_or(0).saturating_sub(self.before.ecc_uncorrected.unwrap_or(0));
+        let errors =
+            after.ecc_uncorrected.unwrap_or(0).saturating_sub(self.before.ecc_uncorrected.unwrap_or(0));
         if errors > 0 {
             trouble.fatal.push(format!("{errors} errors in the memory of {gpu} could not be corrected"));
         }
@@ -280,7 +281,8 @@ fn unmet(watched: &[Watched], need: &GpuNeed) -> Vec<String> {
     for gpu in watched {
         let is_one = |sm: Sm| need.arch.iter().any(|architecture| architecture.has(sm));
         let wrong = gpu.before.sm().filter(|sm| !need.arch.is_empty() && !is_one(*sm));
-        let small = gpu.before.memory_bytes.zip(need.memory).filter(|(seen, least)| !has_memory(*seen, *least));
+        let small =
+            gpu.before.memory_bytes.zip(need.memory).filter(|(seen, least)| !has_memory(*seen, *least));
         if let Some(sm) = wrong {
             unmet.push(format!("{} is {sm}; the case asks for {need}", gpu.name()));
         }
@@ -387,7 +389,8 @@ mod tests {
             trouble.fatal,
             ["the driver reported Xid 79 of GPU 0 (NVIDIA L4): it has fallen off the bus"]
         );
-        let trouble = wrong(&[], |watched| watched.end(Some(Gpu { ecc_uncorrected: Some(2), ..gpu() }), None));
+        let trouble =
+            wrong(&[], |watched| watched.end(Some(Gpu { ecc_uncorrected: Some(2), ..gpu() }), None));
         assert_eq!(trouble.fatal, ["2 errors in the memory of GPU 0 (NVIDIA L4) could not be corrected"]);
         let trouble = wrong(&[], |watched| watched.end(None, None));
         assert_eq!(trouble.fatal, ["GPU 0 (NVIDIA L4) no longer answers"]);

@@ -79,6 +79,9 @@ fn check_report(project: &Project, folder: &Path, how: &str, seen: &mut Seen) {
     let junit = fs::read_to_string(folder.join("junit.xml")).unwrap_or_default();
     let cases = xml::cases(&junit);
     assert_eq!(cases.len(), 3, "{how}: {cases:?}");
+    let page = fs::read_to_string(folder.join("report.html")).unwrap_or_default();
+    assert!(page.trim_end().ends_with("</html>"), "{how}: the page is whole");
+    assert_eq!(page.contains("Cut off"), !ended, "{how}: it says that the run was cut off");
     let passed = cases.values().filter(|outcome| *outcome == "passed").count();
     let finished = kinds.iter().filter(|kind| **kind == "case-finished").count();
     assert_eq!(passed, finished, "{how}: a case that did not finish is never a pass");

@@ -3,9 +3,11 @@
 //! | module | what it is |
 //! | --- | --- |
 //! | [`project`] | a user's folder, and gpu-harness run in it |
+//! | [`browser`] | a real Chromium |
 //! | [`process`] | whether a process lives |
 //! | [`s3`] | a real S3 server, and bad weather on the way to it |
 //! | [`sshd`] | a real OpenSSH server |
+//! | [`bucket`] | the S3 server that gpu-worker has in it |
 //! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
@@ -21,6 +23,8 @@
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 
 pub mod big_binary;
+pub mod browser;
+pub mod bucket;
 pub mod corrupt;
 pub mod cuts;
 pub mod ec2;

@@ -64,6 +64,11 @@ impl Pipeline {
         self.spec.insert(key.to_owned(), value.into());
     }
 
+    /// Leaves a key of the case's `pipeline` out.
+    pub fn unset(&mut self, key: &str) {
+        self.spec.remove(key);
+    }
+
     /// Sets a variable for the worker.
     pub fn env(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));

@@ -124,17 +124,22 @@ pub struct Weather {
 }
 
 impl Weather {
-    /// A way to this server. Its threads end with the test's process.
+    /// A way to this server.
+    pub fn on_the_way_to(s3: &S3, seed: u64) -> Self {
+        Self::before(s3.port, seed)
+    }
+
+    /// A way to the server on this port of this machine. Its threads end with the test's process.
     ///
     /// # Panics
     /// Where no port is free.
-    pub fn on_the_way_to(s3: &S3, seed: u64) -> Self {
+    pub fn before(server: u16, seed: u64) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let faults = Arc::new(Mutex::new(Faults::default()));
         let writes = Arc::new(AtomicU64::new(0));
         let random = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
-        let (server, to, counted) = (s3.port, Arc::clone(&faults), Arc::clone(&writes));
+        let (to, counted) = (Arc::clone(&faults), Arc::clone(&writes));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let (faults, random, writes) = (Arc::clone(&to), Arc::clone(&random), Arc::clone(&counted));

@@ -28,7 +28,7 @@ pub(crate) const TORCH: Environment = Environment {
     size: "some GB",
 };
 
-/// What the rule for regressions is held against; SciPy comes with it.
+/// What the rule for regressions is held against.
 pub(crate) const OTAVA: Environment = Environment {
     folder: "otava-venv-0.8.0",
     variable: "GPU_HARNESS_BENCH_OTAVA",

@@ -67,6 +67,9 @@ fn sensible(case: &PlannedCase, plan: &Plan) -> Result<(), String> {
                 None => Ok(()),
             }
         }
-        _ => Err(format!("{} needs exactly one of `train`, `throughput`, `pipeline`, `canary` and `command`", CaseId::case(id))),
+        _ => Err(format!(
+            "{} needs exactly one of `train`, `throughput`, `pipeline`, `canary` and `command`",
+            CaseId::case(id)
+        )),
     }
 }

@@ -204,7 +204,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
         }
         let case = self.case.id.clone();
         self.append(GpusWatched { case, attempt, gpus, broken });
-        self.run.gpu_broke = broke.clone();
+        self.run.gpu_broke.clone_from(&broke);
         broke
     }
 

@@ -276,7 +276,10 @@ impl<'a> Run<'a> {
             });
             self.flush();
             let ends_the_run = left.stop.as_ref().is_some_and(|stop| stop.ends_the_run().is_some());
-            let again = left.started && left.outcome.is_retryable() && retries < self.plan.retries && self.gpu_broke.is_none();
+            let again = left.started
+                && left.outcome.is_retryable()
+                && retries < self.plan.retries
+                && self.gpu_broke.is_none();
             if !again || ends_the_run {
                 return left;
             }

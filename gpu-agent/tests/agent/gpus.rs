@@ -49,7 +49,11 @@ fn a_gpu_that_is_well_is_told_with_its_figures() {
     let records = Gpu::new().run("tell \"throttle=0x5\\npid=$$\"");
     assert_eq!(ends(&records), ["passed"]);
     let watched = watched(&records)[0];
-    assert_eq!((watched.case.as_str(), watched.attempt, watched.broken.len()), ("s::c0", 1, 0), "{watched:?}");
+    assert_eq!(
+        (watched.case.as_str(), watched.attempt, watched.broken.len()),
+        ("s::c0", 1, 0),
+        "{watched:?}"
+    );
     let [gpu] = watched.gpus.as_slice() else { panic!("{watched:?}") };
     assert_eq!(gpu.name.as_deref(), Some("NVIDIA L4"));
     assert!(gpu.looks >= 4 && gpu.power_capped >= 3 && gpu.power_capped <= gpu.looks, "{gpu:?}");
@@ -108,9 +112,13 @@ fn a_test_that_fails_on_a_gpu_that_breaks_is_errored_and_not_failed() {
     let end = ends(&Gpu::new().run("tell xid=31; exit 1")).remove(0);
     assert!(end.starts_with("failed"), "{end}");
     // It hung because the GPU did.
-    let hung = json!({ "command": { "run": ["sh", "-c", script("tell xid=119; sleep 60")] }, "timeout": "3s" });
+    let hung =
+        json!({ "command": { "run": ["sh", "-c", script("tell xid=119; sleep 60")] }, "timeout": "3s" });
     let end = ends(&Gpu::new().case(&hung)).remove(0);
-    assert!(end.starts_with("errored: ") && end.contains("Xid 119") && end.contains("timeout of 3s"), "{end}");
+    assert!(
+        end.starts_with("errored: ") && end.contains("Xid 119") && end.contains("timeout of 3s"),
+        "{end}"
+    );
 }
 
 #[test]
@@ -153,7 +161,10 @@ fn a_gpu_that_the_case_does_not_see_is_not_watched() {
 
 #[test]
 fn a_driver_that_never_answers_again_holds_nothing_up() {
-    let records = Gpu::new().node.run(plan("r", &[sh(&script("tell throttle=0; printf 'hang=1\\n' > $NVML_STAND_IN; sleep 0.5")), sh("true")]));
+    let records = Gpu::new().node.run(plan(
+        "r",
+        &[sh(&script("tell throttle=0; printf 'hang=1\\n' > $NVML_STAND_IN; sleep 0.5")), sh("true")],
+    ));
     assert_eq!(ends(&records), ["passed", "passed"]);
     let watched = watched(&records);
     assert_eq!(watched.len(), 2);

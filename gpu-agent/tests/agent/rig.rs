@@ -40,7 +40,8 @@ impl Node {
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/nvml/nvml.c");
         let made = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(source).status();
         assert!(made.expect("Rust needs a C compiler to link").success());
-        let (path, said) = (self.path().display().to_string(), self.path().join("nvml").display().to_string());
+        let (path, said) =
+            (self.path().display().to_string(), self.path().join("nvml").display().to_string());
         let node = self.with("LD_LIBRARY_PATH", &path).with("NVML_STAND_IN", &said);
         node.stand_in_nvml("");
         node

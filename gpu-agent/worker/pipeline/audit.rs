@@ -59,8 +59,10 @@ impl Audit {
 /// Reads every shard that lies in the place, those of earlier tries included.
 pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<Audit> {
     let mut audit = Audit { golden: known(job)?, ..Audit::default() };
+    // In a folder the tag says when a file was written, not what is in it.
+    let has_tags = job.images.name().starts_with("s3://");
     for input in &plan.inputs {
-        audit.digest.input(&input.key, input.size, &input.etag);
+        audit.digest.input(&input.key, input.size, if has_tags { &input.etag } else { "" });
     }
     // A row's place in the plan, found by its key; rows of a shard lie in the order of the plan.
     let mut seen = vec![0u16; plan.inputs.len()];
@@ -98,6 +100,10 @@ pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Re
         })?;
         let errors = audit.shard(plan, *shard, &table, &mut seen);
         let sha256 = hex::encode(Sha256::digest(&bytes));
+        // A bit that was lost on a disk may still be a number.
+        if Plan::read_mark(job, *shard)?.sha256 != sha256 {
+            return Err(PipelineError::Changed { place: job.shards.name(), key: file.clone() }.into());
+        }
         audit.shards[*shard] = Mark { rows: table.rows.len(), errors, bytes: bytes.len(), sha256 };
     }
     emitter.progress("read back", total, total)?;

@@ -88,7 +88,7 @@ impl Digest {
         for (place, number) in numbers {
             let signs = mixed(seed ^ place.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             for (bit, sum) in self.sums.iter_mut().enumerate() {
-                *sum += if signs >> bit & 1 == 1 { number } else { -number };
+                *sum += if (signs >> bit) & 1 == 1 { number } else { -number };
             }
         }
         if self.sample.len() < SAMPLE || self.sample.keys().next_back().is_some_and(|most| seed < *most) {
@@ -109,7 +109,10 @@ impl Digest {
         }
         let lines = self.sample.values().map(|(key, answer)| format!("{key}\t{answer}"));
         vec![
-            ("predictions/hash".into(), Value::Text(format!("{}:{}", self.inputs.hex(8), self.answers.hex(16)))),
+            (
+                "predictions/hash".into(),
+                Value::Text(format!("{}:{}", self.inputs.hex(8), self.answers.hex(16))),
+            ),
             ("predictions/sketch".into(), Value::Text(sketch)),
             ("predictions/sample".into(), Value::Text(Vec::from_iter(lines).join("\n"))),
         ]
@@ -126,7 +129,8 @@ fn classified(classes: &[i32], scores: &[f32]) -> Answer {
     });
     let place = |class: &i32| u64::from(class.cast_unsigned());
     let numbers = classes.iter().zip(scores).map(|(class, score)| (place(class), f64::from(*score)));
-    let told = classes.iter().zip(scores).take(TOLD).map(|(class, score)| format!("{score:.3} of class {class}"));
+    let told =
+        classes.iter().zip(scores).take(TOLD).map(|(class, score)| format!("{score:.3} of class {class}"));
     (bytes.collect(), numbers.collect(), Vec::from_iter(told).join(" "))
 }
 
@@ -152,9 +156,9 @@ fn seed(key: &str) -> u64 {
 
 /// Each bit depends on every bit (the end of `SplitMix64`).
 fn mixed(mut bits: u64) -> u64 {
-    bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ bits >> 31
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Why a pipeline cannot go on. A bad image is not among it: that is a row.
 
+use gpu_bucket::ServerError;
 use gpu_shards::{ReadError, WriteError};
 use gpu_stores::StoreError;
 use gpu_stores::location::NoLocation;
@@ -11,6 +12,8 @@ pub(crate) enum PipelineError {
     Location { error: NoLocation },
     #[error(transparent)]
     Store(StoreError),
+    #[error("{error}: {cause}")]
+    Server { error: ServerError, cause: String },
     #[error("there are no images below {place}")]
     NoImages { place: String },
     #[error("{place} holds the shards of something else: {difference}")]
@@ -21,6 +24,10 @@ pub(crate) enum PipelineError {
     Shard { shard: usize, source: WriteError },
     #[error("failed to read {place}{key} back: {source}")]
     ReadBack { place: String, key: String, source: ReadError },
+    #[error(
+        "{place}{key} is not the shard that was written: its bytes have another SHA-256 than its mark in _done/ says"
+    )]
+    Changed { place: String, key: String },
     #[error("the model's output {shape:?} does not fit `output: {output}`")]
     Output { shape: Vec<i64>, output: &'static str },
     #[error("failed to cut images: {cause}")]
@@ -36,13 +43,14 @@ impl PipelineError {
         match self {
             Self::Location { .. } => "begin with s3://, file:/// or memory://",
             Self::Store(error) => error.fault.hint(),
+            Self::Server { .. } => "look at the folder and the space left on the node's disk",
             Self::NoImages { .. } => "look at the location and its prefix; a prefix ends in a slash",
             Self::AnotherPlan { .. } => {
                 "choose another `to` (with `{run}` each run has its own), or remove what is there"
             }
             Self::Foreign { .. } => "use the version that began these shards, or another `to`",
             Self::Shard { .. } | Self::Thread => "this is a fault of gpu-harness: please report it",
-            Self::ReadBack { .. } => {
+            Self::ReadBack { .. } | Self::Changed { .. } => {
                 "something else wrote to this prefix, or the store is damaged: remove the shard and its mark in _done/, and run again"
             }
             Self::Output { .. } => {
@@ -51,5 +59,12 @@ impl PipelineError {
             Self::Cut { .. } => "look at the image and at the space left on the node's disk",
             Self::List { .. } => "docs/pipeline.md shows both kinds of file",
         }
+    }
+}
+
+impl From<ServerError> for PipelineError {
+    fn from(error: ServerError) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        Self::Server { error, cause }
     }
 }

@@ -147,6 +147,19 @@ impl Plan {
         format!("{DONE}{shard:05}.json")
     }
 
+    /// What was written down of a shard once it was done.
+    pub(super) fn read_mark(job: &Job<'_>, shard: usize) -> Result<Mark> {
+        let key = Self::mark_of(shard);
+        let read = job.patience().exercise(&|| false, || job.shards.read(&key));
+        let bytes = read.map_err(PipelineError::Store)?;
+        let foreign = |error: serde_json::Error| PipelineError::Foreign {
+            place: job.shards.name(),
+            key: key.clone(),
+            cause: error.to_string(),
+        };
+        Ok(serde_json::from_slice(&bytes).map_err(foreign)?)
+    }
+
     fn find_done(&self, job: &Job<'_>) -> Result<BTreeSet<usize>> {
         let mut done = BTreeSet::new();
         let mut take = |object: Object| {

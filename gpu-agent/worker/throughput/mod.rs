@@ -103,12 +103,7 @@ pub(crate) fn canary(case: &WorkerCase, wanted: &Canary, emitter: &mut Emitter) 
 }
 
 /// Measures what the device can do at best in one format of numbers, for no longer than `at_most` each.
-fn ceiling(
-    dtype: Dtype,
-    device: tch::Device,
-    at_most: Duration,
-    emitter: &mut Emitter,
-) -> Result<Ceiling> {
+fn ceiling(dtype: Dtype, device: tch::Device, at_most: Duration, emitter: &mut Emitter) -> Result<Ceiling> {
     emitter.progress("canary", 0, 1)?;
     let ceiling = Ceiling::measure(dtype, device, at_most)?;
     emitter.progress("canary", 1, 1)?;

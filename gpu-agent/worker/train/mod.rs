@@ -96,15 +96,17 @@ pub(crate) fn run(case: &WorkerCase, emitter: &mut Emitter) -> Result<()> {
     side(CheckName::MixedPrecision, &mut |emitter| side::mixed(&job, emitter))
 }
 
-/// For the report: the image with what was predicted on it.
+/// For the report: the image, its target, and what was predicted, side by side.
 fn picture(job: &Job<'_>, main: &overfit::Overfitted<'_>, emitter: &mut Emitter) -> Result<()> {
-    const NAME: &str = "overlay.png";
     if job.train.data.task != Task::Segment {
         return Ok(());
     }
     let logits = main.trainer.evaluate(&main.trainer.input, false)?;
-    overlay::write(&emitter.artifact_path(NAME), &job.batch.images[0], &logits, &job.batch.target)?;
-    emitter.artifact(NAME)
+    for (name, picture) in overlay::pictures(&job.batch.images[0], &logits, &job.batch.target)? {
+        overlay::write(&emitter.artifact_path(name), &picture)?;
+        emitter.artifact(name)?;
+    }
+    Ok(())
 }
 
 /// The same values in memory of their own. (tch's own copy ends the process where libtorch throws.)

@@ -33,6 +33,7 @@ pub fn page(state: &RunState, exit: Exit) -> String {
     details(&mut page, state);
     curves(&mut page, state);
     receipt(&mut page, state);
+    let _ = writeln!(page, "\n`report.html` in the run's folder has every curve, picture and log.");
     page
 }
 

@@ -141,7 +141,7 @@ impl Shared {
         let commits = bisect::commits(base, head, &self.cwd)?;
         let steps = u32::try_from(commits.len()).unwrap_or(u32::MAX).max(1).ilog2() + 1;
         let (compared, exit) =
-            self.compare((&before, &at(head)?), &self.asked.cases, self.of_search(1 + steps))?;
+            self.compare((&before, &at(head)?), &self.asked.cases, Some(self.of_search(1 + steps)))?;
         let worsening = |ratio: f64| ratio.ln().abs();
         let worst = compared
             .worse()
@@ -197,7 +197,7 @@ impl Shared {
             }
             Err(error) => return Err(error.into()),
         };
-        let search = self.of_search(runs);
+        let search = Some(self.of_search(runs));
         let (compared, exit) = match self.compare((base, &version), &[case.to_string()], search) {
             Ok(ended) => ended,
             // Such a commit has mistakes of its own, or no such case.
@@ -227,8 +227,8 @@ struct Step<'a> {
 }
 
 impl Shared {
-    fn of_search(&self, runs: u32) -> Option<OfSearch> {
-        Some(OfSearch { root: self.cwd.clone(), runs })
+    fn of_search(&self, runs: u32) -> OfSearch {
+        OfSearch { root: self.cwd.clone(), runs }
     }
 }
 

@@ -22,6 +22,7 @@ Examples:
   gpu-harness run --history history/                    adds the run, and judges it by the runs before
   gpu-harness history --history history/                every series, with the verdict on its last value
   gpu-harness history '*items_per_second' --json        some metrics, as JSON
+  gpu-harness history --html trend/                     the same as a page for a browser, with bands and changes
   gpu-harness history --sql 'SELECT device, median(value) FROM history WHERE healthy GROUP BY device'
   gpu-harness history add gpu-harness-runs/20261122-214503-7f3a9c01 --history history/"
 )]
@@ -34,8 +35,11 @@ pub(super) struct HistoryVerb {
     #[command(flatten)]
     place: Place,
     /// Print JSON
-    #[arg(long)]
+    #[arg(long, conflicts_with = "html")]
     json: bool,
+    /// Write a page with every series over time into this folder: index.html, which opens anywhere, and trend.json
+    #[arg(long, value_name = "DIR")]
+    html: Option<PathBuf>,
     /// Ask the table `history` in SQL, by the program `duckdb` (see docs/history.md for its columns)
     #[arg(long, value_name = "SQL", conflicts_with = "query")]
     sql: Option<String>,
@@ -97,8 +101,12 @@ impl HistoryVerb {
             return Ok(Exit::AllPassed);
         }
         let query = plan::globs(&Vec::from_iter(self.query))?.pop();
-        let entries = show::entries(&history, query.as_ref(), &Judge::of(&config)?);
-        let text = if self.json {
+        let judge = Judge::of(&config)?;
+        let entries = show::entries(&history, query.as_ref(), &judge);
+        let text = if let Some(folder) = self.html {
+            let page = history::html::write(&folder, &place, &history, &entries, &judge)?;
+            format!("wrote {}\n", page.display())
+        } else if self.json {
             warn_of_skipped(&history);
             serde_json::to_string_pretty(&entries)? + "\n"
         } else {

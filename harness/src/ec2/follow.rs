@@ -240,7 +240,8 @@ impl Job<'_> {
         if left.is_some() {
             self.had_a_slow_node = true;
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
-            let message = format!("{} is slow or sick, and another node is had: {why}", self.recorder.node_name());
+            let message =
+                format!("{} is slow or sick, and another node is had: {why}", self.recorder.node_name());
             self.recorder.own(Warning { case: None, message })?;
             for judged in degraded.into_iter().filter(|_| tonight.has_history()) {
                 self.recorder.own(judged)?;

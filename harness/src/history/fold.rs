@@ -64,7 +64,7 @@ pub fn measured(case: &CaseState, metric: &str) -> Vec<f64> {
     let of = |fits: fn(&&Attempt) -> bool| {
         Vec::from_iter(case.ended.iter().filter(fits).filter_map(|end| end.figures.get(metric).copied()))
     };
-    let well = of(Attempt::is_well);
+    let well = of(|end| end.is_well());
     if !well.is_empty() {
         return well;
     }

@@ -6,7 +6,7 @@ use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::{self, Answers, Changed};
 use gpu_suites::regression::standing::Past;
-use gpu_suites::regression::{Against, Direction, Rule, Standing, Verdict, robust};
+use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict, robust};
 
 use super::series::{self, All, SeriesId};
 use super::{History, Line, fold, words};
@@ -58,6 +58,11 @@ impl Judge {
         self.rule.judge(before, tonight, direction)
     }
 
+    /// Where a value is as before, by the healthy values of the nights before; `None` where they are too few to tell.
+    pub fn band(&self, before: &[f64]) -> Option<Band> {
+        self.rule.band(before)
+    }
+
     /// The verdict on the last value of a series, by those before it; `None` without a value. What an unhealthy node measured
     /// is not judged.
     pub fn last(&self, lines: &[&Line], better: Direction) -> Option<Verdict> {
@@ -76,11 +81,41 @@ impl Judge {
         state.cases().iter().filter(ran).map(of_case).collect()
     }
 
-    /// The cases that have to be measured again before anything can be said.
+    /// The cases that have to be measured again before anything can be said, the canary among them.
     pub fn suspected(&self, history: &History, state: &RunState) -> Vec<CaseId> {
         let is_suspected = |metric: &Judgement| matches!(metric.verdict, Verdict::Suspected(_));
+        let all = series::all(history);
+        let is_canarys = |judged: &Judged| {
+            let is_it = judged.case == canary::id() && self.on_regression != OnRegression::Off;
+            let case = state.case(&judged.case).filter(|_| is_it);
+            case.is_some_and(|case| {
+                let mut ceilings = case.metrics.keys().filter(|metric| canary::is_canary(metric));
+                let verdict = |metric: &String| self.tonight(&all, state, (case, metric), Direction::Higher);
+                ceilings.any(|metric| matches!(verdict(metric), Verdict::Suspected(_)))
+            })
+        };
         let judged = self.judge(history, state).into_iter();
-        judged.filter(|judged| judged.metrics.iter().any(is_suspected)).map(|judged| judged.case).collect()
+        let suspected = judged.filter(|judged| judged.metrics.iter().any(is_suspected) || is_canarys(judged));
+        suspected.map(|judged| judged.case).collect()
+    }
+
+    /// The verdict on what a case measured of a metric in this run.
+    fn tonight(
+        &self,
+        all: &All<'_>,
+        state: &RunState,
+        (case, metric): (&CaseState, &str),
+        better: Direction,
+    ) -> Verdict {
+        let id = SeriesId {
+            case: case.id().clone(),
+            metric: metric.to_owned(),
+            key: fold::key(state, case, metric),
+        };
+        let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
+        let before = series::healthy(&Vec::from_iter(before));
+        self.verdict(&before, &fold::measured(case, metric), better)
     }
 
     /// What is to be said of a case on a node that is slow for the given reason.
@@ -104,17 +139,7 @@ impl Judge {
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
         }
-        let verdict = |metric: &String, better: Direction| {
-            let id = SeriesId {
-                case: case.id().clone(),
-                metric: metric.clone(),
-                key: fold::key(state, case, metric),
-            };
-            let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
-            let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
-            let before = series::healthy(&Vec::from_iter(before));
-            self.verdict(&before, &fold::measured(case, metric), better)
-        };
+        let verdict = |metric: &String, better| self.tonight(all, state, (case, metric), better);
         let mut canaries = case.metrics.keys().filter(|metric| canary::is_canary(metric));
         let is_slow = |metric: &String| {
             let value = robust::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
@@ -142,8 +167,14 @@ impl Judge {
     }
 
     /// How tonight's answers differ from those of the nights before, by a metric with their hash.
-    fn answers(&self, history: &History, state: &RunState, (case, metric): (&CaseState, &str)) -> Option<Changed> {
-        let is_ignored = |(glob, better): &(GlobMatcher, Better)| glob.is_match(metric) && *better == Better::Ignore;
+    fn answers(
+        &self,
+        history: &History,
+        state: &RunState,
+        (case, metric): (&CaseState, &str),
+    ) -> Option<Changed> {
+        let is_ignored =
+            |(glob, better): &(GlobMatcher, Better)| glob.is_match(metric) && *better == Better::Ignore;
         if self.metrics.iter().any(is_ignored) {
             return None;
         }

@@ -13,9 +13,11 @@
 //! | [`quarantine`] | whose failures do not count today? |
 //! | [`tonight`] | how does a run that goes on use it? |
 //! | [`show`], [`words`] | how does a person read it? |
+//! | [`html`] | and with a browser? |
 //! | [`sql`] | how is it asked in SQL? |
 
 pub mod fold;
+pub mod html;
 pub mod judge;
 pub mod line;
 pub mod location;

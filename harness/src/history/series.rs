@@ -55,7 +55,8 @@ pub fn answers<'h>(
     key: &Key,
 ) -> Vec<(&'h RunId, Answers<'h>)> {
     let (suite, name) = (case.suite(), case.case());
-    let of_case = history.lines.iter().filter(|line| line.suite == suite && line.case == name && line.key == *key);
+    let of_case =
+        history.lines.iter().filter(|line| line.suite == suite && line.case == name && line.key == *key);
     let lines = Vec::from_iter(of_case.filter(|line| line.healthy));
     let text = |run: &RunId, metric: &str| {
         let line = lines.iter().find(|line| line.run == *run && line.metric.as_deref() == Some(metric))?;
@@ -70,11 +71,16 @@ pub fn answers<'h>(
         let hash = text(run, metric)?;
         Some((run, Answers { hash, sketch: beside("sketch"), sample: beside("sample") }))
     };
-    lines.iter().filter(|line| line.metric.as_deref() == Some(metric)).filter_map(|line| of_run(line)).collect()
+    lines.iter().filter(|line| line.metric.as_deref() == Some(metric)).filter_map(of_run).collect()
 }
 
 /// The last text of a metric, of the runs but one.
-pub fn last_text<'h>(history: &'h History, case: &CaseId, metric: &str, but: Option<&RunId>) -> Option<&'h str> {
+pub fn last_text<'h>(
+    history: &'h History,
+    case: &CaseId,
+    metric: &str,
+    but: Option<&RunId>,
+) -> Option<&'h str> {
     let is_of = |line: &&Line| {
         line.id() == *case && line.metric.as_deref() == Some(metric) && line.healthy && Some(&line.run) != but
     };

@@ -120,3 +120,65 @@ impl Kept {
 fn said(error: &StoreError) -> String {
     format!("{error}; {}", error.fault.hint())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use gpu_suites::event::{
+        CaseFinished, CaseStarted, CaseSummary, Event, GpusWatched, Metrics, Record, RunCreated,
+    };
+    use gpu_suites::metrics::Value;
+    use gpu_suites::outcome::Outcome;
+
+    use super::*;
+    use crate::history::fold;
+
+    fn attempt(number: u32, rate: f64, broken: &[&str]) -> Vec<Event> {
+        let case = CaseId::new("s", "c");
+        let broken = Vec::from_iter(broken.iter().map(ToString::to_string));
+        let values = BTreeMap::from([("rate".to_owned(), Value::Number(rate))]);
+        vec![
+            CaseStarted { case: case.clone(), attempt: number }.into(),
+            Metrics { case: case.clone(), step: None, values }.into(),
+            GpusWatched { case: case.clone(), attempt: number, gpus: vec![], broken }.into(),
+            CaseFinished { case, attempt: number, outcome: Outcome::Passed, reason: None, seconds: 1.0 }
+                .into(),
+        ]
+    }
+
+    fn state(attempts: Vec<Vec<Event>>) -> RunState {
+        let summary =
+            CaseSummary { id: CaseId::new("s", "c"), description: None, at: String::new(), junit: vec![] };
+        let created = RunCreated {
+            run: "20261125-000000-1".into(),
+            harness: "0".into(),
+            node: "n".into(),
+            cases: vec![summary],
+            commit: None,
+        };
+        let mut state = RunState::default();
+        let events = std::iter::once(Event::from(created)).chain(attempts.into_iter().flatten());
+        for (seq, event) in (0..).zip(events) {
+            state.apply(&Record { seq, at: jiff::Timestamp::UNIX_EPOCH, from: None, event });
+        }
+        state
+    }
+
+    #[test]
+    fn a_sick_gpu_is_known_without_a_history_and_another_nodes_figures_count() {
+        let tonight = Tonight::begin(None, Config::default()).unwrap();
+        assert!(!tonight.has_history());
+        let hot = attempt(1, 50.0, &["GPU 0 slowed itself down: heat"]);
+        let sick = state(vec![hot.clone()]);
+        let degraded = tonight.degraded(&sick);
+        assert_eq!(degraded[0].degraded.as_deref(), Some("GPU 0 slowed itself down: heat"));
+        let lines = fold::lines(&sick);
+        assert_eq!((lines[0].healthy, lines[0].number()), (false, Some(50.0)), "it is shown, and no more");
+        // The same case once more, on another node.
+        let well = state(vec![hot, attempt(2, 100.0, &[])]);
+        assert_eq!(tonight.degraded(&well), []);
+        let lines = fold::lines(&well);
+        assert_eq!((lines[0].healthy, lines[0].numbers()), (true, vec![100.0]));
+    }
+}

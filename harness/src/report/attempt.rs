@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use gpu_suites::event::{self, Event, Stream};
+use gpu_suites::gpu_watch::GpuSeen;
 use gpu_suites::metrics::Value;
 use jiff::Timestamp;
 
@@ -18,6 +19,7 @@ const FINDINGS: usize = 64;
 const METRICS: usize = 128;
 const FACTS: usize = 64;
 const ARTIFACTS: usize = 256;
+const GPUS: usize = 16;
 
 /// Takes in an event other than the end of the case; those about no case change nothing.
 pub(super) fn apply(case: &mut CaseState, at: Timestamp, event: &Event) {
@@ -44,8 +46,11 @@ pub(super) fn apply(case: &mut CaseState, at: Timestamp, event: &Event) {
         Event::ProcessEnded(event) => {
             case.exit = event.signal.map(Exited::Signal).or(event.code.map(Exited::Code));
         }
-        Event::GpusWatched(event) if !event.broken.is_empty() => {
-            case.unwell = Some(short(&event.broken.join("; ")));
+        Event::GpusWatched(event) => {
+            case.gpus = event.gpus.iter().take(GPUS).map(short_gpu).collect();
+            if !event.broken.is_empty() {
+                case.unwell = Some(short(&event.broken.join("; ")));
+            }
         }
         Event::Check(event) if case.findings.len() < FINDINGS => {
             case.findings.push(short_finding(&event.finding));
@@ -138,6 +143,11 @@ fn keep<T>(map: &mut BTreeMap<String, T>, most: usize, name: &str, value: T) {
 /// What is kept of a text.
 pub(super) fn short(text: &str) -> String {
     cut(text, TEXT).into_owned()
+}
+
+fn short_gpu(gpu: &GpuSeen) -> GpuSeen {
+    let brief = |text: &Option<String>| text.as_deref().map(|text| cut(text, NAME).into_owned());
+    GpuSeen { name: brief(&gpu.name), uuid: brief(&gpu.uuid), ..gpu.clone() }
 }
 
 fn short_finding(finding: &event::Finding) -> event::Finding {

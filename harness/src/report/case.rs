@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use gpu_suites::event::{CaseSummary, Finding, Stream, Verdict};
+use gpu_suites::gpu_watch::GpuSeen;
 use gpu_suites::id::{CaseId, Sha256};
 use gpu_suites::outcome::Outcome;
 use jiff::Timestamp;
@@ -37,6 +38,8 @@ pub struct CaseState {
     pub device: BTreeMap<String, String>,
     /// How far the latest attempt has come.
     pub progress: Option<Progress>,
+    /// What was seen of the GPUs during the latest attempt.
+    pub gpus: Vec<GpuSeen>,
     /// What was wrong with the GPUs during the latest attempt.
     pub unwell: Option<String>,
     /// Standard output of the latest attempt.
@@ -195,6 +198,7 @@ impl CaseState {
             facts: BTreeMap::new(),
             device: BTreeMap::new(),
             progress: None,
+            gpus: Vec::new(),
             unwell: None,
             stdout: Excerpt::default(),
             stderr: Excerpt::default(),

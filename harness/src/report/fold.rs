@@ -14,6 +14,7 @@ use jiff::Timestamp;
 
 use super::attempt::{self, NAME, sane_seconds, short};
 use super::case::{CaseState, Phase};
+use super::curve::Curves;
 use super::receipt::Receipt;
 use crate::clean::cut;
 
@@ -72,6 +73,8 @@ pub struct RunState {
     pub judged: BTreeMap<CaseId, event::Judged>,
     /// The cases in quarantine.
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
+    /// The curves of the cases, for plots.
+    pub curves: Curves,
     /// The end of the run.
     pub closed: Option<event::RunClosed>,
     /// Whether the events end although the run has not: the harness was killed.
@@ -195,6 +198,9 @@ impl RunState {
             | Event::ProcessEnded(event::ProcessEnded { case, .. })
             | Event::Check(event::Check { case, .. }) => {
                 self.on_case(case, |case| attempt::apply(case, at, event));
+                if self.places.contains_key(case) {
+                    self.curves.apply(at, event);
+                }
             }
             Event::CaseFinished(event) => self.finished(at, event),
             _ => {}

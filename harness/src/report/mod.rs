@@ -5,9 +5,11 @@
 //! | [`fold`] | what do the events so far amount to? |
 //! | [`case`], `attempt` | what is known of one case, and how does an event change it? |
 //! | [`series`], [`excerpt`] | what is kept of a metric, of a log? |
+//! | [`curve`], [`pace`] | what is kept of a metric for a plot, of the rate of steps? |
 //! | [`events`] | how is `events.ndjson` read? |
 //! | [`junit`], `merged` | what does CI get? |
 //! | [`summary`] | what does a person get at the end? |
+//! | [`html`] | what does a person get who looks with a browser? |
 //! | [`show`] | what does a person get who looks again? |
 //! | [`receipt`] | what was had from a cloud, is it gone, what did it cost? |
 //! | [`terminal`] | what does a person see meanwhile? |
@@ -17,15 +19,18 @@
 
 mod attempt;
 pub mod case;
+pub mod curve;
 pub mod events;
 pub mod excerpt;
 pub mod figures;
 pub mod files;
 pub mod fold;
+pub mod html;
 pub mod junit;
 pub mod log_files;
 pub mod look;
 mod merged;
+pub mod pace;
 pub mod receipt;
 pub mod series;
 pub mod show;
@@ -79,6 +84,9 @@ pub enum ReportError {
         /// Why.
         source: io::Error,
     },
+    /// `report.html` cannot be made.
+    #[error(transparent)]
+    Page(#[from] crate::page::PageError),
 }
 
 impl ReportError {
@@ -113,6 +121,7 @@ pub fn render(run_dir: &Path, junit: Option<&Path>) -> Result<RunState, ReportEr
     write_junit(&state, run_dir, junit)?;
     write_receipt(&state, run_dir)?;
     write_summary(&state, run_dir)?;
+    html::write(&state, run_dir)?;
     Ok(state)
 }
 

@@ -1,9 +1,9 @@
 //! What an answer, or the lack of one, means.
 
-use std::io;
+use std::error::Error;
 
+use http::StatusCode;
 use roxmltree::Document;
-use ureq::http::StatusCode;
 
 use crate::error::Fault;
 use crate::retry::pause;
@@ -11,27 +11,28 @@ use crate::retry::pause;
 /// Tries of a page of a listing: nobody else could try it again.
 const PAGE_TRIES: u32 = 8;
 
-/// A call that brought no answer.
-pub(super) fn of_call(error: &ureq::Error) -> Fault {
-    match error {
-        ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl | ureq::Error::Tls(_) => {
-            Fault::Other(error.to_string())
+/// A call of object_store's that failed: what the wire or the credentials said of it, where it was one of them.
+pub(super) fn of_error(error: &object_store::Error) -> Fault {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(fault) = error.downcast_ref::<Fault>() {
+            return fault.clone();
         }
-        _ => Fault::Unavailable(error.to_string()),
+        cause = error.source();
+    }
+    match error {
+        object_store::Error::Generic { .. } => Fault::Unavailable(last_of(error)),
+        _ => Fault::Other(error.to_string()),
     }
 }
 
-/// A body that broke off.
-pub(super) fn of_body(error: &io::Error, came: u64) -> Fault {
-    let timeout = error.kind() == io::ErrorKind::TimedOut
-        || error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<ureq::Error>())
-            .is_some_and(|inner| matches!(inner, ureq::Error::Timeout(_)));
-    if timeout {
-        return Fault::Slow(format!("{came} bytes came in the time allowed"));
+/// What is at the bottom of an error: those above it say only that a request failed.
+pub(super) fn last_of(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
     }
-    Fault::Unavailable(format!("the answer broke off after {came} bytes: {error}"))
+    last.to_string()
 }
 
 /// An answer that is no success.
@@ -42,6 +43,8 @@ pub(super) fn of_status(status: StatusCode, document: &str) -> Fault {
         404 => Fault::Missing,
         412 => Fault::Exists,
         401 | 403 => Fault::Denied(text),
+        // What servers of one's own answer whose disk is full.
+        507 => Fault::Full,
         301 | 307 | 400 if text.contains("Region") || text.contains("Redirect") => {
             Fault::Other(format!("{text} (set AWS_REGION to the bucket's region)"))
         }
@@ -86,6 +89,7 @@ mod tests {
         assert_eq!(of_status(StatusCode::NOT_FOUND, ""), Fault::Missing);
         assert_eq!(of_status(StatusCode::PRECONDITION_FAILED, ""), Fault::Exists);
         assert!(matches!(of_status(StatusCode::FORBIDDEN, "x"), Fault::Denied(_)));
+        assert_eq!(of_status(StatusCode::INSUFFICIENT_STORAGE, ""), Fault::Full);
         let region = "<Error><Code>PermanentRedirect</Code></Error>";
         assert!(of_status(StatusCode::MOVED_PERMANENTLY, region).to_string().contains("AWS_REGION"));
     }

@@ -1,89 +1,75 @@
-//! Any S3: AWS's own, or whatever answers its API at an endpoint.
+//! Any S3: AWS's own, or whatever answers its API at an endpoint. object_store speaks with it.
 //!
-//! Plain requests of HTTP/1.1 over a pool of connections, signed by AWS's own crate. S3 gives more to many connections
-//! than to one that carries many requests at once.
+//! Two things it cannot do: name an object whose key has a control character, an empty or a dotted part, as keys of S3
+//! may; and list a bucket that has one such key. Listings, and requests for such keys, are therefore plain requests,
+//! signed and sent by object_store's own parts.
 
 mod address;
 mod answer;
 mod credentials;
 mod listing;
+mod runtime;
+mod wire;
 
-use std::io::Read;
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
 
-use aws_sigv4::http_request::{
-    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-    UriPathNormalizationMode, sign,
+use bytes::Bytes;
+use futures_util::future::try_join_all;
+use http::{Method, Request};
+use object_store::aws::{AmazonS3, AmazonS3Builder, AwsAuthorizer};
+use object_store::client::{HttpClient, HttpConnector, HttpRequestBody, HttpResponse};
+use object_store::path::Path;
+use object_store::{
+    CredentialProvider, GetOptions, MultipartUpload, ObjectStore, PutMode, PutMultipartOptions, PutOptions,
+    PutPayload, RetryConfig,
 };
-use aws_sigv4::sign::v4;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use sha2::{Digest, Sha256};
-use ureq::Agent;
-use ureq::http::{Method, Request, Response};
-use ureq::tls::{RootCerts, TlsConfig};
 
-use self::credentials::Credentials;
+use self::credentials::{Chain, Found};
+use self::wire::{Connector, Pace};
 use crate::error::{Fault, Result, StoreError};
 use crate::settings::S3Settings;
 use crate::store::{Object, Store};
 
-/// Connecting takes a round trip or two; a store that takes longer is not there.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// S3 answers in a fraction of a second; half a minute is a store in trouble.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
-/// Bytes a second below which a connection counts as stalled.
-const SLOWEST: u64 = 16 << 10;
 /// What a listing's page may have: 1,000 keys of 1 KiB, each byte escaped.
-const PAGE_BYTES: u64 = 16 << 20;
-/// Bytes of an error's document that are read.
-const ERROR_BYTES: u64 = 64 << 10;
-/// Connections that wait for their next request: as many as there may be threads.
-const IDLE_CONNECTIONS: usize = 1024;
+const PAGE_BYTES: usize = 16 << 20;
+/// How long an object that is not listed may take: as long as so many bytes do.
+const UNKNOWN_BYTES: u64 = 64 << 20;
+/// An object that is larger goes in parts, so that what breaks off is a part.
+const PART_BYTES: usize = 16 << 20;
+/// Parts on their way at a time.
+const PARTS: usize = 4;
 /// RFC 3986's unreserved characters, which S3's signature leaves as they are.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 const ESCAPED_IN_PATH: &AsciiSet = &ESCAPED.remove(b'/');
 
+type Answer<T> = std::result::Result<T, Fault>;
+
 /// A bucket, below a prefix.
 pub struct S3 {
-    agent: Agent,
-    credentials: Credentials,
+    inner: Arc<Inner>,
+    bucket: String,
+    prefix: String,
+}
+
+struct Inner {
+    store: AmazonS3,
+    client: HttpClient,
+    credentials: Arc<Chain>,
     region: String,
     /// Scheme, host and, where the bucket is no part of the host's name, the bucket.
     base: String,
-    bucket: String,
-    prefix: String,
-    /// How long a body may take, besides the time that its bytes take at [`SLOWEST`].
-    stall: Duration,
+    pace: Pace,
 }
 
 impl S3 {
     /// Opens a bucket: finds region and credentials, and asks nothing of the store yet.
     pub fn new(bucket: &str, prefix: &str, settings: &S3Settings) -> Result<Self> {
         let opened = |fault| StoreError { verb: "open", what: format!("s3://{bucket}/{prefix}"), fault };
-        let found = credentials::find(settings).map_err(opened)?;
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-        let agent = Agent::config_builder()
-            .tls_config(tls)
-            .http_status_as_error(false)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_recv_response(Some(ANSWER_WITHIN))
-            .max_idle_connections(IDLE_CONNECTIONS)
-            .max_idle_connections_per_host(IDLE_CONNECTIONS)
-            .user_agent(concat!("gpu-harness/", env!("CARGO_PKG_VERSION")))
-            // A signed request is for the one host that it names.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .build()
-            .new_agent();
-        Ok(Self {
-            agent,
-            base: address::of(found.endpoint.as_deref(), bucket, &found.region),
-            credentials: found.credentials,
-            region: found.region,
-            bucket: bucket.to_owned(),
-            prefix: prefix.to_owned(),
-            stall: settings.stall,
-        })
+        let found = runtime::block_on(credentials::find(settings.clone())).map_err(opened)?;
+        let inner = Inner::new(bucket, found, Pace { stall: settings.stall })
+            .map_err(|error| opened(Fault::Other(error.to_string())))?;
+        Ok(Self { inner: Arc::new(inner), bucket: bucket.to_owned(), prefix: prefix.to_owned() })
     }
 
     fn error(&self, verb: &'static str, key: &str, fault: Fault) -> StoreError {
@@ -91,107 +77,16 @@ impl S3 {
         StoreError { verb, what, fault }
     }
 
-    fn path(&self, key: &str) -> String {
-        format!("/{}", utf8_percent_encode(&format!("{}{key}", self.prefix), ESCAPED_IN_PATH))
-    }
-
-    /// Signs and sends one request; the body has the time that `bytes` take at the slowest.
-    fn send(
+    /// Makes a call about a key.
+    fn call<T: Send + 'static, F: Future<Output = Answer<T>> + Send + 'static>(
         &self,
-        method: &Method,
-        path_and_query: &str,
-        headers: &[(&str, &str)],
-        body: &[u8],
-        bytes: u64,
-    ) -> std::result::Result<Response<ureq::Body>, Fault> {
-        let uri = format!("{}{path_and_query}", self.base);
-        let digest = hex::encode(Sha256::digest(body));
-        let (authority, _) =
-            uri.split_once("://").map_or(("", ""), |(_, rest)| rest.split_once('/').unwrap_or((rest, "")));
-        let identity = self.credentials.current()?.into();
-        let mut settings = SigningSettings::default();
-        settings.percent_encoding_mode = PercentEncodingMode::Single;
-        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
-        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name("s3")
-            .time(SystemTime::now())
-            .settings(settings)
-            .build()
-            .map_err(|error| Fault::Other(error.to_string()))?
-            .into();
-        let signed_headers = headers.iter().copied().chain([("host", authority)]);
-        let signable =
-            SignableRequest::new(method.as_str(), &uri, signed_headers, SignableBody::Precomputed(digest))
-                .map_err(|error| Fault::Other(format!("the request cannot be signed: {error}")))?;
-        let (instructions, _) =
-            sign(signable, &parameters).map_err(|error| Fault::Other(error.to_string()))?.into_parts();
-
-        let mut request = Request::builder().method(method.clone()).uri(&uri);
-        for (name, value) in headers.iter().copied().chain(instructions.headers()) {
-            request = request.header(name, value);
-        }
-        let whole = self.stall + Duration::from_secs(bytes.div_ceil(SLOWEST));
-        let wrong = |error: ureq::http::Error| Fault::Other(error.to_string());
-        let sent = if *method == Method::PUT {
-            let request = request.body(body).map_err(wrong)?;
-            let request = self.agent.configure_request(request).timeout_send_body(Some(whole)).build();
-            self.agent.run(request)
-        } else {
-            let request = request.body(()).map_err(wrong)?;
-            let request = self.agent.configure_request(request).timeout_recv_body(Some(whole)).build();
-            self.agent.run(request)
-        };
-        let mut response = sent.map_err(|error| answer::of_call(&error))?;
-        if response.status().is_success() {
-            return Ok(response);
-        }
-        let mut document = Vec::new();
-        // An error's document that cannot be read leaves the status, which says enough.
-        let _ = response.body_mut().as_reader().take(ERROR_BYTES).read_to_end(&mut document);
-        Err(answer::of_status(response.status(), &String::from_utf8_lossy(&document)))
+        verb: &'static str,
+        key: &str,
+        call: impl FnOnce(Arc<Inner>, Key) -> F,
+    ) -> Result<T> {
+        let full = Key::new(format!("{}{key}", self.prefix));
+        runtime::block_on(call(Arc::clone(&self.inner), full)).map_err(|fault| self.error(verb, key, fault))
     }
-
-    fn fetch(&self, key: &str, listed: Option<&Object>) -> std::result::Result<Vec<u8>, Fault> {
-        let expected = listed.map_or(0, |object| object.size);
-        // One that is not listed is a manifest or the like: it may take as long as 64 MiB do.
-        let bytes = listed.map_or(64 << 20, |object| object.size);
-        let mut response = self.send(&Method::GET, &self.path(key), &[], &[], bytes)?;
-        let etag = response.headers().get("etag").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        if let Some(object) = listed
-            && !object.etag.is_empty()
-            && !etag.is_empty()
-            && !same_etag(etag, &object.etag)
-        {
-            return Err(Fault::Replaced);
-        }
-        let announced = response.body().content_length();
-        let mut body = Vec::with_capacity(usize::try_from(expected).unwrap_or(0));
-        // One byte more than expected is enough to see that the length is wrong.
-        let most = listed.map_or(u64::MAX, |object| object.size.saturating_add(1));
-        response
-            .body_mut()
-            .as_reader()
-            .take(most)
-            .read_to_end(&mut body)
-            .map_err(|error| answer::of_body(&error, body.len() as u64))?;
-        let found = body.len() as u64;
-        match (listed, announced) {
-            (Some(object), _) if object.size != found => Err(Fault::Length { listed: object.size, found }),
-            (None, Some(announced)) if announced != found => Err(Fault::Length { listed: announced, found }),
-            _ => Ok(body),
-        }
-    }
-
-    fn write(&self, key: &str, bytes: &[u8], headers: &[(&str, &str)]) -> std::result::Result<(), Fault> {
-        self.send(&Method::PUT, &self.path(key), headers, bytes, bytes.len() as u64).map(drop)
-    }
-}
-
-fn same_etag(one: &str, other: &str) -> bool {
-    one.trim_matches('"') == other.trim_matches('"')
 }
 
 impl Store for S3 {
@@ -200,20 +95,12 @@ impl Store for S3 {
     }
 
     fn list(&self, prefix: &str, take: &mut dyn FnMut(Object) -> bool) -> Result<()> {
-        let escape = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
-        let wanted = escape(&format!("{}{prefix}", self.prefix));
         let mut token: Option<String> = None;
         loop {
-            let from = token.as_deref().map(|token| format!("continuation-token={}&", escape(token)));
-            // Sorted by name, as the signature wants them.
-            let query =
-                format!("/?{}encoding-type=url&list-type=2&prefix={wanted}", from.unwrap_or_default());
             let page = answer::again(|| {
-                let mut response = self.send(&Method::GET, &query, &[], &[], PAGE_BYTES)?;
-                let mut text = String::new();
-                let read = response.body_mut().as_reader().take(PAGE_BYTES).read_to_string(&mut text);
-                read.map_err(|error| answer::of_body(&error, 0))?;
-                listing::page(&text, &self.prefix)
+                let (inner, own) = (Arc::clone(&self.inner), self.prefix.clone());
+                let (prefix, token) = (format!("{own}{prefix}"), token.clone());
+                runtime::block_on(async move { inner.page(&own, &prefix, token.as_deref()).await })
             });
             let page = page.map_err(|fault| self.error("list", prefix, fault))?;
             for object in page.objects {
@@ -229,26 +116,202 @@ impl Store for S3 {
     }
 
     fn get(&self, object: &Object) -> Result<Vec<u8>> {
-        self.fetch(&object.key, Some(object)).map_err(|fault| self.error("read", &object.key, fault))
+        let listed = object.clone();
+        self.call("read", &object.key, |inner, key| async move { inner.get(&key, Some(&listed)).await })
     }
 
     fn read(&self, key: &str) -> Result<Vec<u8>> {
-        self.fetch(key, None).map_err(|fault| self.error("read", key, fault))
+        self.call("read", key, |inner, key| async move { inner.get(&key, None).await })
     }
 
     fn put(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        self.write(key, bytes, &[]).map_err(|fault| self.error("write", key, fault))
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.call("write", key, |inner, key| async move { inner.put(&key, bytes, false).await })
     }
 
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        self.write(key, bytes, &[("if-none-match", "*")]).map_err(|fault| self.error("create", key, fault))
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.call("create", key, |inner, key| async move { inner.put(&key, bytes, true).await })
     }
 
     fn has(&self, key: &str) -> Result<bool> {
-        match self.send(&Method::HEAD, &self.path(key), &[], &[], 0) {
-            Ok(_) => Ok(true),
-            Err(Fault::Missing) => Ok(false),
-            Err(fault) => Err(self.error("look for", key, fault)),
+        self.call("look for", key, |inner, key| async move { inner.has(&key).await })
+    }
+}
+
+/// A key of the bucket, as object_store has it where it can.
+struct Key {
+    text: String,
+    path: Option<Path>,
+}
+
+impl Key {
+    fn new(text: String) -> Self {
+        // A path loses slashes at its ends: then it is another key.
+        let path = Path::parse(&text).ok().filter(|path| path.as_ref() == text);
+        Self { text, path }
+    }
+}
+
+impl Inner {
+    fn new(bucket: &str, found: Found, pace: Pace) -> object_store::Result<Self> {
+        let Found { endpoint, region, credentials } = found;
+        let base = address::of(endpoint.as_deref(), bucket, &region);
+        // Who calls decides on another try.
+        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let store = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_region(&region)
+            // The bucket is in it already, as part of the host or of the path.
+            .with_endpoint(&base)
+            .with_virtual_hosted_style_request(true)
+            .with_credentials(Arc::clone(&credentials) as _)
+            .with_client_options(wire::options())
+            .with_http_connector(Connector { pace })
+            .with_retry(retry)
+            .build()?;
+        let client = Connector { pace }.connect(&wire::options())?;
+        Ok(Self { store, client, credentials, region, base, pace })
+    }
+
+    /// A plain request, signed.
+    async fn ask(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        only_new: bool,
+        body: HttpRequestBody,
+    ) -> Answer<HttpResponse> {
+        let wrong =
+            |error: &dyn std::fmt::Display| Fault::Other(format!("the request cannot be made: {error}"));
+        let mut request = Request::builder().method(method).uri(format!("{}{path_and_query}", self.base));
+        if only_new {
+            request = request.header("if-none-match", "*");
+        }
+        let mut request = request.body(body).map_err(|error| wrong(&error))?;
+        let key = self.credentials.get_credential().await.map_err(|error| answer::of_error(&error))?;
+        let signed = AwsAuthorizer::new(&key, "s3", &self.region).try_authorize(&mut request, None);
+        signed.map_err(|error| wrong(&error))?;
+        self.client.execute(request).await.map_err(|error| {
+            answer::of_error(&object_store::Error::Generic { store: "S3", source: Box::new(error) })
+        })
+    }
+
+    /// A page of a listing; its keys lose the store's `own` prefix.
+    async fn page(&self, own: &str, prefix: &str, token: Option<&str>) -> Answer<listing::Page> {
+        let escape = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
+        let from = token.map(|token| format!("continuation-token={}&", escape(token)));
+        // Sorted by name, as the signature wants them.
+        let query =
+            format!("/?{}encoding-type=url&list-type=2&prefix={}", from.unwrap_or_default(), escape(prefix));
+        let response = self.ask(Method::GET, &query, false, HttpRequestBody::empty()).await?;
+        let body = response.into_body().bytes_stream();
+        let text = wire::whole(body, PAGE_BYTES, self.pace.of(PAGE_BYTES as u64)).await?;
+        listing::page(&String::from_utf8_lossy(&text), own)
+    }
+
+    async fn get(&self, key: &Key, listed: Option<&Object>) -> Answer<Vec<u8>> {
+        let (announced, etag, bytes) = self.fetch(key, listed).await?;
+        let found = bytes.len() as u64;
+        let replaced = |object: &Object| {
+            let etag = etag.as_deref().unwrap_or_default();
+            !object.etag.is_empty() && !etag.is_empty() && etag.trim_matches('"') != object.etag
+        };
+        match (listed, announced) {
+            (Some(object), _) if replaced(object) => Err(Fault::Replaced),
+            (Some(object), _) if object.size != found => Err(Fault::Length { listed: object.size, found }),
+            (None, Some(announced)) if announced != found => Err(Fault::Length { listed: announced, found }),
+            _ => Ok(bytes),
         }
     }
+
+    /// The length that was announced, the etag, and the bytes: all of them, or one more than were listed, which is
+    /// enough to see that the length is wrong.
+    async fn fetch(
+        &self,
+        key: &Key,
+        listed: Option<&Object>,
+    ) -> Answer<(Option<u64>, Option<String>, Vec<u8>)> {
+        let most = listed.map_or(usize::MAX, |object| usize::try_from(object.size).unwrap_or(usize::MAX));
+        let within = self.pace.of(listed.map_or(UNKNOWN_BYTES, |object| object.size));
+        if let Some(path) = &key.path {
+            let got = self
+                .store
+                .get_opts(path, GetOptions::default())
+                .await
+                .map_err(|error| answer::of_error(&error))?;
+            let (size, etag) = (got.meta.size, got.meta.e_tag.clone());
+            let bytes = wire::whole(got.into_stream(), most, within).await?;
+            return Ok((Some(size), etag, bytes));
+        }
+        let response = self.ask(Method::GET, &in_path(&key.text), false, HttpRequestBody::empty()).await?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let announced = header("content-length").and_then(|length| length.parse().ok());
+        let etag = header("etag").map(str::to_owned);
+        let bytes = wire::whole(response.into_body().bytes_stream(), most, within).await?;
+        Ok((announced, etag, bytes))
+    }
+
+    async fn put(&self, key: &Key, bytes: Bytes, only_new: bool) -> Answer<()> {
+        let Some(path) = &key.path else {
+            return self.ask(Method::PUT, &in_path(&key.text), only_new, bytes.into()).await.map(drop);
+        };
+        if bytes.len() > PART_BYTES && !only_new {
+            return self.put_in_parts(path, &bytes).await;
+        }
+        let mode = if only_new { PutMode::Create } else { PutMode::Overwrite };
+        let options = PutOptions { mode, ..PutOptions::default() };
+        let put = self.store.put_opts(path, PutPayload::from_bytes(bytes), options).await;
+        put.map(drop).map_err(|error| answer::of_error(&error))
+    }
+
+    async fn put_in_parts(&self, path: &Path, bytes: &Bytes) -> Answer<()> {
+        let mut upload = self
+            .store
+            .put_multipart_opts(path, PutMultipartOptions::default())
+            .await
+            .map_err(|error| answer::of_error(&error))?;
+        let put = put_parts(upload.as_mut(), bytes).await;
+        if put.is_err() {
+            // Parts of what never becomes an object would be paid for. One that cannot be given up now is left to the
+            // bucket's own rule; the first failure is the one to tell.
+            let _ = upload.abort().await;
+        }
+        put.map_err(|error| answer::of_error(&error))
+    }
+
+    async fn has(&self, key: &Key) -> Answer<bool> {
+        let found = match &key.path {
+            Some(path) => self
+                .store
+                .get_opts(path, GetOptions { head: true, ..GetOptions::default() })
+                .await
+                .map(drop)
+                .map_err(|error| answer::of_error(&error)),
+            None => {
+                self.ask(Method::HEAD, &in_path(&key.text), false, HttpRequestBody::empty()).await.map(drop)
+            }
+        };
+        match found {
+            Ok(()) => Ok(true),
+            Err(Fault::Missing) => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+async fn put_parts(upload: &mut dyn MultipartUpload, bytes: &Bytes) -> object_store::Result<()> {
+    let starts = Vec::from_iter((0..bytes.len()).step_by(PART_BYTES));
+    for some in starts.chunks(PARTS) {
+        let parts = some.iter().map(|start| {
+            let part = bytes.slice(*start..bytes.len().min(start + PART_BYTES));
+            upload.put_part(PutPayload::from_bytes(part))
+        });
+        try_join_all(Vec::from_iter(parts)).await?;
+    }
+    upload.complete().await.map(drop)
+}
+
+fn in_path(key: &str) -> String {
+    format!("/{}", utf8_percent_encode(key, ESCAPED_IN_PATH))
 }

@@ -69,7 +69,9 @@ pub fn changed(before: &Answers<'_>, tonight: &Answers<'_>, within: f64) -> Opti
     let distance = before.sketch.zip(tonight.sketch).and_then(|(before, now)| distance(before, now));
     let by = match distance {
         Some(distance) if distance <= within => return None,
-        Some(distance) => format!("the answers differ by {distance:.2e} (root of the mean square over the rows)"),
+        Some(distance) => {
+            format!("the answers differ by {distance:.2e} (root of the mean square over the rows)")
+        }
         None => format!("{} became {}", short(before.hash), short(tonight.hash)),
     };
     let rows = before.sample.zip(tonight.sample).map(|(before, now)| rows(before, now));
@@ -159,10 +161,18 @@ mod tests {
 
     #[test]
     fn noise_is_no_change_and_a_change_is_told_with_its_size() {
-        let before = Answers { hash: "a", sketch: Some("100 1.0 -2.0 3.0"), sample: Some("k1\t0.9 of 3\nk2\t0.5 of 1") };
+        let before = Answers {
+            hash: "a",
+            sketch: Some("100 1.0 -2.0 3.0"),
+            sample: Some("k1\t0.9 of 3\nk2\t0.5 of 1"),
+        };
         let noise = Answers { hash: "b", sketch: Some("100 1.00001 -2.0 3.0"), ..before };
         assert_eq!(changed(&before, &noise, 1e-4), None);
-        let other = Answers { hash: "b", sketch: Some("100 2.0 -3.0 4.0"), sample: Some("k1\t0.2 of 3\nk2\t0.5 of 1") };
+        let other = Answers {
+            hash: "b",
+            sketch: Some("100 2.0 -3.0 4.0"),
+            sample: Some("k1\t0.2 of 3\nk2\t0.5 of 1"),
+        };
         assert_eq!(
             changed(&before, &other, 1e-4).unwrap(),
             "the answers differ by 1.00e-1 (root of the mean square over the rows); 1 of 2 rows that are kept changed, e.g. k1: 0.9 of 3 → 0.2 of 3"

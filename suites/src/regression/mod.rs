@@ -25,5 +25,5 @@ pub use change::{Change, changes};
 pub use direction::Direction;
 pub use pairs::Ratio;
 pub use robust::Spread;
-pub use rule::{Against, Rule, Verdict};
+pub use rule::{Against, Band, Rule, Verdict};
 pub use standing::Standing;

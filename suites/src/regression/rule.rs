@@ -75,6 +75,17 @@ pub struct Against {
     pub bound: f64,
 }
 
+/// The median of some nights, with the bound on either side.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Band {
+    /// The lower bound.
+    pub low: f64,
+    /// The median.
+    pub median: f64,
+    /// The upper bound.
+    pub high: f64,
+}
+
 impl Against {
     /// By which share of the median tonight is worse; negative where it is better.
     pub fn worsening(&self, direction: Direction) -> f64 {
@@ -138,6 +149,15 @@ impl Rule {
         }
     }
 
+    /// Where a value lies that is as before; `None` where the nights before are too few to tell.
+    pub fn band(&self, before: &[f64]) -> Option<Band> {
+        let (have, spread) = self.baseline(before);
+        let spread = spread.filter(|_| have >= self.least)?;
+        let distance = self.distance(spread);
+        let bound = |sign: f64| (spread.median + sign * distance).clamp(f64::MIN, f64::MAX);
+        Some(Band { low: bound(-1.0), median: spread.median, high: bound(1.0) })
+    }
+
     /// The numbers among the last values, and how they lie.
     fn baseline(&self, before: &[f64]) -> (usize, Option<Spread>) {
         let finite = before.iter().rev().copied().filter(|value| value.is_finite());
@@ -182,6 +202,17 @@ mod tests {
         assert!(matches!(judge(&nights, &[94.0, 100.0]), Verdict::Steady(_)), "the first was disturbed");
         assert!(matches!(judge(&nights, &[94.0, 94.0, 100.0]), Verdict::Steady(_)));
         assert!(matches!(judge(&nights, &[106.0]), Verdict::Improved(_)));
+    }
+
+    #[test]
+    fn the_band_ends_where_the_verdict_changes() {
+        let band = Rule::default().band(&nights()).unwrap();
+        assert_eq!(Some(band.median), Some(100.0));
+        for (direction, bound) in [(Higher, band.low), (Lower, band.high)] {
+            let verdict = Rule::default().judge(&nights(), &[bound; 3], direction);
+            assert!(matches!(verdict, Verdict::Regressed(against) if against.bound == bound), "{verdict:?}");
+        }
+        assert_eq!(Rule::default().band(&nights()[..9]), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub struct Pipeline {
     /// Which images.
     pub images: Images,
     /// Where the shards go: `s3://BUCKET/PREFIX/`, `file:///FOLDER/` or `memory://`; `{run}` stands for the run's id.
-    /// Default: a folder of the case's own.
+    /// Default: a place of the case's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// The S3 that `s3://` means, where it is not AWS's.

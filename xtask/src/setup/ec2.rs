@@ -1,4 +1,4 @@
-//! A Python environment with what the test EC2 imports (moto).
+//! A Python environment with what the test EC2 (moto) and the readers of Parquet files import.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use super::summary::Row;
 use super::venv::Venv;
 
 const VENV: Venv =
-    Venv { what: "test EC2", name: "ec2-python", list: "fixtures/ec2/requirements.txt", megabytes: 300 };
+    Venv { what: "test EC2", name: "ec2-python", list: "fixtures/ec2/requirements.txt", megabytes: 600 };
 
 /// The environment's Python, made where it is missing; `None` where there is no root, without which nothing needs it.
 pub(super) fn ensure(cache: &Cache, network: &Network) -> Result<(Option<PathBuf>, Row)> {

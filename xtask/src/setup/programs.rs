@@ -46,6 +46,18 @@ const HOST_PROGRAMS: [Program; 3] = [
     Program { what: "sudo", package: "sudo", part: Needs::Tests, find: || on_path("sudo") },
 ];
 
+/// What tests of pages take besides. Not every distribution has them as packages (Ubuntu has a snap): where they cannot be had,
+/// those tests are skipped with a note, except in CI.
+const BROWSER: [Program; 2] = [
+    Program { what: "Chromium", package: "chromium", part: Needs::Tests, find: chromium },
+    Program {
+        what: "chromedriver",
+        package: "chromium-driver",
+        part: Needs::Tests,
+        find: || on_path("chromedriver"),
+    },
+];
+
 /// What was found and what was not.
 pub(crate) struct Programs {
     pub(crate) rows: Vec<Row>,
@@ -77,7 +89,26 @@ pub(crate) fn ensure(needs: Needs, network: &Network) -> Programs {
             None => {}
         }
     }
+    if needs.cover(Needs::Tests) {
+        rows.extend(browser(network));
+    }
     Programs { rows, missing }
+}
+
+/// Finds or installs the browser; where that cannot be, its rows say so and nothing is missing.
+fn browser(network: &Network) -> Vec<Row> {
+    let absent = Vec::from_iter(BROWSER.iter().filter(|program| (program.find)().is_none()));
+    let packages = Vec::from_iter(absent.iter().map(|program| program.package));
+    let installed = if packages.is_empty() { Ok(()) } else { install(&packages, network) };
+    let why = installed.err().unwrap_or_else(|| "not found after its installation".to_owned());
+    let row = |program: &Program| {
+        let new = absent.iter().any(|absent| absent.what == program.what);
+        match (program.find)() {
+            Some(path) => Row { what: program.what, from: path.display().to_string(), new },
+            None => Row::present(program.what, format!("left out, and with it the tests of pages: {why}")),
+        }
+    };
+    BROWSER.iter().map(row).collect()
 }
 
 /// How commands are run as root here.
@@ -153,6 +184,11 @@ fn openssl() -> Option<PathBuf> {
         return existing(Path::new(&set).join("include/openssl/ssl.h"));
     }
     existing("/usr/include/openssl/ssl.h").or_else(|| existing("/usr/local/include/openssl/ssl.h"))
+}
+
+/// By any of its names: what a distribution calls it, and the builds of its makers.
+fn chromium() -> Option<PathBuf> {
+    ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find_map(on_path)
 }
 
 /// Python's own module for environments; Debian has it apart, and without it the folder is made half.

@@ -53,8 +53,9 @@ fn write_end(
 ) -> io::Result<()> {
     let path = |name: &str| crate::clean::text(&run_dir.join(name).to_string_lossy()).into_owned();
     writeln!(out, "\n{}", summary::summary(state, look))?;
-    writeln!(out, "{} {}", look.dim("junit:"), path("junit.xml"))?;
-    writeln!(out, "{}   {}", look.dim("run:"), path(""))?;
+    writeln!(out, "{} {}", look.dim("report:"), path("report.html"))?;
+    writeln!(out, "{}  {}", look.dim("junit:"), path("junit.xml"))?;
+    writeln!(out, "{}    {}", look.dim("run:"), path(""))?;
     let meaning = format!("exit {}: {}", exit.code(), summary::meaning(exit));
     let meaning = if exit == Exit::AllPassed { look.good(&meaning) } else { look.bad(&meaning) };
     writeln!(out, "{meaning}")?;
