@@ -160,7 +160,10 @@ impl Browser {
             let message: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
             let message = &message["message"];
             let url = message["params"]["request"]["url"].as_str()?;
-            (message["method"] == "Network.requestWillBeSent").then(|| url.to_owned())
+            // The browser's own first page asks for its own parts.
+            let is_browsers_own = message["params"]["documentURL"].as_str()?.starts_with("chrome://");
+            let is_request = message["method"] == "Network.requestWillBeSent";
+            (is_request && !is_browsers_own).then(|| url.to_owned())
         };
         entries.as_array().expect("a list").iter().filter_map(asked).collect()
     }

@@ -22,7 +22,7 @@ const plots = (() => {
   const xText = (plot, value) =>
     plot.x === "seconds" ? seconds(value) : plot.x === "time" ? day(value) : plot.x + " " + Math.round(value);
 
-  const at = (plot, values, index) =>
+  const place = (plot, values, index) =>
     xText(plot, values[0][index]) + (plot.labels && plot.labels[index] ? " · " + plot.labels[index] : "");
 
   // Series have steps of their own; uPlot wants one list for all.
@@ -123,7 +123,7 @@ const plots = (() => {
     const readout = holder.parentElement.querySelector(".readout");
     const entries = [];
     readout.textContent = "";
-    const place = readout.appendChild(page.make("span", "at"));
+    const where = readout.appendChild(page.make("span", "at"));
     plot.series.forEach((series, index) => {
       const entry = readout.appendChild(page.make("span", "entry"));
       const swatch = entry.appendChild(page.make("span", "swatch"));
@@ -138,7 +138,7 @@ const plots = (() => {
     const reads = (u) => {
       const index = u.cursor.idx;
       const has = index !== null && index !== undefined && u.cursor.left >= 0;
-      place.textContent = has ? at(plot, values, index) : "last";
+      where.textContent = has ? place(plot, values, index) : "last";
       entries.forEach((entry, series) => {
         const value = has ? near(values, series + 1, index) : last(values[series + 1]);
         entry.textContent = figure(value) + (plot.unit ? " " + plot.unit : "");
@@ -182,7 +182,7 @@ const plots = (() => {
       const y = near(values, 1, to);
       u.setCursor({ left: u.valToPos(values[0][to], "x"), top: y === null ? 0 : u.valToPos(y, "y") });
       page.say(
-        at(plot, values, to) +
+        place(plot, values, to) +
           ": " +
           plot.series.map((series, index) => series.name + " " + figure(near(values, index + 1, to))).join(", "),
       );
