@@ -360,7 +360,8 @@ fn on_paper_everything_is_there_in_black_on_white() {
     browser.media("dark", "screen");
     browser.open(&report);
     browser.wait("return document.querySelector('[data-plot] canvas') !== null || (document.querySelector('[data-plot]').scrollIntoView(), false)");
-    browser.run("addEventListener('beforeprint', () => { window.open_on_paper = document.querySelectorAll('details.case[open]').length; })");
+    browser.run("document.querySelectorAll('details.case').forEach(part => part.open = false);
+        addEventListener('beforeprint', () => { window.open_on_paper = document.querySelectorAll('details.case[open]').length; })");
     let pdf = browser.devtools("Page.printToPDF", json!({ "printBackground": true }));
     assert!(pdf["data"].as_str().unwrap().len() > 20_000, "there is something on the paper");
     assert_eq!(browser.run("return window.open_on_paper"), 3, "every case is open on paper");

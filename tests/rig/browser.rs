@@ -153,7 +153,7 @@ impl Browser {
         entries.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Every address that was asked for since it was last asked.
+    /// Every address that a file's page has asked for since it was last asked.
     pub fn requests(&self) -> Vec<String> {
         let entries = self.call("/se/log", &json!({ "type": "performance" }));
         let asked = |entry: &Value| {
@@ -161,9 +161,9 @@ impl Browser {
             let message = &message["message"];
             let url = message["params"]["request"]["url"].as_str()?;
             // The browser's own first page asks for its own parts.
-            let is_browsers_own = message["params"]["documentURL"].as_str()?.starts_with("chrome://");
+            let is_from_file = message["params"]["documentURL"].as_str()?.starts_with("file://");
             let is_request = message["method"] == "Network.requestWillBeSent";
-            (is_request && !is_browsers_own).then(|| url.to_owned())
+            (is_request && is_from_file).then(|| url.to_owned())
         };
         entries.as_array().expect("a list").iter().filter_map(asked).collect()
     }
