@@ -68,6 +68,15 @@ impl Place {
         Ok(Self { device, threads, repeatable, cuda })
     }
 
+    /// Every device of this kind that the process may use.
+    pub(crate) fn devices(&self) -> Vec<tch::Device> {
+        if !self.device.is_cuda() {
+            return vec![self.device];
+        }
+        let count = usize::try_from(tch::Cuda::device_count()).unwrap_or(0).max(1);
+        (0..count).map(tch::Device::Cuda).collect()
+    }
+
     /// What the report records about the place.
     pub(crate) fn facts(&self, seed: u64) -> serde_json::Value {
         let cpu = cpu_name().unwrap_or_else(|| "unknown".into());

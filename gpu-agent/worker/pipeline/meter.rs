@@ -1,7 +1,49 @@
 //! What a stage has done, and how much of its time it was busy.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use super::occupancy::Occupancy;
+
+/// What the stages count.
+pub(super) struct Meters {
+    pub(super) fetch: Meter,
+    pub(super) decode: Meter,
+    pub(super) copy: Meter,
+    pub(super) model: Meter,
+    pub(super) write: Meter,
+    /// Of each device.
+    pub(super) occupancy: Occupancy,
+    /// How many batches there were of each size.
+    sizes: Mutex<BTreeMap<usize, u64>>,
+}
+
+/// The stages that are measured, in their order.
+pub(super) const STAGES: [&str; 5] = ["fetch", "decode", "copy", "model", "write"];
+
+impl Meters {
+    pub(super) fn new(occupancy: Occupancy) -> Self {
+        let [fetch, decode, copy, model, write] = std::array::from_fn(|_| Meter::default());
+        Self { fetch, decode, copy, model, write, occupancy, sizes: Mutex::default() }
+    }
+
+    /// As [`STAGES`] has them.
+    pub(super) fn stages(&self) -> [&Meter; STAGES.len()] {
+        [&self.fetch, &self.decode, &self.copy, &self.model, &self.write]
+    }
+
+    /// A batch of this size goes to a replica.
+    pub(super) fn batch(&self, size: usize) {
+        *self.sizes.lock().unwrap_or_else(PoisonError::into_inner).entry(size).or_default() += 1;
+    }
+
+    /// How many batches there were of each size.
+    pub(super) fn batch_sizes(&self) -> BTreeMap<usize, u64> {
+        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 /// One stage's counters.
 #[derive(Default)]

@@ -13,13 +13,16 @@
 //! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
 //! | [`rows`] | predictions as rows of a table |
 //! | `jpeg` | is a JPEG whole? |
-//! | [`budget`], [`gate`], [`halt`], [`meter`] | what the stages share |
+//! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
+//! | [`budget`], [`gate`], [`halt`], [`meter`], [`occupancy`] | what the stages share |
+//! | [`timeline`], [`chart`] | what was going on second by second, and its picture |
 //! | [`ceiling`] | what each stage can do on its own |
 //! | [`audit`] | what the shards hold, read back |
 
 mod audit;
 mod budget;
 mod ceiling;
+mod chart;
 mod collect;
 mod cut;
 mod decode;
@@ -31,11 +34,15 @@ mod gate;
 mod geo;
 mod halt;
 mod jpeg;
+mod lane;
 mod meter;
+mod occupancy;
 mod picture;
 mod plan;
 mod replica;
 mod rows;
+mod seats;
+mod timeline;
 
 use std::fs::File;
 use std::num::NonZeroU32;
@@ -61,6 +68,8 @@ const CUT: &str = "images";
 const SHARDS: &str = "shards";
 /// Everything that was measured.
 const RECORD: &str = "pipeline.json";
+/// Replicas on each GPU where the case does not say: while one computes, the other's images are on their way.
+const REPLICAS_OF_GPU: usize = 2;
 /// Tries of an object that comes too slowly while the store itself answers.
 const TRIES_OF_OBJECT: u32 = 3;
 
@@ -72,7 +81,8 @@ struct Job<'a> {
     images: Arc<dyn Store>,
     shards: Arc<dyn Store>,
     decoders: usize,
-    replicas: usize,
+    /// The device of each replica.
+    replicas: Vec<tch::Device>,
 }
 
 impl Job<'_> {
@@ -89,7 +99,7 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
     // Replicas and decoders are the threads: none of them is to start others of its own.
     let place = Place::prepare(case.spec.device, Some(NonZeroU32::MIN), false)?;
     let cores = case.spec.limits.threads.map_or(cores, |threads| threads.get() as usize);
-    let replicas = if place.device.is_cuda() { 1 } else { cores };
+    let each = if place.device.is_cuda() { REPLICAS_OF_GPU } else { cores };
     let as_usize =
         |number: Option<NonZeroU32>, default| number.map_or(default, |number| number.get() as usize);
     let (images, shards) = stores(wanted, case.spec.seed, emitter)?;
@@ -99,7 +109,7 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
         images,
         shards,
         decoders: as_usize(wanted.decoders, cores),
-        replicas: as_usize(wanted.replicas, replicas),
+        replicas: seats::of(&place.devices(), as_usize(wanted.replicas, each)),
         place,
     };
     emitter.device(&job.place.facts(job.seed))?;
@@ -113,6 +123,8 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
             ("rows/inputs".into(), count(plan.inputs.len())),
             ("shards".into(), count(plan.shards())),
             ("shards_found_done".into(), count(plan.done.len())),
+            ("replicas".into(), count(job.replicas.len())),
+            ("devices".into(), count(job.place.devices().len())),
         ],
     )?;
     let record = if plan.is_done() { None } else { Some(flow::run(&job, &plan, emitter)?) };
