@@ -3,11 +3,11 @@
 What `cargo xtask bench pipeline` holds gpu-worker's pipeline against: the same server, images, model, resizing and rows.
 
     python bench/dataloader.py tune MODEL.pt IMAGES OUT COUNT    # tries settings on COUNT images, prints the best as JSON
-    python bench/dataloader.py usual                             # prints the settings of most scripts
+    python bench/dataloader.py usual | versions                  # prints the settings of most scripts, or the versions
     python bench/dataloader.py run MODEL.pt IMAGES OUT SETTINGS [COUNT]
     python bench/dataloader.py decode FOLDER                     # decode and resize in one thread, by Pillow and torchvision
 
-IMAGES and OUT are BUCKET/PREFIX; the server is $AWS_ENDPOINT_URL. The clock runs from the first image that is asked for
+IMAGES and OUT are BUCKET/PREFIX; the server is $AWS_ENDPOINT_URL_S3. The clock runs from the first image that is asked for
 to the last shard that is written; loading and warming up the model, and listing the images, are not counted.
 """
 
@@ -18,12 +18,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numpy
-import PIL
 import pyarrow
 import torch
 import torchvision
@@ -40,7 +40,7 @@ REQUESTS = 8
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255.0
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255.0
 CORES = len(os.sched_getaffinity(0))
-ENDPOINT = os.environ.get("AWS_ENDPOINT_URL")
+ENDPOINT = os.environ.get("AWS_ENDPOINT_URL_S3")
 
 # What most scripts have: the client and the decoder that everybody has installed, a worker for each core.
 USUAL = {
@@ -121,7 +121,7 @@ def listed(images: str, count: int | None) -> tuple:
     import boto3
 
     bucket, _, prefix = images.partition("/")
-    pages = boto3.client("s3", endpoint_url=ENDPOINT).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    pages = boto3.client("s3", endpoint_url=ENDPOINT).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
     keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
     return bucket, keys[:count]
 
@@ -181,14 +181,12 @@ def run(model: str, images: str, out: str, settings: dict, count: int | None = N
             done += len(batch)
         shards.write()
         seconds = time.monotonic() - begun
-    return {"images_per_second": done / seconds, "images": done, "settings": settings, "versions": versions()}
+    return {"images_per_second": done / seconds, "images": done, "settings": settings}
 
 
 def versions() -> str:
-    import boto3
-
-    packages = (torch, torchvision, PIL, pyarrow, boto3)
-    return ", ".join(f"{package.__name__} {package.__version__}" for package in packages)
+    packages = ("torch", "torchvision", "pillow", "pyarrow", "boto3", "obstore")
+    return ", ".join(f"{package} {metadata.version(package)}" for package in packages)
 
 
 def tune(model: str, images: str, out: str, count: str) -> dict:
@@ -234,6 +232,8 @@ def decode(folder: Path) -> dict:
 
 def main() -> None:
     match sys.argv[1:]:
+        case ["versions"]:
+            print(json.dumps({"versions": versions()}))
         case ["usual"]:
             print(json.dumps(USUAL))
         case ["tune", model, images, out, count]:

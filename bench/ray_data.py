@@ -3,10 +3,11 @@
 What `cargo xtask bench pipeline` holds gpu-worker's pipeline against: the same server, images, TorchScript model, resizing
 and rows. Written as Ray's guides "Working with images" and "End-to-end: offline batch inference" have it.
 
-    python bench/ray_data.py MODEL.pt IMAGES OUT ACTORS COUNT    # prints one line of JSON
+    python bench/ray_data.py MODEL.pt IMAGES OUT ACTORS    # prints one line of JSON
+    python bench/ray_data.py versions
 
-IMAGES and OUT are BUCKET/PREFIX; the server is $AWS_ENDPOINT_URL. ACTORS share the cores. The clock runs over the whole
-execution, in which Ray starts its actors, too: take the difference of two COUNTs to leave that out.
+IMAGES and OUT are BUCKET/PREFIX; the server is $AWS_ENDPOINT_URL_S3. ACTORS share the cores. The clock runs over the whole
+execution, in which Ray starts its actors, too: the difference of two runs leaves that out.
 """
 
 import json
@@ -27,7 +28,7 @@ SIZE = 224
 BATCH = 32
 TOP = 5
 CORES = len(os.sched_getaffinity(0))
-ENDPOINT = os.environ.get("AWS_ENDPOINT_URL")
+ENDPOINT = os.environ.get("AWS_ENDPOINT_URL_S3")
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255.0
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255.0
 
@@ -52,15 +53,16 @@ class Predictor:
 
 
 def main() -> None:
-    model, images, out, actors, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+    if sys.argv[1:] == ["versions"]:
+        print(json.dumps({"versions": f"ray {ray.__version__}"}))
+        return
+    model, images, out, actors = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
     scheme, _, host = (ENDPOINT or "https://").partition("://")
     files = fs.S3FileSystem(endpoint_override=host or None, scheme=scheme)
-    listing = files.get_file_info(fs.FileSelector(images, recursive=True))
-    keys = sorted(info.path for info in listing if info.type == fs.FileType.File)[:count]
     ray.init(num_cpus=CORES, include_dashboard=False, logging_level="warning", log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     dataset = (
-        ray.data.read_images(keys, filesystem=files, mode="RGB", include_paths=True)
+        ray.data.read_images(images, filesystem=files, mode="RGB", include_paths=True)
         .map(preprocess)
         .map_batches(
             Predictor,
@@ -74,7 +76,7 @@ def main() -> None:
     begun = time.monotonic()
     dataset.write_parquet(out, filesystem=files)
     seconds = time.monotonic() - begun
-    print(json.dumps({"images": len(keys), "seconds": seconds, "versions": f"ray {ray.__version__}, torch {torch.__version__}"}))
+    print(json.dumps({"seconds": seconds}))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ mod openmp;
 mod optim;
 mod overlay;
 mod pipeline;
+mod serve_s3;
 mod shim;
 mod throughput;
 mod train;
@@ -37,6 +38,7 @@ Runs one case of a gpu-harness suite. The supervisor starts it; by hand it is of
 
 usage: gpu-worker CASE_JSON                     run the case in the current folder
        gpu-worker --bench-steps N CASE_JSON     print seconds per step as JSON
+       gpu-worker serve-s3 FOLDER [--port N]    serve the folders below FOLDER as buckets, until standard input ends
        gpu-worker --selfcheck                   print what libtorch and CUDA can do here as JSON
 
 Metrics go to the file that $GPU_HARNESS_METRICS names, else to standard output.";
@@ -62,6 +64,11 @@ fn main() -> ExitCode {
         }
         ["--bench-steps", steps, _] => match steps.parse() {
             Ok(steps) => ended(bench(Path::new(&arguments[2]), steps)),
+            Err(_) => misused(),
+        },
+        ["serve-s3", _] => serve_s3::run(Path::new(&arguments[1]), 0),
+        ["serve-s3", _, "--port", port] => match port.parse() {
+            Ok(port) => serve_s3::run(Path::new(&arguments[1]), port),
             Err(_) => misused(),
         },
         [path] if !path.starts_with('-') => ended(run(Path::new(&arguments[0]))),

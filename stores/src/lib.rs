@@ -27,5 +27,5 @@ pub use memory::Memory;
 pub use retry::Patience;
 #[cfg(feature = "s3")]
 pub use s3::S3;
-pub use settings::S3Settings;
+pub use settings::{Keys, S3Settings};
 pub use store::{Object, Store};

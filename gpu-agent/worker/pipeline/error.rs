@@ -1,5 +1,6 @@
 //! Why a pipeline cannot go on. A bad image is not among it: that is a row.
 
+use gpu_bucket::ServerError;
 use gpu_shards::{ReadError, WriteError};
 use gpu_stores::StoreError;
 use gpu_stores::location::NoLocation;
@@ -11,6 +12,8 @@ pub(crate) enum PipelineError {
     Location { error: NoLocation },
     #[error(transparent)]
     Store(StoreError),
+    #[error("{error}: {cause}")]
+    Server { error: ServerError, cause: String },
     #[error("there are no images below {place}")]
     NoImages { place: String },
     #[error("{place} holds the shards of something else: {difference}")]
@@ -36,6 +39,7 @@ impl PipelineError {
         match self {
             Self::Location { .. } => "begin with s3://, file:/// or memory://",
             Self::Store(error) => error.fault.hint(),
+            Self::Server { .. } => "look at the folder and the space left on the node's disk",
             Self::NoImages { .. } => "look at the location and its prefix; a prefix ends in a slash",
             Self::AnotherPlan { .. } => {
                 "choose another `to` (with `{run}` each run has its own), or remove what is there"
@@ -51,5 +55,12 @@ impl PipelineError {
             Self::Cut { .. } => "look at the image and at the space left on the node's disk",
             Self::List { .. } => "docs/pipeline.md shows both kinds of file",
         }
+    }
+}
+
+impl From<ServerError> for PipelineError {
+    fn from(error: ServerError) -> Self {
+        let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        Self::Server { error, cause }
     }
 }

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | [`plan`] | which images, in which shards; what an earlier try has done |
 //! | [`cut`] | images to run on where there are none |
+//! | [`local`] | an S3 for them |
 //! | [`flow`] | the stages and their queues |
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
 //! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
@@ -35,6 +36,7 @@ mod geo;
 mod halt;
 mod jpeg;
 mod lane;
+mod local;
 mod meter;
 mod occupancy;
 mod picture;
@@ -57,14 +59,15 @@ use gpu_suites::spec::{Images, Pipeline};
 use serde_json::json;
 
 pub(crate) use self::error::PipelineError;
+use self::local::Local;
 use self::plan::Plan;
 use crate::device::{self, Place};
 use crate::emit::{Emitter, count, number};
 use crate::error::{Result, WorkerError};
 
-/// Where images that the case cuts lie, below its working folder.
+/// Bucket of the images that the case cuts, and its folder below the case's.
 const CUT: &str = "images";
-/// Where shards go that the suite gives no place.
+/// Where shards go that the suite gives no place: a folder below the case's, and a bucket where the images are in one.
 const SHARDS: &str = "shards";
 /// Everything that was measured.
 const RECORD: &str = "pipeline.json";
@@ -94,7 +97,7 @@ impl Job<'_> {
 
 /// Runs the case and writes all that it shows. Whether it is good is for the checks to say.
 pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -> Result<()> {
-    device::give_freed_memory_back();
+    device::keep_freed_memory_in_one_place();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     // Replicas and decoders are the threads: none of them is to start others of its own.
     let place = Place::prepare(case.spec.device, Some(NonZeroU32::MIN), false)?;
@@ -102,7 +105,7 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
     let each = if place.device.is_cuda() { REPLICAS_OF_GPU } else { cores };
     let as_usize =
         |number: Option<NonZeroU32>, default| number.map_or(default, |number| number.get() as usize);
-    let (images, shards) = stores(wanted, case.spec.seed, emitter)?;
+    let Stores { images, shards, _local } = stores(wanted, case.spec.seed, emitter)?;
     let job = Job {
         wanted,
         seed: case.spec.seed,
@@ -134,26 +137,37 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
     write(&job, &plan, record.as_ref(), emitter)
 }
 
-/// The store of images, filled where the case cuts them itself, and the store of shards.
-fn stores(wanted: &Pipeline, seed: u64, emitter: &mut Emitter) -> Result<(Arc<dyn Store>, Arc<dyn Store>)> {
+/// The stores of images and shards.
+struct Stores {
+    images: Arc<dyn Store>,
+    shards: Arc<dyn Store>,
+    /// What answers for those of them that are the case's own.
+    _local: Option<Local>,
+}
+
+/// Opens the stores. Images that the case cuts itself go into a bucket of the case's own, and its shards beside them.
+fn stores(wanted: &Pipeline, seed: u64, emitter: &mut Emitter) -> Result<Stores> {
     let settings = S3Settings {
         endpoint: wanted.s3.endpoint.clone(),
         region: wanted.s3.region.clone(),
         stall: wanted.stall.0,
+        ..S3Settings::default()
     };
-    let images: Arc<dyn Store> = match &wanted.images {
+    let (images, local) = match &wanted.images {
         Images { cut: Some(cut), .. } => {
-            let folder = Arc::new(Folder::new(here(CUT)?));
-            cut::fill(folder.as_ref(), cut, seed, emitter)?;
-            folder
+            let local = Local::start(&here(".")?, wanted.stall.0)?;
+            let images = local.bucket(CUT)?;
+            cut::fill(images.as_ref(), cut, seed, emitter)?;
+            (images, Some(local))
         }
-        Images { from, .. } => open(from.as_deref().unwrap_or_default(), &settings)?,
+        Images { from, .. } => (open(from.as_deref().unwrap_or_default(), &settings)?, None),
     };
-    let shards: Arc<dyn Store> = match &wanted.to {
-        Some(to) => open(to, &settings)?,
-        None => Arc::new(Folder::new(here(SHARDS)?)),
+    let shards: Arc<dyn Store> = match (&wanted.to, &local) {
+        (Some(to), _) => open(to, &settings)?,
+        (None, Some(local)) => local.bucket(SHARDS)?,
+        (None, None) => Arc::new(Folder::new(here(SHARDS)?)),
     };
-    Ok((images, shards))
+    Ok(Stores { images, shards, _local: local })
 }
 
 fn here(name: &str) -> Result<std::path::PathBuf> {

@@ -58,7 +58,8 @@ impl<'a> Replica<'a> {
         let mut model = Model::to_measure(&job.wanted.model, Mode::Inference, device)?;
         model.convert(kind, true)?;
         // One that cannot be rewritten runs as it is.
-        let _ = model.optimize();
+        let example = Tensor::f_zeros([1, 3, side, side], (kind, device))?;
+        let _ = tch::no_grad(|| model.optimize(&example));
         let channels = |values: [f32; 3]| -> Result<Tensor> {
             let scaled = Vec::from_iter(values.map(|value| value * 255.0));
             Ok(Tensor::f_from_slice(&scaled)?.f_view([1, 3, 1, 1])?.f_to(device)?)

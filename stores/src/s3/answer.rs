@@ -42,6 +42,8 @@ pub(super) fn of_status(status: StatusCode, document: &str) -> Fault {
         404 => Fault::Missing,
         412 => Fault::Exists,
         401 | 403 => Fault::Denied(text),
+        // What servers of one's own answer whose disk is full.
+        507 => Fault::Full,
         301 | 307 | 400 if text.contains("Region") || text.contains("Redirect") => {
             Fault::Other(format!("{text} (set AWS_REGION to the bucket's region)"))
         }

@@ -12,7 +12,7 @@ use aws_credential_types::Credentials as Key;
 use aws_credential_types::provider::ProvideCredentials;
 
 use crate::error::Fault;
-use crate::settings::S3Settings;
+use crate::settings::{Keys, S3Settings};
 
 /// A key is replaced this long before it expires.
 const AHEAD: Duration = Duration::from_secs(300);
@@ -43,7 +43,7 @@ pub(super) fn find(settings: &S3Settings) -> Result<Found, Fault> {
     let (ask, asked) = mpsc::channel();
     let (answer, answers) = mpsc::channel();
     let (tell, told) = mpsc::channel();
-    let wanted = settings.region.clone();
+    let wanted = settings.clone();
     let provider = std::thread::Builder::new().name("s3-credentials".into());
     provider
         .spawn(move || {
@@ -66,7 +66,7 @@ pub(super) fn find(settings: &S3Settings) -> Result<Found, Fault> {
 
 /// Finds the configuration, and then a key each time that one is asked for.
 fn provide(
-    region: Option<String>,
+    wanted: S3Settings,
     tell: &Sender<Result<SdkConfig, Fault>>,
     asked: &Receiver<()>,
     answer: &Sender<Result<Key, Fault>>,
@@ -76,8 +76,11 @@ fn provide(
         .build()
         .map_err(|error| Fault::Other(error.to_string()))?;
     let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(region) = region {
+    if let Some(region) = wanted.region {
         loader = loader.region(Region::new(region));
+    }
+    if let Some(Keys { id, secret }) = wanted.keys {
+        loader = loader.credentials_provider(Key::from_keys(id, secret, None));
     }
     let config = runtime.block_on(loader.load());
     let provider = config.credentials_provider().ok_or_else(|| Fault::Denied("no credentials".into()))?;
