@@ -1,130 +1,247 @@
-"""Images a second of PyTorch's own way: a tuned DataLoader, the same TorchScript model, rows to Parquet by pyarrow.
+"""Images a second of PyTorch's own way: a DataLoader that reads S3, TorchScript, Parquet to S3 by pyarrow.
 
-What `cargo xtask bench pipeline` holds gpu-worker's pipeline against: the same images, model, resizing and batch size.
+What `cargo xtask bench pipeline` holds gpu-worker's pipeline against: the same server, images, model, resizing and rows.
 
-    python bench/dataloader.py model MODEL.pt                 # makes the model: ResNet-18 with fixed-seed weights
-    python bench/dataloader.py run MODEL.pt IMAGES OUT        # prints one line of JSON
-    python bench/dataloader.py decode IMAGES                  # decode and resize in one thread, by Pillow
+    python bench/dataloader.py tune MODEL.pt IMAGES OUT COUNT    # tries settings on COUNT images, prints the best as JSON
+    python bench/dataloader.py usual | versions                  # prints the settings of most scripts, or the versions
+    python bench/dataloader.py run MODEL.pt IMAGES OUT SETTINGS [COUNT]
+    python bench/dataloader.py decode FOLDER                     # decode and resize in one thread, by Pillow and torchvision
 
-Needs torch 2.11.0, numpy and Pillow; with pyarrow it writes Parquet, without it a .npz file, and says which.
+IMAGES and OUT are BUCKET/PREFIX; the server is $AWS_ENDPOINT_URL_S3. The clock runs from the first image that is asked for
+to the last shard that is written; loading and warming up the model, and listing the images, are not counted.
 """
 
 import io
 import json
 import os
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib import metadata
 from pathlib import Path
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 import numpy
-import PIL
+import pyarrow
 import torch
+import torchvision
 from PIL import Image
-from torch import nn
+from pyarrow import fs, parquet
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 SIZE = 224
-BATCH = 32
 TOP = 5
+ROWS_PER_SHARD = 500
+# Requests of a worker at a time.
+REQUESTS = 8
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255.0
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255.0
 CORES = len(os.sched_getaffinity(0))
+ENDPOINT = os.environ.get("AWS_ENDPOINT_URL_S3")
+
+# What most scripts have: the client and the decoder that everybody has installed, a worker for each core.
+USUAL = {
+    "client": "boto3",
+    "decoder": "pillow",
+    "workers": CORES,
+    "threads": CORES,
+    "batch": 32,
+    "layout": "channels_last",
+    "rewrite": "freeze",
+}
+# What else is tried, one after the other; what is faster stays.
+TRIED = (
+    ("decoder", ["torchvision"]),
+    ("client", ["obstore"]),
+    ("rewrite", ["optimize_for_inference"]),
+    ("batch", [8, 16]),
+    ("layout", ["contiguous"]),
+    ("threads", sorted({1, CORES} - {CORES})),
+    ("workers", sorted({max(1, CORES // 2), CORES + 1} - {CORES})),
+)
 
 
-class Block(nn.Module):
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        self.down = nn.Sequential()
-        if stride != 1 or inputs != outputs:
-            self.down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+def boto3_get(bucket: str):
+    import boto3
+    from botocore.config import Config
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x))))) + self.down(x))
+    client = boto3.client("s3", endpoint_url=ENDPOINT, config=Config(max_pool_connections=REQUESTS))
+    return lambda key: client.get_object(Bucket=bucket, Key=key)["Body"].read()
 
 
-def resnet18() -> nn.Module:
-    layers = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    inputs = 64
-    for outputs, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
-        layers += [Block(inputs, outputs, stride), Block(outputs, outputs, 1)]
-        inputs = outputs
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 1000))
+def obstore_get(bucket: str):
+    import obstore
+    from obstore.store import S3Store
+
+    plain = {"allow_http": True} if ENDPOINT and ENDPOINT.startswith("http:") else {}
+    store = S3Store(bucket, endpoint=ENDPOINT, client_options=plain, virtual_hosted_style_request=False)
+    return lambda key: obstore.get(store, key).bytes().to_bytes()
+
+
+def pillow_decode(encoded: bytes) -> torch.Tensor:
+    return torch.from_numpy(numpy.array(Image.open(io.BytesIO(encoded)).convert("RGB"))).permute(2, 0, 1)
+
+
+def torchvision_decode(encoded: bytes) -> torch.Tensor:
+    data = torch.frombuffer(bytearray(encoded), dtype=torch.uint8)
+    return torchvision.io.decode_image(data, mode=torchvision.io.ImageReadMode.RGB)
+
+
+CLIENTS = {"boto3": boto3_get, "obstore": obstore_get}
+DECODERS = {"pillow": pillow_decode, "torchvision": torchvision_decode}
+
+
+def resized(image: torch.Tensor) -> torch.Tensor:
+    """What torchvision's Resize(antialias=True) does to a tensor of bytes."""
+    return F.interpolate(image.unsqueeze(0), size=(SIZE, SIZE), mode="bilinear", antialias=True)[0]
 
 
 class Images(Dataset):
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.keys = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*"))
+    def __init__(self, bucket: str, keys: list, settings: dict) -> None:
+        self.bucket, self.keys, self.settings = bucket, keys, settings
+        self.get = None
 
     def __len__(self) -> int:
         return len(self.keys)
 
-    def __getitem__(self, index: int) -> torch.Tensor:
-        pixels = numpy.array(Image.open(self.folder / self.keys[index]).convert("RGB"))
-        image = torch.from_numpy(pixels).permute(2, 0, 1).unsqueeze(0)
-        return F.interpolate(image, size=(SIZE, SIZE), mode="bilinear", antialias=True)[0]
+    def __getitems__(self, indices: list) -> list:
+        """A whole batch: its requests are on their way together, and decoding leaves the interpreter to others."""
+        if self.get is None:  # In the worker: neither a client nor a pool survives a fork.
+            torch.set_num_threads(1)
+            self.get = CLIENTS[self.settings["client"]](self.bucket)
+            self.pool = ThreadPoolExecutor(REQUESTS)
+        decode = DECODERS[self.settings["decoder"]]
+        return list(self.pool.map(lambda index: resized(decode(self.get(self.keys[index]))), indices))
 
 
-def write(out: Path, keys: list, scores: list, classes: list) -> str:
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        numpy.savez(out / "rows.npz", keys=numpy.array(keys), scores=numpy.concatenate(scores), classes=numpy.concatenate(classes))
-        return "numpy, since there is no pyarrow here"
-    table = pyarrow.table({"key": keys, "scores": list(numpy.concatenate(scores)), "classes": list(numpy.concatenate(classes))})
-    parquet.write_table(table, out / "rows.parquet", compression="zstd")
-    return f"pyarrow {pyarrow.__version__}"
+def listed(images: str, count: int | None) -> tuple:
+    import boto3
+
+    bucket, _, prefix = images.partition("/")
+    pages = boto3.client("s3", endpoint_url=ENDPOINT).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{prefix}/")
+    keys = [item["Key"] for page in pages for item in page.get("Contents", [])]
+    return bucket, keys[:count]
 
 
-def run(model: str, folder: Path, out: Path) -> dict:
-    torch.set_num_threads(CORES)
-    network = torch.jit.load(model).eval().to(memory_format=torch.channels_last)
-    images = Images(folder)
-    loader = DataLoader(images, batch_size=BATCH, num_workers=CORES, prefetch_factor=2)
-    scores, classes = [], []
+class Shards:
+    """Rows to Parquet on S3, so many a file."""
+
+    def __init__(self, out: str) -> None:
+        scheme, _, host = (ENDPOINT or "https://").partition("://")
+        self.files = fs.S3FileSystem(endpoint_override=host or None, scheme=scheme)
+        self.out, self.written = out, 0
+        self.keys, self.scores, self.classes = [], [], []
+
+    def add(self, keys: list, scores: torch.Tensor, classes: torch.Tensor) -> None:
+        self.keys += keys
+        self.scores += list(scores.numpy())
+        self.classes += list(classes.int().numpy())
+        if len(self.keys) >= ROWS_PER_SHARD:
+            self.write()
+
+    def write(self) -> None:
+        if not self.keys:
+            return
+        table = pyarrow.table({"key": self.keys, "scores": self.scores, "classes": self.classes})
+        parquet.write_table(table, f"{self.out}/part-{self.written:05}.parquet", filesystem=self.files, compression="zstd")
+        self.written += 1
+        self.keys, self.scores, self.classes = [], [], []
+
+
+def load(model: str, settings: dict) -> torch.jit.ScriptModule:
+    network = torch.jit.load(model).eval()
+    if settings["layout"] == "channels_last":
+        network = network.to(memory_format=torch.channels_last)
+    return getattr(torch.jit, settings["rewrite"])(network)
+
+
+def run(model: str, images: str, out: str, settings: dict, count: int | None = None) -> dict:
+    torch.set_num_threads(settings["threads"])
+    layout = torch.channels_last if settings["layout"] == "channels_last" else torch.contiguous_format
+    network = load(model, settings)
+    bucket, keys = listed(images, count)
+    shards = Shards(out)
+    loader = DataLoader(
+        Images(bucket, keys, settings),
+        batch_size=settings["batch"],
+        num_workers=settings["workers"],
+        prefetch_factor=2,
+    )
     with torch.inference_mode():
         for _ in range(3):
-            network(torch.randn(BATCH, 3, SIZE, SIZE).contiguous(memory_format=torch.channels_last))
-        begun = time.monotonic()
+            network(torch.randn(settings["batch"], 3, SIZE, SIZE).contiguous(memory_format=layout))
+        begun, done = time.monotonic(), 0
         for batch in loader:
-            batch = batch.to(memory_format=torch.channels_last)
+            batch = batch.contiguous(memory_format=layout)
             top = network((batch.float() - MEAN) / DEVIATION).softmax(1).topk(TOP)
-            scores.append(top.values.numpy())
-            classes.append(top.indices.int().numpy())
-        writer = write(out, images.keys, scores, classes)
+            shards.add(keys[done : done + len(batch)], top.values, top.indices)
+            done += len(batch)
+        shards.write()
         seconds = time.monotonic() - begun
-    return {"images_per_second": len(images) / seconds, "writer": writer, "torch": torch.__version__}
+    return {"images_per_second": done / seconds, "images": done, "settings": settings}
+
+
+def versions() -> str:
+    packages = ("torch", "torchvision", "pillow", "pyarrow", "boto3", "obstore")
+    return ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+
+
+def tune(model: str, images: str, out: str, count: str) -> dict:
+    """Each setting after the other, each try in a process of its own."""
+    tried = []
+
+    def rate(settings: dict) -> float:
+        words = [sys.executable, __file__, "run", model, images, out, json.dumps(settings), count]
+        said = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True).stdout
+        rate = json.loads(said.splitlines()[-1])["images_per_second"]
+        tried.append({**settings, "images_per_second": rate})
+        print(f"{rate:.1f}/s {json.dumps(settings)}", file=sys.stderr, flush=True)
+        return rate
+
+    best, fastest = dict(USUAL), rate(USUAL)
+    for name, values in TRIED:
+        for value in values:
+            other = {**best, name: value}
+            speed = rate(other)
+            if speed > fastest:
+                best, fastest = other, speed
+    return {"settings": best, "tried": tried}
 
 
 def decode(folder: Path) -> dict:
     torch.set_num_threads(1)
-    encoded = [path.read_bytes() for path in sorted(folder.rglob("*.*"))[:64]]
-    count, begun = 0, time.monotonic()
-    while time.monotonic() - begun < 3.0:
-        for image in encoded:
-            Image.open(io.BytesIO(image)).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
-        count += len(encoded)
-    return {"images_per_second": count / (time.monotonic() - begun), "pillow": PIL.__version__}
+    encoded = [path.read_bytes() for path in sorted(folder.glob("*.jpg"))[:64]]
+
+    def whole_pillow(image: bytes) -> None:
+        Image.open(io.BytesIO(image)).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+
+    def rate(work) -> float:
+        for image in encoded[:8]:
+            work(image)
+        count, begun = 0, time.monotonic()
+        while time.monotonic() - begun < 3.0:
+            work(encoded[count % len(encoded)])
+            count += 1
+        return count / (time.monotonic() - begun)
+
+    return {"pillow": rate(whole_pillow), "torchvision": rate(lambda image: resized(torchvision_decode(image)))}
 
 
 def main() -> None:
     match sys.argv[1:]:
-        case ["model", path]:
-            torch.manual_seed(20261123)
-            torch.jit.script(resnet18().eval()).save(path)
-        case ["run", model, images, out]:
-            print(json.dumps(run(model, Path(images), Path(out))))
-        case ["decode", images]:
-            print(json.dumps(decode(Path(images))))
+        case ["versions"]:
+            print(json.dumps({"versions": versions()}))
+        case ["usual"]:
+            print(json.dumps(USUAL))
+        case ["tune", model, images, out, count]:
+            print(json.dumps(tune(model, images, out, count)))
+        case ["run", model, images, out, settings, *count]:
+            print(json.dumps(run(model, images, out, json.loads(settings), *map(int, count))))
+        case ["decode", folder]:
+            print(json.dumps(decode(Path(folder))))
         case _:
             sys.exit(__doc__)
 

@@ -4,6 +4,7 @@
 #include <ATen/Context.h>
 #include <ATen/autocast_mode.h>
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/inductor/aoti_torch/c/shim.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
@@ -97,6 +98,18 @@ char* shim_cuda_peak(int device, int64_t* bytes) {
 
 char* shim_cuda_reset_peak(int device) {
   return caught([&] { c10::getDeviceAllocator(at::kCUDA)->resetPeakStats(static_cast<c10::DeviceIndex>(device)); });
+}
+
+// Gives this thread a stream of its own on a CUDA device, out of libtorch's pool, and makes the device its current one.
+// By the registry of devices, which libtorch_cuda enters itself in: no header of CUDA is needed.
+char* shim_own_stream(int device) {
+  return caught([&] {
+    TORCH_CHECK(c10::impl::hasDeviceGuardImpl(at::kCUDA), "this libtorch has no CUDA");
+    const c10::impl::VirtualGuardImpl cuda(at::kCUDA);
+    const c10::Device on(at::kCUDA, static_cast<c10::DeviceIndex>(device));
+    cuda.setDevice(on);
+    cuda.exchangeStream(cuda.getStreamFromGlobalPool(on));
+  });
 }
 
 } // extern "C"

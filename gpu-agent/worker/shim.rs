@@ -32,6 +32,7 @@ unsafe extern "C" {
     fn shim_cuda_allocated(device: c_int, bytes: *mut i64) -> *mut c_char;
     fn shim_cuda_peak(device: c_int, bytes: *mut i64) -> *mut c_char;
     fn shim_cuda_reset_peak(device: c_int) -> *mut c_char;
+    fn shim_own_stream(device: c_int) -> *mut c_char;
     fn shim_count_begin() -> *mut c_char;
     fn shim_count_end(receiver: *mut c_void, receive: ReceiveCost) -> *mut c_char;
     fn shim_adam(
@@ -177,6 +178,12 @@ pub(crate) fn cuda_peak(device: tch::Device) -> Result<i64> {
 pub(crate) fn cuda_reset_peak(device: tch::Device) -> Result<()> {
     // SAFETY: plain values.
     answered(unsafe { shim_cuda_reset_peak(device_number(device)) })
+}
+
+/// Gives this thread a stream of its own on a CUDA device: what it queues there runs beside what others queue.
+pub(crate) fn own_stream(device: tch::Device) -> Result<()> {
+    // SAFETY: plain values.
+    answered(unsafe { shim_own_stream(device_number(device)) })
 }
 
 /// What one operation of libtorch costs.

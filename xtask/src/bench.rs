@@ -35,7 +35,7 @@ const BENCHES: &[Entry] = &[
     },
     Entry {
         name: "pipeline",
-        about: "images to Parquet in gpu-worker against a DataLoader, decoding against Pillow, memory [IMAGES=2000]",
+        about: "images on S3 to Parquet: gpu-worker against a DataLoader and Ray Data; decoding, memory [IMAGES=2000]",
         run: crate::pipeline::run,
     },
     Entry {

@@ -130,16 +130,24 @@ impl Model {
         Ok(())
     }
 
-    /// Lets libtorch rewrite a TorchScript model for inference alone: normalisations go into the convolutions before them,
-    /// which get the layout that the processor likes. Its numbers are no longer to be had by name.
-    pub(crate) fn optimize(&mut self) -> Result<()> {
+    /// Lets libtorch rewrite the model for inference alone: normalisations go into the convolutions before them, which
+    /// get the layout that the processor likes. Its numbers are no longer to be had by name. A built-in model is traced
+    /// with the `example` first.
+    pub(crate) fn optimize(&mut self, example: &Tensor) -> Result<()> {
         // On a GPU it was never measured.
-        let (Network::Script(module, mode), Device::Cpu) = (&mut self.network, self.device) else {
+        if self.device != Device::Cpu {
             return Ok(());
-        };
-        module.set_train(false)?;
-        mode.set(false);
-        module.optimize()?;
+        }
+        if let Network::UNet(_) | Network::ResNet(_) = self.network {
+            let forward = |input: &Tensor| self.forward(input, false);
+            let module = Module::trace(example, &self.parameters, &self.buffers, forward)?;
+            self.network = Network::Script(module, Cell::new(true));
+        }
+        if let Network::Script(module, mode) = &mut self.network {
+            module.set_train(false)?;
+            mode.set(false);
+            module.optimize()?;
+        }
         self.parameters.clear();
         self.buffers.clear();
         Ok(())
@@ -278,25 +286,29 @@ mod tests {
     }
 
     #[test]
-    fn a_script_that_was_rewritten_for_inference_says_the_same() {
+    fn a_model_that_was_rewritten_for_inference_says_the_same() {
         let spec = Spec { builtin: Some(Builtin::Resnet18), torchscript: None, width: None };
         tch::manual_seed(7);
-        let model = Model::new(&spec, Task::Classify, Device::Cpu).unwrap();
+        let mut model = Model::new(&spec, Task::Classify, Device::Cpu).unwrap();
         let path = std::env::temp_dir().join(format!("optimized-{}.pt", std::process::id()));
         let input = Tensor::randn([3, 3, 64, 64], (Kind::Float, Device::Cpu));
         model.export(&input, &path).unwrap();
         let mut script = Model::script(&path, Device::Cpu).unwrap();
         std::fs::remove_file(&path).unwrap();
         let before = script.forward(&input, false).unwrap();
-        script.optimize().unwrap();
+        script.optimize(&input).unwrap();
+        model.optimize(&input).unwrap();
         // More than once, and in another size: what was compiled for the first batch is not all that it can do.
         for count in [3, 3, 3, 1, 2] {
             let input = input.narrow(0, 0, count);
-            let after = script.forward(&input, false).unwrap();
-            let apart = (after - before.narrow(0, 0, count)).abs().max().double_value(&[]);
-            assert!(apart < 1e-5, "{apart}");
+            for model in [&script, &model] {
+                let after = model.forward(&input, false).unwrap();
+                let apart = (after - before.narrow(0, 0, count)).abs().max().double_value(&[]);
+                assert!(apart < 1e-5, "{apart}");
+            }
         }
         assert!(script.parameters.is_empty(), "they are no longer the model's");
+        assert!(matches!(model.network, Network::Script(..)), "the built-in model is rewritten, too");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! The stages and their queues: threads that end when what comes before them has ended.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Barrier, PoisonError};
+use std::sync::{Arc, Barrier};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
@@ -17,14 +16,16 @@ use super::decode::{Decode, Decoded};
 use super::fetch::Fetch;
 use super::gate::Gate;
 use super::halt::Halt;
-use super::meter::Meter;
+use super::meter::{Meters, STAGES};
+use super::occupancy::Occupancy;
 use super::picture::Form;
 use super::plan::Plan;
-use super::replica::{Replica, Sizes};
+use super::replica::{Replica, Speed};
 use super::rows::Row;
-use super::{Job, PipelineError, feed, figure, rate};
+use super::timeline::{self, Point, Queues, Timeline};
+use super::{Job, PipelineError, chart, feed, figure, rate};
 use crate::device;
-use crate::emit::{Emitter, count};
+use crate::emit::Emitter;
 use crate::error::{Result, WorkerError};
 
 /// Shards that are begun and not written yet.
@@ -37,34 +38,26 @@ const BATCHES_AHEAD: usize = 2;
 const ENCODED: u64 = 4;
 /// Rows that wait for the collector: they are small.
 const ROWS_AHEAD: usize = 4096;
-/// Time between two looks at the queues, and between two points of the timeline.
+/// Time between two looks at the queues.
 const LOOK: Duration = Duration::from_millis(100);
-const POINT: Duration = Duration::from_secs(1);
-/// A day of them.
-const MOST_POINTS: usize = 86_400;
-
-/// What the stages count.
-#[derive(Default)]
-struct Meters {
-    fetch: Meter,
-    decode: Meter,
-    model: Meter,
-    write: Meter,
-    sizes: Sizes,
-}
+/// The picture of the timeline.
+const PICTURE: &str = "timeline.svg";
 
 /// What each stage can do on its own, in images a second.
 #[derive(Debug, Clone, Copy, Default)]
 struct Ceilings {
     fetch: Rate,
     decode: Rate,
-    model: f64,
+    replicas: Speed,
 }
 
-/// The queues, as the one who watches sees them.
-struct Queues {
-    fetched: usize,
-    decoded: usize,
+/// A run that is over.
+struct Past<'a> {
+    job: &'a Job<'a>,
+    meters: &'a Meters,
+    ceilings: Ceilings,
+    wall: Duration,
+    points: Vec<Point>,
 }
 
 /// Runs what is left of the plan; gives the record of it.
@@ -74,7 +67,7 @@ pub(super) fn run(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<s
         resize: job.wanted.resize,
         largest: job.wanted.largest_image.get(),
     };
-    let (halt, meters) = (Halt::default(), Meters::default());
+    let (halt, meters) = (Halt::default(), Meters::new(Occupancy::of(&job.place.devices())));
     let encoded = Budget::new(job.wanted.memory.0 / ENCODED);
     let unpacked = Budget::new(job.wanted.memory.0 - job.wanted.memory.0 / ENCODED);
     let gate = Gate::new(OPEN_SHARDS);
@@ -94,10 +87,11 @@ pub(super) fn run(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<s
         emitter.progress("ceilings", 2, 3)?;
     }
     let to_do = plan.to_do().map(|shard| plan.inputs_of(shard).len()).sum::<usize>();
-    let (wall, timeline) = std::thread::scope(|scope| -> Result<_> {
-        let (decoded_in, decoded) = bounded(BATCHES_AHEAD * job.wanted.batch.get() as usize * job.replicas);
+    let (wall, points) = std::thread::scope(|scope| -> Result<_> {
+        let (decoded_in, decoded) =
+            bounded(BATCHES_AHEAD * job.wanted.batch.get() as usize * job.replicas.len());
         let (rows_in, rows) = bounded(ROWS_AHEAD);
-        ceilings.model = replicas(scope, job, &decoded, &rows_in, &halt, &meters)?;
+        ceilings.replicas = replicas(scope, job, &decoded, &rows_in, &halt, &meters)?;
         if !time.is_zero() {
             emitter.progress("ceilings", 3, 3)?;
         }
@@ -125,14 +119,16 @@ pub(super) fn run(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<s
             let write = &write;
             spawn(scope, halt, move || write.run(&full))
         }));
-        let look = || Queues { fetched: fetched.len(), decoded: decoded.len() };
+        let look = || Queues { encoded: fetched.len(), decoded: decoded.len() };
         drop((inputs, fetched_in, decoded_in, rows_in, full));
-        let timeline = watch(&meters, job, to_do, look, &writers, halt, emitter)?;
-        Ok((begun.elapsed(), timeline))
+        let points = watch(&meters, job, to_do, look, &writers, halt, emitter)?;
+        Ok((begun.elapsed(), points))
     })?;
     halt.into_result()?;
-    emitter.metrics(None, figures(job, &meters, &ceilings, wall))?;
-    Ok(record(job, &meters, &ceilings, wall, &timeline))
+    let past = Past { job, meters: &meters, ceilings, wall, points };
+    emitter.metrics(None, past.figures())?;
+    past.draw(emitter)?;
+    Ok(past.record())
 }
 
 /// Starts the replicas; gives what they can do together, once all of them are ready.
@@ -143,28 +139,28 @@ fn replicas<'scope>(
     rows: &Sender<Row>,
     halt: &'scope Halt,
     meters: &'scope Meters,
-) -> Result<f64> {
-    let barrier = Arc::new(Barrier::new(job.replicas));
+) -> Result<Speed> {
+    let barrier = Arc::new(Barrier::new(job.replicas.len()));
     let (ready_in, ready) = unbounded();
-    for _ in 0..job.replicas {
+    for device in &job.replicas {
         let (decoded, rows, ready, barrier) =
             (decoded.clone(), rows.clone(), ready_in.clone(), Arc::clone(&barrier));
         let time = job.wanted.calibrate.0;
         let work = move || {
             // Whatever becomes of it, the others wait for this one at the barrier.
-            let built = catch_unwind(AssertUnwindSafe(|| Replica::build(job)))
+            let built = catch_unwind(AssertUnwindSafe(|| Replica::build(job, *device)))
                 .unwrap_or_else(|_| Err(PipelineError::Thread.into()));
             // Measured beside each other, as they will run.
             barrier.wait();
             let measured = built.and_then(|replica| {
-                let rate = if time.is_zero() { 0.0 } else { replica.ceiling(time)? };
-                Ok((replica, rate))
+                let speed = if time.is_zero() { Speed::default() } else { replica.ceiling(time)? };
+                Ok((replica, speed))
             });
             match measured {
-                Ok((replica, rate)) => {
-                    if ready.send(Ok(rate)).is_ok() {
+                Ok((replica, speed)) => {
+                    if ready.send(Ok(speed)).is_ok() {
                         drop(ready);
-                        replica.run(&decoded, &rows, halt, &meters.model, &meters.sizes);
+                        replica.run(&decoded, &rows, halt, meters);
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -173,10 +169,13 @@ fn replicas<'scope>(
         spawn(scope, halt, work);
     }
     drop(ready_in);
-    let mut together = 0.0;
-    for _ in 0..job.replicas {
+    let mut together = Speed::default();
+    for _ in &job.replicas {
         match ready.recv() {
-            Ok(Ok(rate)) => together += rate,
+            Ok(Ok(speed)) => {
+                together.copy += speed.copy;
+                together.model += speed.model;
+            }
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(PipelineError::Thread.into()),
         }
@@ -206,16 +205,18 @@ fn watch(
     writers: &[ScopedJoinHandle<'_, ()>],
     halt: &Halt,
     emitter: &mut Emitter,
-) -> Result<Vec<serde_json::Value>> {
-    let begun = Instant::now();
-    let mut timeline = Timeline::new(begun);
+) -> Result<Vec<Point>> {
+    let mut timeline = Timeline::new(threads(job));
     loop {
         let ended = writers.iter().all(ScopedJoinHandle::is_finished);
         let done = meters.write.items().min(to_do as u64);
         let said = emitter.progress("images", done, to_do as u64);
-        let said = said.and_then(|()| {
-            if timeline.due(ended) { timeline.point(meters, job, &look(), emitter) } else { Ok(()) }
-        });
+        let said =
+            said.and_then(
+                |()| {
+                    if timeline.due(ended) { timeline.point(meters, look(), emitter) } else { Ok(()) }
+                },
+            );
         if let Err(error) = said {
             // Nobody listens any more: there is nobody to go on for.
             halt.stop(WorkerError::Metrics(std::io::ErrorKind::BrokenPipe.into()));
@@ -228,83 +229,10 @@ fn watch(
     }
 }
 
-/// What was going on, second by second.
-struct Timeline {
-    begun: Instant,
-    last: Instant,
-    /// Items of the model, and busy time of each stage, at the last point.
-    items: u64,
-    busy: [Duration; 4],
-    points: Vec<serde_json::Value>,
-}
-
-impl Timeline {
-    fn new(begun: Instant) -> Self {
-        Self { begun, last: begun, items: 0, busy: [Duration::ZERO; 4], points: Vec::new() }
-    }
-
-    fn due(&self, ended: bool) -> bool {
-        (ended || self.last.elapsed() >= POINT) && self.points.len() < MOST_POINTS
-    }
-
-    fn point(
-        &mut self,
-        meters: &Meters,
-        job: &Job<'_>,
-        queues: &Queues,
-        emitter: &mut Emitter,
-    ) -> Result<()> {
-        let (time, now) = (self.last.elapsed(), Instant::now());
-        let items = meters.model.items();
-        let speed = rate((items - self.items) as f64, time);
-        let busy = meters.stages().map(|(_, meter)| meter.busy_time());
-        let mut point = json!({
-            "second": now.duration_since(self.begun).as_secs_f64(),
-            "images_per_second": speed,
-            "encoded_waiting": queues.fetched,
-            "decoded_waiting": queues.decoded,
-        });
-        for (((name, _), threads), (busy, before)) in
-            meters.stages().into_iter().zip(threads(job)).zip(busy.into_iter().zip(self.busy))
-        {
-            let had = time.as_secs_f64() * threads as f64;
-            let share = if had > 0.0 { (busy.saturating_sub(before)).as_secs_f64() / had } else { 0.0 };
-            point[format!("{name}_utilisation")] = share.into();
-        }
-        let second = u64::try_from(self.points.len()).unwrap_or(u64::MAX) + 1;
-        emitter.metrics(
-            Some(second),
-            vec![
-                figure("now/images_per_second", speed),
-                ("now/encoded_waiting".into(), count(queues.fetched)),
-                ("now/decoded_waiting".into(), count(queues.decoded)),
-            ],
-        )?;
-        self.points.push(point);
-        (self.last, self.items, self.busy) = (now, items, busy);
-        Ok(())
-    }
-}
-
-impl Meters {
-    fn stages(&self) -> [(&'static str, &Meter); 4] {
-        [("fetch", &self.fetch), ("decode", &self.decode), ("model", &self.model), ("write", &self.write)]
-    }
-}
-
-fn threads(job: &Job<'_>) -> [usize; 4] {
-    [job.wanted.clients.get() as usize, job.decoders, job.replicas, WRITERS]
-}
-
-/// What each stage could do alone; writing is measured by what it did.
-fn ceilings_of(meters: &Meters, ceilings: &Ceilings) -> [(&'static str, f64); 4] {
-    let write = rate(meters.write.items() as f64, meters.write.busy_time()) * WRITERS as f64;
-    [
-        ("fetch", ceilings.fetch.items),
-        ("decode", ceilings.decode.items),
-        ("model", ceilings.model),
-        ("write", write),
-    ]
+/// Threads of each stage.
+fn threads(job: &Job<'_>) -> [usize; STAGES.len()] {
+    let replicas = job.replicas.len();
+    [job.wanted.clients.get() as usize, job.decoders, replicas, replicas, WRITERS]
 }
 
 /// The stage with the lowest ceiling, of those that were measured.
@@ -316,69 +244,127 @@ fn binding(stages: &[(&'static str, f64)]) -> Option<(&'static str, f64)> {
         .copied()
 }
 
-/// What checks and reports read.
-fn figures(job: &Job<'_>, meters: &Meters, ceilings: &Ceilings, wall: Duration) -> Vec<(String, Value)> {
-    let images = meters.write.items() as f64;
-    let speed = rate(images, wall);
-    let mut figures = vec![
-        figure("images_per_second", speed),
-        figure("seconds", wall.as_secs_f64()),
-        figure("bytes_read", meters.fetch.bytes() as f64),
-        figure("read_mbit_per_second", rate(meters.fetch.bytes() as f64 * 8e-6, wall)),
-    ];
-    for ((name, meter), threads) in meters.stages().into_iter().zip(threads(job)) {
-        figures.push(figure(&format!("{name}/utilisation"), meter.utilisation(threads, wall)));
-    }
-    let stages = ceilings_of(meters, ceilings);
-    if !job.wanted.calibrate.0.is_zero() {
-        let known = stages.iter().filter(|(_, ceiling)| *ceiling > 0.0);
-        figures.extend(known.map(|(name, ceiling)| figure(&format!("{name}/ceiling_per_second"), *ceiling)));
-        if let Some((name, ceiling)) = binding(&stages) {
-            figures.push(figure("share_of_ceiling", speed / ceiling));
-            figures.push(("binding".into(), Value::Text(name.into())));
-        }
-    }
-    let sizes = meters.sizes.lock().unwrap_or_else(PoisonError::into_inner);
-    let batches = sizes.values().sum::<u64>();
-    if batches > 0 {
-        figures.push(figure("batch_mean", meters.model.items() as f64 / batches as f64));
-    }
-    if let Some(peak) = device::resident_peak() {
-        figures.push(figure("memory_peak_bytes", peak as f64));
-    }
-    figures
+/// What stages can do that take turns on the same cores; `None` where one of them was not measured.
+fn in_turns(ceilings: &[f64]) -> Option<f64> {
+    let time = ceilings.iter().map(|ceiling| 1.0 / ceiling).sum::<f64>();
+    (time > 0.0 && time.is_finite()).then(|| 1.0 / time)
 }
 
-/// Everything, for whoever wants to look closer.
-fn record(
-    job: &Job<'_>,
-    meters: &Meters,
-    ceilings: &Ceilings,
-    wall: Duration,
-    timeline: &[serde_json::Value],
-) -> serde_json::Value {
-    let stages = meters.stages().into_iter().zip(threads(job)).zip(ceilings_of(meters, ceilings));
-    let stages = stages.map(|(((name, meter), threads), (_, ceiling))| {
-        let about = json!({
-            "threads": threads,
-            "items": meter.items(),
-            "bytes": meter.bytes(),
-            "busy_seconds": meter.busy_time().as_secs_f64(),
-            "utilisation": meter.utilisation(threads, wall),
-            "ceiling_per_second": ceiling,
+impl Past<'_> {
+    /// Images a second.
+    fn rate(&self) -> f64 {
+        rate(self.meters.write.items() as f64, self.wall)
+    }
+
+    /// What each stage could do alone; writing is measured by what it did.
+    fn ceilings(&self) -> [(&'static str, f64); STAGES.len()] {
+        let write = &self.meters.write;
+        let write = rate(write.items() as f64, write.busy_time()) * WRITERS as f64;
+        let Ceilings { fetch, decode, replicas } = self.ceilings;
+        let ceilings = [fetch.items, decode.items, replicas.copy, replicas.model, write];
+        std::array::from_fn(|stage| (STAGES[stage], ceilings[stage]))
+    }
+
+    fn is_calibrated(&self) -> bool {
+        !self.job.wanted.calibrate.0.is_zero()
+    }
+
+    fn binding(&self) -> Option<(&'static str, f64)> {
+        if self.is_calibrated() { binding(&self.ceilings()) } else { None }
+    }
+
+    /// Where the model computes on the cores that decode: what both can do together.
+    fn cores(&self) -> Option<f64> {
+        let shared = !self.job.place.device.is_cuda() && self.is_calibrated();
+        let Ceilings { decode, replicas, .. } = self.ceilings;
+        if shared { in_turns(&[decode.items, replicas.copy, replicas.model]) } else { None }
+    }
+
+    /// What checks and reports read.
+    fn figures(&self) -> Vec<(String, Value)> {
+        let (meters, wall) = (self.meters, self.wall);
+        let mut figures = vec![
+            figure("images_per_second", self.rate()),
+            figure("seconds", wall.as_secs_f64()),
+            figure("bytes_read", meters.fetch.bytes() as f64),
+            figure("read_mbit_per_second", rate(meters.fetch.bytes() as f64 * 8e-6, wall)),
+        ];
+        for ((name, meter), threads) in STAGES.iter().zip(meters.stages()).zip(threads(self.job)) {
+            figures.push(figure(&format!("{name}/utilisation"), meter.utilisation(threads, wall)));
+        }
+        if self.is_calibrated() {
+            let stages = self.ceilings();
+            let known = stages.iter().filter(|(_, ceiling)| *ceiling > 0.0);
+            figures
+                .extend(known.map(|(name, ceiling)| figure(&format!("{name}/ceiling_per_second"), *ceiling)));
+        }
+        if let Some((name, ceiling)) = self.binding() {
+            figures.push(figure("share_of_ceiling", self.rate() / ceiling));
+            figures.push(("binding".into(), Value::Text(name.into())));
+        }
+        if let Some(ceiling) = self.cores() {
+            figures.push(figure("cores/ceiling_per_second", ceiling));
+            figures.push(figure("share_of_cores", self.rate() / ceiling));
+        }
+        for load in meters.occupancy.loads() {
+            let busy = load.busy.as_secs_f64() / wall.as_secs_f64().max(f64::MIN_POSITIVE);
+            figures.push(figure(&format!("device/{}/images", load.device), load.images as f64));
+            figures.push(figure(&format!("device/{}/idle_share", load.device), (1.0 - busy).max(0.0)));
+        }
+        let batches = meters.batch_sizes().values().sum::<u64>();
+        if batches > 0 {
+            figures.push(figure("batch_mean", meters.model.items() as f64 / batches as f64));
+        }
+        if let Some([encoded, decoded]) = timeline::mean_queues(&self.points) {
+            figures.push(figure("encoded_waiting_mean", encoded));
+            figures.push(figure("decoded_waiting_mean", decoded));
+        }
+        if let Some(peak) = device::resident_peak() {
+            figures.push(figure("memory_peak_bytes", peak as f64));
+        }
+        figures
+    }
+
+    /// Leaves the picture of the timeline in the artifacts.
+    fn draw(&self, emitter: &mut Emitter) -> Result<()> {
+        let heading = chart::Heading { rate: self.rate(), binding: self.binding() };
+        let path = emitter.artifact_path(PICTURE);
+        let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };
+        let svg = chart::svg(&self.points, &heading).map_err(|error| wrong(error.to_string()))?;
+        std::fs::write(&path, svg).map_err(|error| wrong(error.to_string()))?;
+        emitter.artifact(PICTURE)
+    }
+
+    /// Everything, for whoever wants to look closer.
+    fn record(&self) -> serde_json::Value {
+        let stages = self.meters.stages().into_iter().zip(threads(self.job)).zip(self.ceilings());
+        let stages = stages.map(|((meter, threads), (name, ceiling))| {
+            let about = json!({
+                "threads": threads,
+                "items": meter.items(),
+                "bytes": meter.bytes(),
+                "busy_seconds": meter.busy_time().as_secs_f64(),
+                "utilisation": meter.utilisation(threads, self.wall),
+                "ceiling_per_second": ceiling,
+            });
+            (name.to_owned(), about)
         });
-        (name.to_owned(), about)
-    });
-    let sizes: BTreeMap<usize, u64> = meters.sizes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    json!({
-        "seconds": wall.as_secs_f64(),
-        "images_per_second": rate(meters.write.items() as f64, wall),
-        "stages": serde_json::Map::from_iter(stages),
-        "fetch_ceiling_bytes_per_second": ceilings.fetch.bytes,
-        "decode_ceiling_bytes_per_second": ceilings.decode.bytes,
-        "batch_sizes": sizes,
-        "timeline": timeline,
-    })
+        let devices = self.meters.occupancy.loads().into_iter().map(|load| {
+            let about = json!({ "busy_seconds": load.busy.as_secs_f64(), "images": load.images });
+            (load.device, about)
+        });
+        json!({
+            "seconds": self.wall.as_secs_f64(),
+            "images_per_second": self.rate(),
+            "stages": serde_json::Map::from_iter(stages),
+            "devices": serde_json::Map::from_iter(devices),
+            "fetch_ceiling_bytes_per_second": self.ceilings.fetch.bytes,
+            "decode_ceiling_bytes_per_second": self.ceilings.decode.bytes,
+            "cores_ceiling_per_second": self.cores(),
+            "batch_sizes": self.meters.batch_sizes(),
+            "timeline": timeline::record(&self.points),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -390,5 +376,12 @@ mod tests {
         let stages = [("fetch", 100.0), ("decode", 0.0), ("model", 40.0), ("write", 900.0)];
         assert_eq!(binding(&stages), Some(("model", 40.0)));
         assert_eq!(binding(&[("fetch", 0.0)]), None);
+    }
+
+    #[test]
+    fn stages_on_the_same_cores_share_their_time() {
+        // 10 ms and 40 ms of all cores for an image: 20 images a second.
+        assert!((in_turns(&[100.0, 25.0]).unwrap() - 20.0).abs() < 1e-9);
+        assert_eq!(in_turns(&[100.0, 0.0]), None);
     }
 }

@@ -14,7 +14,9 @@
 //! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
 //! | [`rows`] | predictions as rows of a table |
 //! | `jpeg` | is a JPEG whole? |
-//! | [`budget`], [`gate`], [`halt`], [`meter`] | what the stages share |
+//! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
+//! | [`budget`], [`gate`], [`halt`], [`meter`], [`occupancy`] | what the stages share |
+//! | [`timeline`], [`chart`] | what was going on second by second, and its picture |
 //! | [`ceiling`] | what each stage can do on its own |
 //! | [`audit`] | what the shards hold, read back |
 //! | [`digest`] | all answers in a nutshell |
@@ -22,6 +24,7 @@
 mod audit;
 mod budget;
 mod ceiling;
+mod chart;
 mod collect;
 mod cut;
 mod decode;
@@ -34,12 +37,16 @@ mod gate;
 mod geo;
 mod halt;
 mod jpeg;
+mod lane;
 mod local;
 mod meter;
+mod occupancy;
 mod picture;
 mod plan;
 mod replica;
 mod rows;
+mod seats;
+mod timeline;
 
 use std::fs::File;
 use std::num::NonZeroU32;
@@ -66,6 +73,8 @@ const CUT: &str = "images";
 const SHARDS: &str = "shards";
 /// Everything that was measured.
 const RECORD: &str = "pipeline.json";
+/// Replicas on each GPU where the case does not say: while one computes, the other's images are on their way.
+const REPLICAS_OF_GPU: usize = 2;
 /// Tries of an object that comes too slowly while the store itself answers.
 const TRIES_OF_OBJECT: u32 = 3;
 
@@ -77,7 +86,8 @@ struct Job<'a> {
     images: Arc<dyn Store>,
     shards: Arc<dyn Store>,
     decoders: usize,
-    replicas: usize,
+    /// The device of each replica.
+    replicas: Vec<tch::Device>,
 }
 
 impl Job<'_> {
@@ -89,12 +99,12 @@ impl Job<'_> {
 
 /// Runs the case and writes all that it shows. Whether it is good is for the checks to say.
 pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -> Result<()> {
-    device::give_freed_memory_back();
+    device::keep_freed_memory_in_one_place();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     // Replicas and decoders are the threads: none of them is to start others of its own.
     let place = Place::prepare(case.spec.device, Some(NonZeroU32::MIN), false)?;
     let cores = case.spec.limits.threads.map_or(cores, |threads| threads.get() as usize);
-    let replicas = if place.device.is_cuda() { 1 } else { cores };
+    let each = if place.device.is_cuda() { REPLICAS_OF_GPU } else { cores };
     let as_usize =
         |number: Option<NonZeroU32>, default| number.map_or(default, |number| number.get() as usize);
     let Stores { images, shards, _local } = stores(wanted, case.spec.seed, emitter)?;
@@ -104,7 +114,7 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
         images,
         shards,
         decoders: as_usize(wanted.decoders, cores),
-        replicas: as_usize(wanted.replicas, replicas),
+        replicas: seats::of(&place.devices(), as_usize(wanted.replicas, each)),
         place,
     };
     emitter.device(&job.place.facts(job.seed))?;
@@ -118,6 +128,8 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
             ("rows/inputs".into(), count(plan.inputs.len())),
             ("shards".into(), count(plan.shards())),
             ("shards_found_done".into(), count(plan.done.len())),
+            ("replicas".into(), count(job.replicas.len())),
+            ("devices".into(), count(job.place.devices().len())),
         ],
     )?;
     let record = if plan.is_done() { None } else { Some(flow::run(&job, &plan, emitter)?) };

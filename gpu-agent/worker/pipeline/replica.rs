@@ -1,6 +1,5 @@
 //! A replica of the model: takes what is there, up to a batch, and never waits for more (Triton's opportunistic rule).
 
-use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,8 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::decode::Decoded;
 use super::halt::Halt;
-use super::meter::Meter;
+use super::lane::Lane;
+use super::meter::Meters;
 use super::rows::{Prediction, Row, runs};
 use super::{Job, PipelineError};
 use crate::data::image::{DEVIATION, MEAN};
@@ -21,66 +21,88 @@ use crate::throughput::kind_of;
 /// Batches before the clock starts: TorchScript optimizes itself with the first ones.
 const WARM_UP: u32 = 3;
 
+/// Of the time for the model's ceiling, the part that copying is measured for.
+const COPY_SHARE: u32 = 4;
+
 /// libtorch has one random generator for the process: models that draw their weights take turns.
 static BUILDING: Mutex<()> = Mutex::new(());
 
-/// A model on a device.
+/// A model on a device, in a thread of its own from its making on.
 pub(super) struct Replica<'a> {
     job: &'a Job<'a>,
     model: Model,
     device: Device,
+    lane: Lane,
     kind: Kind,
     mean: Tensor,
     deviation: Tensor,
 }
 
-/// How many batches there were of each size.
-pub(super) type Sizes = Mutex<BTreeMap<usize, u64>>;
+/// What a replica can do alone, in images a second.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Speed {
+    /// Bringing batches to the device.
+    pub(super) copy: f64,
+    /// Predicting batches that are there.
+    pub(super) model: f64,
+}
 
 impl<'a> Replica<'a> {
-    pub(super) fn build(job: &'a Job<'a>) -> Result<Self> {
+    pub(super) fn build(job: &'a Job<'a>, device: Device) -> Result<Self> {
         let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
-        let device = job.place.device;
+        // Before anything else: what is made from here on is queued on this thread's own stream.
+        let (batch, side) = (i64::from(job.wanted.batch.get()), i64::from(job.wanted.size.get()));
+        let lane = Lane::open(device, batch, side)?;
         let kind = kind_of(job.wanted.dtype);
         tch::manual_seed(job.seed.cast_signed());
         let mut model = Model::to_measure(&job.wanted.model, Mode::Inference, device)?;
         model.convert(kind, true)?;
         // One that cannot be rewritten runs as it is.
-        let _ = model.optimize();
+        let example = Tensor::f_zeros([1, 3, side, side], (kind, device))?;
+        let _ = tch::no_grad(|| model.optimize(&example));
         let channels = |values: [f32; 3]| -> Result<Tensor> {
             let scaled = Vec::from_iter(values.map(|value| value * 255.0));
             Ok(Tensor::f_from_slice(&scaled)?.f_view([1, 3, 1, 1])?.f_to(device)?)
         };
-        Ok(Self { job, model, device, kind, mean: channels(MEAN)?, deviation: channels(DEVIATION)? })
+        Ok(Self { job, model, device, lane, kind, mean: channels(MEAN)?, deviation: channels(DEVIATION)? })
     }
 
     /// Images a second on random pixels, in full batches, with nothing to wait for.
-    pub(super) fn ceiling(&self, time: Duration) -> Result<f64> {
+    pub(super) fn ceiling(&self, time: Duration) -> Result<Speed> {
         let batch = i64::from(self.job.wanted.batch.get());
         let side = i64::from(self.job.wanted.size.get());
-        let pixels = Tensor::f_randint(256, [batch, side, side, 3], (Kind::Uint8, Device::Cpu))?;
-        let pixels = pixels.f_permute([0, 3, 1, 2])?;
+        let images = (0..batch).map(|_| -> Result<Tensor> {
+            let pixels = Tensor::f_randint(256, [1, side, side, 3], (Kind::Uint8, Device::Cpu))?;
+            Ok(pixels.f_permute([0, 3, 1, 2])?)
+        });
+        let images = images.collect::<Result<Vec<_>>>()?;
+        let images = Vec::from_iter(&images);
+        // To read one number of a batch waits until it is there.
+        let copy = self.repeated(time / COPY_SHARE, || {
+            let carried = self.lane.carry(&images)?;
+            carried.f_int64_value(&[0, 0, 0, 0])?;
+            Ok(())
+        })?;
+        let pixels = self.lane.carry(&images)?;
+        let model = self.repeated(time, || self.predict(&pixels).map(drop))?;
+        Ok(Speed { copy, model })
+    }
+
+    /// Images a second of `work` on a full batch.
+    fn repeated(&self, time: Duration, work: impl Fn() -> Result<()>) -> Result<f64> {
         for _ in 0..WARM_UP {
-            self.predict(&pixels)?;
+            work()?;
         }
-        let begun = Instant::now();
-        let mut images = 0;
+        let (begun, mut images) = (Instant::now(), 0);
         while begun.elapsed() < time || images == 0 {
-            self.predict(&pixels)?;
-            images += batch;
+            work()?;
+            images += self.job.wanted.batch.get();
         }
-        Ok(super::rate(images as f64, begun.elapsed()))
+        Ok(super::rate(f64::from(images), begun.elapsed()))
     }
 
     /// One thread: predicts until there is nothing left.
-    pub(super) fn run(
-        &self,
-        decoded: &Receiver<Decoded>,
-        rows: &Sender<Row>,
-        halt: &Halt,
-        meter: &Meter,
-        sizes: &Sizes,
-    ) {
+    pub(super) fn run(&self, decoded: &Receiver<Decoded>, rows: &Sender<Row>, halt: &Halt, meters: &Meters) {
         let most = self.job.wanted.batch.get() as usize;
         while let Ok(first) = decoded.recv() {
             let mut batch = vec![first];
@@ -89,9 +111,9 @@ impl<'a> Replica<'a> {
             {
                 batch.push(next);
             }
-            *sizes.lock().unwrap_or_else(PoisonError::into_inner).entry(batch.len()).or_default() += 1;
-            let predicted = meter.busy(|| self.of_batch(&batch));
-            meter.count(batch.len(), 0);
+            meters.batch(batch.len());
+            let predicted =
+                meters.occupancy.during(self.device, batch.len(), || self.of_batch(&batch, meters));
             match predicted {
                 Ok(predictions) => {
                     for (image, prediction) in batch.into_iter().zip(predictions) {
@@ -111,16 +133,20 @@ impl<'a> Replica<'a> {
         }
     }
 
-    fn of_batch(&self, batch: &[Decoded]) -> Result<Vec<Prediction>> {
-        let pixels = Vec::from_iter(batch.iter().map(|image| &image.pixels));
-        self.predict(&Tensor::f_cat(&pixels, 0)?)
+    fn of_batch(&self, batch: &[Decoded], meters: &Meters) -> Result<Vec<Prediction>> {
+        let images = Vec::from_iter(batch.iter().map(|image| &image.pixels));
+        let pixels = meters.copy.busy(|| self.lane.carry(&images))?;
+        meters.copy.count(batch.len(), pixels.numel());
+        let predicted = meters.model.busy(|| self.predict(&pixels));
+        meters.model.count(batch.len(), 0);
+        predicted
     }
 
-    /// `[N, 3, S, S]` of bytes to N predictions.
+    /// `[N, 3, S, S]` of bytes on the device to N predictions.
     fn predict(&self, pixels: &Tensor) -> Result<Vec<Prediction>> {
         let _no_grad = tch::no_grad_guard();
         let count = pixels.size()[0];
-        let input = pixels.f_to(self.device)?.f_to_kind(Kind::Float)?;
+        let input = pixels.f_to_kind(Kind::Float)?;
         let input = input.f_sub(&self.mean)?.f_div(&self.deviation)?.f_to_kind(self.kind)?;
         let output = self.model.forward(&input, false)?.f_to_kind(Kind::Float)?;
         let shape = output.size();

@@ -47,7 +47,8 @@ pub struct Pipeline {
     /// Threads that decode and resize. Default: one for each CPU core that the process may use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoders: Option<NonZeroU32>,
-    /// Replicas of the model on each device. Default: 1 on a GPU, one for each physical core on the CPU.
+    /// Replicas of the model on each device: every GPU that the case sees, or the CPU. Default: 2 on a GPU, one for
+    /// each core on the CPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<NonZeroU32>,
     /// What images in memory may take, encoded and decoded.

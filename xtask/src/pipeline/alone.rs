@@ -1,0 +1,64 @@
+//! Single stages: decoding on one core, and the memory of a run as it gets longer.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::json;
+
+use super::rates::median;
+use super::rig::{self, Rig, figure};
+use super::sets::{self, SMALL, Set};
+
+const PAIRS: usize = 3;
+/// How many times the images of a run are run on.
+const TIMES: [usize; 3] = [1, 5, 25];
+const MIB: f64 = (1 << 20) as f64;
+
+/// Decoding and resizing in one thread, against Pillow and torchvision.
+pub(super) fn decoding(rig: &Rig, set: &Set) -> Result<()> {
+    let folder = rig.images().join(set.name).display().to_string();
+    println!("Decode and resize to 224 px in one thread: {}\n", set.about);
+    println!("| pair | Pillow | torchvision | gpu-worker | against Pillow | against torchvision |");
+    println!("| --- | --- | --- | --- | --- | --- |");
+    let mut ratios = Vec::new();
+    for pair in 1..=PAIRS {
+        let theirs = rig.python("dataloader.py", &["decode", &folder])?;
+        let ours = rig.worker(&set.part_name(), rig::SMALL, &json!({ "decoders": 1 }))?;
+        let (pillow, torchvision) = (figure(&theirs, "pillow")?, figure(&theirs, "torchvision")?);
+        let ours = figure(&ours, "decode/ceiling_per_second")?;
+        println!(
+            "| {pair} | {pillow:.0}/s | {torchvision:.0}/s | {ours:.0}/s | {:.2}× | {:.2}× |",
+            ours / pillow,
+            ours / torchvision
+        );
+        ratios.push((ours / pillow, ours / torchvision));
+    }
+    let (pillow, torchvision) = ratios.into_iter().unzip();
+    println!(
+        "| median | | | | {:.2}× | {:.2}× |\n",
+        median(pillow).unwrap_or_default(),
+        median(torchvision).unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Memory of gpu-worker at its peak, on more and more of the small images.
+pub(super) fn memory(rig: &Rig, images: usize) -> Result<()> {
+    println!("Memory of the whole process at its peak: {}, a small model at 224 px\n", SMALL.about);
+    println!("| images | peak | images a second |\n| --- | --- | --- |");
+    let small = rig.images().join(SMALL.name);
+    for times in TIMES {
+        let name = format!("times-{times}");
+        let folder = rig.images().join(&name);
+        let _ = fs::remove_dir_all(&folder);
+        for copy in 0..times {
+            sets::link(&small, &folder.join(copy.to_string()), images)?;
+        }
+        let ours = rig.worker(&name, rig::SMALL, &json!({ "calibrate": "0s" }))?;
+        let (peak, rate) = (figure(&ours, "memory_peak_bytes")?, figure(&ours, "images_per_second")?);
+        let rows = figure(&ours, "rows/written").context("a run counts its rows")?;
+        println!("| {rows} | {:.0} MiB | {rate:.0} |", peak / MIB);
+    }
+    println!();
+    Ok(())
+}
