@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven by its own chromedriver over the protocol that the W3C calls WebDriver.
+//! A real Chromium without a window, driven by its own chromedriver over the protocol that the W3C calls `WebDriver`.
 //!
 //! The protocol is JSON over HTTP, and these tests need a dozen of its calls: a client of its own is shorter than the glue to a
 //! library, and brings no dependency.
@@ -17,7 +17,7 @@ pub struct Browser {
     session: String,
     client: reqwest::Client,
     runtime: Runtime,
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 /// Where Debian and Ubuntu put the two programs; others have them on PATH.
@@ -57,8 +57,8 @@ impl Browser {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
         let session = format!("http://127.0.0.1:{}/session", port.expect("its port"));
-        let mut browser = Self { driver, session, client, runtime, _profile: profile };
-        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let mut browser = Self { driver, session, client, runtime, profile };
+        let profile = format!("--user-data-dir={}", browser.profile.path().display());
         let opened = browser.call(
             "",
             &json!({ "capabilities": { "alwaysMatch": {
@@ -134,7 +134,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", json!({ "media": medium, "features": features }));
     }
 
-    /// Presses keys, one after another; `\u{e004}` is Tab, as WebDriver has it.
+    /// Presses keys, one after another; `\u{e004}` is Tab, as `WebDriver` has it.
     pub fn keys(&self, keys: &str) {
         let press = |key: char| {
             [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })]
