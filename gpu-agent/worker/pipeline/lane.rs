@@ -50,7 +50,7 @@ mod tests {
         let room = Tensor::zeros([4, 8, 8, 3], (Kind::Uint8, Device::Cpu));
         let (direct, by_room) =
             (Lane::open(Device::Cpu, 4, 8).unwrap(), Lane { device: Device::Cpu, pinned: Some(room) });
-        let image = |value| {
+        let image = |value: i64| {
             let pixels = Tensor::arange(192, (Kind::Uint8, Device::Cpu)).view([1, 8, 8, 3]);
             (pixels + value).permute([0, 3, 1, 2])
         };

@@ -1,4 +1,4 @@
-//! `cargo xtask bench pipeline`: images on S3 to Parquet on S3 by gpu-worker, a PyTorch DataLoader and Ray Data, in turn
+//! `cargo xtask bench pipeline`: images on S3 to Parquet on S3 by gpu-worker, a PyTorch `DataLoader` and Ray Data, in turn
 //! on one machine, with the same server, images, TorchScript ResNet-18 and resizing; then decoding and memory alone.
 
 mod alone;
