@@ -1,6 +1,7 @@
 //! The report and the trend page in a real Chromium: they open without a network, run nothing but their own scripts, and can be
 //! used by keyboard, on a phone, in the dark and on paper.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,7 @@ impl Told {
         if event.get("case").is_some() {
             event["from"] = json!({ "node": "lab", "seq": self.seq });
         }
-        self.events += &format!("{event}\n");
+        writeln!(self.events, "{event}").expect("a string takes it");
         self.seq += 1;
     }
 
@@ -362,7 +363,7 @@ fn on_paper_everything_is_there_in_black_on_white() {
     browser.wait("return document.querySelector('[data-plot] canvas') !== null || (document.querySelector('[data-plot]').scrollIntoView(), false)");
     browser.run("document.querySelectorAll('details.case').forEach(part => part.open = false);
         addEventListener('beforeprint', () => { window.open_on_paper = document.querySelectorAll('details.case[open]').length; })");
-    let pdf = browser.devtools("Page.printToPDF", json!({ "printBackground": true }));
+    let pdf = browser.devtools("Page.printToPDF", &json!({ "printBackground": true }));
     assert!(pdf["data"].as_str().unwrap().len() > 20_000, "there is something on the paper");
     assert_eq!(browser.run("return window.open_on_paper"), 3, "every case is open on paper");
     browser.media("dark", "print");

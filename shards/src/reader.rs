@@ -33,6 +33,7 @@ impl Table {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` hands errors over by value")]
 fn wrong(why: impl ToString) -> ReadError {
     ReadError(why.to_string())
 }

@@ -90,7 +90,7 @@ impl Browser {
     }
 
     /// A command of Chromium's own.
-    pub fn devtools(&self, command: &str, parameters: Value) -> Value {
+    pub fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.call("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
@@ -100,6 +100,9 @@ impl Browser {
     }
 
     /// Opens a file at a part of it, `#case-1`.
+    ///
+    /// # Panics
+    /// Where there is no such file.
     pub fn open_at(&self, page: &Path, part: &str) {
         let page = page.canonicalize().expect("the page exists");
         self.call("/url", &json!({ "url": format!("file://{}{part}", page.display()) }));
@@ -125,13 +128,13 @@ impl Browser {
     /// How large the page is on its screen.
     pub fn size(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
-        self.devtools("Emulation.setDeviceMetricsOverride", size);
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
     }
 
     /// What the system says of colours, and on what the page stands: `screen` or `print`.
     pub fn media(&self, scheme: &str, medium: &str) {
         let features = json!([{ "name": "prefers-color-scheme", "value": scheme }]);
-        self.devtools("Emulation.setEmulatedMedia", json!({ "media": medium, "features": features }));
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "media": medium, "features": features }));
     }
 
     /// Presses keys, one after another; `\u{e004}` is Tab, as `WebDriver` has it.
@@ -147,6 +150,9 @@ impl Browser {
     }
 
     /// What the console was told since it was last asked: errors, and what the page's policy refused.
+    ///
+    /// # Panics
+    /// Where chromedriver answers with something else.
     pub fn console(&self) -> Vec<String> {
         let entries = self.call("/se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().expect("a list").iter();
@@ -154,6 +160,9 @@ impl Browser {
     }
 
     /// Every address that a file's page has asked for since it was last asked.
+    ///
+    /// # Panics
+    /// Where chromedriver answers with something else.
     pub fn requests(&self) -> Vec<String> {
         let entries = self.call("/se/log", &json!({ "type": "performance" }));
         let asked = |entry: &Value| {

@@ -15,6 +15,7 @@ use minijinja::value::{Serde, ValueKind};
 use minijinja::{AutoEscape, Environment, Output, State, Value, context, escape_formatter};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 
 use crate::clean;
 
@@ -98,8 +99,7 @@ fn script_data(data: &impl Serialize) -> String {
         match char {
             // Outside of texts JSON has none of these, and in them an escape is the same character.
             '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                safe.push_str("\\u");
-                safe.push_str(&format!("{:04x}", u32::from(char)));
+                let _ = write!(safe, "\\u{:04x}", u32::from(char));
             }
             _ => safe.push(char),
         }

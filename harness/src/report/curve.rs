@@ -168,12 +168,12 @@ pub struct Curves {
     cases: HashMap<CaseId, OfCase>,
     longest: usize,
     points: usize,
-    curves: usize,
+    drawn: usize,
 }
 
 impl Default for Curves {
     fn default() -> Self {
-        Self { cases: HashMap::new(), longest: LONGEST, points: 0, curves: 0 }
+        Self { cases: HashMap::new(), longest: LONGEST, points: 0, drawn: 0 }
     }
 }
 
@@ -194,13 +194,13 @@ impl Curves {
                 }
                 for (name, value) in &event.values {
                     let Value::Number(value) = value else { continue };
-                    let is_room = case.curves.len() < OF_CASE && self.curves < OF_ALL && name.len() <= NAME;
+                    let is_room = case.curves.len() < OF_CASE && self.drawn < OF_ALL && name.len() <= NAME;
                     if !case.curves.contains_key(name) {
                         if !is_room {
                             continue;
                         }
                         case.curves.insert(name.clone(), Curve::new());
-                        self.curves += 1;
+                        self.drawn += 1;
                     }
                     let Some(curve) = case.curves.get_mut(name) else { continue };
                     let before = curve.points.len();
@@ -221,7 +221,7 @@ impl Curves {
     /// A new attempt begins anew.
     fn forget(&mut self, case: &CaseId) {
         if let Some(old) = self.cases.get(case) {
-            self.curves -= old.curves.len();
+            self.drawn -= old.curves.len();
             self.points -= old.curves.values().map(|curve| curve.points.len()).sum::<usize>();
         }
     }
@@ -306,6 +306,6 @@ mod tests {
         assert_eq!((curve.non_finite, curve.first_non_finite, curve.points().len()), (1, Some(1), 1));
         curves.apply(at(5_000), &CaseStarted { case: "s::c".into(), attempt: 2 }.into());
         assert_eq!(curves.of(&"s::c".into()).unwrap().curves().count(), 0);
-        assert_eq!((curves.points, curves.curves), (0, 0));
+        assert_eq!((curves.points, curves.drawn), (0, 0));
     }
 }

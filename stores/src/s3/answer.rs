@@ -11,7 +11,7 @@ use crate::retry::pause;
 /// Tries of a page of a listing: nobody else could try it again.
 const PAGE_TRIES: u32 = 8;
 
-/// A call of object_store's that failed: what the wire or the credentials said of it, where it was one of them.
+/// A call of `object_store`'s that failed: what the wire or the credentials said of it, where it was one of them.
 pub(super) fn of_error(error: &object_store::Error) -> Fault {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {

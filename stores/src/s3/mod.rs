@@ -1,8 +1,8 @@
-//! Any S3: AWS's own, or whatever answers its API at an endpoint. object_store speaks with it.
+//! Any S3: AWS's own, or whatever answers its API at an endpoint. `object_store` speaks with it.
 //!
 //! Two things it cannot do: name an object whose key has a control character, an empty or a dotted part, as keys of S3
 //! may; and list a bucket that has one such key. Listings, and requests for such keys, are therefore plain requests,
-//! signed and sent by object_store's own parts.
+//! signed and sent by `object_store`'s own parts.
 
 mod address;
 mod answer;
@@ -139,7 +139,7 @@ impl Store for S3 {
     }
 }
 
-/// A key of the bucket, as object_store has it where it can.
+/// A key of the bucket, as `object_store` has it where it can.
 struct Key {
     text: String,
     path: Option<Path>,

@@ -108,7 +108,7 @@ pub fn html(
         match counts.last_mut().filter(|count| count.status == *status) {
             Some(count) => count.number += 1,
             None => {
-                counts.push(Count { status: *status, word: status.word(), tone: status.tone(), number: 1 })
+                counts.push(Count { status: *status, word: status.word(), tone: status.tone(), number: 1 });
             }
         }
     }

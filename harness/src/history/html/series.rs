@@ -1,6 +1,7 @@
 //! What is drawn of a series, and what is said about it.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use gpu_suites::regression::{Band, Verdict};
 use serde::Serialize;
@@ -69,10 +70,10 @@ pub(super) fn of<'a>(
     let unhealthy = entry.values.iter().filter(|point| !point.healthy).count();
     let mut about = count(entry.values.len(), "value");
     if unhealthy > 0 {
-        about.push_str(&format!(", {unhealthy} of them in no baseline"));
+        let _ = write!(about, ", {unhealthy} of them in no baseline");
     }
     if entry.values.len() > most {
-        about.push_str(&format!("; the last {most} are drawn"));
+        let _ = write!(about, "; the last {most} are drawn");
     }
     Shown {
         number,

@@ -1,5 +1,6 @@
 //! One case: its row in the table, and all there is to see of it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use gpu_suites::event::{Finding, Stream, Verdict};
@@ -375,7 +376,7 @@ fn href(run_dir: &Path, place: &Path) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-') {
             href.push(char::from(byte));
         } else {
-            href.push_str(&format!("%{byte:02X}"));
+            let _ = write!(href, "%{byte:02X}");
         }
     }
     href
@@ -394,7 +395,7 @@ fn logs(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<Log> {
             place.filter(|place| place.is_file()).map(|place| href(run_dir, &place)).unwrap_or_default();
         let mut about = figures::bytes(excerpt.total());
         if excerpt.kept() as u64 != excerpt.total() {
-            about.push_str(&format!(", {} of them here", figures::bytes(excerpt.kept() as u64)));
+            let _ = write!(about, ", {} of them here", figures::bytes(excerpt.kept() as u64));
         }
         let text = if let Some(left) = budget.logs.checked_sub(text.len()) {
             budget.logs = left;
@@ -409,8 +410,8 @@ fn logs(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<Log> {
     if case.log_dropped > 0
         && let Some(log) = logs.last_mut()
     {
-        log.about
-            .push_str(&format!("; {} beyond the log's limit were dropped", figures::bytes(case.log_dropped)));
+        let dropped = figures::bytes(case.log_dropped);
+        let _ = write!(log.about, "; {dropped} beyond the log's limit were dropped");
     }
     logs
 }

@@ -16,6 +16,7 @@ const MOST: usize = 12;
 
 /// The stages of a case.
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the template says `stages.stages`")]
 pub(super) struct Stages {
     stages: Vec<Stage>,
     /// What is to be said about all of them.

@@ -62,6 +62,7 @@ struct Node {
 }
 
 #[derive(Debug, Serialize)]
+#[expect(clippy::struct_field_names, reason = "`made` is when, as in receipt.json")]
 struct Made {
     what: String,
     id: String,
