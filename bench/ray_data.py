@@ -69,8 +69,8 @@ def main() -> None:
             fn_constructor_args=(os.path.abspath(model), max(1, CORES // (actors + 1))),
             batch_size=BATCH,
             compute=ray.data.ActorPoolStrategy(size=actors),
-            # With whole cores for its actors nothing would be left to read and to decode.
-            num_cpus=CORES / (actors + 1),
+            # One core is left to reading and decoding: a task of these wants a whole one, and would wait for ever.
+            num_cpus=max(1, CORES - 1) / actors,
         )
     )
     begun = time.monotonic()

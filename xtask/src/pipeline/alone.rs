@@ -10,8 +10,8 @@ use super::rig::{self, Rig, figure};
 use super::sets::{self, SMALL, Set};
 
 const PAIRS: usize = 3;
-/// How many times the images of a run are run on.
-const TIMES: [usize; 3] = [1, 5, 25];
+/// Images of each run; those that there are are linked again and again.
+const COUNTS: [usize; 3] = [2_000, 10_000, 50_000];
 const MIB: f64 = (1 << 20) as f64;
 
 /// Decoding and resizing in one thread, against Pillow and torchvision.
@@ -47,12 +47,12 @@ pub(super) fn memory(rig: &Rig, images: usize) -> Result<()> {
     println!("Memory of the whole process at its peak: {}, a small model at 224 px\n", SMALL.about);
     println!("| images | peak | images a second |\n| --- | --- | --- |");
     let small = rig.images().join(SMALL.name);
-    for times in TIMES {
-        let name = format!("times-{times}");
+    for count in COUNTS {
+        let name = format!("images-{count}");
         let folder = rig.images().join(&name);
         let _ = fs::remove_dir_all(&folder);
-        for copy in 0..times {
-            sets::link(&small, &folder.join(copy.to_string()), images)?;
+        for first in (0..count).step_by(images) {
+            sets::link(&small, &folder.join(first.to_string()), images.min(count - first))?;
         }
         let ours = rig.worker(&name, rig::SMALL, &json!({ "calibrate": "0s" }))?;
         let (peak, rate) = (figure(&ours, "memory_peak_bytes")?, figure(&ours, "images_per_second")?);
