@@ -28,15 +28,21 @@ pub(crate) fn keep_freed_memory() {
 /// memory of each activation from the kernel anew costs a third of the processor's time. All threads share one arena, so
 /// that what one of them frees serves the others: images come in all sizes, and none of them comes again.
 pub(crate) fn keep_freed_memory_in_one_place() {
-    /// What some versions of glibc allow at most.
-    const ALLOWED: libc::c_int = 32 << 20;
-    const LARGE: libc::c_int = 256 << 20;
+    /// The most that glibc takes for a block that is not the kernel's own.
+    const LARGE: libc::c_int = 32 << 20;
     // SAFETY: settings of glibc's allocator; one that it does not know, or allow, it leaves alone.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, ALLOWED);
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
+    }
+}
+
+/// Gives back what lies unused between blocks in use: with images of all sizes there is more of it the longer a run lasts.
+pub(crate) fn give_unused_memory_back() {
+    // SAFETY: it takes the allocator's own lock, and touches what is free alone.
+    unsafe {
+        libc::malloc_trim(0);
     }
 }
 

@@ -211,12 +211,14 @@ fn watch(
         let ended = writers.iter().all(ScopedJoinHandle::is_finished);
         let done = meters.write.items().min(to_do as u64);
         let said = emitter.progress("images", done, to_do as u64);
-        let said =
-            said.and_then(
-                |()| {
-                    if timeline.due(ended) { timeline.point(meters, look(), emitter) } else { Ok(()) }
-                },
-            );
+        let said = said.and_then(|()| {
+            if timeline.due(ended) {
+                device::give_unused_memory_back();
+                timeline.point(meters, look(), emitter)
+            } else {
+                Ok(())
+            }
+        });
         if let Err(error) = said {
             // Nobody listens any more: there is nobody to go on for.
             halt.stop(WorkerError::Metrics(std::io::ErrorKind::BrokenPipe.into()));
