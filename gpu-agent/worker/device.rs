@@ -25,14 +25,15 @@ pub(crate) fn keep_freed_memory() {
 }
 
 /// Lets the allocator keep what an image or a batch takes for the next one, and give back what is larger. To get the
-/// memory of each activation from the kernel anew costs a third of the processor's time. All threads share one arena, so
-/// that what one of them frees serves the others: images come in all sizes, and none of them comes again.
-pub(crate) fn keep_freed_memory_in_one_place() {
+/// memory of each activation from the kernel anew costs a third of the processor's time. Threads share a few arenas: with
+/// one for each, what a thread frees would serve no other; in a single one, blocks of all sizes leave larger holes.
+pub(crate) fn keep_freed_memory_in_few_places() {
     /// The most that glibc takes for a block that is not the kernel's own.
     const LARGE: libc::c_int = 32 << 20;
+    const ARENAS: libc::c_int = 8;
     // SAFETY: settings of glibc's allocator; one that it does not know, or allow, it leaves alone.
     unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_ARENA_MAX, ARENAS);
         libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
         libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
     }
