@@ -2,12 +2,12 @@
 
 What `cargo xtask bench pipeline` holds gpu-worker's pipeline against: the same server, images, model, resizing and rows.
 
-    python bench/dataloader.py tune MODEL.pt IMAGES OUT COUNT    # tries settings on COUNT images, prints the best as JSON
-    python bench/dataloader.py usual | versions                  # prints the settings of most scripts, or the versions
+    python bench/dataloader.py tune MODEL.pt IMAGES OUT DTYPE COUNT    # tries settings on COUNT images, prints the best as JSON
+    python bench/dataloader.py usual DTYPE | versions            # prints the settings of most scripts, or the versions
     python bench/dataloader.py run MODEL.pt IMAGES OUT SETTINGS [COUNT]
     python bench/dataloader.py decode FOLDER                     # decode and resize in one thread, by Pillow and torchvision
 
-IMAGES and OUT are BUCKET/PREFIX; the server is $AWS_ENDPOINT_URL_S3. The clock runs from the first image that is asked for
+IMAGES and OUT are BUCKET/PREFIX, DTYPE is fp32 or bf16; the server is $AWS_ENDPOINT_URL_S3. The clock runs from the first image that is asked for
 to the last shard that is written; loading and warming up the model, and listing the images, are not counted.
 """
 
@@ -52,6 +52,7 @@ USUAL = {
     "layout": "channels_last",
     "rewrite": "freeze",
 }
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 # What else is tried, one after the other; what is faster stays.
 TRIED = (
     ("decoder", ["torchvision"]),
@@ -152,7 +153,7 @@ class Shards:
 
 
 def load(model: str, settings: dict) -> torch.jit.ScriptModule:
-    network = torch.jit.load(model).eval()
+    network = torch.jit.load(model).eval().to(DTYPES[settings["dtype"]])
     if settings["layout"] == "channels_last":
         network = network.to(memory_format=torch.channels_last)
     return getattr(torch.jit, settings["rewrite"])(network)
@@ -161,6 +162,7 @@ def load(model: str, settings: dict) -> torch.jit.ScriptModule:
 def run(model: str, images: str, out: str, settings: dict, count: int | None = None) -> dict:
     torch.set_num_threads(settings["threads"])
     layout = torch.channels_last if settings["layout"] == "channels_last" else torch.contiguous_format
+    dtype = DTYPES[settings["dtype"]]
     network = load(model, settings)
     bucket, keys = listed(images, count)
     shards = Shards(out)
@@ -172,11 +174,12 @@ def run(model: str, images: str, out: str, settings: dict, count: int | None = N
     )
     with torch.inference_mode():
         for _ in range(3):
-            network(torch.randn(settings["batch"], 3, SIZE, SIZE).contiguous(memory_format=layout))
+            network(torch.randn(settings["batch"], 3, SIZE, SIZE).to(dtype).contiguous(memory_format=layout))
         begun, done = time.monotonic(), 0
         for batch in loader:
             batch = batch.contiguous(memory_format=layout)
-            top = network((batch.float() - MEAN) / DEVIATION).softmax(1).topk(TOP)
+            input = ((batch.float() - MEAN) / DEVIATION).to(dtype)
+            top = network(input).float().softmax(1).topk(TOP)
             shards.add(keys[done : done + len(batch)], top.values, top.indices)
             done += len(batch)
         shards.write()
@@ -189,7 +192,7 @@ def versions() -> str:
     return ", ".join(f"{package} {metadata.version(package)}" for package in packages)
 
 
-def tune(model: str, images: str, out: str, count: str) -> dict:
+def tune(model: str, images: str, out: str, dtype: str, count: str) -> dict:
     """Each setting after the other, each try in a process of its own."""
     tried = []
 
@@ -201,7 +204,8 @@ def tune(model: str, images: str, out: str, count: str) -> dict:
         print(f"{rate:.1f}/s {json.dumps(settings)}", file=sys.stderr, flush=True)
         return rate
 
-    best, fastest = dict(USUAL), rate(USUAL)
+    best = {**USUAL, "dtype": dtype}
+    fastest = rate(best)
     for name, values in TRIED:
         for value in values:
             other = {**best, name: value}
@@ -234,10 +238,10 @@ def main() -> None:
     match sys.argv[1:]:
         case ["versions"]:
             print(json.dumps({"versions": versions()}))
-        case ["usual"]:
-            print(json.dumps(USUAL))
-        case ["tune", model, images, out, count]:
-            print(json.dumps(tune(model, images, out, count)))
+        case ["usual", dtype]:
+            print(json.dumps({**USUAL, "dtype": dtype}))
+        case ["tune", model, images, out, dtype, count]:
+            print(json.dumps(tune(model, images, out, dtype, count)))
         case ["run", model, images, out, settings, *count]:
             print(json.dumps(run(model, images, out, json.loads(settings), *map(int, count))))
         case ["decode", folder]:

@@ -3,10 +3,10 @@
 What `cargo xtask bench pipeline` holds gpu-worker's pipeline against: the same server, images, TorchScript model, resizing
 and rows. Written as Ray's guides "Working with images" and "End-to-end: offline batch inference" have it.
 
-    python bench/ray_data.py MODEL.pt IMAGES OUT ACTORS    # prints one line of JSON
+    python bench/ray_data.py MODEL.pt IMAGES OUT DTYPE ACTORS    # prints one line of JSON
     python bench/ray_data.py versions
 
-IMAGES and OUT are BUCKET/PREFIX; the server is $AWS_ENDPOINT_URL_S3. ACTORS share the cores. The clock runs over the whole
+IMAGES and OUT are BUCKET/PREFIX, DTYPE is fp32 or bf16; the server is $AWS_ENDPOINT_URL_S3. ACTORS share the cores. The clock runs over the whole
 execution, in which Ray starts its actors, too: the difference of two runs leaves that out.
 """
 
@@ -29,6 +29,7 @@ BATCH = 32
 TOP = 5
 CORES = len(os.sched_getaffinity(0))
 ENDPOINT = os.environ.get("AWS_ENDPOINT_URL_S3")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1) * 255.0
 DEVIATION = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1) * 255.0
 
@@ -40,15 +41,17 @@ def preprocess(row: dict) -> dict:
 
 
 class Predictor:
-    def __init__(self, model: str, threads: int) -> None:
+    def __init__(self, model: str, dtype: str, threads: int) -> None:
         torch.set_num_threads(threads)
-        network = torch.jit.load(model).eval().to(memory_format=torch.channels_last)
+        self.dtype = DTYPES[dtype]
+        network = torch.jit.load(model).eval().to(self.dtype).to(memory_format=torch.channels_last)
         self.network = torch.jit.optimize_for_inference(network)
 
     def __call__(self, batch: dict) -> dict:
         with torch.inference_mode():
             images = torch.from_numpy(numpy.ascontiguousarray(batch["image"])).contiguous(memory_format=torch.channels_last)
-            top = self.network((images.float() - MEAN) / DEVIATION).softmax(1).topk(TOP)
+            input = ((images.float() - MEAN) / DEVIATION).to(self.dtype)
+            top = self.network(input).float().softmax(1).topk(TOP)
         return {"key": batch["path"], "scores": top.values.numpy(), "classes": top.indices.int().numpy()}
 
 
@@ -56,7 +59,7 @@ def main() -> None:
     if sys.argv[1:] == ["versions"]:
         print(json.dumps({"versions": f"ray {ray.__version__}"}))
         return
-    model, images, out, actors = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
+    model, images, out, dtype, actors = *sys.argv[1:5], int(sys.argv[5])
     scheme, _, host = (ENDPOINT or "https://").partition("://")
     files = fs.S3FileSystem(endpoint_override=host or None, scheme=scheme)
     ray.init(num_cpus=CORES, include_dashboard=False, logging_level="warning", log_to_driver=False)
@@ -66,7 +69,7 @@ def main() -> None:
         .map(preprocess)
         .map_batches(
             Predictor,
-            fn_constructor_args=(os.path.abspath(model), max(1, CORES // (actors + 1))),
+            fn_constructor_args=(os.path.abspath(model), dtype, max(1, CORES // (actors + 1))),
             batch_size=BATCH,
             compute=ray.data.ActorPoolStrategy(size=actors),
             # One core is left to reading and decoding: a task of these wants a whole one, and would wait for ever.

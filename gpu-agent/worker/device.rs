@@ -13,40 +13,6 @@ use crate::shim;
 /// The version that this worker is built for; tch knows no other.
 pub(crate) const LIBTORCH: &str = "2.11.0";
 
-/// Lets the allocator keep what is freed: each step takes the same memory again, and getting it from the kernel anew
-/// costs a tenth of a step in page faults.
-pub(crate) fn keep_freed_memory() {
-    const NEVER: libc::c_int = libc::c_int::MAX;
-    // SAFETY: settings of glibc's allocator; one that it does not know it leaves alone.
-    unsafe {
-        libc::mallopt(libc::M_MMAP_THRESHOLD, NEVER);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, NEVER);
-    }
-}
-
-/// Lets the allocator keep what an image or a batch takes for the next one, and give back what is larger. To get the
-/// memory of each activation from the kernel anew costs a third of the processor's time. Threads share a few arenas: with
-/// one for each, what a thread frees would serve no other; in a single one, blocks of all sizes leave larger holes.
-pub(crate) fn keep_freed_memory_in_few_places() {
-    /// The most that glibc takes for a block that is not the kernel's own.
-    const LARGE: libc::c_int = 32 << 20;
-    const ARENAS: libc::c_int = 8;
-    // SAFETY: settings of glibc's allocator; one that it does not know, or allow, it leaves alone.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, ARENAS);
-        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
-        libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
-    }
-}
-
-/// Gives back what lies unused between blocks in use: with images of all sizes there is more of it the longer a run lasts.
-pub(crate) fn give_unused_memory_back() {
-    // SAFETY: it takes the allocator's own lock, and touches what is free alone.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// The place where tensors of a case live.
 pub(crate) struct Place {
     pub(crate) device: tch::Device,
@@ -216,7 +182,7 @@ fn cpu_has(instructions: &[&str]) -> bool {
     flags.split_whitespace().any(|flag| instructions.contains(&flag))
 }
 
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let pages = std::fs::read_to_string("/proc/self/statm").ok()?;
     let resident: u64 = pages.split_whitespace().nth(1)?.parse().ok()?;
     // SAFETY: asks for a constant of the system.

@@ -3,6 +3,7 @@
 //! It judges nothing: whether the numbers are good is for the checks in gpu-suites, which the supervisor runs. The
 //! working folder holds the case's inputs under the names that the case gives them.
 
+mod allocator;
 mod cuda;
 mod data;
 mod device;
@@ -49,7 +50,6 @@ fn main() -> ExitCode {
     if let Err(error) = openmp::spin_briefly() {
         eprintln!("gpu-worker: goes on without a limit to spinning threads: {error}");
     }
-    device::keep_freed_memory();
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();

@@ -35,7 +35,7 @@ const BENCHES: &[Entry] = &[
     },
     Entry {
         name: "pipeline",
-        about: "images on S3 to Parquet: gpu-worker against a DataLoader and Ray Data; decoding, memory [IMAGES=2000]",
+        about: "images on S3 to Parquet: gpu-worker against a DataLoader and Ray Data; decoding, memory [IMAGES=2000] [DTYPE=fp32|bf16]",
         run: crate::pipeline::run,
     },
     Entry {
@@ -51,7 +51,7 @@ const BENCHES: &[Entry] = &[
     Entry {
         name: "verdicts",
         about: "seeded faults against the checks that have to catch them, and sound versions [SEEDS=100]",
-        run: crate::verdicts::run,
+        run: |arguments| rig::run_as_tested("bench", "verdicts", arguments, &[]),
     },
 ];
 
@@ -62,5 +62,5 @@ pub(crate) fn run(name: &str, arguments: &[String]) -> Result<ExitCode> {
 
 fn regression(arguments: &[String]) -> Result<ExitCode> {
     let python = python::find(&setup::cache_folder()?, &python::OTAVA)?;
-    rig::run_alone("bench", "regression", arguments, (python::OTAVA.variable(), &python))
+    rig::run_as_tested("bench", "regression", arguments, &[(python::OTAVA.variable(), &python)])
 }

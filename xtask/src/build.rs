@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use crate::{cargo, setup};
 
@@ -18,8 +18,7 @@ pub(crate) fn run() -> Result<ExitCode> {
         "--features=gpu-agent/torch",
         "--bins",
     ]))?;
-    let folder = cargo::program_folder()?;
-    let folder = folder.parent().context("a profile's folder lies in the target folder")?.join("release");
+    let folder = cargo::program_folder(cargo::Profile::Release)?;
     println!("gpu-harness, gpu-agent and gpu-worker are in {}", folder.display());
     Ok(ExitCode::SUCCESS)
 }

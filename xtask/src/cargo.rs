@@ -66,8 +66,17 @@ pub(crate) fn has_subcommand(name: &str) -> bool {
     plain().args([name, "--version"]).output().is_ok_and(|output| output.status.success())
 }
 
+/// How programs are built.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Profile {
+    /// As the tests and the demo have them.
+    Dev,
+    /// For speed.
+    Release,
+}
+
 /// The folder that programs are built into.
-pub(crate) fn program_folder() -> Result<PathBuf> {
+pub(crate) fn program_folder(profile: Profile) -> Result<PathBuf> {
     let output = plain()
         .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
         .output()
@@ -76,7 +85,11 @@ pub(crate) fn program_folder() -> Result<PathBuf> {
         serde_json::from_slice(&output.stdout).context("failed to read the answer of `cargo metadata`")?;
     let target =
         metadata["target_directory"].as_str().context("`cargo metadata` names no target directory")?;
-    Ok(Path::new(target).join("debug"))
+    let folder = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => "release",
+    };
+    Ok(Path::new(target).join(folder))
 }
 
 fn show(command: &Command) -> String {

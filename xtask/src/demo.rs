@@ -18,7 +18,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         "--features=gpu-agent/torch",
         "--bins",
     ]))?;
-    let error = Command::new(cargo::program_folder()?.join("gpu-harness"))
+    let error = Command::new(cargo::program_folder(cargo::Profile::Dev)?.join("gpu-harness"))
         .args(["run", "suites/overfit-one-image.yaml"])
         .args(arguments)
         .current_dir(cargo::root())

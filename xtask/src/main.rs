@@ -14,7 +14,6 @@ mod setup;
 mod soak;
 mod step;
 mod test;
-mod verdicts;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,8 @@
 //! Starts the measurements and hardships of tests/, built for speed, beside the programs that
-//! they start; those that need gpu-worker, as everything is built for tests.
+//! they start; those that need gpu-worker or time nothing, as everything is built for tests.
 
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::Result;
 
@@ -35,27 +35,18 @@ pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs `PROGRAM NAME ARGUMENTS` that needs gpu-worker and times nothing, with all programs as they are built for tests.
-pub(crate) fn run_with_worker(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
-    let ready = setup::ensure(setup::Needs::Tests)?;
-    cargo::run(cargo::cargo(&ready.libtorch).args(["build", "--workspace", "--all-features", "--bins"]))?;
-    let mut command = std::process::Command::new(cargo::program_folder()?.join(program));
-    command.arg(name).args(arguments).envs(cargo::torch_environment(&ready.libtorch));
-    cargo::run(&mut command)?;
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Runs `PROGRAM NAME ARGUMENTS` where it starts no program of ours and times nothing: as it is built for tests, with a Python
-/// that it finds by this variable.
-pub(crate) fn run_alone(
+/// Runs `PROGRAM NAME ARGUMENTS` that needs gpu-worker or times nothing, with `more` in its environment and all programs as
+/// they are built for tests: another choice of packages would have other features, and build the AWS clients anew.
+pub(crate) fn run_as_tested(
     program: &str,
     name: &str,
     arguments: &[String],
-    (variable, python): (&str, &Path),
+    more: &[(&str, &Path)],
 ) -> Result<ExitCode> {
-    let mut command = cargo::plain();
-    command.env(variable, python);
-    command.args(["run", "--quiet", "--package=gpu-harness-tests", "--bin", program, "--", name]);
-    cargo::run(command.args(arguments))?;
+    let ready = setup::ensure(setup::Needs::Tests)?;
+    cargo::run(cargo::cargo(&ready.libtorch).args(["build", "--workspace", "--all-features", "--bins"]))?;
+    let mut command = Command::new(cargo::program_folder(cargo::Profile::Dev)?.join(program));
+    command.arg(name).args(arguments).envs(cargo::torch_environment(&ready.libtorch));
+    cargo::run(command.envs(more.iter().copied()))?;
     Ok(ExitCode::SUCCESS)
 }

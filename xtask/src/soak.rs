@@ -17,7 +17,7 @@ const SOAKS: &[Entry] = &[
     Entry {
         name: "corrupt",
         about: "a pipeline over images of which a tenth is damaged [COUNT=10000] [SEED=1]",
-        run: |arguments| rig::run_with_worker("soak", "corrupt", arguments),
+        run: |arguments| rig::run_as_tested("soak", "corrupt", arguments, &[]),
     },
     Entry {
         name: "cuts",
@@ -37,7 +37,7 @@ const SOAKS: &[Entry] = &[
     Entry {
         name: "pipeline",
         about: "kills a pipeline at random moments and starts it again [COUNT=100] [SEED=1]",
-        run: |arguments| rig::run_with_worker("soak", "pipeline", arguments),
+        run: |arguments| rig::run_as_tested("soak", "pipeline", arguments, &[]),
     },
     Entry {
         name: "reap",

@@ -23,7 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let folder = ready.cache.join("bench-step");
     prepare(&folder, &ready.cache, threads)?;
-    let mut ours = Command::new(cargo::program_folder()?.join("gpu-worker"));
+    let mut ours = Command::new(cargo::program_folder(cargo::Profile::Dev)?.join("gpu-worker"));
     ours.args(["--bench-steps", &steps.to_string(), "case.json"]).current_dir(&folder);
     ours.envs(cargo::torch_environment(&ready.libtorch));
     let mut theirs = Command::new(python);

@@ -1,4 +1,4 @@
-//! The timeline as a picture: rate, queues and utilisation, one above the other, over the same seconds.
+//! The timeline as a picture: rate, queues, utilisation and memory, one above the other, over the same seconds.
 
 use std::error::Error;
 
@@ -8,9 +8,10 @@ use plotters::prelude::*;
 use super::meter::STAGES;
 use super::timeline::Point;
 
-const SIZE: (u32, u32) = (960, 860);
+const SIZE: (u32, u32) = (960, 1120);
 const TITLE: u32 = 56;
 const FONT: &str = "sans-serif";
+const MIB: f64 = (1 << 20) as f64;
 /// Told apart by most people who see colours differently (Okabe and Ito).
 const COLOURS: [RGBColor; 5] = [
     RGBColor(0, 114, 178),
@@ -50,7 +51,7 @@ pub(super) fn svg(points: &[Point], heading: &Heading<'_>) -> Result<String, Box
         area.fill(&WHITE)?;
         let (top, rest) = area.split_vertically(TITLE);
         title(&top, heading)?;
-        for (area, panel) in rest.split_evenly((3, 1)).iter().zip(panels(points, heading)) {
+        for (area, panel) in rest.split_evenly((4, 1)).iter().zip(panels(points, heading)) {
             draw(area, points, &panel)?;
         }
         area.present()?;
@@ -74,7 +75,7 @@ fn title(area: &DrawingArea<SVGBackend<'_>, Shift>, heading: &Heading<'_>) -> Ou
     Ok(())
 }
 
-fn panels<'a>(points: &[Point], heading: &Heading<'_>) -> [Panel<'a>; 3] {
+fn panels<'a>(points: &[Point], heading: &Heading<'_>) -> [Panel<'a>; 4] {
     let line = |name: &str, of: &dyn Fn(&Point) -> f64| {
         (name.to_owned(), points.iter().map(|point| (point.second, of(point))).collect())
     };
@@ -102,6 +103,13 @@ fn panels<'a>(points: &[Point], heading: &Heading<'_>) -> [Panel<'a>; 3] {
             lines: stages
                 .map(|(index, name)| line(name, &|point| 100.0 * point.utilisation[index]))
                 .collect(),
+            reach: 100.0,
+            mark: None,
+            digits: 0,
+        },
+        Panel {
+            axis: "memory, MiB",
+            lines: vec![line("whole process", &|point| point.memory_bytes.unwrap_or(0.0) / MIB)],
             reach: 100.0,
             mark: None,
             digits: 0,
@@ -164,6 +172,7 @@ mod tests {
             images_per_second: 80.0 + f64::from(second % 5),
             queues: Queues { encoded: 4, decoded: 60 },
             utilisation: [0.1, 0.4, 0.01, 0.97, 0.02],
+            memory_bytes: Some(4e8),
         };
         (0..count).map(point).collect()
     }
@@ -180,14 +189,15 @@ mod tests {
             "out of the model",
             "ceiling of model",
             "for a replica",
+            "memory, MiB",
         ] {
             assert!(drawn.contains(text), "{text} is not in the picture");
         }
         for stage in STAGES {
             assert!(drawn.contains(&format!("\n{stage}\n")), "{stage} is not in the legend");
         }
-        // A line for the rate, two for the queues, five for the stages and one for the ceiling, each with its legend's.
-        assert_eq!(drawn.matches("stroke-width=\"2\"").count(), 2 * (1 + 2 + STAGES.len()));
+        // A line for the rate, two for the queues, five for the stages and one for the memory, each with its legend's.
+        assert_eq!(drawn.matches("stroke-width=\"2\"").count(), 2 * (1 + 2 + STAGES.len() + 1));
     }
 
     #[test]

@@ -210,15 +210,14 @@ fn watch(
     loop {
         let ended = writers.iter().all(ScopedJoinHandle::is_finished);
         let done = meters.write.items().min(to_do as u64);
+        timeline.look();
         let said = emitter.progress("images", done, to_do as u64);
-        let said = said.and_then(|()| {
-            if timeline.due(ended) {
-                device::give_unused_memory_back();
-                timeline.point(meters, look(), emitter)
-            } else {
-                Ok(())
-            }
-        });
+        let said =
+            said.and_then(
+                |()| {
+                    if timeline.due(ended) { timeline.point(meters, look(), emitter) } else { Ok(()) }
+                },
+            );
         if let Err(error) = said {
             // Nobody listens any more: there is nobody to go on for.
             halt.stop(WorkerError::Metrics(std::io::ErrorKind::BrokenPipe.into()));
@@ -320,6 +319,10 @@ impl Past<'_> {
         if let Some([encoded, decoded]) = timeline::mean_queues(&self.points) {
             figures.push(figure("encoded_waiting_mean", encoded));
             figures.push(figure("decoded_waiting_mean", decoded));
+        }
+        if let Some(memory) = timeline::memory(&self.points) {
+            figures.push(figure("memory_median_bytes", memory.median_bytes));
+            figures.extend(memory.growth.map(|growth| figure("memory_growth", growth)));
         }
         if let Some(peak) = device::resident_peak() {
             figures.push(figure("memory_peak_bytes", peak as f64));

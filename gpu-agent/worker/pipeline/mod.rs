@@ -63,7 +63,7 @@ use serde_json::json;
 pub(crate) use self::error::PipelineError;
 use self::local::Local;
 use self::plan::Plan;
-use crate::device::{self, Place};
+use crate::device::Place;
 use crate::emit::{Emitter, count, number};
 use crate::error::{Result, WorkerError};
 
@@ -99,7 +99,6 @@ impl Job<'_> {
 
 /// Runs the case and writes all that it shows. Whether it is good is for the checks to say.
 pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -> Result<()> {
-    device::keep_freed_memory_in_few_places();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     // Replicas and decoders are the threads: none of them is to start others of its own.
     let place = Place::prepare(case.spec.device, Some(NonZeroU32::MIN), false)?;

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gpu_suites::spec::Resize;
 use image::{ImageReader, Limits, RgbImage};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::budget::Budget;
 use super::geo::{self, Geo};
@@ -87,7 +87,12 @@ impl Form {
     /// torchvision's own way: the same kernel of libtorch on the same bytes.
     fn resized(self, image: &RgbImage) -> Result<Tensor> {
         let (width, height) = (i64::from(image.width()), i64::from(image.height()));
-        let bytes = Tensor::f_from_data_size(image.as_raw(), &[1, height, width, 3], Kind::Uint8)?;
+        let (shape, strides) = ([1, height, width, 3], [3 * width * height, 3 * width, 3, 1]);
+        // SAFETY: the tensor stands for the image's own bytes, as many as its shape says. They outlive it: nothing that is
+        // returned has a part of them.
+        let bytes = unsafe {
+            Tensor::f_from_blob(image.as_raw().as_ptr(), &shape, &strides, Kind::Uint8, Device::Cpu)?
+        };
         let pixels = bytes.f_permute([0, 3, 1, 2])?;
         let (new_height, new_width) = match self.resize {
             Resize::Stretch => (self.size, self.size),
@@ -95,7 +100,7 @@ impl Form {
             Resize::Cover => (self.size, (self.size * width / height)),
         };
         let scaled = if (new_height, new_width) == (height, width) {
-            pixels
+            pixels.copy()
         } else {
             pixels.f_internal_upsample_bilinear2d_aa([new_height, new_width], false, None, None)?
         };

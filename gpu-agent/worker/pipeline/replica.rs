@@ -16,6 +16,7 @@ use super::{Job, PipelineError};
 use crate::data::image::{DEVIATION, MEAN};
 use crate::error::Result;
 use crate::model::Model;
+use crate::model::layers::channels_last;
 use crate::throughput::kind_of;
 
 /// Batches before the clock starts: TorchScript optimizes itself with the first ones.
@@ -60,9 +61,12 @@ impl<'a> Replica<'a> {
         // One that cannot be rewritten runs as it is.
         let example = Tensor::f_zeros([1, 3, side, side], (kind, device))?;
         let _ = tch::no_grad(|| model.optimize(&example));
+        // As large as an image: numbers that repeat every three would keep the processor from taking many at a time.
         let channels = |values: [f32; 3]| -> Result<Tensor> {
             let scaled = Vec::from_iter(values.map(|value| value * 255.0));
-            Ok(Tensor::f_from_slice(&scaled)?.f_view([1, 3, 1, 1])?.f_to(device)?)
+            let image =
+                Tensor::f_from_slice(&scaled)?.f_view([1, 3, 1, 1])?.f_expand([1, 3, side, side], false)?;
+            Ok(channels_last(&image)?.f_to(device)?)
         };
         Ok(Self { job, model, device, lane, kind, mean: channels(MEAN)?, deviation: channels(DEVIATION)? })
     }
@@ -146,8 +150,8 @@ impl<'a> Replica<'a> {
     fn predict(&self, pixels: &Tensor) -> Result<Vec<Prediction>> {
         let _no_grad = tch::no_grad_guard();
         let count = pixels.size()[0];
-        let input = pixels.f_to_kind(Kind::Float)?;
-        let input = input.f_sub(&self.mean)?.f_div(&self.deviation)?.f_to_kind(self.kind)?;
+        let mut input = pixels.f_to_kind(Kind::Float)?;
+        let input = input.f_sub_(&self.mean)?.f_div_(&self.deviation)?.f_to_kind(self.kind)?;
         let output = self.model.forward(&input, false)?.f_to_kind(Kind::Float)?;
         let shape = output.size();
         let fits = shape.first() == Some(&count)

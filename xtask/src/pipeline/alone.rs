@@ -42,10 +42,11 @@ pub(super) fn decoding(rig: &Rig, set: &Set) -> Result<()> {
     Ok(())
 }
 
-/// Memory of gpu-worker at its peak, on more and more of the small images.
+/// Memory of gpu-worker, on more and more of the small images.
 pub(super) fn memory(rig: &Rig, images: usize) -> Result<()> {
-    println!("Memory of the whole process at its peak: {}, a small model at 224 px\n", SMALL.about);
-    println!("| images | peak | images a second |\n| --- | --- | --- |");
+    println!("Memory of the whole process: {}, a small model at 224 px\n", SMALL.about);
+    println!("| images | median | peak | last third against the first | images a second |");
+    println!("| --- | --- | --- | --- | --- |");
     let small = rig.images().join(SMALL.name);
     for count in COUNTS {
         let name = format!("images-{count}");
@@ -57,7 +58,10 @@ pub(super) fn memory(rig: &Rig, images: usize) -> Result<()> {
         let ours = rig.worker(&name, rig::SMALL, &json!({ "calibrate": "0s" }))?;
         let (peak, rate) = (figure(&ours, "memory_peak_bytes")?, figure(&ours, "images_per_second")?);
         let rows = figure(&ours, "rows/written").context("a run counts its rows")?;
-        println!("| {rows} | {:.0} MiB | {rate:.0} |", peak / MIB);
+        let median = figure(&ours, "memory_median_bytes")?;
+        let growth =
+            figure(&ours, "memory_growth").map_or_else(|_| "-".into(), |times| format!("{times:.2}×"));
+        println!("| {rows} | {:.0} MiB | {:.0} MiB | {growth} | {rate:.0} |", median / MIB, peak / MIB);
     }
     println!();
     Ok(())

@@ -10,7 +10,7 @@ use super::sets::Set;
 const BATCHES: [usize; 3] = [8, 16, 32];
 /// Actors that are tried for Ray Data.
 const ACTORS: [&str; 2] = ["1", "2"];
-/// Dollars an hour of a machine with two cores: a c7a.large of EC2, on demand, in us-east-1.
+/// Dollars an hour of a machine with two cores: a c7a.large of EC2, on demand, in us-east-1, as of 2025.
 const PRICE: f64 = 0.10264;
 
 /// What was settled before the rounds, each for its program.
@@ -57,12 +57,13 @@ fn settle(rig: &Rig, set: &Set) -> Result<Settings> {
     let part = set.part_name();
     let (images, count) = (Rig::images_at(&part), set.part().to_string());
     eprintln!("{}: trying settings on {count} images", set.name);
-    let usual = Value::Object(rig.python("dataloader.py", &["usual"])?).to_string();
-    let tuned = rig.python("dataloader.py", &["tune", LARGE, &images, &rig.shards_at("theirs"), &count])?;
+    let usual = Value::Object(rig.python("dataloader.py", &["usual", rig.dtype])?).to_string();
+    let tuned =
+        rig.python("dataloader.py", &["tune", LARGE, &images, &rig.shards_at("theirs"), rig.dtype, &count])?;
     let tuned = tuned.get("settings").context("tuning gives settings")?.to_string();
     let mut actors = Vec::new();
     for number in ACTORS {
-        let run = rig.python("ray_data.py", &[LARGE, &images, &rig.shards_at("ray"), number])?;
+        let run = rig.python("ray_data.py", &[LARGE, &images, &rig.shards_at("ray"), rig.dtype, number])?;
         actors.push((figure(&run, "seconds")?, number));
     }
     let mut batches = Vec::new();
@@ -83,7 +84,8 @@ fn measure(rig: &Rig, set: &Set, settings: &Settings, with_ray: bool) -> Result<
         figure(&run, "images_per_second")
     };
     let ray = |images: &str| -> Result<f64> {
-        let run = rig.python("ray_data.py", &[LARGE, images, &rig.shards_at("ray"), settings.actors])?;
+        let run =
+            rig.python("ray_data.py", &[LARGE, images, &rig.shards_at("ray"), rig.dtype, settings.actors])?;
         figure(&run, "seconds")
     };
     eprintln!("{}: a round", set.name);

@@ -25,6 +25,8 @@ pub(super) struct Rig {
     worker: PathBuf,
     python: PathBuf,
     pub(super) tile: PathBuf,
+    /// The numbers' format in the large model, of all programs.
+    pub(super) dtype: &'static str,
     libtorch: Vec<(&'static str, OsString)>,
     /// How a client reaches the server.
     s3: Vec<(String, String)>,
@@ -32,9 +34,9 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn start() -> Result<Self> {
+    pub(super) fn start(dtype: &'static str) -> Result<Self> {
         let ready = setup::ensure(setup::Needs::Demo)?;
-        let build = ["build", "--package=gpu-agent", "--features=torch", "--bin=gpu-worker"];
+        let build = ["build", "--release", "--package=gpu-agent", "--features=torch", "--bin=gpu-worker"];
         cargo::run(cargo::cargo(&ready.libtorch).args(build))?;
         let python = python::find(&ready.cache, &python::TORCH)?;
         let folder = ready.cache.join("bench-pipeline");
@@ -43,7 +45,7 @@ impl Rig {
             fs::create_dir_all(folder.join("s3").join(bucket))?;
         }
         fs::copy(cargo::root().join("fixtures/pipeline").join(SMALL), folder.join(SMALL))?;
-        let worker = cargo::program_folder()?.join("gpu-worker");
+        let worker = cargo::program_folder(cargo::Profile::Release)?.join("gpu-worker");
         let libtorch = Vec::from(cargo::torch_environment(&ready.libtorch));
         let mut serve = Command::new(&worker);
         serve.arg("serve-s3").arg(folder.join("s3")).envs(libtorch.iter().cloned());
@@ -61,7 +63,7 @@ impl Rig {
         // boto3 knows the region by another name.
         s3.push(("AWS_DEFAULT_REGION".into(), region.1.clone()));
         let tile = ready.cache.join("tiles/osbs-029/image.png");
-        let rig = Self { folder, worker, python, tile, libtorch, s3, server };
+        let rig = Self { folder, worker, python, tile, dtype, libtorch, s3, server };
         rig.python("resnet18.py", &[LARGE])?;
         Ok(rig)
     }
@@ -103,6 +105,7 @@ impl Rig {
             "images": { "from": format!("s3://{}/", Self::images_at(prefix)) },
             "to": format!("s3://{}/", self.shards_at("ours")),
             "output": "classify",
+            "dtype": if model == LARGE { self.dtype } else { "fp32" },
         });
         for (key, value) in more.as_object().into_iter().flatten() {
             pipeline[key] = value.clone();
