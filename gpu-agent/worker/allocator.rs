@@ -10,10 +10,11 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// What is freed is there for the next batch, and goes back to the kernel when it was of no use for a second. Activations
+/// What is freed is there for the next batch, and goes back to the kernel when it was of no use for some seconds. Activations
 /// come from the same arenas as all else: in one of their own, as is the rule for large blocks, each would be given back at
-/// once.
-const SETTINGS: &CStr = c"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,oversize_threshold:0";
+/// once. Pages are large ones where the kernel has them: a decoded photograph is nine thousand small ones.
+const SETTINGS: &CStr =
+    c"background_thread:true,dirty_decay_ms:5000,muzzy_decay_ms:0,oversize_threshold:0,thp:always";
 
 /// The name is jemalloc's: it reads this before anything else runs.
 #[used]
