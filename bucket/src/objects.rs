@@ -172,7 +172,7 @@ impl S3 for Buckets {
             let length = part.end - part.start;
             let changed = changed(&file);
             let first = if length <= BLOCK {
-                let mut bytes = Vec::new();
+                let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
                 file.take(length).read_to_end(&mut bytes).map_err(|error| of_io(&error))?;
                 Ok(bytes)
             } else {

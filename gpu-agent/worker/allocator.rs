@@ -27,3 +27,51 @@ struct Conf(*const c_char);
 
 // SAFETY: it points to constant bytes.
 unsafe impl Sync for Conf {}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_void;
+    use std::ptr;
+
+    use super::*;
+
+    unsafe extern "C" {
+        /// jemalloc(3): reads, and writes, one of its settings.
+        fn mallctl(
+            name: *const c_char,
+            old: *mut c_void,
+            old_length: *mut usize,
+            new: *mut c_void,
+            new_length: usize,
+        ) -> i32;
+    }
+
+    #[test]
+    fn libtorch_takes_memory_from_the_same_place() {
+        let mut about = libc::Dl_info {
+            dli_fname: ptr::null(),
+            dli_fbase: ptr::null_mut(),
+            dli_sname: ptr::null(),
+            dli_saddr: ptr::null_mut(),
+        };
+        // SAFETY: the name of whatever a library finds for `malloc` is a string of the loader's, which stays.
+        let file = unsafe {
+            let found = libc::dlsym(libc::RTLD_DEFAULT, c"malloc".as_ptr());
+            assert_ne!(libc::dladdr(found, &raw mut about), 0);
+            CStr::from_ptr(about.dli_fname).to_string_lossy().into_owned()
+        };
+        let program = std::env::current_exe().unwrap();
+        assert_eq!(std::path::Path::new(&file).file_name(), program.file_name());
+    }
+
+    #[test]
+    fn the_settings_have_arrived() {
+        let (mut decay, mut length) = (0_isize, size_of::<isize>());
+        // SAFETY: the setting is an ssize_t, and there is room for one.
+        let outcome = unsafe {
+            let place = (&raw mut decay).cast();
+            mallctl(c"opt.dirty_decay_ms".as_ptr(), place, &raw mut length, ptr::null_mut(), 0)
+        };
+        assert_eq!((outcome, decay), (0, 5000));
+    }
+}

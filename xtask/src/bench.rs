@@ -35,7 +35,7 @@ const BENCHES: &[Entry] = &[
     },
     Entry {
         name: "pipeline",
-        about: "images on S3 to Parquet: gpu-worker against a DataLoader and Ray Data; decoding, memory [IMAGES=2000] [DTYPE=fp32|bf16]",
+        about: "images on S3 to Parquet: gpu-worker against a DataLoader and Ray Data; decoding, memory [IMAGES=2000] [MODEL=resnet18]",
         run: crate::pipeline::run,
     },
     Entry {

@@ -24,6 +24,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const SLOWEST: u64 = 16 << 10;
 /// Bytes of an error's document that are read.
 const ERROR_BYTES: usize = 64 << 10;
+/// The longest body for which room is made at once: a length that was listed may be no length at all.
+const ROOM: usize = 64 << 20;
 /// Connections that wait for their next request: as many as there may be threads.
 const IDLE_CONNECTIONS: usize = 1024;
 
@@ -98,7 +100,7 @@ pub(super) async fn whole<E: std::error::Error + 'static>(
     within: Duration,
 ) -> Result<Vec<u8>, Fault> {
     let end = Instant::now() + within;
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(if most <= ROOM { most } else { 0 });
     while bytes.len() <= most {
         match timeout_at(end, body.next()).await {
             Ok(Some(Ok(part))) => bytes.extend_from_slice(&part),

@@ -23,7 +23,7 @@ pub(super) fn decoding(rig: &Rig, set: &Set) -> Result<()> {
     let mut ratios = Vec::new();
     for pair in 1..=PAIRS {
         let theirs = rig.python("dataloader.py", &["decode", &folder])?;
-        let ours = rig.worker(&set.part_name(), rig::SMALL, &json!({ "decoders": 1 }))?;
+        let ours = rig.worker(&set.part_name(), rig::LEAVES, &json!({ "decoders": 1 }))?;
         let (pillow, torchvision) = (figure(&theirs, "pillow")?, figure(&theirs, "torchvision")?);
         let ours = figure(&ours, "decode/ceiling_per_second")?;
         println!(
@@ -55,7 +55,7 @@ pub(super) fn memory(rig: &Rig, images: usize) -> Result<()> {
         for first in (0..count).step_by(images) {
             sets::link(&small, &folder.join(first.to_string()), images.min(count - first))?;
         }
-        let ours = rig.worker(&name, rig::SMALL, &json!({ "calibrate": "0s" }))?;
+        let ours = rig.worker(&name, rig::LEAVES, &json!({ "calibrate": "0s" }))?;
         let (peak, rate) = (figure(&ours, "memory_peak_bytes")?, figure(&ours, "images_per_second")?);
         let rows = figure(&ours, "rows/written").context("a run counts its rows")?;
         let median = figure(&ours, "memory_median_bytes")?;

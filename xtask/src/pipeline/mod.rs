@@ -10,23 +10,24 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use self::rig::Rig;
+use self::rig::{Model, Rig};
 use self::sets::{FRAMES, SMALL, TILES};
 
-/// Formats of numbers that the model is run in.
-const DTYPES: [&str; 2] = ["fp32", "bf16"];
+const MODELS: [Model; 3] = [rig::RESNET18, rig::RESNET18_BF16, rig::LEAVES];
 
-/// Measures `[IMAGES=2000] [DTYPE=fp32]` and prints the tables of docs/benchmarks.md.
+/// Measures `[IMAGES=2000] [MODEL=resnet18]` and prints the tables of docs/benchmarks.md.
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let images = arguments.first().map_or(Ok(TILES.count), |text| text.parse());
     let images: usize = images.context("IMAGES is a number")?;
-    let dtype = arguments.get(1).map_or(DTYPES[0], String::as_str);
-    let dtype = DTYPES.into_iter().find(|known| *known == dtype).context("DTYPE is fp32 or bf16")?;
-    let rig = Rig::start(dtype)?;
-    println!("{}; {dtype}\n", rig.versions()?);
+    let model = arguments.get(1).map_or(MODELS[0].name, String::as_str);
+    let model = MODELS.into_iter().find(|known| known.name == model);
+    let model =
+        model.with_context(|| format!("MODEL is one of {}", MODELS.map(|known| known.name).join(", ")))?;
+    let rig = Rig::start()?;
+    println!("{}; {}\n", rig.versions()?, model.about);
     for set in [TILES, SMALL, FRAMES] {
         let set = set.scaled(images, TILES.count);
-        rates::compare(&rig, &set)?;
+        rates::compare(&rig, &set, model)?;
     }
     alone::decoding(&rig, &TILES)?;
     alone::memory(&rig, images)?;

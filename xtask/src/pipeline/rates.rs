@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-use super::rig::{LARGE, Rig, figure};
+use super::rig::{Model, Rig, figure};
 use super::sets::Set;
 
 /// Batch sizes that are tried for gpu-worker, as they are for the scripts.
@@ -30,10 +30,10 @@ struct Round {
 }
 
 /// Measures a set of images and prints its table.
-pub(super) fn compare(rig: &Rig, set: &Set) -> Result<()> {
+pub(super) fn compare(rig: &Rig, set: &Set, model: Model) -> Result<()> {
     eprintln!("{}: making {} images", set.name, set.count);
     let bytes = set.make(rig)?;
-    let settings = settle(rig, set)?;
+    let settings = settle(rig, set, model)?;
     println!("{} {}, {:.0} KB each on average\n", set.count, set.about, bytes / 1e3);
     println!("- DataLoader, tuned: {}", settings.tuned);
     println!("- DataLoader, usual: {}", settings.usual);
@@ -45,7 +45,7 @@ pub(super) fn compare(rig: &Rig, set: &Set) -> Result<()> {
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
     let mut rounds = Vec::new();
     for number in 1..=set.rounds {
-        let round = measure(rig, set, &settings, number <= set.rounds_of_ray)?;
+        let round = measure(rig, set, model, &settings, number <= set.rounds_of_ray)?;
         println!("| {number} {}", row(&round)?);
         rounds.push(round);
     }
@@ -53,22 +53,25 @@ pub(super) fn compare(rig: &Rig, set: &Set) -> Result<()> {
 }
 
 /// Tries settings for each program on a part of the images.
-fn settle(rig: &Rig, set: &Set) -> Result<Settings> {
+fn settle(rig: &Rig, set: &Set, model: Model) -> Result<Settings> {
     let part = set.part_name();
     let (images, count) = (Rig::images_at(&part), set.part().to_string());
     eprintln!("{}: trying settings on {count} images", set.name);
-    let usual = Value::Object(rig.python("dataloader.py", &["usual", rig.dtype])?).to_string();
-    let tuned =
-        rig.python("dataloader.py", &["tune", LARGE, &images, &rig.shards_at("theirs"), rig.dtype, &count])?;
+    let usual = Value::Object(rig.python("dataloader.py", &["usual", model.dtype])?).to_string();
+    let tuned = rig.python(
+        "dataloader.py",
+        &["tune", model.file, &images, &rig.shards_at("theirs"), model.dtype, &count],
+    )?;
     let tuned = tuned.get("settings").context("tuning gives settings")?.to_string();
     let mut actors = Vec::new();
     for number in ACTORS {
-        let run = rig.python("ray_data.py", &[LARGE, &images, &rig.shards_at("ray"), rig.dtype, number])?;
+        let run =
+            rig.python("ray_data.py", &[model.file, &images, &rig.shards_at("ray"), model.dtype, number])?;
         actors.push((figure(&run, "seconds")?, number));
     }
     let mut batches = Vec::new();
     for batch in BATCHES {
-        let run = rig.worker(&part, LARGE, &json!({ "batch": batch, "calibrate": "0s" }))?;
+        let run = rig.worker(&part, model, &json!({ "batch": batch, "calibrate": "0s" }))?;
         batches.push((figure(&run, "seconds")?, batch));
     }
     let (_, actors) = actors.into_iter().min_by(|a, b| a.0.total_cmp(&b.0)).context("actors are tried")?;
@@ -76,16 +79,18 @@ fn settle(rig: &Rig, set: &Set) -> Result<Settings> {
     Ok(Settings { usual, tuned, actors, batch })
 }
 
-fn measure(rig: &Rig, set: &Set, settings: &Settings, with_ray: bool) -> Result<Round> {
+fn measure(rig: &Rig, set: &Set, model: Model, settings: &Settings, with_ray: bool) -> Result<Round> {
     let images = Rig::images_at(set.name);
     let loader = |settings: &str| -> Result<f64> {
         let run =
-            rig.python("dataloader.py", &["run", LARGE, &images, &rig.shards_at("theirs"), settings])?;
+            rig.python("dataloader.py", &["run", model.file, &images, &rig.shards_at("theirs"), settings])?;
         figure(&run, "images_per_second")
     };
     let ray = |images: &str| -> Result<f64> {
-        let run =
-            rig.python("ray_data.py", &[LARGE, images, &rig.shards_at("ray"), rig.dtype, settings.actors])?;
+        let run = rig.python(
+            "ray_data.py",
+            &[model.file, images, &rig.shards_at("ray"), model.dtype, settings.actors],
+        )?;
         figure(&run, "seconds")
     };
     eprintln!("{}: a round", set.name);
@@ -98,7 +103,7 @@ fn measure(rig: &Rig, set: &Set, settings: &Settings, with_ray: bool) -> Result<
     };
     let usual = loader(&settings.usual)?;
     let tuned = loader(&settings.tuned)?;
-    let ours = rig.worker(set.name, LARGE, &json!({ "batch": settings.batch }))?;
+    let ours = rig.worker(set.name, model, &json!({ "batch": settings.batch }))?;
     Ok(Round { usual, tuned, ray, ours })
 }
 

@@ -12,9 +12,28 @@ use serde_json::{Map, Value, json};
 use crate::{cargo, python, setup};
 
 /// ResNet-18 with random weights, made by bench/resnet18.py.
-pub(super) const LARGE: &str = "resnet18.pt";
-/// A model that takes no time: the other stages are what is measured.
-pub(super) const SMALL: &str = "leaves.pt";
+const LARGE: &str = "resnet18.pt";
+/// A classifier of two convolutions.
+const SMALL: &str = "leaves.pt";
+
+/// What all programs run, and in which format of numbers.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Model {
+    /// As `cargo xtask bench pipeline` takes it.
+    pub(super) name: &'static str,
+    pub(super) about: &'static str,
+    pub(super) file: &'static str,
+    pub(super) dtype: &'static str,
+}
+
+pub(super) const RESNET18: Model =
+    Model { name: "resnet18", about: "ResNet-18 in fp32", file: LARGE, dtype: "fp32" };
+pub(super) const RESNET18_BF16: Model =
+    Model { name: "resnet18-bf16", about: "ResNet-18 in bf16", file: LARGE, dtype: "bf16" };
+/// It takes next to no time: the rest is what is measured, as in front of a GPU that is never the wall.
+pub(super) const LEAVES: Model =
+    Model { name: "leaves", about: "a model of two convolutions in fp32", file: SMALL, dtype: "fp32" };
+
 /// Lines with which the server says how it is reached.
 const SAID: usize = 4;
 const IMAGES: &str = "images";
@@ -25,8 +44,6 @@ pub(super) struct Rig {
     worker: PathBuf,
     python: PathBuf,
     pub(super) tile: PathBuf,
-    /// The numbers' format in the large model, of all programs.
-    pub(super) dtype: &'static str,
     libtorch: Vec<(&'static str, OsString)>,
     /// How a client reaches the server.
     s3: Vec<(String, String)>,
@@ -34,7 +51,7 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    pub(super) fn start(dtype: &'static str) -> Result<Self> {
+    pub(super) fn start() -> Result<Self> {
         let ready = setup::ensure(setup::Needs::Demo)?;
         let build = ["build", "--release", "--package=gpu-agent", "--features=torch", "--bin=gpu-worker"];
         cargo::run(cargo::cargo(&ready.libtorch).args(build))?;
@@ -63,7 +80,7 @@ impl Rig {
         // boto3 knows the region by another name.
         s3.push(("AWS_DEFAULT_REGION".into(), region.1.clone()));
         let tile = ready.cache.join("tiles/osbs-029/image.png");
-        let rig = Self { folder, worker, python, tile, dtype, libtorch, s3, server };
+        let rig = Self { folder, worker, python, tile, libtorch, s3, server };
         rig.python("resnet18.py", &[LARGE])?;
         Ok(rig)
     }
@@ -99,13 +116,13 @@ impl Rig {
     }
 
     /// Runs gpu-worker on the images below `prefix`; gives the last value of each metric.
-    pub(super) fn worker(&self, prefix: &str, model: &str, more: &Value) -> Result<Map<String, Value>> {
+    pub(super) fn worker(&self, prefix: &str, model: Model, more: &Value) -> Result<Map<String, Value>> {
         let mut pipeline = json!({
-            "model": { "torchscript": model },
+            "model": { "torchscript": model.file },
             "images": { "from": format!("s3://{}/", Self::images_at(prefix)) },
             "to": format!("s3://{}/", self.shards_at("ours")),
             "output": "classify",
-            "dtype": if model == LARGE { self.dtype } else { "fp32" },
+            "dtype": model.dtype,
         });
         for (key, value) in more.as_object().into_iter().flatten() {
             pipeline[key] = value.clone();

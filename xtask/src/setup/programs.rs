@@ -22,8 +22,9 @@ struct Program {
     find: fn() -> Option<PathBuf>,
 }
 
-const PROGRAMS: [Program; 9] = [
+const PROGRAMS: [Program; 10] = [
     Program { what: "C++ compiler", package: "g++", part: Needs::Build, find: compiler },
+    Program { what: "make", package: "make", part: Needs::Build, find: || on_path("make") },
     Program {
         what: "pkg-config",
         package: "pkg-config",
