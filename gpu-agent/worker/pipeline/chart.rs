@@ -40,7 +40,6 @@ struct Panel<'a> {
     reach: f64,
     /// A line straight across, and what it is.
     mark: Option<(String, f64)>,
-    digits: usize,
 }
 
 /// Draws the timeline as an SVG.
@@ -86,7 +85,6 @@ fn panels<'a>(points: &[Point], heading: &Heading<'_>) -> [Panel<'a>; 4] {
             lines: vec![line("out of the model", &|point| point.images_per_second)],
             reach: 1.0,
             mark: heading.binding.map(|(stage, ceiling)| (format!("ceiling of {stage}"), ceiling)),
-            digits: 0,
         },
         Panel {
             axis: "images that wait",
@@ -96,7 +94,6 @@ fn panels<'a>(points: &[Point], heading: &Heading<'_>) -> [Panel<'a>; 4] {
             ],
             reach: 4.0,
             mark: None,
-            digits: 0,
         },
         Panel {
             axis: "busy, % of the stage's threads",
@@ -105,14 +102,12 @@ fn panels<'a>(points: &[Point], heading: &Heading<'_>) -> [Panel<'a>; 4] {
                 .collect(),
             reach: 100.0,
             mark: None,
-            digits: 0,
         },
         Panel {
             axis: "memory, MiB",
             lines: vec![line("whole process", &|point| point.memory_bytes.unwrap_or(0.0) / MIB)],
             reach: 100.0,
             mark: None,
-            digits: 0,
         },
     ]
 }
@@ -131,8 +126,8 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, points: &[Point], panel: &Pan
         .configure_mesh()
         .x_desc("seconds since the first image was asked for")
         .y_desc(panel.axis)
-        .x_label_formatter(&|second| format!("{second:.0}"))
-        .y_label_formatter(&|value| format!("{value:.*}", panel.digits))
+        .x_label_formatter(&|second| format!("{second:.*}", decimals(end)))
+        .y_label_formatter(&|value| format!("{value:.*}", decimals(highest)))
         .axis_desc_style((FONT, 14))
         .label_style((FONT, 12))
         .light_line_style(TRANSPARENT)
@@ -159,6 +154,11 @@ fn draw(area: &DrawingArea<SVGBackend<'_>, Shift>, points: &[Point], panel: &Pan
         .label_font((FONT, 13))
         .draw()?;
     Ok(())
+}
+
+/// Decimals of an axis' numbers: on a short one whole numbers would come twice.
+fn decimals(reach: f64) -> usize {
+    usize::from(reach < 10.0)
 }
 
 #[cfg(test)]
@@ -198,6 +198,14 @@ mod tests {
         }
         // A line for the rate, two for the queues, five for the stages and one for the memory, each with its legend's.
         assert_eq!(drawn.matches("stroke-width=\"2\"").count(), 2 * (1 + 2 + STAGES.len() + 1));
+    }
+
+    #[test]
+    fn no_axis_has_a_number_twice() {
+        let drawn = svg(&points(3), &Heading { rate: 81.6, binding: None }).unwrap();
+        assert!(drawn.contains("\n0.5\n") && drawn.contains("\n3.0\n"), "{drawn}");
+        let drawn = svg(&points(30), &Heading { rate: 81.6, binding: None }).unwrap();
+        assert!(drawn.contains("\n30\n") && !drawn.contains("\n30.0\n"), "{drawn}");
     }
 
     #[test]
