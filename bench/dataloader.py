@@ -7,8 +7,9 @@ What `cargo xtask bench pipeline` holds gpu-worker's pipeline against: the same 
     python bench/dataloader.py run MODEL.pt IMAGES OUT SETTINGS [COUNT]
     python bench/dataloader.py decode FOLDER                     # decode and resize in one thread, by Pillow and torchvision
 
-IMAGES and OUT are BUCKET/PREFIX, DTYPE is fp32 or bf16; the server is $AWS_ENDPOINT_URL_S3. The clock runs from the first image that is asked for
-to the last shard that is written; loading and warming up the model, and listing the images, are not counted.
+IMAGES and OUT are BUCKET/PREFIX, DTYPE is fp32 or bf16; the server is $AWS_ENDPOINT_URL_S3. The clock runs from the first
+image that is asked for to the last shard that is written; loading and warming up the model, and listing the images, are not
+counted.
 """
 
 import io

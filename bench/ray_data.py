@@ -6,8 +6,8 @@ and rows. Written as Ray's guides "Working with images" and "End-to-end: offline
     python bench/ray_data.py MODEL.pt IMAGES OUT DTYPE ACTORS    # prints one line of JSON
     python bench/ray_data.py versions
 
-IMAGES and OUT are BUCKET/PREFIX, DTYPE is fp32 or bf16; the server is $AWS_ENDPOINT_URL_S3. ACTORS share the cores. The clock runs over the whole
-execution, in which Ray starts its actors, too: the difference of two runs leaves that out.
+IMAGES and OUT are BUCKET/PREFIX, DTYPE is fp32 or bf16; the server is $AWS_ENDPOINT_URL_S3. ACTORS share the cores. The clock
+runs over the whole execution, in which Ray starts its actors, too: the difference of two runs leaves that out.
 """
 
 import json

@@ -100,7 +100,9 @@ impl Form {
             Resize::Cover => (self.size, (self.size * width / height)),
         };
         let scaled = if (new_height, new_width) == (height, width) {
-            pixels.copy()
+            let mut own = pixels.f_zeros_like()?;
+            own.f_copy_(&pixels)?;
+            own
         } else {
             pixels.f_internal_upsample_bilinear2d_aa([new_height, new_width], false, None, None)?
         };
@@ -154,4 +156,21 @@ fn unusable(error: impl Into<image::ImageError>) -> Unusable {
 fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The tensor that stands for the image's bytes must not be what comes out: the image is gone by then.
+    #[test]
+    fn what_the_model_sees_has_bytes_of_its_own_even_where_nothing_is_resized() {
+        let form = Form { size: 8, resize: Resize::Stretch, largest: 64 };
+        let image =
+            RgbImage::from_fn(8, 8, |x, y| image::Rgb([x, y, x + y].map(|value| value.to_le_bytes()[0])));
+        let pixels = form.resized(&image).unwrap();
+        assert_ne!(pixels.data_ptr().cast_const().cast(), image.as_raw().as_ptr());
+        assert_eq!(pixels.size(), [1, 3, 8, 8]);
+        assert_eq!(pixels.int64_value(&[0, 2, 3, 4]), 7);
+    }
 }
