@@ -16,7 +16,7 @@ use image::{ImageFormat, RgbImage};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
+const LEAF: &[u8] = include_bytes!("../rig/leaf.jpg");
 /// What the image that golden predictions were made of is called in its provenance.
 const REAL_TILE: &str = "neon-osbs-029";
 

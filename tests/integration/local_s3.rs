@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 /// The image that comes at 1 KB/s.
 const SLOW: &str = "slow.jpg";
-const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
+const LEAF: &[u8] = include_bytes!("../rig/leaf.jpg");
 
 /// Keys and errors in the shards of a folder, and whether every row has an etag.
 fn rows(folder: &Path) -> (Vec<(String, Option<String>)>, bool) {

@@ -11,7 +11,7 @@ use gpu_harness_tests::s3::{BUCKET, Faults, KEYS, S3, Weather};
 use gpu_shards::Cell;
 use serde_json::{Value, json};
 
-const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
+const LEAF: &[u8] = include_bytes!("../rig/leaf.jpg");
 
 /// A pipeline from and to the bucket.
 fn pipeline(weather: &Weather, rows: u32) -> Pipeline {

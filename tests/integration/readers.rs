@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use tiff::encoder::{TiffEncoder, colortype};
 use tiff::tags::Tag;
 
-const LEAF: &[u8] = include_bytes!("rig/leaf.jpg");
+const LEAF: &[u8] = include_bytes!("../rig/leaf.jpg");
 /// A key that whoever escapes too much or too little gets wrong.
 const ODD: &str = "line\nbreak \"quoted\" 'ünïコード' +%41&,.jpg";
 

@@ -30,7 +30,7 @@ cases:
 ";
 
 fn project() -> Project {
-    let project = Project::with_suite(SUITE).file("leaf.jpg", include_bytes!("rig/leaf.jpg"));
+    let project = Project::with_suite(SUITE).file("leaf.jpg", include_bytes!("../rig/leaf.jpg"));
     project.file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,20,20\n")
 }
 

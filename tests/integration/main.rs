@@ -1,0 +1,31 @@
+//! The promises that are kept end to end, a file each, against real programs.
+
+mod bad_input;
+mod cargo_hardship;
+mod cargo_remote;
+mod cargo_tests;
+mod ci_services;
+mod compare;
+mod cut_connection;
+mod dying_cases;
+mod exec;
+mod faults;
+mod flood;
+mod golden;
+mod history;
+mod hostile_text;
+mod killed_agent;
+mod killed_harness;
+mod local_s3;
+mod node_health;
+mod notify;
+mod overfit;
+mod pages;
+mod pipeline;
+mod readers;
+mod selfcheck;
+mod ssh_exec;
+mod ssh_loss;
+mod ssh_trust;
+mod store;
+mod throughput;
