@@ -131,7 +131,7 @@ impl fmt::Display for ByteSize {
 
 /// Serialised so that reading it back gives the same value; numbers are accepted where `number` makes sense of them.
 macro_rules! unit_serde {
-    ($type:ident, $name:literal, $example:literal, |$value:ident| $write:expr, |$number:ident| $read:expr) => {
+    ($type:ident, $name:literal, $example:literal, $schema:tt, |$value:ident| $write:expr, |$number:ident| $read:expr) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let $value = self;
@@ -176,12 +176,36 @@ macro_rules! unit_serde {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "number"], "description": concat!($name, " such as ", $example) })
+                let mut schema = json_schema!($schema);
+                schema.insert("description".into(), concat!($name, " such as ", $example).into());
+                schema
             }
         }
     };
 }
 
-unit_serde!(Span, "a length of time", "90s", |span| format!("{}ms", span.0.as_millis()), |_n| None);
-unit_serde!(Share, "a share", "5%", |share| format!("{}", share.0), |n| format!("{n}").parse().ok());
-unit_serde!(ByteSize, "a size", "64 MiB", |size| format!("{}", size.0), |n| format!("{n}").parse().ok());
+unit_serde!(
+    Span,
+    "a length of time",
+    "90s",
+    // A number without its unit is none.
+    { "type": "string", "pattern": "[0-9]+\\s*[A-Za-z]" },
+    |span| format!("{}ms", span.0.as_millis()),
+    |_n| None
+);
+unit_serde!(
+    Share,
+    "a share",
+    "5%",
+    { "type": ["string", "number"], "minimum": 0, "pattern": "^\\s*[0-9.]+([eE][-+]?[0-9]+)?\\s*%?\\s*$" },
+    |share| format!("{}", share.0),
+    |n| format!("{n}").parse().ok()
+);
+unit_serde!(
+    ByteSize,
+    "a size",
+    "64 MiB",
+    { "type": ["string", "number"], "minimum": 0, "pattern": "^\\s*[0-9.]+([eE][-+]?[0-9]+)?\\s*([kKmMgGtT][iI]?)?[bB]?\\s*$" },
+    |size| format!("{}", size.0),
+    |n| format!("{n}").parse().ok()
+);

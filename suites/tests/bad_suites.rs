@@ -1,11 +1,14 @@
 //! Promises of the suite loader: whatever is wrong with a file, its error says where, and what to write instead.
 
+mod editor;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use gpu_suites::load::{LoadError, Loaded, MAX_BYTES, Position, discover, load};
 use proptest::prelude::*;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Loads `bytes` as `bad.yaml` in an empty folder.
@@ -166,6 +169,17 @@ fn each_wrong_file_says_where_and_what_to_write() {
         let _ = writeln!(text, "==== {name}\n{}", errors(yaml.as_bytes()));
     }
     insta::assert_snapshot!(text);
+}
+
+/// The list is of rules between values, of other files, and of texts that no schema knows. Whatever else the loader
+/// refuses, an editor that has the schema refuses too.
+#[test]
+fn what_the_loader_refuses_the_schema_refuses_as_far_as_it_can() {
+    let yaml = table().into_iter().filter(|(_, yaml)| serde_yaml::from_str::<Value>(yaml).is_ok());
+    let (names, yaml): (Vec<_>, Vec<_>) = yaml.unzip();
+    let verdicts = names.into_iter().zip(editor::verdicts(yaml));
+    let taken = verdicts.filter(|(_, verdict)| verdict.is_none()).map(|(name, _)| name);
+    insta::assert_debug_snapshot!(Vec::from_iter(taken));
 }
 
 #[test]

@@ -257,6 +257,9 @@ impl Command {
 }
 
 impl Work<'_> {
+    /// The keys of a case that say what it runs.
+    pub const KINDS: [&'static str; 5] = ["train", "throughput", "pipeline", "canary", "command"];
+
     /// Whether gpu-worker does it, which needs libtorch on the node.
     pub fn needs_worker(self) -> bool {
         match self {
