@@ -11,9 +11,8 @@
 //! | [`local`] | an S3 for them |
 //! | [`flow`] | the stages and their queues |
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
-//! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
+//! | [`picture`], [`resize`], [`taps`], [`geo`] | an image's bytes as pixels of the model's size, and where on Earth they are |
 //! | [`rows`] | predictions as rows of a table |
-//! | `jpeg` | is a JPEG whole? |
 //! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
 //! | [`budget`], [`gate`], [`halt`], [`meter`], [`occupancy`] | what the stages share |
 //! | [`timeline`], [`chart`] | what was going on second by second, and its picture |
@@ -36,7 +35,6 @@ mod flow;
 mod gate;
 mod geo;
 mod halt;
-mod jpeg;
 mod lane;
 mod local;
 mod meter;
@@ -44,8 +42,10 @@ mod occupancy;
 mod picture;
 mod plan;
 mod replica;
+mod resize;
 mod rows;
 mod seats;
+mod taps;
 mod timeline;
 
 use std::fs::File;
