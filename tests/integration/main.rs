@@ -24,6 +24,7 @@ mod pages;
 mod pipeline;
 mod pixels;
 mod readers;
+mod right_answers;
 mod selfcheck;
 mod ssh_exec;
 mod ssh_loss;
