@@ -149,6 +149,7 @@ impl RunState {
             | Event::TakenOver(_)
             | Event::HandedOn(_)
             | Event::Kept(_)
+            | Event::ShutdownAsked(_)
             | Event::Cost(_)
                 if own =>
             {
