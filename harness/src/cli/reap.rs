@@ -55,7 +55,7 @@ impl Reap {
 
 #[cfg(feature = "ec2")]
 mod with_ec2 {
-    use std::io::{IsTerminal as _, Write as _};
+    use std::io::IsTerminal as _;
 
     use anyhow::bail;
     use futures_util::future::try_join_all;
@@ -128,8 +128,7 @@ mod with_ec2 {
                 due.len()
             );
         }
-        print!("{}\nend these? [y/N] ", text(&due));
-        std::io::stdout().flush()?;
+        say(&format!("{}\nend these? [y/N] ", text(&due)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
