@@ -230,16 +230,17 @@ fn place(folder: &Path, path: &Path) -> std::io::Result<PathBuf> {
 /// Copies a file, with its mode, below a folder.
 fn put(from: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
     let to = place(folder, path)?;
+    let parent = to.parent().unwrap_or(folder);
+    std::fs::create_dir_all(parent)?;
+    let mut content = crate::content::open(from)?;
+    // As readable as the user's umask lets it be, and a program where it was one.
+    let mode = if content.metadata()?.permissions().mode() & 0o100 == 0 { 0o666 } else { 0o777 };
+    let mode = std::fs::Permissions::from_mode(mode);
+    let mut copy = tempfile::Builder::new().prefix(".part-").permissions(mode).tempfile_in(parent)?;
+    std::io::copy(&mut content, &mut copy)?;
     // A link in its place is replaced, not followed.
-    crate::report::write_atomic(&to, &std::fs::read(from)?)?;
-    let mode = |path: &Path| Ok::<_, std::io::Error>(std::fs::symlink_metadata(path)?.permissions().mode());
-    let (wanted, has) = (mode(from)?, mode(&to)?);
-    // Who may read it may run it.
-    let executable = if wanted & 0o100 == 0 { has & !0o111 } else { has | ((has & 0o444) >> 2) };
-    if executable == has {
-        return Ok(());
-    }
-    std::fs::set_permissions(&to, std::fs::Permissions::from_mode(executable))
+    copy.persist(&to).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Makes a link that leads nowhere but below the folder.

@@ -89,7 +89,7 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerErro
         crate::streams::tell(&format!("gpu-harness: {note}"));
     }
     let client = Client::at(socket.into(), cwd, Vec::new());
-    let mut through = Through::new(true);
+    let mut through = Through::of_test();
     let mut ended = None;
     let verdict = client.program(program, |record| {
         if let Event::ProcessEnded(event) = &record.event {

@@ -10,6 +10,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::log_lines::LogLines;
 use super::screen::Screen;
 use crate::ci::github::Hush;
 use crate::clean::log_line;
@@ -28,6 +29,8 @@ pub struct Through {
     screens: [Option<Screen>; 2],
     /// On GitHub, what keeps it from taking what is printed for its own commands.
     hush: Option<Hush>,
+    /// Of a test, which may be killed before it could say that its output is over: its lines, harmless each by itself.
+    lines: Option<LogLines>,
     is_hushed: bool,
     is_unheard: bool,
     has_lost: bool,
@@ -41,7 +44,15 @@ impl Through {
         let screen = |is_terminal: bool| is_terminal.then(Screen::default);
         let screens = [screen(io::stdout().is_terminal()), screen(io::stderr().is_terminal())];
         let hush = std::env::var_os("GITHUB_ACTIONS").map(|_| Hush::new());
-        Self { quiet, screens, hush, is_hushed: false, is_unheard: false, has_lost: false, stop: None }
+        let (is_hushed, is_unheard, has_lost) = (false, false, false);
+        Self { quiet, screens, hush, lines: None, is_hushed, is_unheard, has_lost, stop: None }
+    }
+
+    /// For one of many tests.
+    pub fn of_test() -> Self {
+        let this = Self::new(true);
+        let lines = this.hush.as_ref().map(|_| LogLines::default());
+        Self { hush: None, lines, ..this }
     }
 
     /// The same; `stop` is told, once, when nobody reads the output any more.
@@ -63,7 +74,11 @@ impl Through {
                 "gpu-harness: warning: {} of its output are beyond what is passed on, and lost; write them to a file and bring that",
                 figures::bytes(event.dropped)
             )),
-            Event::CaseFinished(_) => self.end_lines(),
+            Event::CaseFinished(event) => {
+                let rest = self.lines.as_mut().map(|lines| lines.finish(&event.case)).unwrap_or_default();
+                self.write_lines(Stream::Stdout, &rest);
+                self.end_lines();
+            }
             Event::Node(event) if event.state == NodeState::Lost => {
                 tell(&format!("gpu-harness: node lost: {}", log_line(&event.detail)));
             }
@@ -99,6 +114,10 @@ impl Through {
         if let (false, Some(hush)) = (std::mem::replace(&mut self.is_hushed, true), &self.hush) {
             tell(&hush.begin());
         }
+        if let Some(lines) = &mut self.lines {
+            let lines = lines.take(event);
+            return self.write_lines(event.stream, &lines);
+        }
         let screen = &mut self.screens[usize::from(event.stream == Stream::Stderr)];
         let shown = screen.as_mut().map(|screen| screen.take(&event.text));
         self.write(event.stream, shown.as_deref().map_or(event.bytes(), str::as_bytes));
@@ -110,6 +129,11 @@ impl Through {
             let rest = screen.as_mut().map(Screen::finish).unwrap_or_default();
             self.write(stream, rest.as_bytes());
         }
+    }
+
+    fn write_lines(&mut self, stream: Stream, lines: &[String]) {
+        let all = lines.iter().fold(String::new(), |all, line| all + line + "\n");
+        self.write(stream, all.as_bytes());
     }
 
     fn write(&mut self, stream: Stream, bytes: &[u8]) {
