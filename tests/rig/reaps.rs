@@ -109,7 +109,7 @@ struct Left {
 /// # Panics
 /// Where a thing that lives is touched, or one that does not is left.
 pub fn check(rounds: u64, seed: u64) -> Seen {
-    let ec2 = Ec2::without_hosts(Options { clock_factor: FACTOR });
+    let ec2 = Ec2::kind_without_hosts(Options { clock_factor: FACTOR });
     let mut maker = Maker::start(&ec2, seed);
     let runs: Mutex<BTreeMap<String, Left>> = Mutex::default();
     let (next, spared) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -192,7 +192,10 @@ fn read(line: &str) -> (String, Left) {
     let made: Value = serde_json::from_str(line).expect("JSON");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let things = made["things"].as_array().expect("a list").iter().map(text).collect();
-    (text(&made["run"]), Left { since: Instant::now(), expires_at: text(&made["expires"]).parse().expect("a time"), things })
+    (
+        text(&made["run"]),
+        Left { since: Instant::now(), expires_at: text(&made["expires"]).parse().expect("a time"), things },
+    )
 }
 
 /// The things that are left, by the run that their tags name.
