@@ -49,6 +49,16 @@ pub enum RemoteError {
         /// For how long.
         silence: Duration,
     },
+    /// The node did not do in time what it was asked.
+    #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
+    Slow {
+        /// The node.
+        node: String,
+        /// What it was asked.
+        doing: &'static str,
+        /// In which time.
+        limit: Duration,
+    },
     /// The agent could not be put into the node's store.
     #[error("failed to put gpu-agent on {node}: {said}\nhint: {hint}")]
     Bootstrap {
@@ -118,6 +128,11 @@ impl Remote {
     /// The node.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The size of the agent's program.
+    pub fn agent_bytes(&self) -> u64 {
+        self.agent.bytes
     }
 
     /// The same agent, over a connection of its own.

@@ -251,6 +251,14 @@ events! {
         until: Timestamp,
     }
 
+    /// The cloud did not end the instance when it was asked to, and the instance itself was told to shut down, over ssh.
+    "shutdown-asked" ShutdownAsked {
+        /// The node.
+        node: NodeName,
+        /// The instance.
+        instance: String,
+    }
+
     /// What a node has cost so far, by the cloud's own clock; the last one of a node is its bill.
     "cost" Cost {
         /// The node.

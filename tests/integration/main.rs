@@ -8,6 +8,7 @@ mod ci_services;
 mod compare;
 mod cut_connection;
 mod dying_cases;
+mod endings;
 mod exec;
 mod faults;
 mod flood;

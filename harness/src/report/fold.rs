@@ -146,6 +146,7 @@ impl RunState {
             | Event::TakenOver(_)
             | Event::HandedOn(_)
             | Event::Kept(_)
+            | Event::ShutdownAsked(_)
             | Event::Cost(_)
                 if own =>
             {

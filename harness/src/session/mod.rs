@@ -3,9 +3,16 @@
 //! The journal's numbering is what makes this safe. The session knows the next number that it wants; after a cut it
 //! asks for the journal from there. A record that comes twice is dropped, a gap is an error, and half a line is no
 //! line: so every event is kept once, in order, wherever the connection was cut.
+//!
+//! Whatever a session waits for, it hears what may end the run ([`alarms`]), and each wait has an end of its own
+//! ([`limits`]): a node that does not answer, or answers for ever, holds nobody.
+
+mod alarms;
+mod limits;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::time::Duration;
 
 use gpu_suites::event::{
@@ -13,17 +20,22 @@ use gpu_suites::event::{
     Warning,
 };
 use gpu_suites::id::Sha256;
+use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan};
+use gpu_suites::unit::Span;
 use gpu_suites::wire::{Reply, Request};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::content::Blob;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
 use crate::lines::{Lines, TooLong};
-use crate::recorder::{RecorderError, Records};
+use crate::moment::Moment;
+use crate::recorder::Records;
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
+use alarms::{Alarm, Alarms};
+pub use alarms::Budget;
 
 /// A node that says nothing for this long, though it was asked, is out of reach.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -31,6 +43,12 @@ const SILENCE: Duration = Duration::from_secs(20);
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
 /// How much longer than the run's own limit the harness waits for the agent to say that it was reached.
 const LIMIT_GRACE: Duration = Duration::from_secs(30);
+/// How long artifacts are fetched once a signal has asked for the end: whoever sent it kills soon.
+const AFTER_SIGNAL: Duration = Duration::from_secs(2);
+/// How long an agent that was told that it is over may take to end.
+const BYE: Duration = Duration::from_secs(5);
+/// How soon it is looked again whether there is room for more records.
+const NO_ROOM: Duration = Duration::from_millis(20);
 
 /// Why a run was not followed to its end.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +56,9 @@ pub enum SessionError {
     /// The node refused, or could not be set up.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// What came could not be kept here.
-    #[error(transparent)]
-    Recorder(#[from] RecorderError),
+    /// What comes cannot be kept here.
+    #[error("the run was ended, since what happens cannot be recorded")]
+    Unrecorded,
     /// The node was out of reach for longer than its lease.
     #[error("{node} was out of reach for longer than its lease of {} s: {last}", lease.as_secs())]
     Lost {
@@ -72,6 +90,17 @@ pub enum SessionError {
         /// The node.
         node: String,
     },
+    /// The agent lives, and does not do what it is there for.
+    #[error("{node} has not {} in the {} that this may take", if *.started { "ended its cases" } else { "started the run" }, Span(*.within))]
+    Overdue {
+        /// The node.
+        node: String,
+        /// Whether the run had started.
+        started: bool,
+        /// All that it may take: of the cases, their timeouts, each as often as it may be tried, and what the agent needs
+        /// around them.
+        within: Duration,
+    },
     /// The money that the run may cost is spent.
     #[error("{why}")]
     Money {
@@ -97,6 +126,17 @@ pub enum SessionError {
     },
 }
 
+impl SessionError {
+    /// What this makes of a case that it has kept from its end.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Interrupted { .. } => Outcome::Cancelled,
+            Self::Limit { .. } | Self::Money { .. } => Outcome::TimedOut,
+            _ => Outcome::Errored,
+        }
+    }
+}
+
 /// How a run on a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
@@ -104,15 +144,6 @@ pub enum Followed {
     Finished,
     /// Its cloud takes the node away; what has not finished is for another one.
     Reclaimed,
-}
-
-/// What the node may cost, in time.
-#[derive(Debug, Clone)]
-pub struct Budget {
-    /// When to warn, and with which words.
-    pub warn_at: Option<(Instant, String)>,
-    /// When the run has to end, and why.
-    pub end_at: (Instant, String),
 }
 
 /// How one conversation ended.
@@ -139,19 +170,23 @@ enum Opening<'a> {
 pub struct Session<'a> {
     remote: &'a mut Remote,
     recorder: &'a mut dyn Records,
-    interrupts: &'a mut Interrupts,
+    alarms: Alarms<'a>,
     plan: &'a Plan,
     blobs: &'a [Blob],
     /// The next record that is wanted from the node's journal.
     next: u64,
     reachable: bool,
     started: bool,
+    /// Who wants the run to end before its last case.
+    stop: Option<Stop>,
+    /// Until when the agent has to have started the run, over all tries.
+    start_by: Option<Moment>,
     /// The last record is here; what is left is to fetch the artifacts and to say so.
     complete: bool,
+    /// Until when that may take, over all tries.
+    fetched_by: Option<Moment>,
     /// The node said that it is being taken away.
     reclaimed: bool,
-    limit: Option<Instant>,
-    budget: Option<Budget>,
     /// On a node that was made for the run: when the start-up phase that goes on began.
     starting: Option<(StartPhase, Instant)>,
 }
@@ -165,20 +200,22 @@ impl<'a> Session<'a> {
         plan: &'a Plan,
         blobs: &'a [Blob],
     ) -> Self {
-        let limit = plan.timeout.map(|timeout| Instant::now() + timeout.0 + LIMIT_GRACE);
+        let mut alarms = Alarms::new(interrupts);
+        alarms.limit = plan.timeout.map(|timeout| Moment::after(timeout.0.saturating_add(LIMIT_GRACE)));
         Self {
             remote,
             recorder,
-            interrupts,
+            alarms,
             plan,
             blobs,
             next: 0,
             reachable: false,
             started: false,
+            stop: None,
+            start_by: None,
             complete: false,
+            fetched_by: None,
             reclaimed: false,
-            limit,
-            budget: None,
             starting: None,
         }
     }
@@ -194,21 +231,25 @@ impl<'a> Session<'a> {
     /// The same, on a node that costs money.
     #[must_use]
     pub fn within(mut self, budget: Option<Budget>) -> Self {
-        self.budget = budget;
+        self.alarms.within(budget);
         self
     }
 
-    /// Runs the plan and follows it to its end; artifacts are in `recorder`'s run folder afterwards.
+    /// Runs the plan and follows it to its end; artifacts are in `recorder`'s run folder afterwards, as far as they came.
     pub async fn follow(mut self) -> Result<Followed, SessionError> {
         let mut supplied = Supplied::default();
         loop {
             match self.step(&mut supplied).await {
-                Ok(ControlFlow::Break(())) if self.reclaimed => return Ok(Followed::Reclaimed),
-                Ok(ControlFlow::Break(())) => return Ok(Followed::Finished),
+                Ok(ControlFlow::Break(())) => break,
                 Ok(ControlFlow::Continue(())) => {}
                 Err(SessionError::Remote(error)) if error.is_transient() => self.reconnect(error).await?,
                 Err(error) => return Err(error),
             }
+        }
+        match self.stop {
+            Some(Stop::Money(why)) => Err(SessionError::Money { why }),
+            _ if self.reclaimed => Ok(Followed::Reclaimed),
+            _ => Ok(Followed::Finished),
         }
     }
 
@@ -225,15 +266,23 @@ impl<'a> Session<'a> {
                 return Err(self.protocol("files are missing that it just took"));
             }
             Ended::NoAgent => {
-                self.or_interrupted(async |remote| remote.bootstrap().await).await?;
+                self.supplies();
+                let limit = limits::sending(self.remote.agent_bytes(), plan.lease);
+                self.within_limit("take gpu-agent", limit, async |remote| remote.bootstrap().await).await?;
                 supplied.agent = true;
             }
             Ended::Missing(wanted) => {
+                self.supplies();
                 self.upload(&wanted).await?;
                 supplied.files = true;
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The node is given what it lacks: its time to start the run begins when it has that.
+    fn supplies(&mut self) {
+        (self.alarms.overdue, self.start_by) = (None, None);
     }
 
     /// One conversation, to its end or to the end of the connection.
@@ -247,28 +296,30 @@ impl<'a> Session<'a> {
         };
         let mut said = line(&open);
         said.extend(line(&second));
+        // Said before the cut, it may not have been heard.
+        said.extend(self.stop.iter().filter(|_| self.started).flat_map(|stop| line(&stop.request())));
         if exec.stdin.write(said).await.is_err() {
             return self.unexpected_end(exec).await;
         }
         if self.complete {
             return self.finish(exec).await;
         }
+        if !self.started {
+            let limit = limits::starting(self.plan.lease);
+            self.alarms.overdue = Some(*self.start_by.get_or_insert_with(|| Moment::after(limit)));
+        }
         let mut lines = Lines::default();
-        let pause = renewal(self.plan.lease.ttl.0);
-        let mut renew_at = Instant::now() + pause;
-        let mut heard_at = Instant::now();
-        let mut cancelled: Option<(Instant, Stop)> = None;
+        let mut pulse = Pulse::begin(self.plan.lease.ttl.0);
         loop {
-            let grace_ends = cancelled.as_ref().map(|(at, _)| *at + CANCEL_GRACE);
-            let limit = [self.limit, grace_ends].into_iter().flatten().min();
-            let budget = self.budget.as_ref();
-            let warn_at = budget.and_then(|budget| budget.warn_at.as_ref()).map(|(at, _)| *at);
-            let spent_at = budget.filter(|_| cancelled.is_none()).map(|budget| budget.end_at.0);
+            if self.recorder.is_broken() {
+                return Err(SessionError::Unrecorded);
+            }
+            let has_room = self.recorder.has_room();
             tokio::select! {
-                chunk = exec.stdout.recv() => {
+                chunk = exec.stdout.recv(), if has_room => {
                     let Some(chunk) = chunk else { return self.unexpected_end(exec).await };
                     let chunk = chunk.map_err(RemoteError::from)?;
-                    heard_at = Instant::now();
+                    pulse.heard();
                     let mut end = ControlFlow::Continue(());
                     lines.feed(&chunk, |line| {
                         if end.is_continue() {
@@ -276,66 +327,58 @@ impl<'a> Session<'a> {
                         }
                         Ok::<_, Trouble>(())
                     }).map_err(|trouble| self.trouble(trouble))?;
-                    self.recorder.flush()?;
                     match end {
                         ControlFlow::Continue(()) => {}
-                        ControlFlow::Break(Ended::Finished) => {
-                            let ended = self.finish(exec).await?;
-                            return match cancelled {
-                                Some((_, Stop::Money(why))) => Err(SessionError::Money { why }),
-                                _ => Ok(ended),
-                            };
-                        }
+                        ControlFlow::Break(Ended::Finished) => return self.finish(exec).await,
                         ControlFlow::Break(ended) => return Ok(ended),
                     }
                 }
-                () = sleep_until(renew_at) => {
-                    if heard_at.elapsed() > SILENCE + pause {
-                        let (node, silence) = (self.node(), heard_at.elapsed());
-                        return Err(RemoteError::Silent { node, silence }.into());
-                    }
-                    renew_at = Instant::now() + pause;
-                    // A node that does not read is noticed by its silence.
-                    let _ = tokio::time::timeout(pause, exec.stdin.write(line(&Request::Renew))).await;
-                    self.recorder.tick()?;
-                }
-                () = until(warn_at) => {
-                    let warning = self.budget.as_mut().and_then(|budget| budget.warn_at.take());
-                    if let Some((_, message)) = warning {
-                        self.recorder.keep(Warning { case: None, message }.into())?;
-                    }
-                }
-                () = until(spent_at) => {
-                    let why = self.budget.as_ref().map(|budget| budget.end_at.1.clone()).unwrap_or_default();
-                    if !self.started {
-                        return Err(SessionError::Money { why });
-                    }
-                    self.cancel(&mut exec, &why, true).await;
-                    cancelled = Some((Instant::now(), Stop::Money(why)));
-                }
-                by = self.interrupts.next() => {
-                    if cancelled.is_some() || !self.started {
-                        return Err(SessionError::Interrupted { by });
-                    }
-                    self.recorder.keep(Interrupted { by: by.to_owned() }.into())?;
-                    self.cancel(&mut exec, &format!("interrupted by {by}"), false).await;
-                    cancelled = Some((Instant::now(), Stop::Signal(by)));
-                }
-                () = until(limit) => {
-                    return Err(match cancelled {
-                        Some((_, Stop::Signal(by))) => SessionError::Interrupted { by },
-                        Some((_, Stop::Money(why))) => SessionError::Money { why },
-                        None => SessionError::Limit { node: self.node() },
-                    });
-                }
+                // A node that is not listened to cannot be blamed for its silence.
+                () = sleep(NO_ROOM), if !has_room => pulse.heard(),
+                () = sleep_until(pulse.renew_at) => pulse.beat(&mut exec, self.remote).await?,
+                alarm = self.alarms.next() => self.alarmed(alarm, &mut exec).await?,
             }
         }
     }
 
-    /// Asks the agent to end what runs.
-    async fn cancel(&self, exec: &mut Exec, reason: &str, limit: bool) {
-        let cancel = line(&Request::Cancel { reason: reason.to_owned(), limit });
-        let _ = tokio::time::timeout(renewal(self.plan.lease.ttl.0), exec.stdin.write(cancel)).await;
+    /// What an alarm means while cases run: the agent is asked to end them, or the run ends here.
+    async fn alarmed(&mut self, alarm: Alarm, exec: &mut Exec) -> Result<(), SessionError> {
+        let stop = match alarm {
+            Alarm::Warning(message) => {
+                self.recorder.keep(Warning { case: None, message }.into());
+                return Ok(());
+            }
+            Alarm::Signal(by) if self.started && self.stop.is_none() => {
+                self.recorder.keep(Interrupted { by: by.to_owned() }.into());
+                Stop::Signal(by)
+            }
+            Alarm::Spent(why) if self.started && self.stop.is_none() => Stop::Money(why),
+            // The run ends already, and has its time for that.
+            Alarm::Spent(_) if self.started => return Ok(()),
+            other => return Err(self.ended_by(other)),
+        };
+        let cancel = line(&stop.request());
+        self.stop = Some(stop);
+        self.alarms.grace = Some(Moment::after(CANCEL_GRACE));
+        let _ = timeout(renewal(self.plan.lease.ttl.0), exec.stdin.write(cancel)).await;
+        Ok(())
+    }
+
+    /// The end of the run by an alarm, where nothing else is left to do.
+    fn ended_by(&self, alarm: Alarm) -> SessionError {
+        let node = self.node();
+        match (alarm, &self.stop) {
+            (Alarm::Signal(by), _) => SessionError::Interrupted { by },
+            (Alarm::Spent(why), _) => SessionError::Money { why },
+            (_, Some(Stop::Signal(by))) => SessionError::Interrupted { by },
+            (_, Some(Stop::Money(why))) => SessionError::Money { why: why.clone() },
+            (Alarm::Overdue, None) => {
+                let (started, plan) = (self.started, self.plan);
+                let within = if started { limits::cases(plan) } else { limits::starting(plan.lease) };
+                SessionError::Overdue { node, started, within }
+            }
+            (Alarm::Limit | Alarm::Grace | Alarm::Warning(_), None) => SessionError::Limit { node },
+        }
     }
 
     /// Takes one line of the agent's.
@@ -358,17 +401,17 @@ impl<'a> Session<'a> {
             self.complete = true;
             self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
         }
-        self.recorder.node(record)?;
-        self.phase_is_over(None)?;
+        self.recorder.node(record);
+        self.phase_is_over(None);
         Ok(if self.complete { ControlFlow::Break(Ended::Finished) } else { ControlFlow::Continue(()) })
     }
 
     /// Keeps how long the start-up phase that goes on has taken; `following` begins.
-    fn phase_is_over(&mut self, following: Option<StartPhase>) -> Result<(), RecorderError> {
-        let Some((phase, begun)) = self.starting.take() else { return Ok(()) };
+    fn phase_is_over(&mut self, following: Option<StartPhase>) {
+        let Some((phase, begun)) = self.starting.take() else { return };
         self.starting = following.map(|phase| (phase, Instant::now()));
         let (node, seconds) = (self.remote.node().name.clone(), begun.elapsed().as_secs_f64());
-        self.recorder.keep(Phase { node, phase, seconds }.into())
+        self.recorder.keep(Phase { node, phase, seconds }.into());
     }
 
     fn answered(&mut self, reply: Reply) -> Result<ControlFlow<Ended>, Trouble> {
@@ -376,14 +419,15 @@ impl<'a> Session<'a> {
             Reply::Hello { agent, .. } => {
                 if !self.reachable {
                     self.reachable = true;
-                    self.recorder.node_is(NodeState::Reachable, &format!("gpu-agent {agent}"))?;
+                    self.recorder.node_is(NodeState::Reachable, &format!("gpu-agent {agent}"));
                 }
             }
             Reply::Started => {
                 if !self.started {
                     self.started = true;
-                    self.recorder.node_is(NodeState::Running, "")?;
-                    self.phase_is_over(Some(StartPhase::FirstEvent))?;
+                    self.alarms.overdue = Some(Moment::after(limits::cases(self.plan)));
+                    self.recorder.node_is(NodeState::Running, "");
+                    self.phase_is_over(Some(StartPhase::FirstEvent));
                 }
             }
             Reply::Alive => {}
@@ -397,26 +441,69 @@ impl<'a> Session<'a> {
 
     /// All records are here: brings the artifacts, then lets the run's folder on the node go.
     async fn finish(&mut self, mut exec: Exec) -> Result<Ended, SessionError> {
-        if self.recorder.has_artifacts() {
-            self.recorder.node_is(NodeState::Draining, "fetching artifacts")?;
-            let folder = self.recorder.folder().join("cases");
-            match self.remote.fetch(&self.plan.run, folder).await {
-                Err(error) if !error.is_transient() => {
+        if let Some(bytes) = self.recorder.announced() {
+            self.recorder.node_is(NodeState::Draining, "fetching artifacts");
+            let limit = match self.stop {
+                Some(Stop::Signal(_)) => AFTER_SIGNAL,
+                _ => limits::fetching(bytes, self.plan.lease),
+            };
+            let by = *self.fetched_by.get_or_insert_with(|| Moment::after(limit));
+            match self.fetch(&mut exec, by).await {
+                Err(SessionError::Remote(error)) if !error.is_transient() => {
                     let message = format!("the artifacts could not be fetched: {}", chain(&error));
-                    self.recorder.keep(Warning { case: None, message }.into())?;
+                    self.recorder.keep(Warning { case: None, message }.into());
                 }
                 fetched => fetched?,
             }
         }
-        let _ = exec.stdin.write(line(&Request::Bye)).await;
+        let _ = timeout(BYE, exec.stdin.write(line(&Request::Bye))).await;
         exec.stdin.close();
         // The agent's end says that it heard; a node that keeps it to itself cleans up when the lease ends.
-        let _ = tokio::time::timeout(Duration::from_secs(5), exec.wait()).await;
+        let _ = timeout(BYE, exec.wait()).await;
         // A node that was made for the run is gone when its cloud says so.
         if self.plan.lease.on_expiry == OnExpiry::Exit {
-            self.recorder.node_is(NodeState::Gone, "left as it was found")?;
+            self.recorder.node_is(NodeState::Gone, "left as it was found");
         }
         Ok(Ended::Finished)
+    }
+
+    /// Brings the artifacts, and keeps the run on the node alive until they are here.
+    async fn fetch(&mut self, exec: &mut Exec, by: Moment) -> Result<(), SessionError> {
+        let folder = self.recorder.folder().join("cases");
+        let mut pulse = Pulse::begin(self.plan.lease.ttl.0);
+        let limit = by.left();
+        // The cases have ended.
+        (self.alarms.overdue, self.alarms.grace) = (None, None);
+        let (remote, recorder, alarms) = (&*self.remote, &mut *self.recorder, &mut self.alarms);
+        let mut fetching = pin!(remote.fetch(&self.plan.run, folder));
+        let mut listens = true;
+        let alarm = loop {
+            tokio::select! {
+                fetched = &mut fetching => return Ok(fetched?),
+                // What the agent has to say yet is that it lives.
+                chunk = exec.stdout.recv(), if listens => match chunk {
+                    Some(chunk) => {
+                        chunk.map_err(RemoteError::from)?;
+                        pulse.heard();
+                    }
+                    None => listens = false,
+                },
+                () = sleep_until(pulse.renew_at), if listens => pulse.beat(exec, remote).await?,
+                () = by.come() => {
+                    let node = remote.node().name.to_string();
+                    return Err(RemoteError::Slow { node, doing: "send its artifacts", limit }.into());
+                }
+                alarm = alarms.next() => match alarm {
+                    Alarm::Warning(message) => recorder.keep(Warning { case: None, message }.into()),
+                    Alarm::Signal(by) => {
+                        recorder.keep(Interrupted { by: by.to_owned() }.into());
+                        break Alarm::Signal(by);
+                    }
+                    other => break other,
+                },
+            }
+        };
+        Err(self.ended_by(alarm))
     }
 
     /// The agent's output ended before the run did.
@@ -437,9 +524,10 @@ impl<'a> Session<'a> {
             distinct.cloned().partition(|blob| wanted.contains(&blob.sha256));
         let begun = Instant::now();
         let (sent, bytes) = (missing.len(), missing.iter().map(|blob| blob.bytes).sum());
-        self.or_interrupted(async |remote| remote.send(missing).await).await?;
+        let limit = limits::sending(bytes, self.plan.lease);
+        self.within_limit("take files", limit, async |remote| remote.send(missing).await).await?;
         let seconds = begun.elapsed().as_secs_f64();
-        self.recorder.keep(Upload { sent, present: present.len(), bytes, seconds }.into())?;
+        self.recorder.keep(Upload { sent, present: present.len(), bytes, seconds }.into());
         Ok(())
     }
 
@@ -447,39 +535,66 @@ impl<'a> Session<'a> {
     async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
-        self.recorder.keep(ConnectionLost { error: chain(&error) }.into())?;
+        self.recorder.keep(ConnectionLost { error: chain(&error) }.into());
         let mut latest = error;
         let mut pause = Duration::from_millis(50);
         while lost.elapsed() < lease {
-            if self.limit.is_some_and(|limit| Instant::now() > limit) {
-                return Err(SessionError::Limit { node: self.node() });
-            }
-            match self.or_interrupted(async |remote| remote.reconnect().await).await {
+            let left = lease.saturating_sub(lost.elapsed());
+            let reconnected = self.within_limit("let us in again", left, async |remote| remote.reconnect().await);
+            match reconnected.await {
                 Ok(()) => {
                     let seconds = lost.elapsed().as_secs_f64();
-                    self.recorder.keep(Reattached { from_seq: self.next, seconds }.into())?;
+                    self.recorder.keep(Reattached { from_seq: self.next, seconds }.into());
                     return Ok(());
                 }
+                Err(SessionError::Remote(error @ RemoteError::Slow { .. })) => latest = error,
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
-            tokio::select! {
-                () = sleep(pause) => {}
-                by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
-            }
+            self.meanwhile(sleep(pause)).await?;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
-        self.recorder.node_is(NodeState::Lost, "out of reach for longer than its lease")?;
+        self.recorder.node_is(NodeState::Lost, "out of reach for longer than its lease");
         Err(SessionError::Lost { node: self.node(), lease, last: Box::new(latest) })
     }
 
-    async fn or_interrupted<T>(
+    /// Has the node do something that takes as long as this at most.
+    async fn within_limit<T>(
         &mut self,
+        doing: &'static str,
+        limit: Duration,
         work: impl AsyncFnOnce(&mut Remote) -> Result<T, RemoteError>,
     ) -> Result<T, SessionError> {
-        tokio::select! {
-            done = work(self.remote) => Ok(done?),
-            by = self.interrupts.next() => Err(SessionError::Interrupted { by }),
+        let node = self.node();
+        let alarm = {
+            let (remote, recorder, alarms) = (&mut *self.remote, &mut *self.recorder, &mut self.alarms);
+            let mut working = pin!(timeout(limit, work(remote)));
+            loop {
+                tokio::select! {
+                    done = &mut working => {
+                        return Ok(done.map_err(|_| RemoteError::Slow { node, doing, limit }).flatten()?);
+                    }
+                    alarm = alarms.next() => match alarm {
+                        Alarm::Warning(message) => recorder.keep(Warning { case: None, message }.into()),
+                        other => break other,
+                    },
+                }
+            }
+        };
+        Err(self.ended_by(alarm))
+    }
+
+    /// Waits for something that is no work of the node's.
+    async fn meanwhile(&mut self, waiting: impl Future<Output = ()>) -> Result<(), SessionError> {
+        let mut waiting = pin!(waiting);
+        loop {
+            tokio::select! {
+                () = &mut waiting => return Ok(()),
+                alarm = self.alarms.next() => match alarm {
+                    Alarm::Warning(message) => self.recorder.keep(Warning { case: None, message }.into()),
+                    other => return Err(self.ended_by(other)),
+                },
+            }
         }
     }
 
@@ -493,7 +608,6 @@ impl<'a> Session<'a> {
 
     fn trouble(&self, trouble: Trouble) -> SessionError {
         match trouble {
-            Trouble::Recorder(error) => error.into(),
             Trouble::Odd(problem) => SessionError::Protocol { node: self.node(), problem },
             Trouble::Gone => SessionError::AgentDied { node: self.node() },
             Trouble::Refused(refusal) => RemoteError::Refused { node: self.node(), refusal }.into(),
@@ -507,12 +621,51 @@ enum Stop {
     Money(String),
 }
 
+impl Stop {
+    /// How the agent is asked to end what runs.
+    fn request(&self) -> Request {
+        match self {
+            Self::Signal(by) => Request::Cancel { reason: format!("interrupted by {by}"), limit: false },
+            Self::Money(why) => Request::Cancel { reason: why.clone(), limit: true },
+        }
+    }
+}
+
+/// The conversation's pulse: the lease is renewed, and a node that says nothing is noticed.
+struct Pulse {
+    pause: Duration,
+    renew_at: Instant,
+    heard_at: Instant,
+}
+
+impl Pulse {
+    fn begin(lease: Duration) -> Self {
+        let (now, pause) = (Instant::now(), renewal(lease));
+        Self { pause, renew_at: now + pause, heard_at: now }
+    }
+
+    fn heard(&mut self) {
+        self.heard_at = Instant::now();
+    }
+
+    /// Renews the lease, unless the node has been silent for too long.
+    async fn beat(&mut self, exec: &mut Exec, remote: &Remote) -> Result<(), RemoteError> {
+        let silence = self.heard_at.elapsed();
+        if silence > SILENCE + self.pause {
+            return Err(RemoteError::Silent { node: remote.node().name.to_string(), silence });
+        }
+        self.renew_at = Instant::now() + self.pause;
+        // A node that does not read is noticed by its silence.
+        let _ = timeout(self.pause, exec.stdin.write(line(&Request::Renew))).await;
+        Ok(())
+    }
+}
+
 /// What can be wrong with a line.
 enum Trouble {
     Odd(String),
     Gone,
     Refused(gpu_suites::wire::Refusal),
-    Recorder(RecorderError),
 }
 
 impl From<TooLong> for Trouble {
@@ -521,14 +674,8 @@ impl From<TooLong> for Trouble {
     }
 }
 
-impl From<RecorderError> for Trouble {
-    fn from(error: RecorderError) -> Self {
-        Self::Recorder(error)
-    }
-}
-
 /// Often enough that a lease survives three renewals that are lost.
-fn renewal(lease: Duration) -> Duration {
+pub(crate) fn renewal(lease: Duration) -> Duration {
     (lease / 4).clamp(Duration::from_millis(100), Duration::from_secs(5))
 }
 
@@ -537,11 +684,4 @@ pub(crate) fn line(request: &Request) -> Vec<u8> {
         serde_json::to_vec(request).unwrap_or_else(|error| unreachable!("a request is plain data: {error}"));
     line.push(b'\n');
     line
-}
-
-async fn until(limit: Option<Instant>) {
-    match limit {
-        Some(limit) => sleep_until(limit).await,
-        None => std::future::pending().await,
-    }
 }
