@@ -59,7 +59,10 @@ mod tests {
     #[tokio::test]
     async fn a_moment_comes_and_one_beyond_all_clocks_does_not() {
         Moment::after(Duration::from_millis(5)).come().await;
-        assert!(Moment::now().left().is_zero() && Moment::after(Duration::MAX).left() > Duration::from_secs(1 << 40));
+        assert!(
+            Moment::now().left().is_zero()
+                && Moment::after(Duration::MAX).left() > Duration::from_secs(1 << 40)
+        );
         let never = tokio::time::timeout(Duration::from_millis(5), Moment::of(None));
         assert!(never.await.is_err());
     }

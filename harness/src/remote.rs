@@ -135,6 +135,17 @@ impl Remote {
         self.agent.bytes
     }
 
+    /// Has the node do something that may take so long.
+    pub async fn within<T>(
+        &self,
+        limit: Duration,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, RemoteError>>,
+    ) -> Result<T, RemoteError> {
+        let slow = |_| RemoteError::Slow { node: self.node.name.to_string(), doing, limit };
+        tokio::time::timeout(limit, work).await.map_err(slow).flatten()
+    }
+
     /// The same agent, over a connection of its own.
     pub async fn another(&self) -> Result<Self, RemoteError> {
         let transport = self.transport.another().await?;
@@ -326,6 +337,10 @@ impl Remote {
 
     /// Arms the machine's own end, in place of an earlier one of the same kind. For machines that are ours to end.
     pub async fn shut_down_in(&self, minutes: u64) -> Result<(), RemoteError> {
+        self.within(ONE, "arm its end", self.arm(minutes)).await
+    }
+
+    async fn arm(&self, minutes: u64) -> Result<(), RemoteError> {
         let line =
             format!("if [ \"$(id -u)\" = 0 ]; then S=; else S='sudo -n'; fi; exec $S shutdown -P +{minutes}");
         let mut exec = self.transport.exec(Command::shell(self.script(&line))).await?;
@@ -339,6 +354,9 @@ impl Remote {
         RemoteError::Ended { verb, node: self.node.name.to_string(), status, said: exec.stderr_text() }
     }
 }
+
+/// How long one command of the system may take.
+const ONE: Duration = Duration::from_secs(20);
 
 /// From this many bytes on, several channels are worth their round trips.
 const SIDE_BY_SIDE: u64 = 4 << 20;

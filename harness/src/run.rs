@@ -267,9 +267,14 @@ async fn perform(
     recorder.settle()?;
     let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
     let error = ended.err();
-    let why = error.as_ref().map(|error| chain(error));
     let missing = recorder.missing(None).await;
-    recorder.lacks(missing, outcome_of(error.as_ref()), why.as_deref());
+    let by = recorder.state().interrupted.clone();
+    let (outcome, why) = match (&error, by) {
+        (Some(error), _) => (error.outcome(), Some(chain(error))),
+        (None, Some(by)) => (Outcome::Cancelled, Some(format!("interrupted by {by}"))),
+        (None, None) => (Outcome::Errored, None),
+    };
+    recorder.lacks(missing, outcome, why.as_deref());
     if let Some(tonight) = tonight {
         settle(&mut recorder, error.as_ref());
         tonight.conclude(&mut recorder);
@@ -405,15 +410,10 @@ fn describe(node: &Node) -> String {
     }
 }
 
-/// What the end of a run makes of a case that has not come to its own.
-fn outcome_of(ended: Option<&SessionError>) -> Outcome {
-    ended.map_or(Outcome::Errored, SessionError::outcome)
-}
-
 /// Gives its outcome to what has not finished.
 fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
     let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
-    recorder.end_unfinished(outcome_of(ended), &reason);
+    recorder.end_unfinished(ended.map_or(Outcome::Errored, SessionError::outcome), &reason);
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.

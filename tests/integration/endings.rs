@@ -92,7 +92,11 @@ fn a_lease_lasts_for_as_long_as_artifacts_are_fetched() {
 
 #[test]
 fn a_file_that_was_announced_and_did_not_come_is_no_pass() {
-    for act in ["exit 1", "rm -r $GPU_HARNESS_CACHE/runs", "echo y > $(find $GPU_HARNESS_CACHE/runs -name out.bin | grep artifacts)"] {
+    for act in [
+        "exit 1",
+        "rm -r $GPU_HARNESS_CACHE/runs",
+        "echo y > $(find $GPU_HARNESS_CACHE/runs -name out.bin | grep artifacts)",
+    ] {
         let project = before_it_fetches(act);
         let run = project.run(&[]);
         assert_eq!(run.code(), 3, "{act}: {run:?}");

@@ -29,7 +29,8 @@ pub(crate) const ASKING: &str = "--gpus";
 
 /// Has them looked at by a process of its own.
 pub(super) fn look() -> Gpus {
-    let limit = std::env::var(VARIABLE).ok().and_then(|seconds| Some(Duration::from_secs(seconds.parse().ok()?)));
+    let limit =
+        std::env::var(VARIABLE).ok().and_then(|seconds| Some(Duration::from_secs(seconds.parse().ok()?)));
     let mut command = Command::new("/proc/self/exe");
     command.args(["selfcheck", ASKING]);
     let said = libtorch::run(&mut command, limit.unwrap_or(ANSWERS_WITHIN));

@@ -16,8 +16,8 @@ use super::Ec2Settings;
 use super::access::Access;
 use super::cloud::{Cloud, CloudError};
 use super::keys::NodeKeys;
-use super::ledger::Ledger;
 use super::lease::Renewal;
+use super::ledger::Ledger;
 use super::life::{self, Action, Contact, InstanceState, Observed, Unfit, Wanted};
 use super::observe::{self, InstanceSeen};
 use super::release;
@@ -283,11 +283,8 @@ impl Boot<'_> {
             return Ok(());
         };
         let limit = self.settings.boot_timeout.saturating_sub(way.seen.age).max(EXAMINED);
-        let asked = timeout(limit, selfcheck::facts(remote)).await.unwrap_or_else(|_| {
-            let node = remote.node().name.to_string();
-            Err(RemoteError::Slow { node, doing: "look at itself", limit })
-        });
-        let facts = match asked {
+        let asked = remote.within(limit, "tell what it has", selfcheck::facts(remote));
+        let facts = match asked.await {
             Ok(facts) => facts,
             Err(error) if error.is_transient() => {
                 way.last = chain(&error);

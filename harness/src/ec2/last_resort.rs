@@ -46,7 +46,9 @@ impl LastResort<'_> {
             released = &mut releasing => released,
             never = tell_late => never,
         };
-        if !told.load(Ordering::Relaxed) && released.left.iter().any(|left| left.resource == ResourceKind::Instance) {
+        if !told.load(Ordering::Relaxed)
+            && released.left.iter().any(|left| left.resource == ResourceKind::Instance)
+        {
             self.tell().await;
         }
         released

@@ -74,8 +74,7 @@ pub(super) async fn leave(access: &Access, bound: Duration) -> Result<(), String
 
 /// Has the node end itself: for when its cloud does not.
 pub(super) async fn shut_down(access: &Access) -> Result<(), String> {
-    let script =
-        "PATH=$PATH:/usr/sbin:/sbin; if [ \"$(id -u)\" = 0 ]; then S=; else S='sudo -n'; fi; exec $S shutdown -P now";
+    let script = "PATH=$PATH:/usr/sbin:/sbin; if [ \"$(id -u)\" = 0 ]; then S=; else S='sudo -n'; fi; exec $S shutdown -P now";
     // One that goes at once takes the connection with it.
     one(access, script, TransportError::is_transient).await
 }

@@ -463,9 +463,7 @@ impl Provision {
         // What is spent, is spent since the launch.
         let budget = self.budget(&cloud, price);
         match boot.lead(&instance, budget.as_ref()).await {
-            Ok(booted) => {
-                Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget))
-            }
+            Ok(booted) => Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget)),
             Err(error) => {
                 self.give_back_book(book, expires_at);
                 Err(error)

@@ -104,7 +104,11 @@ mod tests {
             min_size: Some(ByteSize(50 << 30)),
             processor: Processor::X86_64,
         };
-        let life = Life { ttl: Duration::from_secs(600), boot: Duration::from_secs(60), lease: Duration::from_secs(60) };
+        let life = Life {
+            ttl: Duration::from_secs(600),
+            boot: Duration::from_secs(60),
+            lease: Duration::from_secs(60),
+        };
         let user_data = UserData::new(life, &NodeKeys::new().unwrap());
         let tags = [Tag::builder().key("gpu-harness:run").value("r").build()];
         let (settings, image, user_data) = (&settings, &image, &user_data);

@@ -190,7 +190,8 @@ mod tests {
     #[test]
     fn user_data_holds_no_key_of_ours_and_is_far_below_what_ec2_takes() {
         let keys = NodeKeys::new().unwrap();
-        let data = UserData::new(Life { ttl: Duration::MAX, boot: Duration::MAX, lease: Duration::MAX }, &keys);
+        let data =
+            UserData::new(Life { ttl: Duration::MAX, boot: Duration::MAX, lease: Duration::MAX }, &keys);
         let secret = keys.client.private_pem().lines().nth(2).unwrap();
         assert!(!data.text().contains(secret));
         assert!(data.text().is_ascii() && data.text().len() < MOST / 2, "{data:?}");
@@ -209,9 +210,15 @@ mod tests {
     #[test]
     fn a_marker_is_read_as_the_boothook_writes_it_and_in_no_other_way() {
         assert_eq!(Armed::read("shutdown 45 sh\n"), Some(armed("shutdown")));
-        for wrong in
-            ["", "shutdown", "shutdown soon sh", "none 45 sh", "shutdown 45 none", "shutdown 45 sh 46", "45 shutdown sh"]
-        {
+        for wrong in [
+            "",
+            "shutdown",
+            "shutdown soon sh",
+            "none 45 sh",
+            "shutdown 45 none",
+            "shutdown 45 sh 46",
+            "45 shutdown sh",
+        ] {
             assert_eq!(Armed::read(wrong), None, "{wrong}");
         }
     }

@@ -65,7 +65,9 @@ impl Announced {
     pub(super) fn bytes(&self, only: Option<&CaseId>) -> Option<u64> {
         let cases = self.cases.iter().filter(|(case, _)| only.is_none_or(|only| only == *case));
         let files = cases.flat_map(|(_, files)| files.values());
-        files.map(|(bytes, _)| *bytes).fold(None, |all, bytes| Some(all.unwrap_or(0_u64).saturating_add(bytes)))
+        files
+            .map(|(bytes, _)| *bytes)
+            .fold(None, |all, bytes| Some(all.unwrap_or(0_u64).saturating_add(bytes)))
     }
 
     /// What has been announced of one case or of all; it is not asked for again.

@@ -57,7 +57,13 @@ fn case() -> CaseId {
 fn record(recorder: &mut Recorder) {
     let summary = CaseSummary { id: case(), description: None, at: String::new(), junit: vec![] };
     let (run, node) = ("r".into(), NodeName::from("cloud"));
-    recorder.own(RunCreated { run, harness: "0".into(), node: node.clone(), cases: vec![summary], commit: None });
+    recorder.own(RunCreated {
+        run,
+        harness: "0".into(),
+        node: node.clone(),
+        cases: vec![summary],
+        commit: None,
+    });
     for number in 0..CALLS {
         let (id, region) = (format!("i-{number}"), "us-east-1".to_owned());
         recorder.own(ResourceMade { node: node.clone(), resource: ResourceKind::Instance, id, region });
@@ -139,10 +145,7 @@ async fn a_case_whose_files_have_not_arrived_whole_has_not_passed() {
         assert_eq!(last.outcome, outcome, "{content:?}");
         if outcome == Outcome::Errored {
             let reason = last.reason.as_deref().unwrap();
-            assert_eq!(
-                reason,
-                "1 of 1 files that it made did not arrive whole (a/b.bin): the node was lost"
-            );
+            assert_eq!(reason, "1 of 1 files that it made did not arrive whole (a/b.bin): the node was lost");
         }
         assert_eq!(recorder.announced(), None, "what was looked for is not asked for again");
     }

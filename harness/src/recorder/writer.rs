@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use gpu_suites::event::{Event, Record};
 use gpu_suites::exit::Exit;
 
-use super::event_log::EventLog;
 use super::RecorderError;
+use super::event_log::EventLog;
 use crate::report::look::Look;
 use crate::report::{self, LogFiles, Reporter, RunState};
 

@@ -234,7 +234,9 @@ impl Receipt {
             let told = left.iter().filter_map(|one| Some((*one, one.told_to_end_at?)));
             lines.extend(told.map(|(one, at)| {
                 let (resource, id, at) = (one.resource, cell(&one.id), clock(at));
-                format!("  {resource} {id} was told over ssh to shut down, at {at}: the cloud had not ended it")
+                format!(
+                    "  {resource} {id} was told over ssh to shut down, at {at}: the cloud had not ended it"
+                )
             }));
             if let Some(expiry) = self.nodes.iter().map(|bill| bill.expires_at).max() {
                 lines.push(format!("  the cloud ends the instance by itself at {}", clock(expiry)));

@@ -41,7 +41,8 @@ mod tests {
 
     #[test]
     fn a_plan_takes_as_long_as_its_cases_may_each_time_that_they_are_tried() {
-        let case = r#"{"id":"s::c","inputs":{},"spec":{"name":"c","timeout":"1m","command":{"run":["true"]}}}"#;
+        let case =
+            r#"{"id":"s::c","inputs":{},"spec":{"name":"c","timeout":"1m","command":{"run":["true"]}}}"#;
         let plan = |cases: usize, retries: u32| {
             let cases = vec![case; cases].join(",");
             let text = format!(

@@ -34,8 +34,8 @@ use crate::moment::Moment;
 use crate::recorder::Records;
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
-use alarms::{Alarm, Alarms};
 pub use alarms::Budget;
+use alarms::{Alarm, Alarms};
 
 /// A node that says nothing for this long, though it was asked, is out of reach.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -509,7 +509,11 @@ impl<'a> Session<'a> {
     /// The agent's output ended before the run did.
     async fn unexpected_end(&mut self, exec: Exec) -> Result<Ended, SessionError> {
         let mut exec = exec;
-        let status = exec.wait().await.map_err(RemoteError::from)?;
+        // It may have closed its output and live on.
+        let Ok(status) = timeout(SILENCE, exec.wait()).await else {
+            return Err(RemoteError::Silent { node: self.node(), silence: SILENCE }.into());
+        };
+        let status = status.map_err(RemoteError::from)?;
         if Remote::lacks_agent(&status) {
             return Ok(Ended::NoAgent);
         }
@@ -540,7 +544,8 @@ impl<'a> Session<'a> {
         let mut pause = Duration::from_millis(50);
         while lost.elapsed() < lease {
             let left = lease.saturating_sub(lost.elapsed());
-            let reconnected = self.within_limit("let us in again", left, async |remote| remote.reconnect().await);
+            let reconnected =
+                self.within_limit("let us in again", left, async |remote| remote.reconnect().await);
             match reconnected.await {
                 Ok(()) => {
                     let seconds = lost.elapsed().as_secs_f64();

@@ -44,9 +44,8 @@ pub(super) fn exec(command: &Command) -> Result<Exec, TransportError> {
             }
         });
     }
-    let mut child = starting
-        .spawn()
-        .map_err(|source| TransportError::Spawn { program: program.clone(), source })?;
+    let mut child =
+        starting.spawn().map_err(|source| TransportError::Spawn { program: program.clone(), source })?;
     // The tasks of a local command wait on channels of their own: nobody has to be nudged.
     let nudge: Nudge = Arc::new(|| ());
     let (exec, FarSide { stdin, stdout, stderr, ended }) = pair(&nudge);
