@@ -15,6 +15,8 @@ use crate::report::files;
 
 /// More files than an agent brings from a run.
 const MOST: usize = 20_000;
+/// As much of a name as is told.
+const SHOWN: usize = 120;
 /// As many names of missing files as are told.
 const TOLD: usize = 3;
 
@@ -91,7 +93,7 @@ impl Announced {
                 place.is_some_and(|place| is_whole(&place, bytes, sha256).unwrap_or(false))
             };
             let gone = files.iter().filter(|(path, (bytes, sha256))| !here(path, *bytes, sha256));
-            let gone = Vec::from_iter(gone.map(|(path, _)| crate::clean::one_line(path)));
+            let gone = Vec::from_iter(gone.map(|(path, _)| crate::clean::one_line(path, SHOWN)));
             if !gone.is_empty() {
                 let named = gone.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
                 let more = if gone.len() > TOLD { ", …" } else { "" };
