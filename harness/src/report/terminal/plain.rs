@@ -134,7 +134,7 @@ impl<W: Write> Plain<W> {
     }
 }
 
-impl<W: Write> Reporter for Plain<W> {
+impl<W: Write + Send> Reporter for Plain<W> {
     fn event(&mut self, record: &Record, state: &RunState) {
         let is_verbose = self.verbosity == Verbosity::Verbose;
         match &record.event {
