@@ -260,7 +260,7 @@ fn whatever_cannot_be_written_from_any_moment_on_nothing_is_left_in_the_cloud() 
 #[test]
 fn a_disk_that_fills_up_while_a_case_runs_and_a_terminal_that_takes_nothing_leave_nothing_in_the_cloud() {
     let (ec2, project) = cloud();
-    let suite = SUITE.replace("echo begun", "head -c 200000 /dev/zero | tr '\\0' x | fold; echo begun");
+    let suite = SUITE.replace("echo begun", "seq 40000; echo begun");
     let project = project.file("suites/s.yaml", suite);
     let out = project.path().join("out").display().to_string();
     let run = with_a_disk_of(&project, 64 << 10, &out, &["--case", "long"]).output().unwrap();

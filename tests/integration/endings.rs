@@ -60,7 +60,8 @@ fn a_signal_is_heard_while_artifacts_are_fetched() {
 
 #[test]
 fn a_node_that_never_sends_its_artifacts_is_waited_for_no_longer_than_they_may_take() {
-    let run = with_trick("fetch.hang").run(&[]);
+    let project = with_trick("fetch.hang");
+    let run = project.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     let (outcome, reason) = run.outcome("c");
     assert_eq!(outcome, Outcome::Errored, "{reason}");
@@ -69,14 +70,16 @@ fn a_node_that_never_sends_its_artifacts_is_waited_for_no_longer_than_they_may_t
 
 #[test]
 fn an_agent_that_lives_and_never_ends_its_cases_is_not_waited_for_for_ever() {
-    let run = with_trick("started.for-ever").run(&[]);
+    let project = with_trick("started.for-ever");
+    let run = project.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     assert!(run.outcome("c").1.contains("has not ended its cases in the"), "{run:?}");
 }
 
 #[test]
 fn an_agent_that_never_starts_the_run_is_not_waited_for_for_ever() {
-    let run = with_trick("started.never").run(&[]);
+    let project = with_trick("started.never");
+    let run = project.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     assert!(run.outcome("c").1.contains("has not started the run in the"), "{run:?}");
 }
