@@ -85,7 +85,10 @@ impl Cloud {
         let log = env::var_os(API_LOG).filter(|path| !path.is_empty()).map(PathBuf::from);
         let watch = Watch {
             region: region.clone(),
-            clock: Arc::new(ApiClock::new()),
+            clock: Arc::new(match sdk.endpoint_url() {
+                Some(_) => ApiClock::of_another_api(),
+                None => ApiClock::new(),
+            }),
             calls: Arc::new(Calls::new(log.as_deref())),
         };
         let (ec2, ssm) = (client!(aws_sdk_ec2, &sdk, watch), client!(aws_sdk_ssm, &sdk, watch));
