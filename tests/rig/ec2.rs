@@ -96,6 +96,8 @@ impl Ec2 {
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            // Who owns what is made there.
+            ("USER", "tester".to_owned()),
         ]
     }
 

@@ -31,6 +31,8 @@ const LEASE: Duration = Duration::from_secs(20);
 const ENDING: Duration = Duration::from_secs(30);
 /// How long past its expiry the reaper lets a thing be.
 const GRACE: Duration = Duration::from_secs(60);
+/// How much longer than its node a security group may live: it is made before any way of paying for one is tried.
+const ASKING: Duration = Duration::from_secs(3 * 60);
 /// How long a run goes on asking for a node.
 const WAIT: Duration = Duration::from_secs(60);
 /// The longest that a run goes on before it is killed.
@@ -188,7 +190,7 @@ fn await_expiry(ec2: &Ec2, left: &Value) {
     let expiries = things.filter_map(|thing| thing["tags"]["gpu-harness:expires-at"].as_str()?.parse().ok());
     let latest = expiries.max().unwrap_or(Timestamp::MIN);
     let still = Duration::try_from(ec2.now().duration_until(latest)).unwrap_or_default();
-    assert!(still <= TTL + WAIT, "{left:#} lasts {still:?} more");
+    assert!(still <= TTL + WAIT + ASKING, "{left:#} lasts {still:?} more");
     std::thread::sleep(ec2.real(still + GRACE + Duration::from_secs(1)));
 }
 

@@ -31,6 +31,8 @@ const FACTOR: f64 = 30.0;
 const MAKER: &str = r#"
 import boto3, datetime, json, os, random, select, sys, time, urllib.request
 ec2 = boto3.client("ec2")
+# As gpu-harness names whoever runs it here.
+owner = os.environ["USER"] + "@" + os.uname().nodename
 
 def ask(path):
     return json.load(urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + path))
@@ -41,6 +43,7 @@ def make(run, seconds):
     now = datetime.datetime.fromisoformat(ask("/_test/clock")["now"].replace("Z", "+00:00"))
     expires = (now + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
     tags = [{"Key": "gpu-harness:run", "Value": run}, {"Key": "gpu-harness:node", "Value": "cloud"},
+            {"Key": "gpu-harness:owner", "Value": owner},
             {"Key": "gpu-harness:expires-at", "Value": expires}]
     on = lambda *kinds: [{"ResourceType": kind, "Tags": tags} for kind in kinds]
     group = ec2.create_security_group(
