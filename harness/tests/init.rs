@@ -185,7 +185,8 @@ fn the_token_is_readable_by_its_owner_alone_is_never_printed_and_goes_with_the_j
 
 #[test]
 fn no_template_names_a_folder_that_all_users_share() {
-    let pipelines = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../bitbucket-pipelines.yml")).unwrap();
+    let pipelines =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../bitbucket-pipelines.yml")).unwrap();
     for text in Ci::ALL.map(text).into_iter().chain([pipelines]) {
         assert!(!text.contains("/tmp"), "{text}");
     }
@@ -216,7 +217,8 @@ fn every_action_and_image_is_pinned_and_the_report_lies_where_ci_looks() {
     // A tag can be moved to other code; a commit cannot.
     for line in format!("{}{}", Ci::ALL.map(text).join(""), own.join("")).lines() {
         if let Some((_, action)) = line.split_once("uses: ").filter(|(_, action)| !action.starts_with("./")) {
-            let (commit, version) = action.split_once('@').and_then(|(_, at)| at.split_once(" # v")).expect(line);
+            let (commit, version) =
+                action.split_once('@').and_then(|(_, at)| at.split_once(" # v")).expect(line);
             let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
             assert!(is_commit && version.starts_with(|c: char| c.is_ascii_digit()), "{line}");
         }

@@ -296,7 +296,8 @@ async fn where_ec2_takes_no_forced_end_an_instance_is_ended_without() {
     let run = Run::new(json!({})).await;
     let id = run.running().await;
     run.ec2.fault(&json!({"fault": "unauthorized", "operation": "DeleteFleets"}));
-    let refused = json!({"fault": "error", "operation": "TerminateInstances", "code": "UnsupportedOperation"});
+    let refused =
+        json!({"fault": "error", "operation": "TerminateInstances", "code": "UnsupportedOperation"});
     let mut once = refused.clone();
     once["times"] = json!(1);
     run.ec2.fault(&once);

@@ -112,7 +112,9 @@ impl Asked<'_> {
     fn sets(&self, prefix: &str) -> BTreeMap<String, Tags> {
         let mut all = BTreeMap::new();
         for n in 1.. {
-            let Some(kind) = self.parameter(&format!("{prefix}TagSpecification.{n}.ResourceType")) else { break };
+            let Some(kind) = self.parameter(&format!("{prefix}TagSpecification.{n}.ResourceType")) else {
+                break;
+            };
             let tag = |m, part| self.parameter(&format!("{prefix}TagSpecification.{n}.Tag.{m}.{part}"));
             let tags = (1..).map_while(|m| Some((tag(m, "Key")?.to_owned(), tag(m, "Value")?.to_owned())));
             all.insert(kind.to_owned(), tags.collect());
@@ -163,7 +165,8 @@ impl Asked<'_> {
                 all
             }
             "CreateLaunchTemplate" => {
-                let mut all = Vec::from(self.makes(operation, "launch-template", &self.sets("")["launch-template"]));
+                let mut all =
+                    Vec::from(self.makes(operation, "launch-template", &self.sets("")["launch-template"]));
                 all.extend(self.launches());
                 all
             }
@@ -182,9 +185,10 @@ impl Asked<'_> {
                 for kind in ["instance", "spot-instances-request", "volume"] {
                     all.extend(sets.get(kind).into_iter().flat_map(|tags| self.makes(operation, kind, tags)));
                 }
-                all.extend(["image", "network-interface", "snapshot", "subnet"].map(|kind| {
-                    Request::new(&action, &self.arn(kind, "x"))
-                }));
+                all.extend(
+                    ["image", "network-interface", "snapshot", "subnet"]
+                        .map(|kind| Request::new(&action, &self.arn(kind, "x"))),
+                );
                 all
             }
             "AuthorizeSecurityGroupIngress" | "DeleteSecurityGroup" => each("security-group", "GroupId"),
@@ -244,7 +248,8 @@ async fn the_policy_allows_exactly_what_was_called_and_nothing_of_another_owners
             assert!(!allows(&policy(&recorded.owner, "aws"), &bare), "{bare:?}");
         }
     }
-    let ends = ["TerminateInstances", "DeleteFleets", "DeleteVolume", "DeleteSecurityGroup", "DeleteLaunchTemplate"];
+    let ends =
+        ["TerminateInstances", "DeleteFleets", "DeleteVolume", "DeleteSecurityGroup", "DeleteLaunchTemplate"];
     for operation in ends {
         let action = format!("ec2:{operation}");
         assert!(requests.iter().any(|request| request.action == action), "{operation} was not recorded");
@@ -264,7 +269,12 @@ fn no_part_is_too_many(policy: &Value, requests: &BTreeSet<Request>) {
             for value in statement.pointer(place).map(list).unwrap_or_default() {
                 let mut less = policy.clone();
                 let kept = Vec::from_iter(
-                    statement.pointer(place).map(list).unwrap_or_default().into_iter().filter(|one| *one != value),
+                    statement
+                        .pointer(place)
+                        .map(list)
+                        .unwrap_or_default()
+                        .into_iter()
+                        .filter(|one| *one != value),
                 );
                 *less.pointer_mut(&format!("/Statement/{number}{place}")).expect("a place") = json!(kept);
                 let is_needed = requests.iter().any(|request| !allows(&less, request));
@@ -356,7 +366,9 @@ fn the_trust_policies_let_in_what_the_templates_run_for_and_no_other_repository(
             "workflow_dispatch" | "schedule" => "repo:OWNER/REPOSITORY:ref:refs/heads/main",
             other => panic!("{other} has no subject in this test"),
         };
-        for (subject, is_let_in) in [(subject.to_owned(), true), (subject.replace("OWNER", "somebody"), false)] {
+        for (subject, is_let_in) in
+            [(subject.to_owned(), true), (subject.replace("OWNER", "somebody"), false)]
+        {
             let keys = [
                 ("token.actions.githubusercontent.com:aud", "sts.amazonaws.com"),
                 ("token.actions.githubusercontent.com:sub", subject.as_str()),

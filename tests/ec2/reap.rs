@@ -202,7 +202,8 @@ fn what_another_owner_has_made_is_told_and_left_unless_it_is_asked_for() {
     let dry = reap(&other, &["--older-than", "1s", "--yes"]);
     assert_eq!(dry.code(), 0, "{dry:?}");
     assert_eq!((left_of(&ec2, "dead"), left_of(&ec2, "alive")), (ALL.to_vec(), ALL.to_vec()));
-    let hint = named.stdout.split("--owner '").nth(1).and_then(|rest| rest.split('\'').next()).expect("a hint");
+    let hint =
+        named.stdout.split("--owner '").nth(1).and_then(|rest| rest.split('\'').next()).expect("a hint");
     let asked = reap(&other, &["--run", "alive", "--owner", hint]);
     assert_eq!((asked.code(), left_of(&ec2, "alive")), (0, NOTHING.to_vec()), "{asked:?}");
     let all = reap(&other, &["--all-owners"]);

@@ -36,7 +36,8 @@ impl Request {
     /// With tags that the resource has.
     #[must_use]
     pub fn on(mut self, tags: &BTreeMap<String, String>) -> Self {
-        self.context.extend(tags.iter().map(|(key, value)| (format!("aws:ResourceTag/{key}"), value.clone())));
+        self.context
+            .extend(tags.iter().map(|(key, value)| (format!("aws:ResourceTag/{key}"), value.clone())));
         self
     }
 
@@ -104,9 +105,8 @@ fn is_like(pattern: &str, text: &str, same_case: bool) -> bool {
             _ => false,
         }
     }
-    let chars = |text: &str| {
-        Vec::from_iter(if same_case { text.to_owned() } else { text.to_lowercase() }.chars())
-    };
+    let chars =
+        |text: &str| Vec::from_iter(if same_case { text.to_owned() } else { text.to_lowercase() }.chars());
     matches(&chars(pattern), &chars(text))
 }
 

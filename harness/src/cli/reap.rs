@@ -148,8 +148,8 @@ mod with_ec2 {
         let folder = Path::new(DEFAULT_PARENT).join(run);
         let changed = fs::metadata(folder.join("events.ndjson")).and_then(|events| events.modified());
         let Some(changed) = changed.ok().filter(|_| !run.contains('/')) else { return Duration::ZERO };
-        let is_settled = report::read(&folder)
-            .is_ok_and(|state| state.closed.is_some() && !state.receipt.may_cost());
+        let is_settled =
+            report::read(&folder).is_ok_and(|state| state.closed.is_some() && !state.receipt.may_cost());
         let known = if is_settled { SignedDuration::ZERO } else { CONSISTENT };
         Duration::try_from(known).unwrap_or_default().saturating_sub(changed.elapsed().unwrap_or_default())
     }

@@ -21,6 +21,7 @@ use tokio::time::sleep;
 
 use super::candidates::Choice;
 use super::cloud::{Cloud, CloudError};
+use super::consistency::CONSISTENT;
 use super::labels::Labels;
 use super::ledger::Ledger;
 use super::look_up::{Ground, LookUpError, Offer, Subnet};
@@ -29,8 +30,7 @@ use super::user_data::UserData;
 use super::young::once_known;
 use super::{Ec2Settings, Purchase};
 
-/// How often, and how far apart, a group is looked for whose making went unanswered; after that it is a doubt.
-const LOOKS: u32 = 10;
+/// Between two looks for a group whose making went unanswered.
 const LOOK: Duration = Duration::from_secs(1);
 /// A `CreateFleet` call takes no more overrides.
 const MOST_POOLS: usize = 300;
@@ -133,7 +133,7 @@ impl Asker<'_> {
             .ec2()
             .create_security_group()
             .group_name(&name)
-            .description(format!("gpu-harness run {}: ssh from the caller's address only", self.labels.run))
+            .description(format!("gpu-harness run {}: ssh from its caller only", self.labels.run))
             .vpc_id(vpc)
             .tag_specifications(self.tagged(ResourceType::SecurityGroup, until, None));
         let (cloud, known) = (self.cloud.clone(), name.clone());
@@ -311,19 +311,20 @@ impl Asker<'_> {
     }
 }
 
-/// The group of that name; `None` where EC2 does not show it yet.
+/// The group of that name, as soon as EC2 shows it; `None` where it does not through five minutes.
 async fn made_before(cloud: &Cloud, name: &str) -> Result<Option<String>, CloudError> {
     let by_name = Filter::builder().name("group-name").values(name).build();
-    for _ in 0..LOOKS {
-        let asked = cloud.ec2().describe_security_groups().filters(by_name.clone()).send().await;
-        let answer = asked.map_err(|error| CloudError::of("DescribeSecurityGroups", &error))?;
-        let found = answer.security_groups.unwrap_or_default().into_iter();
-        if let Some(id) = found.filter_map(|group| group.group_id).next() {
-            return Ok(Some(id));
+    let until = cloud.now().saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    loop {
+        let asked = cloud.ec2().describe_security_groups().filters(by_name.clone());
+        let found = asked.into_paginator().items().send().try_collect().await;
+        let found = found.map_err(|error| CloudError::of("DescribeSecurityGroups", &error))?;
+        let id = found.into_iter().find_map(|group| group.group_id);
+        if id.is_some() || cloud.now() >= until {
+            return Ok(id);
         }
         sleep(LOOK).await;
     }
-    Ok(None)
 }
 
 /// Every type in every zone that offers it.

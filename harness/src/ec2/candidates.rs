@@ -300,8 +300,7 @@ pub struct For<'a> {
 /// The types that will do, and why each other will not.
 pub fn choose(facts: &[TypeFacts], wanted: For<'_>) -> Result<Choice, NoneFits> {
     let For { settings, need, purchase, .. } = wanted;
-    let judged =
-        if settings.types.is_empty() { by_need(facts, wanted) } else { by_name(facts, wanted) };
+    let judged = if settings.types.is_empty() { by_need(facts, wanted) } else { by_name(facts, wanted) };
     let (candidates, left_out) = judged;
     if candidates.is_empty() {
         return Err(NoneFits { need: need.clone(), left_out });
@@ -593,8 +592,7 @@ mod tests {
 
     #[test]
     fn a_candidate_tells_what_the_report_shows() {
-        let choice =
-            pick(&region(), &settings("types: [g6.12xlarge]"), &need("{}"), Purchase::Spot).unwrap();
+        let choice = pick(&region(), &settings("types: [g6.12xlarge]"), &need("{}"), Purchase::Spot).unwrap();
         insta::assert_debug_snapshot!(choice.candidates[0]);
         assert_eq!(choice.processor(), Processor::X86_64);
     }

@@ -18,9 +18,10 @@ pub fn dearest(candidate: &Candidate, purchase: Purchase, spot: &SpotPrices) -> 
     match purchase {
         Purchase::OnDemand => candidate.on_demand.map(|price| price.usd),
         Purchase::Spot => {
-            let known = candidate.zones.iter().filter_map(|zone| {
-                spot.get(&(candidate.name.clone(), zone.clone())).map(|price| price.0)
-            });
+            let known = candidate
+                .zones
+                .iter()
+                .filter_map(|zone| spot.get(&(candidate.name.clone(), zone.clone())).map(|price| price.0));
             known.reduce(f64::max).map(Usd)
         }
     }
@@ -88,7 +89,8 @@ mod tests {
         spot: &SpotPrices,
         left: f64,
     ) -> Result<Vec<(String, Vec<String>)>, String> {
-        let text = "provider: ec2\nboot-timeout: 6m\nmax-cost: 1\nprices: {g9.known: 2.0, eu-west-1/g6.xlarge: 0.9}";
+        let text =
+            "provider: ec2\nboot-timeout: 6m\nmax-cost: 1\nprices: {g9.known: 2.0, eu-west-1/g6.xlarge: 0.9}";
         let settings = Ec2Settings::of(&serde_yaml::from_str(text).unwrap()).unwrap();
         let need = GpuNeed::default();
         let wanted = For { settings: &settings, need: &need, purchase, region };

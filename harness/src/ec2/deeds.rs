@@ -78,7 +78,8 @@ impl Deeds {
         let ended: HashSet<String> = self.ended_instances();
         for (_, deed) in self.0.iter_mut().filter(|(place, deed)| deed.is_due() && !seen.contains(*place)) {
             // A volume goes with its instance.
-            let went_with = deed.found.resource == ResourceKind::Volume && ended.contains(&deed.found.owner.run);
+            let went_with =
+                deed.found.resource == ResourceKind::Volume && ended.contains(&deed.found.owner.run);
             if went_with || is_old(deed, now) {
                 deed.did = Did::Ended;
                 "gone".clone_into(&mut deed.found.state);
@@ -246,7 +247,8 @@ mod tests {
     fn a_young_thing_that_is_not_found_again_is_not_called_ended_and_an_old_one_is() {
         let wanted = Wanted { run: Some("r".into()), ..Wanted::default() };
         for (made_at, ended) in [("2026-11-23T09:56:00Z", false), ("2026-11-23T09:50:00Z", true)] {
-            let young = Found { made_at: made_at.parse().ok(), ..thing(ResourceKind::Instance, "i-1", LATER) };
+            let young =
+                Found { made_at: made_at.parse().ok(), ..thing(ResourceKind::Instance, "i-1", LATER) };
             let group = thing(ResourceKind::SecurityGroup, "sg-1", LATER);
             let mut deeds = Deeds::default();
             deeds.look(vec![young, group], NOW.parse().unwrap(), &wanted);

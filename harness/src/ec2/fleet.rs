@@ -142,11 +142,7 @@ async fn active(cloud: &Cloud, fleet: &str) -> Result<Vec<ActiveInstance>, Cloud
 }
 
 /// What a fleet tells of itself, the oldest first.
-async fn history(
-    cloud: &Cloud,
-    fleet: &str,
-    since: DateTime,
-) -> Result<Vec<HistoryRecordEntry>, CloudError> {
+async fn history(cloud: &Cloud, fleet: &str, since: DateTime) -> Result<Vec<HistoryRecordEntry>, CloudError> {
     let (mut all, mut token) = (Vec::new(), None);
     loop {
         let asked = cloud.ec2().describe_fleet_history().fleet_id(fleet).start_time(since);
@@ -359,7 +355,8 @@ mod tests {
         assert!(!seen(vec![one.clone()], false).is_over(&pools));
         assert!(seen(vec![one.clone()], true).is_over(&pools));
         assert!(seen(vec![one, other], false).is_over(&pools));
-        let young = said("g6.xlarge, ami-1, Linux/UNIX, us-east-1a: InvalidGroup.NotFound: sg-1 does not exist");
+        let young =
+            said("g6.xlarge, ami-1, Linux/UNIX, us-east-1a: InvalidGroup.NotFound: sg-1 does not exist");
         assert!(!seen(vec![young], true).is_over(&pools));
     }
 }

@@ -207,9 +207,10 @@ impl Offer {
         need: &GpuNeed,
     ) -> Result<Ground, LookUpError> {
         let purchases = settings.market.purchases(false);
-        let choices = Vec::from_iter(purchases.iter().map(|way| {
-            choose(&self.facts, For { settings, need, purchase: *way, region: cloud.region() })
-        }));
+        let choices =
+            Vec::from_iter(purchases.iter().map(|way| {
+                choose(&self.facts, For { settings, need, purchase: *way, region: cloud.region() })
+            }));
         // One way of paying that has something is enough.
         if let ([Err(none), ..], true) = (choices.as_slice(), choices.iter().all(Result::is_err)) {
             return Err(none.clone().into());

@@ -78,7 +78,8 @@ impl InstanceSeen {
         let reason =
             instance.state_reason().and_then(|reason| reason.message().or(reason.code())).and_then(told);
         let transition = instance.state_transition_reason().and_then(told);
-        let disks = instance.block_device_mappings().iter().filter_map(types::InstanceBlockDeviceMapping::ebs);
+        let disks =
+            instance.block_device_mappings().iter().filter_map(types::InstanceBlockDeviceMapping::ebs);
         let goes_with = disks.clone().filter(|disk| disk.delete_on_termination() == Some(true));
         Some(Self {
             id: instance.instance_id()?.to_owned(),

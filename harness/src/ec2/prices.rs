@@ -226,7 +226,8 @@ mod tests {
             ("g5.xlarge", "us-gov-west-1", None),
             ("z8.metal", "us-east-1", None),
         ] {
-            let said = on_demand(name, region, &users).map(|price| format!("{} ({})", price.usd, price.source));
+            let said =
+                on_demand(name, region, &users).map(|price| format!("{} ({})", price.usd, price.source));
             assert_eq!(said.as_deref(), expected, "{name} in {region}");
         }
         assert!(about("g5.xlarge").is_some());

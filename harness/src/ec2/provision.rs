@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpu_suites::event::{
-    Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, ResourceMade, StartPhase, Waiting,
-    Warning,
+    Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, ResourceMade, StartPhase,
+    Waiting, Warning,
 };
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;

@@ -348,9 +348,11 @@ impl Release<'_> {
 
     fn told(self) -> Released {
         let why = |resource, id: &str| match self.noes.get(&(resource, id.to_owned())) {
-            _ if self.ledger.is_absent(resource, id) => "EC2 does not show it, which proves nothing of a thing \
+            _ if self.ledger.is_absent(resource, id) => {
+                "EC2 does not show it, which proves nothing of a thing \
                 that was made minutes ago: whether it is gone is not known"
-                .to_owned(),
+                    .to_owned()
+            }
             Some((why, _)) => why.clone(),
             None => "it was asked to go, and the cloud still shows it".to_owned(),
         };

@@ -155,10 +155,9 @@ fn under_a_limit(
     let Some(most) = settings.max_cost else { return left_out(choice, settings, purchase) };
     match ground.choose(settings, &settings.gpu, purchase, Some(most.0)) {
         Ok(capped) => left_out(&capped, settings, purchase),
-        Err(none) => vec![
-            Finding::failed(format!("max-cost, {purchase}"), none.to_string())
-                .hint("give on-demand prices in `prices:` of the node, in US dollars an hour, or raise `max-cost:`"),
-        ],
+        Err(none) => vec![Finding::failed(format!("max-cost, {purchase}"), none.to_string()).hint(
+            "give on-demand prices in `prices:` of the node, in US dollars an hour, or raise `max-cost:`",
+        )],
     }
 }
 

@@ -175,10 +175,7 @@ impl Launch<'_> {
         let market = (*purchase == Purchase::Spot)
             .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
         let tags = template::tagged(*purchase).iter().map(|kind| {
-            TagSpecification::builder()
-                .resource_type(kind.clone())
-                .set_tags(Some(self.tags.clone()))
-                .build()
+            TagSpecification::builder().resource_type(kind.clone()).set_tags(Some(self.tags.clone())).build()
         });
         let call = self.cloud.ec2().run_instances().image_id(image);
         let answer = call
@@ -261,11 +258,7 @@ async fn ending(cloud: &Cloud, ours: &[Found], caller: &str) -> Vec<Finding> {
 /// The tags that a run sets, as far as the policy looks at them.
 fn our_tags(node: &Node) -> Vec<Tag> {
     let tag = |name: &str, value: &str| Tag::builder().key(name).value(value).build();
-    vec![
-        tag(tags::RUN, "doctor"),
-        tag(tags::NODE, node.name.as_str()),
-        tag(tags::OWNER, &Who::find().owner),
-    ]
+    vec![tag(tags::RUN, "doctor"), tag(tags::NODE, node.name.as_str()), tag(tags::OWNER, &Who::find().owner)]
 }
 
 /// Something of ours to try a dry run on, or an id that nothing has.
