@@ -51,23 +51,26 @@ pub enum Weather {
 }
 
 impl Weather {
-    /// As the environment says, or else by the name of the test that asks: the same in every run of that test.
+    /// As the environment says; `None`: it says nothing.
+    ///
+    /// # Panics
+    /// Where the environment's value is none.
+    pub fn of_the_environment() -> Option<Self> {
+        let set = env::var(SEED).ok().filter(|value| !value.is_empty())?;
+        Some(match set.as_str() {
+            "kind" | "0" => Self::Kind,
+            number => {
+                Self::Seed(number.parse().unwrap_or_else(|_| panic!("{SEED}={number}: a number, or `kind`")))
+            }
+        })
+    }
+
+    /// As the environment says, or else the usual.
     ///
     /// # Panics
     /// Where the environment's value is none.
     pub fn of_this_test() -> Self {
-        let set = env::var(SEED).ok().filter(|value| !value.is_empty());
-        match set.as_deref() {
-            None => Self::usual(),
-            Some("kind" | "0") => Self::Kind,
-            Some(number) => {
-                Self::Seed(number.parse().unwrap_or_else(|_| panic!("{SEED}={number}: a number, or `kind`")))
-            }
-        }
-    }
-
-    fn usual() -> Self {
-        Self::Kind
+        Self::of_the_environment().unwrap_or(Self::Kind)
     }
 
     fn seed(self) -> u64 {
