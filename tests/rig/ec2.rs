@@ -89,6 +89,7 @@ pub struct Ec2 {
     pid: u64,
     clock_factor: f64,
     weather: Weather,
+    longest_lag: Duration,
     folder: TempDir,
 }
 
@@ -127,6 +128,14 @@ impl Ec2 {
         Self::start_with(options, Weather::of_this_test(), longest, &["--hosts", "none"])
     }
 
+    /// Like [`Ec2::without_hosts`], and kind: for what counts calls.
+    ///
+    /// # Panics
+    /// Where it does not start: its log is told.
+    pub fn kind_without_hosts(options: Options) -> Self {
+        Self::start_with(options, Weather::Kind, LONGEST_LAG, &["--hosts", "none"])
+    }
+
     fn start_with(options: Options, weather: Weather, longest_lag: Duration, flags: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("ec2-").tempdir().expect("a temporary folder");
         let log = File::create(folder.path().join("log")).expect("a log");
@@ -139,7 +148,7 @@ impl Ec2 {
         let mut server = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let said = server.stdout.take().expect("its standard output");
         let clock_factor = options.clock_factor;
-        let mut ec2 = Self { server, port: 0, pid: 0, clock_factor, weather, folder };
+        let mut ec2 = Self { server, port: 0, pid: 0, clock_factor, weather, longest_lag, folder };
         let (port, pid) =
             birth(said).unwrap_or_else(|| panic!("the test EC2 does not start:\n{}", ec2.log()));
         (ec2.port, ec2.pid) = (port, pid);
@@ -267,12 +276,14 @@ impl Ec2 {
         now.unwrap_or_else(|| panic!("no time in {clock}"))
     }
 
-    /// Waits until nothing is left, for at most that much of EC2's time.
+    /// Waits until nothing is left, for at most that much of EC2's time, and longer where EC2 is slow.
     ///
     /// # Panics
     /// Where something still is: it is told.
     pub fn wait_until_nothing_is_left(&self, within: Duration) {
-        let (begun, within) = (Instant::now(), self.real(within));
+        // What is asked to end is known late, and takes as long again.
+        let slow = if self.weather == Weather::Kind { Duration::ZERO } else { self.longest_lag * 2 };
+        let (begun, within) = (Instant::now(), self.real(within + slow));
         loop {
             let left = self.left();
             if is_nothing(&left) {
