@@ -178,6 +178,25 @@ impl Ec2 {
         ]
     }
 
+    /// The same for a test's own hand, which EC2 is always kind to.
+    pub fn kind_environment(&self) -> Vec<(&'static str, String)> {
+        let mine = |(name, value)| match name {
+            "AWS_ACCESS_KEY_ID" => (name, "kind".to_owned()),
+            _ => (name, value),
+        };
+        self.environment().into_iter().map(mine).collect()
+    }
+
+    /// Waits until all of EC2 has heard of what was made until now.
+    pub fn settle(&self) {
+        std::thread::sleep(self.longest_lag());
+    }
+
+    /// How long here, at most, until all of EC2 has heard of a change.
+    pub fn longest_lag(&self) -> Duration {
+        if self.weather == Weather::Kind { Duration::ZERO } else { self.real(self.longest_lag) }
+    }
+
     /// The project with that environment, and with a node `cloud` of provider ec2 in its gpu-harness.yaml; `settings`
     /// are more of the node's lines, without indentation.
     #[must_use]
