@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 /// Time runs as it does here: doctor holds the clocks against one another.
 fn test_ec2() -> Ec2 {
-    Ec2::without_hosts(Options { clock_factor: 1.0 })
+    Ec2::kind_without_hosts(Options { clock_factor: 1.0 })
 }
 
 /// What doctor says of a node with these settings: its exit code and its findings.

@@ -49,7 +49,15 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) async fn new(more: Value) -> Self {
-        let ec2 = Ec2::without_hosts(Options { clock_factor: FACTOR });
+        Self::of(Ec2::without_hosts(Options { clock_factor: FACTOR }), more).await
+    }
+
+    /// Of an EC2 that is kind: where calls are counted.
+    pub(super) async fn kind(more: Value) -> Self {
+        Self::of(Ec2::kind_without_hosts(Options { clock_factor: FACTOR }), more).await
+    }
+
+    async fn of(ec2: Ec2, more: Value) -> Self {
         let mut node = json!({
             "provider": "ec2", "types": ["g6.xlarge", "g5.xlarge"],
             "caller-address": format!("{}/caller-address", ec2.endpoint()), "tags": {"team": "vision"},
@@ -139,7 +147,7 @@ fn loader(ec2: &Ec2) -> ConfigLoader {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() {
-    let mut run = Run::new(json!({})).await;
+    let mut run = Run::kind(json!({})).await;
     let mut footing = run.footing().await;
     let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
     let calls = run.cloud.calls();
@@ -293,7 +301,7 @@ async fn what_may_not_be_ended_is_told_with_the_clouds_words_and_never_called_go
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_ec2_takes_no_forced_end_an_instance_is_ended_without() {
-    let run = Run::new(json!({})).await;
+    let run = Run::kind(json!({})).await;
     let id = run.running().await;
     run.ec2.fault(&json!({"fault": "unauthorized", "operation": "DeleteFleets"}));
     let refused =

@@ -52,7 +52,7 @@ struct Recorded {
 /// One node of each market from the wish to the receipt, and doctor, `nodes` and `reap` beside it.
 async fn recorded() -> Recorded {
     let owner = format!("tester@{}", rustix::system::uname().nodename().to_string_lossy());
-    let mut run = Run::new(json!({})).await;
+    let mut run = Run::kind(json!({})).await;
     run.labels.who = Who { owner: owner.clone(), pipeline: None };
     let mut tags = BTreeMap::new();
     run.running().await;
