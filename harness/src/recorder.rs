@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record};
+use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, TestsUnread};
 use gpu_suites::exit::Exit;
-use gpu_suites::id::NodeName;
+use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
 
 use crate::event_log::{EventLog, EventLogError};
-use crate::report::case::Phase;
+use crate::report::case::{CaseState, Phase};
 use crate::report::{self, LogFiles, ReportError, Reporter, RunState};
 use crate::run_dir::RunDir;
 
@@ -31,6 +31,8 @@ pub trait Records {
     fn flush(&mut self) -> Result<(), RecorderError>;
     /// Writes the reports that have become due.
     fn tick(&mut self) -> Result<(), RecorderError>;
+    /// Files that cases made have come: what they say of their own tests counts from now on.
+    fn files_came(&mut self) -> Result<(), RecorderError>;
     /// Whether a case made files that are worth fetching.
     fn has_artifacts(&self) -> bool;
     /// The run's folder.
@@ -81,6 +83,11 @@ impl Records for Recorder {
 
     fn tick(&mut self) -> Result<(), RecorderError> {
         Self::tick(self)
+    }
+
+    fn files_came(&mut self) -> Result<(), RecorderError> {
+        let cases = Vec::from_iter(self.state.cases().iter().map(|case| case.id().clone()));
+        cases.iter().try_for_each(|case| self.files_of_case_came(case))
     }
 
     fn has_artifacts(&self) -> bool {
@@ -168,6 +175,14 @@ impl Recorder {
     pub fn flush(&mut self) -> Result<(), RecorderError> {
         self.log.flush()?;
         self.tick()
+    }
+
+    /// Files that a case made have come: where its own tests' reports cannot be read, it has not passed.
+    pub fn files_of_case_came(&mut self, case: &CaseId) -> Result<(), RecorderError> {
+        let passed = |case: &&CaseState| case.last_ended().is_some_and(|end| end.outcome == Outcome::Passed);
+        let Some(state) = self.state.case(case).filter(passed) else { return Ok(()) };
+        let reports = report::unread(state, &self.folder.path);
+        if reports.is_empty() { Ok(()) } else { self.own(TestsUnread { case: case.clone(), reports }) }
     }
 
     /// Writes the reports that have become due.

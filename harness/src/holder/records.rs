@@ -47,6 +47,10 @@ impl Records for OfCase {
         self.run.borrow_mut().tick()
     }
 
+    fn files_came(&mut self) -> Result<(), RecorderError> {
+        self.run.borrow_mut().files_of_case_came(&self.case)
+    }
+
     fn has_artifacts(&self) -> bool {
         self.run.borrow().state().case(&self.case).is_some_and(|case| !case.artifacts.is_empty())
     }

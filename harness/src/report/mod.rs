@@ -48,6 +48,7 @@ use gpu_suites::exit::Exit;
 
 pub use files::write_atomic;
 pub use fold::RunState;
+pub(crate) use merged::unread;
 pub use log_files::LogFiles;
 
 /// Something that shows a run while it goes on.
