@@ -257,10 +257,16 @@ mod tests {
         let own = WorkerError::libtorch(&of(21.0));
         assert!(matches!(own, WorkerError::TooMuch { .. }) && own.fault() == Blame::Code, "{own}");
         let others = WorkerError::libtorch(&of(4.0));
-        assert!(matches!(others, WorkerError::OutOfMemory { .. }) && others.fault() == Blame::Node, "{others}");
+        assert!(
+            matches!(others, WorkerError::OutOfMemory { .. }) && others.fault() == Blame::Node,
+            "{others}"
+        );
         let raised = WorkerError::libtorch("shape '[2, 3]' is invalid").of_model();
         assert!(matches!(raised, WorkerError::Raised(_)) && raised.fault() == Blame::Code, "{raised}");
-        assert_eq!(WorkerError::libtorch("CUDA error: unspecified launch failure").of_model().fault(), Blame::Node);
+        assert_eq!(
+            WorkerError::libtorch("CUDA error: unspecified launch failure").of_model().fault(),
+            Blame::Node
+        );
         assert!(matches!(WorkerError::libtorch("CUDA error: an illegal memory access"), WorkerError::Gpu(_)));
         assert!(matches!(WorkerError::libtorch("size mismatch"), WorkerError::Libtorch(_)));
     }

@@ -113,16 +113,18 @@ impl Fault {
             Self::Credentials(_) => {
                 "look at AWS_PROFILE, the keys' age and this machine's clock, or give the node a role"
             }
-            Self::Archived(_) => {
-                "restore it first (`aws s3api restore-object`), or leave it out by `keys`"
+            Self::Archived(_) => "restore it first (`aws s3api restore-object`), or leave it out by `keys`",
+            Self::Encrypted(_) => {
+                "give the role or key `kms:Decrypt` on that key, and look whether the key is enabled"
             }
-            Self::Encrypted(_) => "give the role or key `kms:Decrypt` on that key, and look whether the key is enabled",
             Self::NoFile(_) => "remove it, or leave it out by `keys`",
             Self::NoBucket => "look at the bucket's name, and whether it was removed meanwhile",
             Self::Region { right: Some(region), .. } => {
                 return Cow::Owned(format!("set AWS_REGION={region}, or `region: {region}` under `s3`"));
             }
-            Self::Region { right: None, .. } => "set AWS_REGION to the bucket's region, or `region` under `s3`",
+            Self::Region { right: None, .. } => {
+                "set AWS_REGION to the bucket's region, or `region` under `s3`"
+            }
             Self::Length { .. } | Self::Replaced => {
                 "something writes to this prefix: run again when it is done"
             }

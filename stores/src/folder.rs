@@ -207,7 +207,9 @@ fn fault(error: &io::Error) -> Fault {
         }
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Fault::Full,
         io::ErrorKind::InvalidFilename => Fault::Key("is longer than a file's name can be".into()),
-        _ if error.raw_os_error() == Some(LOOP) => Fault::NoFile("it is a link that leads back to itself".into()),
+        _ if error.raw_os_error() == Some(LOOP) => {
+            Fault::NoFile("it is a link that leads back to itself".into())
+        }
         _ => Fault::Other(error.to_string()),
     }
 }
@@ -346,4 +348,98 @@ impl Walk<'_> {
 /// Changes when the file is written anew, or another one takes its name.
 fn etag(about: &fs::Metadata) -> String {
     format!("{:x}-{:x}-{:x}", about.ino(), about.mtime_nsec().wrapping_add(about.mtime() << 30), about.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn listed(folder: &Folder) -> Vec<(String, u64)> {
+        let mut listed = Vec::new();
+        folder
+            .list("", &mut |object| {
+                listed.push((object.key, object.size));
+                true
+            })
+            .unwrap();
+        listed
+    }
+
+    fn object(folder: &Folder, key: &str) -> Object {
+        let mut found = None;
+        folder
+            .list("", &mut |object| {
+                found = found.take().or_else(|| (object.key == key).then_some(object));
+                true
+            })
+            .unwrap();
+        found.unwrap()
+    }
+
+    #[test]
+    fn whatever_has_a_name_is_listed_and_what_cannot_be_read_says_what_it_is() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(root.path().into());
+        folder.put("a/b", b"1").unwrap();
+        for (name, target) in [("dangling", "nowhere"), ("itself", "itself"), ("a/up", "../a"), ("z", "a")] {
+            symlink(target, root.path().join(name)).unwrap();
+        }
+        let keys = Vec::from_iter(listed(&folder).into_iter().map(|(key, _)| key));
+        assert_eq!(
+            keys,
+            ["a/b", "a/up", "dangling", "itself", "z/b", "z/up"],
+            "in the order of their bytes, none twice"
+        );
+        for (key, fault) in [
+            ("dangling", Fault::Missing),
+            ("itself", Fault::NoFile("it is a link that leads back to itself".into())),
+            ("a/up", Fault::NoFile("it is a link that leads back to a folder that it lies in".into())),
+        ] {
+            assert_eq!(folder.get(&object(&folder, key)).unwrap_err().fault, fault, "{key}");
+        }
+        assert_eq!(folder.read("a").unwrap_err().fault, Fault::Missing, "a folder is no object");
+        assert_eq!(folder.read("a/b/c").unwrap_err().fault, Fault::Missing);
+    }
+
+    #[test]
+    fn a_file_that_takes_anothers_place_is_another_object_whatever_its_size() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(root.path().into());
+        folder.put("a", b"1").unwrap();
+        let listed = object(&folder, "a");
+        assert_eq!(folder.get(&listed).unwrap(), b"1");
+        folder.put("a", b"2").unwrap();
+        assert_eq!(folder.get(&listed).unwrap_err().fault, Fault::Replaced);
+        fs::write(root.path().join("a"), b"33").unwrap();
+        assert_eq!(folder.get(&listed).unwrap_err().fault, Fault::Length { listed: 1, found: 2 });
+    }
+
+    #[test]
+    fn of_two_that_create_one_object_one_succeeds_and_what_is_removed_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let folder = Folder::new(root.path().into());
+        let created = std::thread::scope(|scope| {
+            let threads = Vec::from_iter((0..8_u8).map(|number| {
+                let folder = &folder;
+                scope.spawn(move || folder.create("deep/mark", &[number]).is_ok())
+            }));
+            threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()
+        });
+        assert_eq!(created, 1);
+        assert_eq!(listed(&folder), [("deep/mark".to_owned(), 1)], "nothing unfinished is left");
+        folder.remove("deep/mark").unwrap();
+        folder.remove("deep/mark").unwrap();
+        assert_eq!(listed(&folder), []);
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_is_empty_and_one_that_cannot_be_read_is_an_error() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(listed(&Folder::new(root.path().join("nothing"))), []);
+        fs::write(root.path().join("file"), b"").unwrap();
+        let error = Folder::new(root.path().join("file")).list("", &mut |_| true).unwrap_err();
+        assert!(matches!(error.fault, Fault::Other(_)), "{error}");
+    }
 }

@@ -213,7 +213,10 @@ fn table() -> Vec<Row> {
             // A log-likelihood: it falls by its own size and more.
             each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.01)),
             vec![
-                ("a negative loss that rose", each(200, |step| format!(r#""loss":{}"#, -2.1 + step * 0.0075))),
+                (
+                    "a negative loss that rose",
+                    each(200, |step| format!(r#""loss":{}"#, -2.1 + step * 0.0075)),
+                ),
                 ("one that rose above 0", each(200, |step| format!(r#""loss":{}"#, -0.1 + step * 0.01))),
                 ("one that never moved", steady("loss", -0.5)),
                 ("one that fell too little", each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.0005))),
@@ -238,7 +241,10 @@ fn table() -> Vec<Row> {
             // A log-likelihood: it falls by its own size and more.
             each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.01)),
             vec![
-                ("a negative loss that rose", each(200, |step| format!(r#""loss":{}"#, -2.1 + step * 0.0075))),
+                (
+                    "a negative loss that rose",
+                    each(200, |step| format!(r#""loss":{}"#, -2.1 + step * 0.0075)),
+                ),
                 ("one that rose above 0", each(200, |step| format!(r#""loss":{}"#, -0.1 + step * 0.01))),
                 ("one that never moved", steady("loss", -0.5)),
                 ("one that fell too little", each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.0005))),
@@ -518,7 +524,8 @@ fn what_is_not_finite_holds_for_no_check() {
             for name in ["loss", "repeat/loss", "a", "golden/a", "grad_norm", "memory_bytes"] {
                 text = text.replace(&format!("{{{name}}}"), &each(12, |_| format!(r#""{name}":ODD"#)));
             }
-            let text = Vec::from_iter(text.lines().filter(|line| !line.is_empty())).join("\n").replace("ODD", odd);
+            let text =
+                Vec::from_iter(text.lines().filter(|line| !line.is_empty())).join("\n").replace("ODD", odd);
             let case = case(&format!(
                 "{{ name: a, command: {{ run: [prog] }}, checks: {{ {parameters} }}, skip-checks: {{ finite: a test }} }}"
             ));
@@ -850,8 +857,11 @@ fn any_line() -> impl Strategy<Value = Line> {
     let skip = (prop::sample::select(&CheckName::ALL[..]), ".{0,20}")
         .prop_map(|(check, reason)| Line::Skip { check, reason });
     let fault = any::<bool>().prop_map(|code| if code { Blame::Code } else { Blame::Node });
-    let error = (".{0,20}", any::<Option<String>>(), fault)
-        .prop_map(|(what, hint, fault)| Line::Error { what, hint, fault });
+    let error = (".{0,20}", any::<Option<String>>(), fault).prop_map(|(what, hint, fault)| Line::Error {
+        what,
+        hint,
+        fault,
+    });
     prop_oneof![40 => metrics, 1 => skip, 1 => error, 1 => Just(Line::Artifact("a.png".into()))]
 }
 

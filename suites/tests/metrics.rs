@@ -103,8 +103,19 @@ fn a_line_that_is_refused_says_what_to_write() {
 #[test]
 fn what_is_not_finite_is_a_value_however_it_is_spelled() {
     for nan in [
-        "nan", "-nan", "NaN", "NAN", "null", "nan(0x7ff8000000000000)", "-nan(ind)", "1.#IND", "-1.#QNAN", "\"nan\"",
-        "\"-nan\"", "\"NaN\"", "\"1.#IND\"",
+        "nan",
+        "-nan",
+        "NaN",
+        "NAN",
+        "null",
+        "nan(0x7ff8000000000000)",
+        "-nan(ind)",
+        "1.#IND",
+        "-1.#QNAN",
+        "\"nan\"",
+        "\"-nan\"",
+        "\"NaN\"",
+        "\"1.#IND\"",
     ] {
         let line = format!(r#"{{"step": 81, "loss": {nan}, "acc": 0.5}}"#);
         let read = metrics(&line);
@@ -136,7 +147,11 @@ fn what_is_not_finite_comes_back_from_events_as_it_was() {
     for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
         let text = serde_json::to_string(&Value::Number(number)).unwrap();
         let read: Value = serde_json::from_str(&text).unwrap();
-        assert!(read.number().is_some_and(|read| read.to_bits() == number.to_bits() || read.is_nan() == number.is_nan()), "{text}");
+        assert!(
+            read.number()
+                .is_some_and(|read| read.to_bits() == number.to_bits() || read.is_nan() == number.is_nan()),
+            "{text}"
+        );
     }
     let null: Value = serde_json::from_str("null").unwrap();
     assert!(null.number().is_some_and(f64::is_nan));

@@ -199,7 +199,9 @@ fn what_is_one_objects_trouble_is_its_row_and_what_is_everyones_ends_the_run_by_
     let served = Served::start(root.path(), 0, None);
     let weather = Weather::before(served.port(), 9);
     let mut pipeline = over_five(&served, root.path(), &weather);
-    for (document, said) in [(GLACIER, "it is archived"), (KMS, "encryption key cannot be used"), (DENIED, "not allowed")] {
+    for (document, said) in
+        [(GLACIER, "it is archived"), (KMS, "encryption key cannot be used"), (DENIED, "not allowed")]
+    {
         weather.set(Faults { refused: Some(("odd.jpg", "403 Forbidden", document)), ..Faults::default() });
         // Whichever comes first, the one that is refused or one that is not.
         for clients in [1, 5] {
@@ -208,17 +210,33 @@ fn what_is_one_objects_trouble_is_its_row_and_what_is_everyones_ends_the_run_by_
             let ran = pipeline.run();
             assert!(ran.output.status.success(), "{said}: {}", ran.said());
             let rows = pipeline.rows();
-            let odd = rows.iter().find(|row| row.0 == "odd.jpg").and_then(|row| row.1.clone()).unwrap_or_default();
+            let odd =
+                rows.iter().find(|row| row.0 == "odd.jpg").and_then(|row| row.1.clone()).unwrap_or_default();
             assert!(odd.contains(said), "{rows:#?}");
             assert_eq!(rows.iter().filter(|row| row.1.is_none()).count(), 4, "{rows:#?}");
         }
     }
     for (faults, what, hint) in [
-        (Faults { refused: Some((".jpg", "403 Forbidden", DENIED)), ..Faults::default() }, "not allowed", "s3:GetObject"),
-        (Faults { refused: Some((".jpg", "403 Forbidden", KMS)), ..Faults::default() }, "encryption key", "kms:Decrypt"),
-        (Faults { all: Some(("400 Bad Request", "", MALFORMED)), ..Faults::default() }, "another region", "AWS_REGION=eu-west-1"),
         (
-            Faults { all: Some(("301 Moved Permanently", "x-amz-bucket-region: eu-west-1\r\n", "")), ..Faults::default() },
+            Faults { refused: Some((".jpg", "403 Forbidden", DENIED)), ..Faults::default() },
+            "not allowed",
+            "s3:GetObject",
+        ),
+        (
+            Faults { refused: Some((".jpg", "403 Forbidden", KMS)), ..Faults::default() },
+            "encryption key",
+            "kms:Decrypt",
+        ),
+        (
+            Faults { all: Some(("400 Bad Request", "", MALFORMED)), ..Faults::default() },
+            "another region",
+            "AWS_REGION=eu-west-1",
+        ),
+        (
+            Faults {
+                all: Some(("301 Moved Permanently", "x-amz-bucket-region: eu-west-1\r\n", "")),
+                ..Faults::default()
+            },
             "another region",
             "AWS_REGION=eu-west-1",
         ),

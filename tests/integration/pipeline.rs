@@ -203,7 +203,10 @@ fn an_answer_that_is_no_number_is_a_row_with_an_error_and_never_a_pass() {
     ] {
         let known = json!({ "a.jpg": golden });
         project = project.file(&format!("{name}.json"), known.to_string());
-        project = project.file(&format!("{model}.pt"), fs::read(repository(&format!("fixtures/pipeline/{model}.pt"))).expect("a fixture"));
+        project = project.file(
+            &format!("{model}.pt"),
+            fs::read(repository(&format!("fixtures/pipeline/{model}.pt"))).expect("a fixture"),
+        );
         let from = project.path().join("in").display().to_string();
         let to = project.path().join(name).display().to_string();
         let _ = writeln!(
@@ -219,9 +222,10 @@ fn an_answer_that_is_no_number_is_a_row_with_an_error_and_never_a_pass() {
         let line = run.stdout.lines().find(|line| line.starts_with("failed") && line.contains(&said));
         assert!(line.is_some(), "{name}: {}", run.stdout);
         let folder = project.path().join(name);
-        let shard = fs::read_dir(&folder).expect("shards").flatten().find(|entry| {
-            entry.path().extension().is_some_and(|ending| ending == "parquet")
-        });
+        let shard = fs::read_dir(&folder)
+            .expect("shards")
+            .flatten()
+            .find(|entry| entry.path().extension().is_some_and(|ending| ending == "parquet"));
         let shard = fs::read(shard.expect("a shard").path()).expect("it can be read");
         let table = gpu_shards::read(&shard).expect("a shard is whole");
         let error = &table.rows[0][table.column("error").expect("errors")];
@@ -270,7 +274,8 @@ fn a_shard_that_is_lost_or_cut_short_is_made_again_and_only_then_is_there_a_mani
         &|shard| fs::remove_file(shard).expect("a shard"),
     ];
     for (times, damage) in (1..).zip(damage) {
-        let (name, table) = pipeline.tables().into_iter().find(|(_, table)| !table.rows.is_empty()).expect("a shard");
+        let (name, table) =
+            pipeline.tables().into_iter().find(|(_, table)| !table.rows.is_empty()).expect("a shard");
         damage(&out.join(&name));
         let again = pipeline.run();
         assert!(again.output.status.success(), "{}", again.said());
@@ -365,7 +370,10 @@ fn an_image_that_is_replaced_by_one_of_the_same_size_is_not_the_one_that_was_lis
     let rows = pipeline.rows();
     let replaced = Vec::from_iter(rows.iter().filter(|row| row.1.is_some()));
     assert_eq!(replaced.len(), 1, "{rows:?}");
-    assert!(replaced[0].0 == "0.jpg" && replaced[0].1.as_deref().is_some_and(|why| why.contains("replaced since")));
+    assert!(
+        replaced[0].0 == "0.jpg"
+            && replaced[0].1.as_deref().is_some_and(|why| why.contains("replaced since"))
+    );
 }
 
 #[test]
@@ -479,9 +487,10 @@ fn a_list_of_keys_says_what_is_an_input_there_or_not() {
         rows[0].1.is_none() && rows[1].1.as_deref().is_some_and(|error| error.contains("no such object"))
     );
 
-    for (list, says) in
-        [("\"b.jpg\"\nb.jpg\n", "line 2"), ("\"b.jpg\"\n\"a.jpg\"\n\"b.jpg\"\n", "line 3 has the key of line 1")]
-    {
+    for (list, says) in [
+        ("\"b.jpg\"\nb.jpg\n", "line 2"),
+        ("\"b.jpg\"\n\"a.jpg\"\n\"b.jpg\"\n", "line 3 has the key of line 1"),
+    ] {
         fs::write(pipeline.path().join("keys.ndjson"), list).expect("the folder is writable");
         fs::remove_dir_all(pipeline.path().join(SHARDS)).unwrap_or_default();
         let (what, _) = pipeline.run().error.expect("an error");

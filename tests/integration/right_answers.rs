@@ -43,14 +43,21 @@ fn a_loss_that_becomes_no_number_fails_however_it_is_spelled() {
         let program = format!(
             r#"for step in 1 2 3 4 5; do printf "{{\"step\": $step, \"loss\": 0.0000$step}}\n"; done >> $GPU_HARNESS_METRICS; printf '%s\n' '{{"step": 6, "loss": {word}}}' >> $GPU_HARNESS_METRICS; sleep 0.2"#
         );
-        let _ = writeln!(suite, "  - name: c{index}\n    command: {{ run: [sh, -c, {}] }}", serde_json::json!(program));
+        let _ = writeln!(
+            suite,
+            "  - name: c{index}\n    command: {{ run: [sh, -c, {}] }}",
+            serde_json::json!(program)
+        );
         suite.push_str("    checks: { loss-drop: { to: 100% } }\n");
     }
     let run = Project::with_suite(&suite).run(&[]);
     assert_eq!(run.code(), 1, "{run:?}");
     for (index, word) in spellings.iter().enumerate() {
         let (outcome, reason) = run.outcome(&format!("s::c{index}"));
-        assert!(outcome == Outcome::Failed && reason.contains("finite: `loss` is"), "{word}: {outcome} {reason}");
+        assert!(
+            outcome == Outcome::Failed && reason.contains("finite: `loss` is"),
+            "{word}: {outcome} {reason}"
+        );
     }
 }
 
@@ -110,7 +117,11 @@ cases:
     let cases = xml::cases(&junit);
     for case in ["half", "gone"] {
         assert_eq!(cases[case], "failure", "{case}: {junit}");
-        assert!(run.stdout.contains(&format!("failed s::{case}: the JUnit report out.xml is not taken in")), "{}", run.stdout);
+        assert!(
+            run.stdout.contains(&format!("failed s::{case}: the JUnit report out.xml is not taken in")),
+            "{}",
+            run.stdout
+        );
     }
     assert!(!["failure", "error"].contains(&cases["sound"].as_str()), "{cases:?}");
     // A report that is made again from the events says the same.
@@ -133,7 +144,9 @@ cases:
     );
     let libtorch = std::env::var("LIBTORCH").expect("`cargo xtask test` sets LIBTORCH");
     let run = run.env("LIBTORCH", libtorch).env("CUDA_VISIBLE_DEVICES", "");
-    let run = run.file("leaf.jpg", include_bytes!("../rig/leaf.jpg")).file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,40,40\n");
+    let run = run
+        .file("leaf.jpg", include_bytes!("../rig/leaf.jpg"))
+        .file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,40,40\n");
     let run = run.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     for (case, wanted) in [("cuda", "1 GPU"), ("eight", "8 GPUs (hopper)"), ("trained", "1 GPU")] {
@@ -162,5 +175,8 @@ cases:
     let run = project.file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,40,40\n400,30,420,50\n").run(&[]);
     let (outcome, reason) = run.outcome("s::c");
     assert_eq!((run.code(), outcome), (1, Outcome::Failed), "{reason}");
-    assert!(reason.contains("boxes.csv line 3: the box 400,30,420,50 lies beside the image of 240 × 180"), "{reason}");
+    assert!(
+        reason.contains("boxes.csv line 3: the box 400,30,420,50 lies beside the image of 240 × 180"),
+        "{reason}"
+    );
 }

@@ -21,7 +21,9 @@ pub(super) fn unmet(case: &Case, found: &Found) -> Option<String> {
         Found::NotAsked if case.device == Device::Cpu => {
             return Some(format!("the case needs {need}, and is told to use the CPU (`device: cpu`)"));
         }
-        Found::NotAsked => return Some(format!("the case needs {need}, and CUDA_VISIBLE_DEVICES shows it none")),
+        Found::NotAsked => {
+            return Some(format!("the case needs {need}, and CUDA_VISIBLE_DEVICES shows it none"));
+        }
     };
     let fitting = devices.iter().filter(|gpu| fits(gpu, &need)).count();
     if fitting >= need.count.get() as usize {
@@ -97,8 +99,16 @@ mod tests {
             (r#","gpu":{}"#, &l4, None),
             (r#","gpu":{"memory":"24 GiB","arch":["ada"]}"#, &l4, None),
             (r#","gpu":{"count":2}"#, &two, None),
-            (r#","device":"cuda""#, &none, Some("the case needs 1 GPU, and this node has no GPU that can be used")),
-            (r#","device":"cuda""#, &Found::Silent, Some("the case needs 1 GPU, and the GPU's driver does not answer")),
+            (
+                r#","device":"cuda""#,
+                &none,
+                Some("the case needs 1 GPU, and this node has no GPU that can be used"),
+            ),
+            (
+                r#","device":"cuda""#,
+                &Found::Silent,
+                Some("the case needs 1 GPU, and the GPU's driver does not answer"),
+            ),
             (
                 r#","device":"cpu","gpu":{}"#,
                 &Found::NotAsked,

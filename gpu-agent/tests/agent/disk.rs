@@ -92,7 +92,9 @@ fn a_case_that_fails_because_the_nodes_disk_is_full_is_errored_also_where_it_tid
     let temporary = temporary.display().to_string();
     let mut unshare = Command::new("unshare");
     unshare.arg(if is_root() { "-m" } else { "-rm" });
-    let script = format!("mount -t tmpfs -o size=8m,nr_inodes=100 none {temporary} && TMPDIR={temporary} exec {AGENT} serve");
+    let script = format!(
+        "mount -t tmpfs -o size=8m,nr_inodes=100 none {temporary} && TMPDIR={temporary} exec {AGENT} serve"
+    );
     let mut talk = node.talk_through(unshare, &["sh", "-c", &script]);
     // It is seen while the disk is full, whatever becomes of it.
     let fill = "head -c 9000000 /dev/zero > $TMPDIR/big; sleep 1.2; rm $TMPDIR/big";

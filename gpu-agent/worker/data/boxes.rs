@@ -99,7 +99,9 @@ fn lies_on(rect: Rect, on: [u32; 2]) -> std::result::Result<(), String> {
         return Ok(());
     }
     let swapped = if of(height, width) >= ON_IT { ": are x and y swapped?" } else { "" };
-    Err(format!("the box {xmin},{ymin},{xmax},{ymax} lies beside the image of {width} × {height} pixels{swapped}"))
+    Err(format!(
+        "the box {xmin},{ymin},{xmax},{ymax} lies beside the image of {width} × {height} pixels{swapped}"
+    ))
 }
 
 fn rect(record: &csv::StringRecord, columns: [usize; 4]) -> std::result::Result<Rect, String> {
@@ -151,10 +153,19 @@ mod tests {
             ("xmin,ymin,xmax,ymax\n5,2,3,4\n", "line 2: the box 5,2,3,4 is empty"),
             ("xmin,ymin,xmax,ymax\n1,2,3\n", "line 2: "),
             ("xmin,ymin,xmax,ymax\n1,2,3,NaN\n", "line 2: `ymax` is `NaN`"),
-            ("xmin,ymin,xmax,ymax\n10,10,20,20\n500,10,520,20\n", "line 3: the box 500,10,520,20 lies beside the image of 400 × 100"),
+            (
+                "xmin,ymin,xmax,ymax\n10,10,20,20\n500,10,520,20\n",
+                "line 3: the box 500,10,520,20 lies beside the image of 400 × 100",
+            ),
             ("xmin,ymin,xmax,ymax\n-30,10,-5,20\n", "line 2: the box -30,10,-5,20 lies beside"),
-            ("xmin,ymin,xmax,ymax\n10,150,30,190\n", "line 2: the box 10,150,30,190 lies beside the image of 400 × 100 pixels: are x and y swapped?"),
-            ("xmin,ymin,xmax,ymax\n0.1,0.2,0.3,0.4\n", "line 2: the box 0.1,0.2,0.3,0.4 is less than a pixel"),
+            (
+                "xmin,ymin,xmax,ymax\n10,150,30,190\n",
+                "line 2: the box 10,150,30,190 lies beside the image of 400 × 100 pixels: are x and y swapped?",
+            ),
+            (
+                "xmin,ymin,xmax,ymax\n0.1,0.2,0.3,0.4\n",
+                "line 2: the box 0.1,0.2,0.3,0.4 is less than a pixel",
+            ),
             ("xmin,ymin,xmax\n1,2,3\n", "no column `ymax` but xmin, ymin, xmax"),
             ("xmin,ymin,xmax,ymax\n", "a header and no box"),
             ("", "no column `xmin`"),

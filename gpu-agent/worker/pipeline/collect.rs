@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 
 use super::gate::Gate;
 use super::halt::Halt;
-use super::meter::Meter;
 use super::marks::{Made, Mark};
+use super::meter::Meter;
 use super::plan::Plan;
 use super::rows::{Row, columns};
 use super::{Job, PipelineError};

@@ -1,6 +1,5 @@
 //! Fetches images from their store.
 
-use crossbeam_channel::{Receiver, Sender};
 use super::budget::{Budget, Held};
 use super::halt::Halt;
 use super::meter::Meter;
@@ -8,6 +7,7 @@ use super::plan::Plan;
 use super::refused::{Refused, Verdict};
 use super::rows::Row;
 use super::{Job, PipelineError};
+use crossbeam_channel::{Receiver, Sender};
 
 /// An image's bytes, and the memory that they take.
 pub(super) struct Fetched<'a> {
@@ -48,9 +48,10 @@ impl<'a> Fetch<'a> {
                 Err(error) => {
                     self.meter.count(1, 0);
                     let row = Row::failed(input, None, &format!("not read: {}", error.fault));
-                    let verdict = match error.fault.may_be_all() {
-                        true => self.refused.refuse(row, error),
-                        false => Verdict::Rows(vec![row]),
+                    let verdict = if error.fault.may_be_all() {
+                        self.refused.refuse(row, error)
+                    } else {
+                        Verdict::Rows(vec![row])
                     };
                     self.settle(verdict, rows)
                 }

@@ -73,8 +73,7 @@ pub(super) fn run(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<s
     let unpacked = Budget::new(job.wanted.memory.0 - job.wanted.memory.0 / ENCODED);
     let gate = Gate::new(OPEN_SHARDS);
     let refused = Refused::new(job.wanted.clients.get() as usize);
-    let fetch =
-        Fetch { job, plan, budget: &encoded, refused: &refused, halt: &halt, meter: &meters.fetch };
+    let fetch = Fetch { job, plan, budget: &encoded, refused: &refused, halt: &halt, meter: &meters.fetch };
     let decode = Decode { form, budget: &unpacked, halt: &halt, meter: &meters.decode };
     let write = Write { job, plan, gate: &gate, halt: &halt, meter: &meters.write };
 

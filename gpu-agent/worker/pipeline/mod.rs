@@ -142,7 +142,7 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
         plan.write_manifest(&job, &audit)?;
     }
     emitter.metrics(None, audit.figures())?;
-    write(&job, &plan, (record.as_ref(), &audit.removed), emitter)
+    write(&job, &plan, (record.as_ref(), audit.removed.as_slice()), emitter)
 }
 
 /// The stores of images and shards.

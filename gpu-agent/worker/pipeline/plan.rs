@@ -256,8 +256,11 @@ fn read_kept(job: &Job<'_>, bytes: &[u8]) -> Result<Kept> {
 }
 
 fn read_list(job: &Job<'_>, kept: &Kept, packed: &[u8]) -> Result<Vec<Object>> {
-    let foreign =
-        |cause: String| PipelineError::Foreign { place: job.shards.name(), key: inputs_key(&kept.inputs), cause };
+    let foreign = |cause: String| PipelineError::Foreign {
+        place: job.shards.name(),
+        key: inputs_key(&kept.inputs),
+        cause,
+    };
     let text = zstd::decode_all(packed).map_err(|error| foreign(error.to_string()))?;
     if hex::encode(Sha256::digest(&text)) != kept.inputs {
         return Err(foreign("it is not the list that the plan was made with".into()).into());
@@ -321,7 +324,8 @@ fn read_keys(path: &std::path::Path) -> Result<BTreeSet<String>> {
     let mut keys = BTreeMap::new();
     for (index, line) in lines {
         let number = index + 1;
-        let key = serde_json::from_str::<String>(line).map_err(|error| wrong(format!("line {number}: {error}")))?;
+        let key =
+            serde_json::from_str::<String>(line).map_err(|error| wrong(format!("line {number}: {error}")))?;
         if let Some(first) = keys.insert(key, number) {
             // One row is less than two lines ask for: nothing is left out without a word.
             return Err(wrong(format!("line {number} has the key of line {first}")).into());

@@ -189,7 +189,7 @@ impl<'a> Replica<'a> {
             }
             Output::Segment => {
                 // A NaN is not above 0, and would be background.
-                let odd = output.f_isnan()?.f_view([count, -1])?.f_sum_dim_intlist(1_i64, false, Kind::Int64)?;
+                let odd = output.f_isnan()?.f_flatten(1, -1)?.f_sum_dim_intlist(1_i64, false, Kind::Int64)?;
                 let odd = numbers::<i64>(&odd, Kind::Int64)?;
                 let mask = numbers::<u8>(&output.f_gt(0.0)?, Kind::Uint8)?;
                 let (height, width) = (as_usize(shape[2]), as_usize(shape[3]));
@@ -199,7 +199,9 @@ impl<'a> Replica<'a> {
                         height: i32::try_from(height).unwrap_or(i32::MAX),
                         counts: runs(mask, width, height),
                     }),
-                    some => Err(format!("the model's answer is no number: {some} of {} are NaN", width * height)),
+                    some => {
+                        Err(format!("the model's answer is no number: {some} of {} are NaN", width * height))
+                    }
                 };
                 Ok(mask.chunks((width * height).max(1)).zip(&odd).map(of).collect())
             }
@@ -215,7 +217,9 @@ fn finite(values: &[f32]) -> std::result::Result<(), String> {
     let odd = values.iter().filter(|value| !value.is_finite()).count();
     match odd {
         0 => Ok(()),
-        some => Err(format!("the model's answer is no number: {some} of {} are NaN or infinite", values.len())),
+        some => {
+            Err(format!("the model's answer is no number: {some} of {} are NaN or infinite", values.len()))
+        }
     }
 }
 

@@ -102,7 +102,8 @@ fn of_case(state: &RunState, case: &CaseId, judge: &Judge) -> ComparedCase {
     let came = |run: &CaseState, metric: &str| run.metrics.contains_key(metric);
     let of_base: BTreeSet<&String> = whole.iter().flat_map(|(base, _)| base.metrics.keys()).collect();
     let is_gone = |metric: &&&String| {
-        let count = |of: &dyn Fn(&(&CaseState, &CaseState)) -> bool| whole.iter().filter(|pair| of(pair)).count();
+        let count =
+            |of: &dyn Fn(&(&CaseState, &CaseState)) -> bool| whole.iter().filter(|pair| of(pair)).count();
         judge.direction(metric).is_some()
             && count(&|(_, head)| came(head, metric)) < count(&|(base, _)| came(base, metric))
     };

@@ -223,11 +223,8 @@ impl Judge {
 
 /// The healthy values of a metric on the nights before, measured on what the case ran on tonight.
 fn before(all: &All<'_>, state: &RunState, (case, metric): (&CaseState, &str)) -> Vec<f64> {
-    let id = SeriesId {
-        case: case.id().clone(),
-        metric: metric.to_owned(),
-        key: fold::key(state, case, metric),
-    };
+    let id =
+        SeriesId { case: case.id().clone(), metric: metric.to_owned(), key: fold::key(state, case, metric) };
     let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
     let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
     series::healthy(&Vec::from_iter(before))

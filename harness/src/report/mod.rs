@@ -48,8 +48,8 @@ use gpu_suites::exit::Exit;
 
 pub use files::write_atomic;
 pub use fold::RunState;
-pub(crate) use merged::unread;
 pub use log_files::LogFiles;
+pub(crate) use merged::unread;
 
 /// Something that shows a run while it goes on.
 pub trait Reporter {

@@ -68,7 +68,8 @@ const AGAIN: [&str; 7] = [
 /// An answer that is no success. `bucket_region` is what its header of that name says.
 pub(super) fn of_status(status: StatusCode, document: &str, bucket_region: Option<&str>) -> Fault {
     let document = Said::read(document);
-    let text = document.as_ref().map_or_else(|| status.to_string(), |said| format!("{status}: {}", said.text()));
+    let text =
+        document.as_ref().map_or_else(|| status.to_string(), |said| format!("{status}: {}", said.text()));
     let code = document.as_ref().map_or("", |said| said.code.as_str());
     // The code comes first: one status stands for many things.
     match code {
@@ -127,7 +128,8 @@ impl Said {
 
     /// The bucket's region, where the document or its words name it: "the region 'us-east-1' is wrong; expecting 'eu-west-1'".
     fn region(&self) -> Option<String> {
-        let expected = || self.message.as_ref()?.split_once("expecting '")?.1.split_once('\'').map(|(name, _)| name);
+        let expected =
+            || self.message.as_ref()?.split_once("expecting '")?.1.split_once('\'').map(|(name, _)| name);
         let named = self.region.as_deref().or_else(expected)?;
         let is_name = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         (!named.is_empty() && is_name(named)).then(|| named.to_owned())
@@ -203,9 +205,15 @@ mod tests {
             empty(400, Some("eu-west-1")),
         ] {
             assert!(fault.is_the_stores(), "{fault:?}");
-            assert_eq!(fault.hint(), "set AWS_REGION=eu-west-1, or `region: eu-west-1` under `s3`", "{fault:?}");
+            assert_eq!(
+                fault.hint(),
+                "set AWS_REGION=eu-west-1, or `region: eu-west-1` under `s3`",
+                "{fault:?}"
+            );
         }
-        for fault in [answer(301, "PermanentRedirect", ""), empty(301, None), answer(307, "TemporaryRedirect", "")] {
+        for fault in
+            [answer(301, "PermanentRedirect", ""), empty(301, None), answer(307, "TemporaryRedirect", "")]
+        {
             assert!(fault.hint().contains("set AWS_REGION to the bucket's region"), "{fault:?}");
         }
         let hostile = answer(301, "PermanentRedirect", "<Region>$(reboot)</Region>");

@@ -10,9 +10,9 @@ use crate::unit::Share;
 use super::ruling::{Kind, Ruling};
 use super::seen::{Sample, Seen};
 use super::{
-    Abort, End, Fold, LastWord, ProcessEnd, exit_status, export_parity, finite, golden, grad_norm_drop, gradients,
-    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, predictions, rate, rows,
-    same_batch, selected, shards, steps, text, time_budget, valid_windows, varied, zeroed_image,
+    Abort, End, Fold, LastWord, ProcessEnd, exit_status, export_parity, finite, golden, grad_norm_drop,
+    gradients, initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, predictions, rate,
+    rows, same_batch, selected, shards, steps, text, time_budget, valid_windows, varied, zeroed_image,
 };
 
 /// What a `throughput` case must reach where its suite does not say: windows that agree.

@@ -3,10 +3,10 @@
 //! A signal that the program brought on itself is its failure. A signal that comes from outside says nothing about
 //! the program: the case errors. A worker that does not end well is the fault of what it runs only where it says so.
 
-use super::{LastWord, ProcessEnd};
-use crate::metrics::Blame;
 use super::ruling::{Kind, Ruling};
 use super::text::clip;
+use super::{LastWord, ProcessEnd};
+use crate::metrics::Blame;
 use crate::spec::ExitStatus;
 
 /// Signals by which somebody else ends a program, and who that usually is.

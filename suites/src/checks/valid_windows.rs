@@ -34,7 +34,8 @@ impl ValidWindows {
             }
             _ => windows,
         };
-        let ruling = Ruling::of(at_least(valid, wanted), observed, format!("{} valid windows", short(wanted)));
+        let ruling =
+            Ruling::of(at_least(valid, wanted), observed, format!("{} valid windows", short(wanted)));
         Some(ruling.about(point.to_string()).because(
             "something else used the machine, or it slowed itself down: what was measured is not the model's rate",
         ))

@@ -39,9 +39,7 @@ pub(super) fn quoted(word: &str) -> Option<f64> {
 
 /// Microsoft's words, which `%f` fills up with zeros.
 fn is_microsofts(size: &str, words: &[&str]) -> bool {
-    words.iter().any(|word| {
-        size.strip_prefix(word).is_some_and(|rest| rest.bytes().all(|byte| byte == b'0'))
-    })
+    words.iter().any(|word| size.strip_prefix(word).is_some_and(|rest| rest.bytes().all(|byte| byte == b'0')))
 }
 
 #[cfg(test)]
@@ -51,21 +49,57 @@ mod tests {
     #[test]
     fn every_spelling_is_known_and_nothing_else_is() {
         for word in [
-            "nan", "NaN", "NAN", "-nan", "+NaN", "-NaN", "nan(0x7ff8000000000000)", "-nan(ind)", "nan(snan)", "NaNQ",
-            "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN0", "1.#SNAN", " nan ", "nan()",
+            "nan",
+            "NaN",
+            "NAN",
+            "-nan",
+            "+NaN",
+            "-NaN",
+            "nan(0x7ff8000000000000)",
+            "-nan(ind)",
+            "nan(snan)",
+            "NaNQ",
+            "1.#IND",
+            "-1.#IND",
+            "1.#QNAN",
+            "-1.#QNAN0",
+            "1.#SNAN",
+            " nan ",
+            "nan()",
         ] {
             assert!(quoted(word).is_some_and(f64::is_nan), "{word}");
         }
-        for word in ["inf", "Inf", "INF", "+inf", "Infinity", "+Infinity", "infinity", "1.#INF", "1.#INF00", "∞"] {
+        for word in
+            ["inf", "Inf", "INF", "+inf", "Infinity", "+Infinity", "infinity", "1.#INF", "1.#INF00", "∞"]
+        {
             assert_eq!(quoted(word), Some(f64::INFINITY), "{word}");
         }
         for word in ["-inf", "-Infinity", "-1.#INF", "-∞"] {
             assert_eq!(quoted(word), Some(f64::NEG_INFINITY), "{word}");
         }
-        for (word, number) in [("1e400", f64::INFINITY), ("9E999", f64::INFINITY), ("-1e400", f64::NEG_INFINITY)] {
+        for (word, number) in
+            [("1e400", f64::INFINITY), ("9E999", f64::INFINITY), ("-1e400", f64::NEG_INFINITY)]
+        {
             assert_eq!((bare(word), quoted(word)), (Some(number), None), "{word}");
         }
-        for word in ["", "nancy", "nano", "inference", "info", "1", "1e3", "0.5", "-", "null", "none", "1.#", "i", "n", "nan(", "N/A"] {
+        for word in [
+            "",
+            "nancy",
+            "nano",
+            "inference",
+            "info",
+            "1",
+            "1e3",
+            "0.5",
+            "-",
+            "null",
+            "none",
+            "1.#",
+            "i",
+            "n",
+            "nan(",
+            "N/A",
+        ] {
             assert_eq!(bare(word), None, "{word}");
         }
     }
