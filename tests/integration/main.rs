@@ -24,6 +24,7 @@ mod overfit;
 mod pages;
 mod pipeline;
 mod readers;
+mod right_answers;
 mod selfcheck;
 mod ssh_exec;
 mod ssh_loss;

@@ -456,6 +456,7 @@ impl<'a> Session<'a> {
                 fetched => fetched?,
             }
         }
+        self.recorder.files_came();
         let _ = timeout(BYE, exec.stdin.write(line(&Request::Bye))).await;
         exec.stdin.close();
         // The agent's end says that it heard; a node that keeps it to itself cleans up when the lease ends.
