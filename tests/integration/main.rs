@@ -22,6 +22,7 @@ mod notify;
 mod overfit;
 mod pages;
 mod pipeline;
+mod pixels;
 mod readers;
 mod selfcheck;
 mod ssh_exec;

@@ -13,7 +13,6 @@
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
 //! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
 //! | [`rows`] | predictions as rows of a table |
-//! | `jpeg` | is a JPEG whole? |
 //! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
 //! | [`budget`], [`gate`], [`halt`], [`meter`], [`occupancy`] | what the stages share |
 //! | [`timeline`], [`chart`] | what was going on second by second, and its picture |
@@ -36,7 +35,6 @@ mod flow;
 mod gate;
 mod geo;
 mod halt;
-mod jpeg;
 mod lane;
 mod local;
 mod meter;
