@@ -3,7 +3,6 @@
 //! JPEGs are libjpeg-turbo's, as Pillow, OpenCV and torchvision hand them to a training; TIFFs are read as GDAL and Pillow
 //! read them. A file says of itself what it likes: how much it would take is known before anything is unpacked.
 
-mod format;
 mod jpeg;
 mod raster;
 mod tiff;
@@ -14,9 +13,9 @@ pub(crate) mod corpus;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use image::RgbImage;
+use gpu_suites::picture::Picture as Kind;
+use image::{ImageFormat, RgbImage};
 
-use self::format::Format;
 use self::jpeg::{Colour, Jpeg};
 use self::raster::Raster;
 use self::tiff::Tiff;
@@ -44,16 +43,17 @@ enum Picture<'a> {
 impl<'a> Encoded<'a> {
     /// Reads the header. What the file is, its content says.
     pub(crate) fn open(bytes: &'a [u8]) -> Result<Self> {
-        let opened = unbroken(|| match Format::of(bytes)? {
-            Format::Jpeg => {
+        let opened = unbroken(|| match kind(bytes)? {
+            Kind::Jpeg => {
                 let jpeg = Jpeg::open(&[], bytes)?;
                 Ok(Self { width: jpeg.header.width, height: jpeg.header.height, picture: Picture::Jpeg(jpeg) })
             }
-            Format::Tiff => {
+            Kind::Tiff => {
                 let tiff = Tiff::open(bytes)?;
                 Ok(Self { width: tiff.width(), height: tiff.height(), picture: Picture::Tiff(Box::new(tiff)) })
             }
-            Format::Raster(format) => {
+            kind @ (Kind::Png | Kind::WebP) => {
+                let format = if kind == Kind::Png { ImageFormat::Png } else { ImageFormat::WebP };
                 let raster = Raster::open(bytes, format)?;
                 Ok(Self { width: raster.width, height: raster.height, picture: Picture::Raster(raster) })
             }
@@ -88,6 +88,13 @@ impl<'a> Encoded<'a> {
         RgbImage::from_raw(self.width, self.height, pixels)
             .ok_or_else(|| Unusable("the decoder gave less than its header said".into()))
     }
+}
+
+fn kind(bytes: &[u8]) -> Result<Kind> {
+    if bytes.is_empty() {
+        return Err(Unusable("it is empty".into()));
+    }
+    Kind::of(bytes).ok_or_else(|| Unusable("it is none of JPEG, PNG, TIFF and WebP".into()))
 }
 
 /// What a file says of itself is not ours: a decoder that panics on it has found a bad image.
