@@ -57,7 +57,10 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         let error = read(&path).unwrap_err().to_string();
         std::fs::remove_file(&path).unwrap();
-        assert!(error.contains("not-an-image") && error.contains("none of JPEG, PNG, TIFF and WebP"), "{error}");
+        assert!(
+            error.contains("not-an-image") && error.contains("none of JPEG, PNG, TIFF and WebP"),
+            "{error}"
+        );
     }
 
     #[test]

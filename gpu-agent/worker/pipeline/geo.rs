@@ -68,13 +68,14 @@ fn place(directory: &Directory<'_>) -> Option<Place> {
             ([x - column * width, y + row * height], [width, height])
         }
         (&[width, height, ..], [], _) if width != 0.0 && height != 0.0 => ([0.0, 0.0], [width, height.abs()]),
-        (_, _, &[a, b, _, c, d, e, _, f, ..]) if b == 0.0 && d == 0.0 && scale.is_empty() => ([c, f], [a, -e]),
+        (_, _, &[right, 0.0, _, x, 0.0, down, _, y, ..]) if scale.is_empty() => ([x, y], [right, -down]),
         _ => return None,
     };
     if key(directory, RASTER_TYPE) == Some(PIXEL_IS_POINT) {
         (x, y) = (x - width / 2.0, y + height / 2.0);
     }
-    let sound = [x, y, width, height].iter().all(|number| number.is_finite()) && width != 0.0 && height != 0.0;
+    let sound =
+        [x, y, width, height].iter().all(|number| number.is_finite()) && width != 0.0 && height != 0.0;
     sound.then_some(Place { origin: [x, y], pixel: [width, height] })
 }
 
@@ -117,7 +118,9 @@ mod tests {
             };
             let near = |found: Option<[f64; 2]>, right: Option<Vec<f64>>| match (found, right) {
                 (None, None) => true,
-                (Some(found), Some(right)) => found.iter().zip(right).all(|(one, other)| (one - other).abs() < 1e-9),
+                (Some(found), Some(right)) => {
+                    found.iter().zip(right).all(|(one, other)| (one - other).abs() < 1e-9)
+                }
                 _ => false,
             };
             assert!(near(place.map(|place| place.origin), numbers("origin")), "{name}: {found:?}, {right}");

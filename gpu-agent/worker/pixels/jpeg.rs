@@ -1,4 +1,4 @@
-//! JPEGs as libjpeg-turbo decodes them, which is what Pillow, OpenCV and torchvision hand to a training.
+//! JPEGs as libjpeg-turbo decodes them, which is what Pillow, `OpenCV` and torchvision hand to a training.
 
 use std::ffi::{CStr, c_char, c_int};
 

@@ -1,6 +1,6 @@
 //! An image's bytes as pixels: what the references make of them, or an error that says what they lack.
 //!
-//! JPEGs are libjpeg-turbo's, as Pillow, OpenCV and torchvision hand them to a training; TIFFs are read as GDAL and Pillow
+//! JPEGs are libjpeg-turbo's, as Pillow, `OpenCV` and torchvision hand them to a training; TIFFs are read as GDAL and Pillow
 //! read them. A file says of itself what it likes: how much it would take is known before anything is unpacked.
 
 mod jpeg;
@@ -46,11 +46,19 @@ impl<'a> Encoded<'a> {
         let opened = unbroken(|| match kind(bytes)? {
             Kind::Jpeg => {
                 let jpeg = Jpeg::open(&[], bytes)?;
-                Ok(Self { width: jpeg.header.width, height: jpeg.header.height, picture: Picture::Jpeg(jpeg) })
+                Ok(Self {
+                    width: jpeg.header.width,
+                    height: jpeg.header.height,
+                    picture: Picture::Jpeg(jpeg),
+                })
             }
             Kind::Tiff => {
                 let tiff = Tiff::open(bytes)?;
-                Ok(Self { width: tiff.width(), height: tiff.height(), picture: Picture::Tiff(Box::new(tiff)) })
+                Ok(Self {
+                    width: tiff.width(),
+                    height: tiff.height(),
+                    picture: Picture::Tiff(Box::new(tiff)),
+                })
             }
             kind @ (Kind::Png | Kind::WebP) => {
                 let format = if kind == Kind::Png { ImageFormat::Png } else { ImageFormat::WebP };

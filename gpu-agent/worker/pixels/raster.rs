@@ -21,7 +21,8 @@ pub(super) struct Raster<'a> {
 
 impl<'a> Raster<'a> {
     pub(super) fn open(bytes: &'a [u8], format: ImageFormat) -> Result<Self> {
-        let decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(unusable)?;
+        let decoder =
+            ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(unusable)?;
         let (width, height) = decoder.dimensions();
         // Twice: WebP has planes beside the pixels, and a PNG of 16 bits is first unpacked as it is.
         let memory = decoder.total_bytes().saturating_mul(2);
@@ -37,7 +38,7 @@ impl<'a> Raster<'a> {
     }
 }
 
-/// RGB without alpha, as Pillow's `convert("RGB")`. Of 16 bits the higher eight count, as for Pillow and OpenCV.
+/// RGB without alpha, as Pillow's `convert("RGB")`. Of 16 bits the higher eight count, as for Pillow and `OpenCV`.
 fn eight_bits(image: DynamicImage) -> Vec<u8> {
     let high = |samples: Vec<u16>, channels: usize| {
         let pixels = samples.chunks_exact(channels);

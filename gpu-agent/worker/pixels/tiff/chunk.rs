@@ -101,7 +101,9 @@ impl Tiff<'_> {
             Some(Some(0)) => return Ok(None),
             Some(Some(length)) => self.directory.bytes(offset, length),
             Some(None) => return Err(missing()),
-            None if self.layout.compression == Compression::None => self.directory.bytes(offset, whole as u64),
+            None if self.layout.compression == Compression::None => {
+                self.directory.bytes(offset, whole as u64)
+            }
             None => self.directory.rest(offset),
         };
         match bytes {
@@ -111,9 +113,14 @@ impl Tiff<'_> {
     }
 
     /// What stands in for a strip or tile that was left out.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped to a byte first")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "it is clamped to a byte first"
+    )]
     fn nodata(&self) -> u8 {
-        let said = self.directory.values(GDAL_NODATA).and_then(|values| values.text().trim().parse::<f64>().ok());
+        let said =
+            self.directory.values(GDAL_NODATA).and_then(|values| values.text().trim().parse::<f64>().ok());
         said.filter(|_| self.layout.bits == 8).map_or(0, |value| value.clamp(0.0, 255.0) as u8)
     }
 }

@@ -126,6 +126,7 @@ fn palette(directory: &Directory<'_>, bits: usize) -> Result<Vec<[u8; 3]>> {
     let map = map.ok_or_else(|| damaged("its colours are numbers and it has no list of them"))?;
     let value = |index: usize| map.unsigned(index).unwrap_or(0);
     let shift = if (0..3 * colours).all(|index| value(index) < 256) { 0 } else { 8 };
-    let colour = |index: usize| [0, 1, 2].map(|channel| (value(channel * colours + index) >> shift).to_le_bytes()[0]);
+    let colour =
+        |index: usize| [0, 1, 2].map(|channel| (value(channel * colours + index) >> shift).to_le_bytes()[0]);
     Ok((0..colours).map(colour).collect())
 }

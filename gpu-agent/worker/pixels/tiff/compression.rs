@@ -71,17 +71,16 @@ impl Compression {
         };
         match unpacked {
             Ok(length) if length == out.len() => Ok(()),
-            Ok(length) => {
-                Err(damaged(format_args!("a strip or tile has {length} of {} bytes", out.len())))
-            }
+            Ok(length) => Err(damaged(format_args!("a strip or tile has {length} of {} bytes", out.len()))),
             Err(cause) => Err(damaged(format_args!("a strip or tile cannot be unpacked: {cause}"))),
         }
     }
 }
 
 fn lzw(packed: &[u8], out: &mut [u8]) -> std::result::Result<usize, String> {
-    let mut decoder =
-        weezl::decode::Configuration::with_tiff_size_switch(BitOrder::Msb, 8).with_yield_on_full_buffer(true).build();
+    let mut decoder = weezl::decode::Configuration::with_tiff_size_switch(BitOrder::Msb, 8)
+        .with_yield_on_full_buffer(true)
+        .build();
     let (mut read, mut written) = (0, 0);
     while written < out.len() {
         let step = decoder.decode_bytes(&packed[read..], &mut out[written..]);

@@ -81,7 +81,7 @@ impl Kind {
     }
 }
 
-impl<'a> Values<'a> {
+impl Values<'_> {
     pub(crate) fn len(&self) -> usize {
         self.bytes.len() / self.kind.size()
     }

@@ -201,7 +201,11 @@ fn bits(directory: &Directory<'_>) -> Result<usize> {
     }
     match formats.first().copied().unwrap_or(1) {
         1 => {}
-        2 => return Err(unsupported(format_args!("signed samples of {first} bits: no value of them is white"))),
+        2 => {
+            return Err(unsupported(format_args!(
+                "signed samples of {first} bits: no value of them is white"
+            )));
+        }
         3 => {
             let why = "no value of them is white";
             return Err(unsupported(format_args!("floating-point samples of {first} bits: {why}")));
@@ -225,7 +229,8 @@ fn subsampling(
     let values = directory.values(SUBSAMPLING);
     let factor = |index| values.and_then(|values| values.unsigned(index)).unwrap_or(2);
     let factors = [factor(0), factor(1)];
-    let [across @ (1 | 2 | 4), down @ (1 | 2 | 4)] = factors.map(|factor| usize::try_from(factor).unwrap_or(0))
+    let [across @ (1 | 2 | 4), down @ (1 | 2 | 4)] =
+        factors.map(|factor| usize::try_from(factor).unwrap_or(0))
     else {
         return Err(unsupported(format_args!("YCbCr subsampled by {factors:?}")));
     };

@@ -20,7 +20,7 @@ pub(super) fn add_up(row: &mut [u8], bits: usize, together: usize, order: Order)
     }
 }
 
-/// `count` samples of a row as eight bits: of more the higher ones, as Pillow and OpenCV take them; fewer are spread from
+/// `count` samples of a row as eight bits: of more the higher ones, as Pillow and `OpenCV` take them; fewer are spread from
 /// black to white, or are left as they are where they are numbers of colours.
 pub(super) fn eight_bits(row: &[u8], bits: usize, count: usize, order: Order, numbers: bool) -> Vec<u8> {
     match bits {

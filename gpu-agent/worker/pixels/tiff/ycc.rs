@@ -35,7 +35,7 @@ impl Ycc {
         let (d1, d2) = (fixed(of_cr), -fixed(red * of_cr / green));
         let (d3, d4) = (fixed(of_cb), -fixed(blue * of_cb / green));
         let value = |code: f32, black: f32, white: f32, range: f32| {
-            let span = if white == black { 1.0 } else { white - black };
+            let span = if white - black == 0.0 { 1.0 } else { white - black };
             ((code - black) * range / span).clamp(-4096.0, 4096.0) as i32
         };
         let difference = |index: usize, black: f32, white: f32| {
