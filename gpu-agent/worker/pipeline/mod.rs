@@ -11,7 +11,7 @@
 //! | [`local`] | an S3 for them |
 //! | [`flow`] | the stages and their queues |
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
-//! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
+//! | [`picture`], [`resize`], [`taps`], [`geo`] | an image's bytes as pixels of the model's size, and where on Earth they are |
 //! | [`rows`] | predictions as rows of a table |
 //! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
 //! | [`budget`], [`gate`], [`halt`], [`meter`], [`occupancy`] | what the stages share |
@@ -42,8 +42,10 @@ mod occupancy;
 mod picture;
 mod plan;
 mod replica;
+mod resize;
 mod rows;
 mod seats;
+mod taps;
 mod timeline;
 
 use std::fs::File;
