@@ -23,6 +23,7 @@ mod notify;
 mod overfit;
 mod pages;
 mod pipeline;
+mod pixels;
 mod readers;
 mod right_answers;
 mod selfcheck;

@@ -31,6 +31,18 @@ impl<'a> Fetch<'a> {
     pub(super) fn run(&self, inputs: &Receiver<usize>, fetched: &Sender<Fetched<'a>>, rows: &Sender<Row>) {
         for input in inputs {
             let object = &self.plan.inputs[input];
+            if object.size > self.budget.whole() {
+                let why = format!(
+                    "not read: its {} bytes are more than the {} that `memory` has for encoded images",
+                    object.size,
+                    self.budget.whole()
+                );
+                self.meter.count(1, 0);
+                if rows.send(Row::failed(input, None, &why)).is_err() {
+                    return;
+                }
+                continue;
+            }
             let Some(held) = self.budget.take(object.size, self.halt) else { return };
             let patience = self.job.patience();
             let got =

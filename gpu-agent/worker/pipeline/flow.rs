@@ -22,6 +22,7 @@ use super::picture::Form;
 use super::plan::Plan;
 use super::refused::Refused;
 use super::replica::{Replica, Speed};
+use super::resize::Resizing;
 use super::rows::Row;
 use super::timeline::{self, Point, Queues, Timeline};
 use super::{Job, PipelineError, chart, feed, figure, rate};
@@ -64,8 +65,7 @@ struct Past<'a> {
 /// Runs what is left of the plan; gives the record of it.
 pub(super) fn run(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<serde_json::Value> {
     let form = Form {
-        size: i64::from(job.wanted.size.get()),
-        resize: job.wanted.resize,
+        resizing: Resizing { size: i64::from(job.wanted.size.get()), how: job.wanted.resize },
         largest: job.wanted.largest_image.get(),
     };
     let (halt, meters) = (Halt::default(), Meters::new(Occupancy::of(&job.place.devices())));

@@ -12,10 +12,9 @@
 //! | [`local`] | an S3 for them |
 //! | [`flow`] | the stages and their queues |
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
-//! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
+//! | [`picture`], [`resize`], [`taps`], [`geo`] | an image's bytes as pixels of the model's size, and where on Earth they are |
 //! | [`refused`] | is it this image that may not be read, or all? |
 //! | [`rows`] | predictions as rows of a table |
-//! | `jpeg` | is a JPEG whole? |
 //! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
 //! | [`budget`], [`gate`], [`halt`], [`meter`], [`occupancy`] | what the stages share |
 //! | [`timeline`], [`chart`] | what was going on second by second, and its picture |
@@ -38,7 +37,6 @@ mod flow;
 mod gate;
 mod geo;
 mod halt;
-mod jpeg;
 mod lane;
 mod local;
 mod marks;
@@ -48,8 +46,10 @@ mod picture;
 mod plan;
 mod refused;
 mod replica;
+mod resize;
 mod rows;
 mod seats;
+mod taps;
 mod timeline;
 
 use std::fs::File;
