@@ -21,6 +21,7 @@ use crate::content::Blob;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
 use crate::lines::{Lines, TooLong};
+use crate::patience::Patience;
 use crate::recorder::{RecorderError, Records};
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
@@ -41,13 +42,13 @@ pub enum SessionError {
     /// What came could not be kept here.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
-    /// The node was out of reach for longer than its lease.
-    #[error("{node} was out of reach for longer than its lease of {} s: {last}", lease.as_secs())]
+    /// The node was out of reach, or nothing got on there, for longer than its lease.
+    #[error("{node} {how}: {last}")]
     Lost {
         /// The node.
         node: String,
-        /// The lease.
-        lease: Duration,
+        /// Which of them, and for how long.
+        how: String,
         /// The last error.
         #[source]
         last: Box<RemoteError>,
@@ -150,6 +151,12 @@ pub struct Session<'a> {
     complete: bool,
     /// The node said that it is being taken away.
     reclaimed: bool,
+    /// Renewed whenever the run gets on: a node that can be reached and does nothing is tried no longer than one that cannot.
+    patience: Patience,
+    /// The lease was renewed in this conversation.
+    renewed: bool,
+    /// How many files the node lacked when it last said so.
+    lacked: Option<usize>,
     limit: Option<Instant>,
     budget: Option<Budget>,
     /// On a node that was made for the run: when the start-up phase that goes on began.
@@ -177,6 +184,9 @@ impl<'a> Session<'a> {
             started: false,
             complete: false,
             reclaimed: false,
+            patience: Patience::default(),
+            renewed: false,
+            lacked: None,
             limit,
             budget: None,
             starting: None,
@@ -227,10 +237,17 @@ impl<'a> Session<'a> {
             Ended::NoAgent => {
                 self.or_interrupted(async |remote| remote.bootstrap().await).await?;
                 supplied.agent = true;
+                self.patience.renew();
             }
             Ended::Missing(wanted) => {
+                // What arrived before a cut is not sent again.
+                if self.lacked.is_some_and(|before| wanted.len() < before) {
+                    self.patience.renew();
+                }
+                self.lacked = Some(wanted.len());
                 self.upload(&wanted).await?;
                 supplied.files = true;
+                self.patience.renew();
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -238,6 +255,7 @@ impl<'a> Session<'a> {
 
     /// One conversation, to its end or to the end of the connection.
     async fn converse(&mut self, opening: Opening<'_>) -> Result<Ended, SessionError> {
+        self.renewed = false;
         let mut exec = self.remote.start(&["serve"]).await?;
         // All is said at once: each answer waited for would cost a round trip.
         let open = Request::Open { protocol: PROTOCOL, harness: env!("CARGO_PKG_VERSION").to_owned() };
@@ -291,10 +309,11 @@ impl<'a> Session<'a> {
                 }
                 () = sleep_until(renew_at) => {
                     if heard_at.elapsed() > SILENCE + pause {
-                        let (node, silence) = (self.node(), heard_at.elapsed());
-                        return Err(RemoteError::Silent { node, silence }.into());
+                        let (node, silence, said) = (self.node(), heard_at.elapsed(), exec.stderr_text());
+                        return Err(RemoteError::Silent { node, silence, said }.into());
                     }
                     renew_at = Instant::now() + pause;
+                    self.renewed = true;
                     // A node that does not read is noticed by its silence.
                     let _ = tokio::time::timeout(pause, exec.stdin.write(line(&Request::Renew))).await;
                     self.recorder.tick()?;
@@ -354,6 +373,7 @@ impl<'a> Session<'a> {
             return Err(Trouble::Odd(format!("record {} where {} was next", record.seq, self.next)));
         }
         self.next += 1;
+        self.patience.renew();
         if let Event::RunFinished(finished) = &record.event {
             self.complete = true;
             self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
@@ -382,10 +402,13 @@ impl<'a> Session<'a> {
             Reply::Started => {
                 if !self.started {
                     self.started = true;
+                    self.patience.renew();
                     self.recorder.node_is(NodeState::Running, "")?;
                     self.phase_is_over(Some(StartPhase::FirstEvent))?;
                 }
             }
+            // An answer that nobody asked for says nothing.
+            Reply::Alive if self.renewed => self.patience.renew(),
             Reply::Alive => {}
             Reply::Missing { blobs } => return Ok(ControlFlow::Break(Ended::Missing(blobs))),
             Reply::Refused { error } => return Err(Trouble::Refused(error)),
@@ -443,14 +466,25 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Tries to reach the node again for as long as its lease can last.
+    /// Tries to reach the node again, for as long as its lease can last and something gets on there.
     async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
         self.recorder.keep(ConnectionLost { error: chain(&error) }.into())?;
         let mut latest = error;
-        let mut pause = Duration::from_millis(50);
+        let mut pause = self.patience.trouble();
         while lost.elapsed() < lease {
+            if self.patience.is_over(lease) {
+                let (tries, seconds) = (self.patience.tries(), self.patience.lasted().as_secs());
+                let how = format!(
+                    "can be reached, and nothing gets on: {tries} connections within {seconds} s broke off"
+                );
+                return self.lose(how, latest);
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
+            }
             if self.limit.is_some_and(|limit| Instant::now() > limit) {
                 return Err(SessionError::Limit { node: self.node() });
             }
@@ -463,14 +497,14 @@ impl<'a> Session<'a> {
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
-            tokio::select! {
-                () = sleep(pause) => {}
-                by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
-            }
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = self.patience.trouble();
         }
-        self.recorder.node_is(NodeState::Lost, "out of reach for longer than its lease")?;
-        Err(SessionError::Lost { node: self.node(), lease, last: Box::new(latest) })
+        self.lose(format!("was out of reach for longer than its lease of {} s", lease.as_secs()), latest)
+    }
+
+    fn lose(&mut self, how: String, last: RemoteError) -> Result<(), SessionError> {
+        self.recorder.node_is(NodeState::Lost, &how)?;
+        Err(SessionError::Lost { node: self.node(), how, last: Box::new(last) })
     }
 
     async fn or_interrupted<T>(
