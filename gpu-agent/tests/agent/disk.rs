@@ -98,7 +98,7 @@ fn a_case_that_fails_because_the_nodes_disk_is_full_is_errored_also_where_it_tid
     let mut talk = node.talk_through(unshare, &["sh", "-c", &script]);
     // It is seen while the disk is full, whatever becomes of it.
     let fill = "head -c 9000000 /dev/zero > $TMPDIR/big; sleep 1.2; rm $TMPDIR/big";
-    let inodes = "for i in $(seq 200); do : > $TMPDIR/$i; done 2>/dev/null; sleep 1.2; rm -f $TMPDIR/*";
+    let inodes = "for i in $(seq 200); do touch $TMPDIR/$i; done 2>/dev/null; sleep 1.2; rm -f $TMPDIR/*";
     talk.start(plan(
         "r",
         &[
