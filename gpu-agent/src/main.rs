@@ -17,6 +17,7 @@ mod folder;
 mod journal;
 mod libtorch;
 mod lock;
+mod node_lease;
 mod receive;
 mod selfcheck;
 mod serve;
@@ -58,6 +59,7 @@ fn main() -> ExitCode {
         ["receive"] => return receive::command(),
         ["fetch", "--run", run] => with_folder(|folder| Ok(fetch::fetch(&folder, &RunId::from(*run))?)),
         ["supervise", dir] => supervise::supervise(dir).map_err(Into::into),
+        ["selfcheck", selfcheck::gpu::ASKING] => selfcheck::gpus().map_err(Into::into),
         ["selfcheck", options @ ..] => match selfcheck_options(options) {
             Some((json, worker)) => {
                 with_folder(|folder| Ok(selfcheck::command(&folder, json, worker.as_ref())?))

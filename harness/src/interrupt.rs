@@ -10,7 +10,13 @@ pub struct Interrupts(Source);
 #[derive(Debug)]
 enum Source {
     /// Ctrl-C and a CI system's stop.
-    Signals { int: Signal, term: Signal, hangup: Signal },
+    Signals {
+        int: Signal,
+        term: Signal,
+        hangup: Signal,
+        /// A file that may not grow any more: the write fails, and the process does not.
+        _too_large: Signal,
+    },
     /// Another part of this process, which says by what.
     Inside(UnboundedReceiver<&'static str>),
 }
@@ -22,6 +28,7 @@ impl Interrupts {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            _too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
         }))
     }
 
@@ -34,7 +41,7 @@ impl Interrupts {
     /// The name of the next one.
     pub async fn next(&mut self) -> &'static str {
         match &mut self.0 {
-            Source::Signals { int, term, hangup } => tokio::select! {
+            Source::Signals { int, term, hangup, .. } => tokio::select! {
                 _ = int.recv() => "SIGINT",
                 _ = term.recv() => "SIGTERM",
                 _ = hangup.recv() => "SIGHUP",

@@ -42,12 +42,24 @@ pub enum RemoteError {
     #[error("failed to {0}")]
     Upload(#[from] UploadError),
     /// The node was asked and did not answer.
-    #[error("{node} has not answered for {} s", silence.as_secs())]
+    #[error("{node} has not answered for {} s{}", silence.as_secs(), instead(said))]
     Silent {
         /// The node.
         node: String,
         /// For how long.
         silence: Duration,
+        /// What it said that is no answer.
+        said: String,
+    },
+    /// The node did not do in time what it was asked.
+    #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
+    Slow {
+        /// The node.
+        node: String,
+        /// What it was asked.
+        doing: &'static str,
+        /// In which time.
+        limit: Duration,
     },
     /// The agent could not be put into the node's store.
     #[error("failed to put gpu-agent on {node}: {said}\nhint: {hint}")]
@@ -120,6 +132,22 @@ impl Remote {
         &self.node
     }
 
+    /// The size of the agent's program.
+    pub fn agent_bytes(&self) -> u64 {
+        self.agent.bytes
+    }
+
+    /// Has the node do something that may take so long.
+    pub async fn within<T>(
+        &self,
+        limit: Duration,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, RemoteError>>,
+    ) -> Result<T, RemoteError> {
+        let slow = |_| RemoteError::Slow { node: self.node.name.to_string(), doing, limit };
+        tokio::time::timeout(limit, work).await.map_err(slow).flatten()
+    }
+
     /// The same agent, over a connection of its own.
     pub async fn another(&self) -> Result<Self, RemoteError> {
         let transport = self.transport.another().await?;
@@ -160,19 +188,17 @@ impl Remote {
         Command::argv(argv, cache.into_iter().chain(gpu).collect())
     }
 
-    /// Runs `body` in the node's POSIX shell, with `$C` the agent's folder and `$A` the agent's file.
+    /// `body` for the node's POSIX shell, with `$C` the agent's folder and `$A` the agent's file.
     fn script(&self, body: &str) -> String {
         let folder = self.node.cache.as_ref().map_or(String::new(), |cache| {
             format!("GPU_HARNESS_CACHE={}; export GPU_HARNESS_CACHE; ", quote(&cache.display().to_string()))
         });
         let gpu = self.gpu.map_or(String::new(), |gpu| format!("{VISIBLE}={gpu}; export {VISIBLE}; "));
         let sha256 = &self.agent.sha256;
-        let script = format!(
+        format!(
             "{folder}{gpu}C=\"${{GPU_HARNESS_CACHE:-${{XDG_CACHE_HOME:-$HOME/.cache}}/gpu-harness}}\"; \
              A=\"$C/store/{sha256}\"; {body}"
-        );
-        // The login shell may be any: only its quoting of one word is relied upon.
-        format!("exec /bin/sh -c {}", quote(&script))
+        )
     }
 
     /// Whether a command that ended like this did not find the agent.
@@ -311,6 +337,10 @@ impl Remote {
 
     /// Arms the machine's own end, in place of an earlier one of the same kind. For machines that are ours to end.
     pub async fn shut_down_in(&self, minutes: u64) -> Result<(), RemoteError> {
+        self.within(ONE, "arm its end", self.arm(minutes)).await
+    }
+
+    async fn arm(&self, minutes: u64) -> Result<(), RemoteError> {
         let line =
             format!("if [ \"$(id -u)\" = 0 ]; then S=; else S='sudo -n'; fi; exec $S shutdown -P +{minutes}");
         let mut exec = self.transport.exec(Command::shell(self.script(&line))).await?;
@@ -325,6 +355,9 @@ impl Remote {
     }
 }
 
+/// How long one command of the system may take.
+const ONE: Duration = Duration::from_secs(20);
+
 /// From this many bytes on, several channels are worth their round trips.
 const SIDE_BY_SIDE: u64 = 4 << 20;
 
@@ -335,6 +368,12 @@ async fn all(exec: &mut Exec) -> Result<Vec<u8>, TransportError> {
         said.extend_from_slice(&chunk?);
     }
     Ok(said)
+}
+
+/// What a node said in place of an answer, where it said anything.
+fn instead(said: &str) -> String {
+    let said = crate::clean::text(said.trim());
+    if said.is_empty() { String::new() } else { format!("; what it said instead: {said}") }
 }
 
 fn packing_failed(source: io::Error) -> RemoteError {

@@ -29,7 +29,7 @@ use crate::interrupt::Interrupts;
 use crate::node::{Node, NodeError, Place};
 use crate::notify;
 use crate::plan::{Options, PlanError, Prepared, Selection};
-use crate::recorder::{Recorder, RecorderError};
+use crate::recorder::{Recorder, RecorderError, Records as _};
 use crate::remote::{Remote, RemoteError};
 use crate::report::{Reporter, RunState};
 use crate::run_dir::{self, RunDir, RunDirError};
@@ -255,19 +255,29 @@ async fn perform(
         node: node.name.clone(),
         cases: prepared.cases.clone(),
         commit: crate::commit::of(root),
-    })?;
+    });
     for input in prepared.inputs.drain(..) {
-        recorder.own(input)?;
+        recorder.own(input);
     }
     for (case, reason) in prepared.skipped.drain(..) {
         let reason = Some(reason);
-        recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
+        recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 });
     }
+    // Whatever cannot be written is known before a node is had, too.
+    recorder.settle()?;
     let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
     let error = ended.err();
+    let missing = recorder.missing(None).await;
+    let by = recorder.state().interrupted.clone();
+    let (outcome, why) = match (&error, by) {
+        (Some(error), _) => (error.outcome(), Some(chain(error))),
+        (None, Some(by)) => (Outcome::Cancelled, Some(format!("interrupted by {by}"))),
+        (None, None) => (Outcome::Errored, None),
+    };
+    recorder.lacks(missing, outcome, why.as_deref());
     if let Some(tonight) = tonight {
-        settle(&mut recorder, error.as_ref())?;
-        tonight.conclude(&mut recorder)?;
+        settle(&mut recorder, error.as_ref());
+        tonight.conclude(&mut recorder);
     }
     Ok((close(recorder, error.as_ref())?, path))
 }
@@ -348,7 +358,7 @@ async fn follow(
     interrupts: &mut Interrupts,
     tonight: Option<&Tonight>,
 ) -> Result<(), SessionError> {
-    recorder.node_is(NodeState::Requested, &describe(&node))?;
+    recorder.node_is(NodeState::Requested, &describe(&node));
     let connecting = connect(&node);
     let transport = tokio::select! {
         transport = connecting => transport.map_err(RemoteError::from)?,
@@ -382,7 +392,13 @@ pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
             Err(error)
                 if tries < FIRST_TRIES
                     && error.is_transient()
-                    && !matches!(error, TransportError::Connect { .. } | TransportError::Resolve { .. }) =>
+                    && !matches!(
+                        error,
+                        TransportError::Connect { .. }
+                            | TransportError::Resolve { .. }
+                            | TransportError::Way { .. }
+                            | TransportError::Forward { .. }
+                    ) =>
             {
                 tokio::time::sleep(Duration::from_millis(100) * tries).await;
                 tries += 1;
@@ -401,24 +417,16 @@ fn describe(node: &Node) -> String {
 }
 
 /// Gives its outcome to what has not finished.
-fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) -> Result<(), RecorderError> {
-    let error = ended.map(|error| chain(error));
-    let (outcome, reason) = match ended {
-        None => (Outcome::Errored, "the node ended the run without it".to_owned()),
-        Some(SessionError::Interrupted { by }) => (Outcome::Cancelled, format!("interrupted by {by}")),
-        Some(SessionError::Limit { .. } | SessionError::Money { .. }) => {
-            (Outcome::TimedOut, error.unwrap_or_default())
-        }
-        Some(_) => (Outcome::Errored, error.unwrap_or_default()),
-    };
-    recorder.end_unfinished(outcome, &reason)
+fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
+    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
+    recorder.end_unfinished(ended.map_or(Outcome::Errored, SessionError::outcome), &reason);
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
 pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
-    settle(&mut recorder, ended)?;
+    settle(&mut recorder, ended);
     let error = ended.map(|error| chain(error));
     let exit = recorder.state().exit();
-    recorder.own(RunClosed { exit: exit.code(), error })?;
+    recorder.own(RunClosed { exit: exit.code(), error });
     Ok(recorder.finish(exit)?)
 }

@@ -1,5 +1,7 @@
 //! Asks a node's agent what the node has, and measures the clock skew that only two machines together can know.
 
+use std::time::Duration;
+
 use gpu_suites::facts::NodeFacts;
 use gpu_suites::wire::{Reply, Request};
 use jiff::{SignedDuration, Timestamp};
@@ -12,8 +14,17 @@ use crate::transport::Exec;
 /// More than any node has to say of itself.
 const LONGEST: usize = 4 << 20;
 
+/// How long a node may take to be given the agent and to look at itself: its driver has 30 s of that.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
+/// The same where it has the worker look too, which is large and loads libtorch.
+const WORKS_WITHIN: Duration = Duration::from_secs(10 * 60);
+
 /// The agent's answer as text or JSON, with the skew between the node's clock and ours.
 pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteError> {
+    remote.within(WORKS_WITHIN, "tell what it has", told(remote, json)).await
+}
+
+async fn told(remote: &Remote, json: bool) -> Result<String, RemoteError> {
     let skew = skew(remote).await?;
     // Without a worker the agent still tells what it can.
     let worker = Program::Worker.find().ok();
@@ -35,6 +46,10 @@ pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteErro
 
 /// What the node has, for a judgement of its health: see [`crate::health`]. Nothing is brought to it but the agent.
 pub async fn facts(remote: &Remote) -> Result<NodeFacts, RemoteError> {
+    remote.within(ANSWERS_WITHIN, "tell what it has", look(remote)).await
+}
+
+async fn look(remote: &Remote) -> Result<NodeFacts, RemoteError> {
     let skew = skew(remote).await?;
     let said = ask(remote, &["selfcheck", "--json"]).await?;
     let mut facts: NodeFacts =

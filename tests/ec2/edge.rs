@@ -19,7 +19,7 @@ use gpu_harness::ec2::look_up::look_up;
 use gpu_harness::ec2::observe;
 use gpu_harness::ec2::refusal::RefusalKind;
 use gpu_harness::ec2::release::{Released, drop_template, release};
-use gpu_harness::ec2::user_data::UserData;
+use gpu_harness::ec2::user_data::{Life, UserData};
 use gpu_harness::ec2::who::Who;
 use gpu_harness::ec2::{Ec2Settings, Purchase};
 use gpu_harness_tests::ec2::{Ec2, Options};
@@ -70,7 +70,7 @@ impl Run {
         let (sink, events) = unbounded_channel();
         let ledger = Ledger::new(name.clone(), sink);
         let labels = Labels { run: RunId("run-1".into()), node: name, who };
-        let user_data = UserData::new(TTL, &NodeKeys::new().unwrap());
+        let user_data = UserData::new(Life { ttl: TTL, boot: TTL, lease: TTL }, &NodeKeys::new().unwrap());
         Self { ec2, cloud, settings, labels, ledger, events, user_data }
     }
 

@@ -1,10 +1,13 @@
 //! Runs a run, case by case, detached from everybody: the one process that writes the journal.
 //!
-//! It lives as long as the lease: while cases run, and after the last one until the harness has said bye, so that a
-//! harness that was cut off can come back for the end.
+//! It lives as long as the run's lease: while cases run, and after the last one until the harness has said bye, so that a
+//! harness that was cut off can come back for the end. The machine's own lease, where it has one, is another: each
+//! renewal of a run's puts it off, and no run's end ends it ([`crate::node_lease`]).
 
 mod attempt;
 mod case_folder;
+mod demands;
+mod disk;
 mod ending;
 mod environment;
 mod gpus;
@@ -36,6 +39,7 @@ use crate::folder::{Folder, RunDir};
 use crate::journal::Journal;
 use crate::libtorch::{self, Libtorch, NotFound};
 use crate::lock::Lock;
+use crate::node_lease::NodeLease;
 use crate::{store, strays};
 use attempt::Attempt;
 use readers::Message;
@@ -86,7 +90,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
         let watch = Arc::clone(&watch);
         let started = std::thread::Builder::new().name("overdue".into()).spawn(move || {
             shutdown::wait_until_overdue(&watch, shutdown::OVERDUE);
-            shutdown::shut_down()
+            shutdown::shut_down_unless_held(&NodeLease::here())
         });
         to("watch the lease of", dir.path(), started)?;
     }
@@ -115,7 +119,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     let removed = fs::remove_dir_all(dir.path());
     drop(lock);
     if expired && plan.lease.on_expiry == OnExpiry::Shutdown {
-        shutdown::shut_down();
+        shutdown::shut_down_unless_held(&NodeLease::here());
     }
     to("remove", dir.path(), removed)
 }

@@ -8,11 +8,12 @@ use std::time::{Duration, Instant};
 
 use gpu_suites::event::{EndCause, ReclaimNotice};
 use gpu_suites::outcome::Outcome;
-use gpu_suites::plan::Plan;
+use gpu_suites::plan::{OnExpiry, Plan};
 use gpu_suites::unit::Span;
 
 use super::readers::Message;
 use crate::control::Control;
+use crate::node_lease::NodeLease;
 
 /// Why a case is ended from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +67,8 @@ impl Stop {
 #[derive(Debug)]
 pub(super) struct Watch {
     ttl: Duration,
+    /// The machine's, where it was made for the run.
+    node_lease: Option<NodeLease>,
     limit: Option<(Instant, Span)>,
     said: Mutex<Said>,
 }
@@ -84,6 +87,7 @@ impl Watch {
         let now = Instant::now();
         Self {
             ttl: plan.lease.ttl.0,
+            node_lease: (plan.lease.on_expiry == OnExpiry::Shutdown).then(NodeLease::here),
             // A limit beyond what the clock can hold is none.
             limit: plan.timeout.and_then(|limit| Some((now.checked_add(limit.0)?, limit))),
             said: Mutex::new(Said {
@@ -105,7 +109,12 @@ impl Watch {
         for line in BufReader::new(control).lines() {
             let Ok(line) = line else { return };
             match serde_json::from_str(&line) {
-                Ok(Control::Renew) => self.said().renewed = Instant::now(),
+                Ok(Control::Renew) => {
+                    self.said().renewed = Instant::now();
+                    if let Some(lease) = &self.node_lease {
+                        lease.renew(self.ttl);
+                    }
+                }
                 Ok(Control::Cancel { reason, limit }) => {
                     let stop = if limit { Stop::Limit(reason) } else { Stop::Cancelled(reason) };
                     self.said().cancelled.get_or_insert(stop);

@@ -20,6 +20,7 @@ use super::meter::{Meters, STAGES};
 use super::occupancy::Occupancy;
 use super::picture::Form;
 use super::plan::Plan;
+use super::refused::Refused;
 use super::replica::{Replica, Speed};
 use super::resize::Resizing;
 use super::rows::Row;
@@ -71,7 +72,8 @@ pub(super) fn run(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<s
     let encoded = Budget::new(job.wanted.memory.0 / ENCODED);
     let unpacked = Budget::new(job.wanted.memory.0 - job.wanted.memory.0 / ENCODED);
     let gate = Gate::new(OPEN_SHARDS);
-    let fetch = Fetch { job, plan, budget: &encoded, halt: &halt, meter: &meters.fetch };
+    let refused = Refused::new(job.wanted.clients.get() as usize);
+    let fetch = Fetch { job, plan, budget: &encoded, refused: &refused, halt: &halt, meter: &meters.fetch };
     let decode = Decode { form, budget: &unpacked, halt: &halt, meter: &meters.decode };
     let write = Write { job, plan, gate: &gate, halt: &halt, meter: &meters.write };
 

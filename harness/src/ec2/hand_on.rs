@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often a person is told that it is not.
 const TELL: Duration = Duration::from_secs(15);
 /// A node that has just been used answers at once; in this time it may also have lost its way for a moment.
-const REACHED: Duration = Duration::from_secs(3 * 60);
+pub(super) const REACHED: Duration = Duration::from_secs(3 * 60);
 
 impl Provision {
     /// Where the runs of the job take turns: waits for this one's, and takes over the node that was left to it.
@@ -220,29 +220,41 @@ impl Provision {
             health.gpus = health.gpus.max(*count);
             health.name = Some(name.clone());
         }
+        let place = self.place_of(ledger);
+        let access = place.map(|place| Arc::clone(&self.books[place].access)).unwrap_or_default();
         let boot = Boot {
             cloud,
             ledger,
             settings: &settings,
             node: &self.order.node,
             keys: &keys,
+            access: &access,
             health,
             sink: &self.sink,
             asked_at: now,
         };
-        let booted = boot.lead(&seen.id).await.map_err(|error| chain(&error))?;
         let budget = self.budget(cloud, price);
+        let booted = boot.lead(&seen.id, budget.as_ref()).await.map_err(|error| chain(&error))?;
         Ok(Had::new(booted, (cloud.clone(), ledger.clone()), keys, left.expires_at, budget))
     }
 
     /// Leaves the node to the next run, where one waits for it and it lives for long enough; else the node comes back.
-    pub async fn hand_on(&mut self, had: Had) -> Option<Had> {
+    pub async fn hand_on(&mut self, mut had: Had) -> Option<Had> {
         if !self.is_awaited() || !had.ledger.settle(SETTLE).await || !had.ledger.doubts().is_empty() {
             return Some(had);
         }
         let now = had.cloud.now();
         let left = lasts(had.expires_at, now);
         if left < still_needed(&self.order.settings, self.order.work) {
+            return Some(had);
+        }
+        if self.turn.is_none() {
+            return Some(had);
+        }
+        // Where the next run does not come, the node ends.
+        let bound = self.order.pause.saturating_add(self.order.node.lease);
+        if let Err(why) = had.leave(&self.order.settings, bound).await {
+            self.warn(format!("{} is not handed on but given back: {why}", had.instance()));
             return Some(had);
         }
         let (Some(turn), Some(at)) = (&self.turn, self.place_of(&had.ledger)) else { return Some(had) };

@@ -1,5 +1,7 @@
 //! Nodes from EC2: how one is chosen, asked for, reached, paid for and, always, given back.
 
+#[cfg(feature = "ec2")]
+mod access;
 pub mod advice;
 #[cfg(feature = "ec2")]
 pub mod ask;
@@ -41,6 +43,10 @@ pub mod kept;
 pub mod keys;
 #[cfg(feature = "ec2")]
 pub mod labels;
+#[cfg(feature = "ec2")]
+mod last_resort;
+#[cfg(feature = "ec2")]
+mod lease;
 #[cfg(feature = "ec2")]
 pub mod ledger;
 pub mod life;

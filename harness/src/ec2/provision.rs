@@ -5,7 +5,7 @@
 //! the first call, so that dropping [`Provision::have`] at any moment loses nothing.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gpu_suites::event::{
@@ -20,6 +20,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::access::Access;
 use super::advice;
 use super::ask::{Asked, Asker, Footing, Request};
 use super::boot::{Boot, BootError};
@@ -33,6 +34,7 @@ use super::fleet::{self, Followed};
 use super::had::{Had, Price};
 use super::keys::{KeyError, NodeKeys};
 use super::labels::Labels;
+use super::last_resort::LastResort;
 use super::ledger::Ledger;
 use super::limits::{Purse, Work, ttl};
 use super::look_up::{Ground, LookUpError};
@@ -42,11 +44,12 @@ use super::prices::on_demand;
 use super::refusal::Refusal;
 use super::release;
 use super::reuse::{Job, Turn};
-use super::user_data::UserData;
+use super::user_data::{Life, UserData};
 use super::waiting::{self, PoolRefusal, Round};
 use super::{Ec2Settings, Purchase, Usd, kept, meter, reap};
 use crate::failure::chain;
 use crate::health;
+use crate::moment::Moment;
 use crate::node::Node;
 use crate::session::{Budget, SessionError};
 
@@ -78,6 +81,8 @@ pub struct Order {
     pub work: Work,
     /// How much longer it may be kept.
     pub keep: Duration,
+    /// How long a node that is handed on may be in nobody's hands.
+    pub pause: Duration,
     /// Whose everything is.
     pub labels: Labels,
     /// The runs of the same job on this machine, where they hand the node on to one another.
@@ -196,11 +201,13 @@ pub(super) struct Book {
     pub(super) gpus: Option<(u32, String)>,
     /// The earlier run that made all this, where it was taken over.
     pub(super) made_by: Option<RunId>,
+    /// The way into the instance, from the first login on.
+    pub(super) access: Arc<OnceLock<Access>>,
 }
 
 impl Book {
     pub(super) fn new(cloud: Cloud, ledger: Ledger) -> Self {
-        Self { cloud, ledger, price: None, gpus: None, made_by: None }
+        Self { cloud, ledger, price: None, gpus: None, made_by: None, access: Arc::default() }
     }
 }
 
@@ -266,6 +273,7 @@ impl Provision {
                     self.tell(Warning { case: None, message: format!("{last}; another node is had") });
                 }
                 Err(BootError::Cloud(error)) => return Err(error.into()),
+                Err(BootError::Money(why)) => return Err(ProvisionError::Money(why)),
                 Err(error) => return Err(ProvisionError::Boot(Box::new(error))),
             }
         }
@@ -389,7 +397,8 @@ impl Provision {
         let begun = Instant::now();
         let lasts = self.lasts(&cloud, &choice, &place.footing, purchase)?;
         let keys = Arc::new(NodeKeys::new()?);
-        let user_data = UserData::new(lasts, &keys);
+        let (boot, lease) = (settings.boot_timeout, self.order.node.lease);
+        let user_data = UserData::new(Life { ttl: lasts, boot, lease }, &keys);
         let expires_at = cloud.now().saturating_add(signed(lasts)).unwrap_or(Timestamp::MAX);
         let asker = Asker { cloud: &cloud, settings, labels: &self.order.labels, ledger: &ledger };
         let request = Request { purchase, choice: &choice, expires_at, user_data: &user_data };
@@ -522,21 +531,22 @@ impl Provision {
         let facts = ground.facts.iter().find(|facts| facts.name == seen.instance_type);
         let gpus = facts.and_then(|facts| facts.gpus.first());
         self.books[book].gpus = gpus.map(|gpu| (gpu.count, gpu.name.clone()));
+        let access = Arc::clone(&self.books[book].access);
         let boot = Boot {
             cloud: &cloud,
             ledger: &ledger,
             settings: &self.order.settings,
             node: &self.order.node,
             keys: &keys,
+            access: &access,
             health: wanted(&self.order.need, facts),
             sink: &self.sink,
             asked_at: asked.at,
         };
-        match boot.lead(&instance).await {
-            Ok(booted) => {
-                let budget = self.budget(&cloud, price);
-                Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget))
-            }
+        // What is spent, is spent since the launch.
+        let budget = self.budget(&cloud, price);
+        match boot.lead(&instance, budget.as_ref()).await {
+            Ok(booted) => Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget)),
             Err(error) => {
                 self.give_back_book(book, expires_at);
                 Err(error)
@@ -549,7 +559,7 @@ impl Provision {
         let (limit, price, left) = (self.meter.limit()?, price?, self.meter.left(cloud.now())?);
         let lasts =
             |dollars: f64| Duration::try_from_secs_f64(dollars / price.0 * 3600.0).unwrap_or_default();
-        let (now, warning) = (Instant::now(), left - limit.0 * (1.0 - WARN));
+        let warning = left - limit.0 * (1.0 - WARN);
         let spent =
             format!("the run has spent its max-cost of {limit}, with what giving its node back costs");
         let warned = format!(
@@ -557,8 +567,8 @@ impl Provision {
             Span(lasts(left - warning))
         );
         Some(Budget {
-            warn_at: Some((now + lasts(warning.max(0.0)), warned)),
-            end_at: (now + lasts(left.max(0.0)), spent),
+            warn_at: Some((Moment::after(lasts(warning.max(0.0))), warned)),
+            end_at: (Moment::after(lasts(left.max(0.0))), spent),
         })
     }
 
@@ -590,10 +600,10 @@ impl Provision {
 
     /// Lets the node live on, for so long at most, and tells how to get in. One that cannot be told when to end is
     /// given back.
-    pub async fn keep(&mut self, had: Had, keep: Duration) {
+    pub async fn keep(&mut self, mut had: Had, keep: Duration) {
         let until =
             had.cloud.now().saturating_add(signed(keep)).unwrap_or(Timestamp::MAX).min(had.expires_at);
-        match keep_on(&had, &self.order.settings, keep).await {
+        match keep_on(&mut had, &self.order.settings, keep).await {
             Ok(command) => {
                 let (node, instance) = (self.order.node.name.clone(), had.instance.id.clone());
                 self.tell(Kept { node, instance, until, command });
@@ -647,10 +657,11 @@ impl Provision {
         }
         let (node, sink) = (self.order.node.name.clone(), self.sink.clone());
         self.releases.spawn(async move {
-            let Book { cloud, ledger, price, .. } = book;
+            let Book { cloud, ledger, price, access, .. } = book;
             ledger.settle(SETTLE).await;
             let deadline = expires_at.saturating_add(signed(BEYOND)).unwrap_or(Timestamp::MAX);
-            let released = release::release(&cloud, &ledger, deadline).await;
+            let last_resort = LastResort { cloud: &cloud, ledger: &ledger, access: &access, sink: &sink };
+            let released = last_resort.beside(release::release(&cloud, &ledger, deadline)).await;
             for bill in &released.bills {
                 let per_hour = price.as_ref().filter(|price| price.instance == bill.instance);
                 // What an earlier run had of it is on that run's bill.
@@ -736,9 +747,11 @@ fn price(ground: &Ground, settings: &Ec2Settings, seen: &InstanceSeen) -> Option
 }
 
 /// Arms the node's new end and keeps its key: the command that gets in.
-async fn keep_on(had: &Had, settings: &Ec2Settings, keep: Duration) -> Result<String, String> {
+async fn keep_on(had: &mut Had, settings: &Ec2Settings, keep: Duration) -> Result<String, String> {
     let minutes = keep.as_secs().div_ceil(60).max(1);
     had.remote.shut_down_in(minutes).await.map_err(|error| chain(&error))?;
+    // The lease is over a little later than that.
+    had.leave(settings, Duration::from_secs(minutes.saturating_add(1).saturating_mul(60))).await?;
     let cache = kept::place().ok_or("there is no cache folder to keep its key in")?;
     let door = kept::Door {
         instance: &had.instance.id,

@@ -96,6 +96,7 @@ mod tests {
     use super::super::candidates::Processor;
     use super::super::keys::NodeKeys;
     use super::*;
+    use crate::ec2::user_data::Life;
 
     fn built(settings: &str) -> RequestLaunchTemplateData {
         built_for(settings, Purchase::OnDemand)
@@ -111,7 +112,12 @@ mod tests {
             min_size: Some(ByteSize(50 << 30)),
             processor: Processor::X86_64,
         };
-        let user_data = UserData::new(Duration::from_secs(600), &NodeKeys::new().unwrap());
+        let life = Life {
+            ttl: Duration::from_secs(600),
+            boot: Duration::from_secs(60),
+            lease: Duration::from_secs(60),
+        };
+        let user_data = UserData::new(life, &NodeKeys::new().unwrap());
         let tags = [Tag::builder().key("gpu-harness:run").value("r").build()];
         let (settings, image, user_data) = (&settings, &image, &user_data);
         Wanted { settings, purchase, image, security_group: "sg-1", user_data, tags: &tags }.build()

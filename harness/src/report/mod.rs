@@ -49,9 +49,10 @@ use gpu_suites::exit::Exit;
 pub use files::write_atomic;
 pub use fold::RunState;
 pub use log_files::LogFiles;
+pub(crate) use merged::unread;
 
-/// Something that shows a run while it goes on.
-pub trait Reporter {
+/// Something that shows a run while it goes on, from the thread that writes its records.
+pub trait Reporter: Send {
     /// Something happened; `state` has it folded in already.
     fn event(&mut self, record: &Record, state: &RunState);
 

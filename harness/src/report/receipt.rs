@@ -89,6 +89,9 @@ pub struct Resource {
     /// When it was left, with its node, to the next run of the job, which gives it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handed_on_at: Option<Timestamp>,
+    /// When it was told, over ssh, to shut down, since the cloud did not end it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_to_end_at: Option<Timestamp>,
     /// The run that made it and that its tags name, where that is an earlier one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
@@ -119,6 +122,11 @@ impl Receipt {
                     one.handed_on_at = Some(at);
                 }
             }
+            Event::ShutdownAsked(event) => {
+                if let Some(one) = self.resources.iter_mut().find(|one| one.id == event.instance) {
+                    one.told_to_end_at.get_or_insert(at);
+                }
+            }
             Event::Kept(event) => {
                 let (instance, command) = (short(&event.instance), short(&event.command));
                 self.kept = Some(Kept { instance, until: event.until, command });
@@ -145,6 +153,7 @@ impl Receipt {
                 gone_at: None,
                 state: None,
                 handed_on_at: None,
+                told_to_end_at: None,
                 made_by: None,
             });
         }
@@ -227,6 +236,13 @@ impl Receipt {
             lines.push(format!("  to end it now: gpu-harness reap --run {}", cell(run)));
         } else if !left.is_empty() {
             lines.push(look.bad(&format!("NOT confirmed gone: {}", names(&left))));
+            let told = left.iter().filter_map(|one| Some((*one, one.told_to_end_at?)));
+            lines.extend(told.map(|(one, at)| {
+                let (resource, id, at) = (one.resource, cell(&one.id), clock(at));
+                format!(
+                    "  {resource} {id} was told over ssh to shut down, at {at}: the cloud had not ended it"
+                )
+            }));
             if let Some(expiry) = self.nodes.iter().map(|bill| bill.expires_at).max() {
                 lines.push(format!("  the cloud ends the instance by itself at {}", clock(expiry)));
             }
@@ -415,6 +431,16 @@ mod tests {
         other.apply(at, &TakenOver { node, instance, run: RunId("r-0".into()) }.into());
         let said = other.lines("r-1", Look::PLAIN).join("\n");
         assert!(said.contains("reap --run r-0") && !said.contains("reap --run r-1"), "{said}");
+    }
+
+    #[test]
+    fn an_instance_that_was_told_to_shut_down_is_said_to_have_been_and_not_called_gone() {
+        let mut receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
+        let asked = event::ShutdownAsked { node: "cloud".into(), instance: "i-1".into() };
+        receipt.apply(Timestamp::UNIX_EPOCH, &asked.into());
+        let said = receipt.lines("r-1", Look::PLAIN).join("\n");
+        assert!(said.contains("NOT confirmed gone: instance i-1"), "{said}");
+        assert!(said.contains("instance i-1 was told over ssh to shut down, at 00:00:00 UTC"), "{said}");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Live {
     running: HashMap<CaseId, Running>,
     status: Option<ProgressBar>,
     log: LogLines,
-    end: Box<dyn FnMut() -> Box<dyn io::Write>>,
+    end: Box<dyn FnMut() -> Box<dyn io::Write> + Send>,
 }
 
 struct Running {
@@ -55,7 +55,7 @@ impl Live {
         target: ProgressDrawTarget,
         look: Look,
         verbosity: Verbosity,
-        end: Box<dyn FnMut() -> Box<dyn io::Write>>,
+        end: Box<dyn FnMut() -> Box<dyn io::Write> + Send>,
     ) -> Self {
         let lines = MultiProgress::with_draw_target(target);
         Self { lines, look, verbosity, running: HashMap::new(), status: None, log: LogLines::default(), end }
