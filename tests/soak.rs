@@ -8,6 +8,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use gpu_harness_tests::ec2::Weather;
 use gpu_harness_tests::{big_binary, corrupt, cuts, kills, leaks, reaps, resumes};
 
 /// As many hosts as two cores bear.
@@ -26,7 +27,10 @@ fn main() -> ExitCode {
         ("corrupt", Some(images)) => format!("{:?}", corrupt::check(images, seed)),
         ("cuts", Some(places)) => format!("{:?}", cuts::check(places, seed)),
         ("kills", Some(rounds)) => format!("{:?}", kills::check(rounds, seed)),
-        ("leaks", Some(rounds)) => format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE)),
+        ("leaks", Some(rounds)) => {
+            let weather = Weather::of_the_environment().unwrap_or(Weather::Seed(seed));
+            format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE, weather))
+        }
         ("pipeline", Some(rounds)) => format!("{:?}", resumes::check(rounds, seed)),
         ("workers", Some(rounds)) => format!("{:?}", resumes::check_two_at_once(rounds, seed)),
         ("reap", Some(rounds)) => format!("{:?}", reaps::check(rounds, seed)),

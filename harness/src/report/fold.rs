@@ -354,9 +354,13 @@ impl RunState {
         tally
     }
 
-    /// The exit code that follows from the cases.
+    /// The exit code that follows from the cases, and from the receipt: a run is not well while something that it has made
+    /// may go on costing money.
     pub fn exit(&self) -> Exit {
-        Exit::of(self.cases.iter().map(|case| self.counts_as(case)))
+        match Exit::of(self.cases.iter().map(|case| self.counts_as(case))) {
+            Exit::AllPassed if self.receipt.may_cost() => Exit::Infrastructure,
+            exit => exit,
+        }
     }
 
     /// The outcome that a case adds to the exit code: a regression counts as a failed check, and what is in quarantine as

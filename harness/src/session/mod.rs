@@ -33,6 +33,7 @@ use crate::failure::chain;
 use crate::interrupt::Interrupts;
 use crate::lines::{Lines, TooLong};
 use crate::moment::Moment;
+use crate::patience::Patience;
 use crate::recorder::Records;
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
@@ -61,13 +62,13 @@ pub enum SessionError {
     /// What comes cannot be kept here.
     #[error("the run was ended, since what happens cannot be recorded")]
     Unrecorded,
-    /// The node was out of reach for longer than its lease.
-    #[error("{node} was out of reach for longer than its lease of {} s: {last}", lease.as_secs())]
+    /// The node was out of reach, or nothing got on there, for longer than its lease.
+    #[error("{node} {how}: {last}")]
     Lost {
         /// The node.
         node: String,
-        /// The lease.
-        lease: Duration,
+        /// Which of them, and for how long.
+        how: String,
         /// The last error.
         #[source]
         last: Box<RemoteError>,
@@ -196,6 +197,12 @@ pub struct Session<'a> {
     fetched_by: Option<Moment>,
     /// The node said that it is being taken away.
     reclaimed: bool,
+    /// Renewed whenever the run gets on: a node that can be reached and does nothing is tried no longer than one that cannot.
+    patience: Patience,
+    /// The lease was renewed in this conversation.
+    renewed: bool,
+    /// How many files the node lacked when it last said so.
+    lacked: Option<usize>,
     /// On a node that was made for the run: when the start-up phase that goes on began.
     starting: Option<(StartPhase, Instant)>,
 }
@@ -225,6 +232,9 @@ impl<'a> Session<'a> {
             complete: false,
             fetched_by: None,
             reclaimed: false,
+            patience: Patience::default(),
+            renewed: false,
+            lacked: None,
             starting: None,
         }
     }
@@ -278,11 +288,18 @@ impl<'a> Session<'a> {
                 let limit = limits::sending(self.remote.agent_bytes(), self.plan.lease);
                 self.within_limit("take gpu-agent", limit, async |remote| remote.bootstrap().await).await?;
                 supplied.agent = true;
+                self.patience.renew();
             }
             Ended::Missing(wanted) => {
                 self.supplies();
+                // What arrived before a cut is not sent again.
+                if self.lacked.is_some_and(|before| wanted.len() < before) {
+                    self.patience.renew();
+                }
+                self.lacked = Some(wanted.len());
                 self.upload(&wanted).await?;
                 supplied.files = true;
+                self.patience.renew();
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -295,6 +312,7 @@ impl<'a> Session<'a> {
 
     /// One conversation, to its end or to the end of the connection.
     async fn converse(&mut self, opening: Opening) -> Result<Ended, SessionError> {
+        self.renewed = false;
         let mut exec = self.remote.start(&["serve"]).await?;
         // All is said at once: each answer waited for would cost a round trip.
         let open = Request::Open { protocol: PROTOCOL, harness: env!("CARGO_PKG_VERSION").to_owned() };
@@ -343,7 +361,10 @@ impl<'a> Session<'a> {
                 }
                 // A node that is not listened to cannot be blamed for its silence.
                 () = sleep(NO_ROOM), if !has_room => pulse.heard(),
-                () = sleep_until(pulse.renew_at) => pulse.beat(&mut exec, self.remote).await?,
+                () = sleep_until(pulse.renew_at) => {
+                    self.renewed = true;
+                    pulse.beat(&mut exec, self.remote).await?;
+                }
                 alarm = self.alarms.next() => self.alarmed(alarm, &mut exec).await?,
             }
         }
@@ -381,7 +402,7 @@ impl<'a> Session<'a> {
             (_, Some(&Stop::Signal(by))) => SessionError::Interrupted { by },
             (_, Some(Stop::Money(why))) => SessionError::Money { why: why.clone() },
             (Alarm::Overdue, None) => {
-                let (started, plan) = (self.started, self.plan);
+                let (started, plan) = (self.started, &self.plan);
                 let within = if started { limits::cases(plan) } else { limits::starting(plan.lease) };
                 SessionError::Overdue { node, started, within }
             }
@@ -405,6 +426,7 @@ impl<'a> Session<'a> {
             return Err(Trouble::Odd(format!("record {} where {} was next", record.seq, self.next)));
         }
         self.next += 1;
+        self.patience.renew();
         if let Event::RunFinished(finished) = &record.event {
             self.complete = true;
             self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
@@ -433,11 +455,14 @@ impl<'a> Session<'a> {
             Reply::Started => {
                 if !self.started {
                     self.started = true;
-                    self.alarms.overdue = Some(Moment::after(limits::cases(self.plan)));
+                    self.patience.renew();
+                    self.alarms.overdue = Some(Moment::after(limits::cases(&self.plan)));
                     self.recorder.node_is(NodeState::Running, "");
                     self.phase_is_over(Some(StartPhase::FirstEvent));
                 }
             }
+            // An answer that nobody asked for says nothing.
+            Reply::Alive if self.renewed => self.patience.renew(),
             Reply::Alive => {}
             Reply::Missing { blobs } => return Ok(ControlFlow::Break(Ended::Missing(blobs))),
             Reply::Refused { error } => return Err(Trouble::Refused(error)),
@@ -520,7 +545,8 @@ impl<'a> Session<'a> {
         let mut exec = exec;
         // It may have closed its output and live on.
         let Ok(status) = timeout(SILENCE, exec.wait()).await else {
-            return Err(RemoteError::Silent { node: self.node(), silence: SILENCE }.into());
+            let (node, said) = (self.node(), exec.stderr_text());
+            return Err(RemoteError::Silent { node, silence: SILENCE, said }.into());
         };
         let status = status.map_err(RemoteError::from)?;
         if Remote::lacks_agent(&status) {
@@ -552,14 +578,23 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Tries to reach the node again for as long as its lease can last.
+    /// Tries to reach the node again, for as long as its lease can last and something gets on there.
     async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
         self.recorder.keep(ConnectionLost { error: chain(&error) }.into());
         let mut latest = error;
-        let mut pause = Duration::from_millis(50);
+        let mut pause = self.patience.trouble(Instant::now());
         while lost.elapsed() < lease {
+            if self.patience.is_over(lease, Instant::now()) {
+                let (tries, seconds) =
+                    (self.patience.tries(), self.patience.lasted(Instant::now()).as_secs());
+                let how = format!(
+                    "can be reached, and nothing gets on: {tries} connections within {seconds} s broke off"
+                );
+                return self.lose(how, latest);
+            }
+            self.meanwhile(sleep(pause)).await?;
             let left = lease.saturating_sub(lost.elapsed());
             let reconnected =
                 self.within_limit("let us in again", left, async |remote| remote.reconnect().await);
@@ -573,11 +608,14 @@ impl<'a> Session<'a> {
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
-            self.meanwhile(sleep(pause)).await?;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = self.patience.trouble(Instant::now());
         }
-        self.recorder.node_is(NodeState::Lost, "out of reach for longer than its lease");
-        Err(SessionError::Lost { node: self.node(), lease, last: Box::new(latest) })
+        self.lose(format!("was out of reach for longer than its lease of {} s", lease.as_secs()), latest)
+    }
+
+    fn lose(&mut self, how: String, last: RemoteError) -> Result<(), SessionError> {
+        self.recorder.node_is(NodeState::Lost, &how);
+        Err(SessionError::Lost { node: self.node(), how, last: Box::new(last) })
     }
 
     /// Has the node do something that takes as long as this at most.
@@ -674,7 +712,8 @@ impl Pulse {
     async fn beat(&mut self, exec: &mut Exec, remote: &Remote) -> Result<(), RemoteError> {
         let silence = self.heard_at.elapsed();
         if silence > SILENCE + self.pause {
-            return Err(RemoteError::Silent { node: remote.node().name.to_string(), silence });
+            let (node, said) = (remote.node().name.to_string(), exec.stderr_text());
+            return Err(RemoteError::Silent { node, silence, said });
         }
         self.renew_at = Instant::now() + self.pause;
         // A node that does not read is noticed by its silence.

@@ -22,7 +22,7 @@ struct Program {
     find: fn() -> Option<PathBuf>,
 }
 
-const PROGRAMS: [Program; 12] = [
+const PROGRAMS: [Program; 15] = [
     Program { what: "C++ compiler", package: "g++", part: Needs::Build, find: compiler },
     Program { what: "make", package: "make", part: Needs::Build, find: || on_path("make") },
     Program { what: "cmake", package: "cmake", part: Needs::Build, find: || on_path("cmake") },
@@ -39,6 +39,10 @@ const PROGRAMS: [Program; 12] = [
     Program { what: "ssh", package: "openssh-client", part: Needs::Tests, find: || on_path("ssh") },
     Program { what: "scp", package: "openssh-client", part: Needs::Tests, find: || on_path("scp") },
     Program { what: "sshd", package: "openssh-server", part: Needs::Tests, find: || on_sbin_path("sshd") },
+    // Login shells that quote as no other does.
+    Program { what: "fish", package: "fish", part: Needs::Tests, find: || on_path("fish") },
+    Program { what: "tcsh", package: "tcsh", part: Needs::Tests, find: || on_path("tcsh") },
+    Program { what: "zsh", package: "zsh", part: Needs::Tests, find: || on_path("zsh") },
     Program { what: "xmllint", package: "libxml2-utils", part: Needs::Tests, find: || on_path("xmllint") },
 ];
 
