@@ -486,7 +486,15 @@ mod tests {
         assert_eq!(links, wanted.map(|(name, to)| (name.to_owned(), to.to_owned())).into());
         let mut left_out = left_out;
         left_out.sort_unstable();
-        insta::assert_snapshot!(left_out.join("\n"));
+        let wanted = [
+            "config: a link into git's own folder",
+            "dangling: a link to what is not there",
+            "ignored: a link to what is not sent",
+            "loop: a link that leads back to itself",
+            "out: a link that leads out of the project",
+            "zero: a link that leads out of the project",
+        ];
+        assert_eq!(left_out, wanted);
         // From a folder within, what lies beside it is copied, and what holds it is not.
         symlink("..", at.join("sub/all")).unwrap();
         symlink("../data", at.join("sub/data")).unwrap();
