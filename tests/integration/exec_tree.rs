@@ -173,7 +173,8 @@ fn what_was_to_come_back_and_does_not_is_no_success() {
     );
     let suite = "suite: s\ncases:\n  - { name: left, command: { run: [\"true\"], bring: [gone.pt] } }\n  \
                  - name: announced\n    command: { run: [sh, -c, \"echo '{\\\"@artifact\\\": \\\"gone.png\\\"}' > $GPU_HARNESS_METRICS\"] }\n";
-    let run = Project::with_suite(suite).run(&["--node", "local"]);
+    let project = Project::with_suite(suite);
+    let run = project.run(&["--node", "local"]);
     assert_eq!(run.code(), 1, "{run:?}");
     for case in ["left", "announced"] {
         let (outcome, reason) = run.outcome(case);

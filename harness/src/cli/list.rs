@@ -1,10 +1,10 @@
 //! `gpu-harness list`.
 
-use std::io::Write as _;
+use std::fmt::Write as _;
 
 use gpu_suites::exit::Exit;
 
-use super::Choice;
+use super::{Choice, say};
 use crate::plan::Selection;
 use crate::run::RunError;
 
@@ -24,7 +24,7 @@ impl List {
         let cases =
             Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?.cases();
         let widest = cases.iter().map(|case| case.id.as_str().len()).max().unwrap_or(0);
-        let mut out = std::io::stdout().lock();
+        let mut out = String::new();
         for case in cases {
             if self.json {
                 writeln!(out, "{}", serde_json::to_string(&case)?)?;
@@ -32,6 +32,7 @@ impl List {
                 writeln!(out, "{:widest$}  {}", case.id.as_str(), case.description.unwrap_or_default())?;
             }
         }
+        say(&out);
         Ok(Exit::AllPassed)
     }
 }
