@@ -4,8 +4,10 @@
 #![warn(missing_docs)]
 
 pub mod again;
+mod amended;
 mod archive;
 pub mod binaries;
+mod brought;
 pub mod cache;
 pub mod canary;
 pub mod ci;
@@ -42,6 +44,7 @@ pub mod run_dir;
 pub mod runner;
 pub mod selfcheck;
 pub mod session;
+pub mod streams;
 pub mod tests;
 pub mod transport;
 pub mod tree;

@@ -8,10 +8,11 @@
 //! | [`wire`] | how do harness and agent talk? |
 //! | [`metrics`] | what does a running case say about itself? |
 //! | [`checks`] | does what was measured hold? |
-//! | [`event`] | what happened, in what order? |
+//! | [`event`], [`bytes`] | what happened, in what order? |
 //! | [`outcome`] | how did a case end? |
 //! | [`exit`] | how does the process end? |
 //! | [`facts`] | what does a node have? |
+//! | [`link`] | where does a symbolic link lead? |
 //! | [`golden`] | which losses is a training known to have? |
 //! | [`gpu`] | which GPU does a case need? |
 //! | [`gpu_watch`] | were the GPUs well while a case ran? |
@@ -22,6 +23,7 @@
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
 #![warn(missing_docs)]
 
+pub mod bytes;
 pub mod checks;
 pub mod event;
 pub mod exit;
@@ -30,6 +32,7 @@ pub mod golden;
 pub mod gpu;
 pub mod gpu_watch;
 pub mod id;
+pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod outcome;

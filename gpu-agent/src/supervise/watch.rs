@@ -124,7 +124,7 @@ impl Watch {
                     // Nobody can have received everything of a run that goes on.
                     said.bye |= said.finished;
                 }
-                Err(error) => eprintln!("gpu-agent: at the control FIFO: {error}"),
+                Err(error) => crate::streams::tell(&format!("gpu-agent: at the control FIFO: {error}")),
             }
             // A full channel is being read anyway.
             let _ = bell.try_send(Message::Woken);

@@ -64,7 +64,7 @@ impl Reap {
 #[cfg(feature = "ec2")]
 mod with_ec2 {
     use std::fs;
-    use std::io::{IsTerminal as _, Write as _};
+    use std::io::IsTerminal as _;
     use std::path::Path;
     use std::time::Duration;
 
@@ -111,11 +111,11 @@ mod with_ec2 {
             let young_for = self.run.as_deref().map(young_for).unwrap_or_default();
             if !young_for.is_zero() && !self.dry_run {
                 let whole = Duration::from_secs(young_for.as_secs());
-                eprintln!(
+                crate::streams::tell(&format!(
                     "the run ended without proof that everything is given back, and EC2 may not show all of it yet: \
                      looking for {}",
                     Span(whole)
-                );
+                ));
             }
             let order = |dry_run| Order { wanted: wanted.clone(), dry_run, patience: PATIENCE, young_for };
             if self.older_than.is_some() && !self.yes && !self.dry_run {
@@ -172,8 +172,7 @@ mod with_ec2 {
                 due.len()
             );
         }
-        print!("{}\nend these? [y/N] ", text(&due));
-        std::io::stdout().flush()?;
+        say(&format!("{}\nend these? [y/N] ", text(&due)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
