@@ -1,9 +1,9 @@
 //! Files by what is in them: a local file with its sha256, ready to be sent to a node's store.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use gpu_suites::beneath;
 use gpu_suites::id::Sha256;
 use sha2::Digest;
 
@@ -21,11 +21,16 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Reads and hashes a file.
+    /// Reads and hashes a file of the user's choice.
     pub fn read(path: &Path) -> io::Result<Self> {
+        Self::at(&path.canonicalize()?)
+    }
+
+    /// Reads and hashes the file at an absolute path; a part of it that has become a link is not followed.
+    pub fn at(path: &Path) -> io::Result<Self> {
         use std::os::unix::fs::PermissionsExt as _;
 
-        let mut file = File::open(path)?;
+        let mut file = beneath::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));

@@ -4,7 +4,10 @@
 #![warn(missing_docs)]
 
 pub mod again;
+mod announced;
+mod answer;
 mod archive;
+mod artifacts;
 pub mod binaries;
 pub mod cache;
 pub mod canary;
@@ -19,14 +22,16 @@ pub mod doctor;
 pub mod ec2;
 pub mod exec;
 pub mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod golden;
 pub mod health;
 pub mod history;
 pub mod holder;
 pub mod init;
 pub mod inputs;
+mod intake;
 pub mod interrupt;
-pub mod lines;
 pub mod moment;
 pub mod node;
 pub mod notify;

@@ -17,12 +17,17 @@ pub struct Through {
     lines: LogLines,
     /// Only what is wrong, besides the command's own output.
     quiet: bool,
+    warnings: u64,
 }
+
+/// What is shown of a node that warns for ever.
+const MOST_WARNINGS: u64 = 200;
+const TOO_MANY_WARNINGS: u64 = MOST_WARNINGS + 1;
 
 impl Through {
     /// With our own words about the node, or without.
     pub fn new(quiet: bool) -> Self {
-        Self { lines: LogLines::default(), quiet }
+        Self { lines: LogLines::default(), quiet, warnings: 0 }
     }
 
     /// Prints what there is to print of an event.
@@ -43,7 +48,14 @@ impl Through {
             }
             Event::Waiting(event) => self.note(&receipt::waiting_line(event)),
             Event::Had(event) => self.note(&receipt::had_line(event)),
-            Event::Warning(event) => eprintln!("gpu-harness: warning: {}", log_line(&event.message)),
+            Event::Warning(event) => {
+                self.warnings += 1;
+                match self.warnings {
+                    0..=MOST_WARNINGS => eprintln!("gpu-harness: warning: {}", log_line(&event.message)),
+                    TOO_MANY_WARNINGS => eprintln!("gpu-harness: warning: there are more, in events.ndjson"),
+                    _ => {}
+                }
+            }
             Event::ConnectionLost(event) => {
                 self.note(&format!("connection lost: {}", log_line(&event.error)));
             }
