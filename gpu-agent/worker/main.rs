@@ -14,6 +14,7 @@ mod openmp;
 mod optim;
 mod overlay;
 mod pipeline;
+mod pixels;
 mod serve_s3;
 mod shim;
 mod throughput;
@@ -83,12 +84,16 @@ fn misused() -> ExitCode {
 
 fn run(path: &Path) -> Result<()> {
     let mut emitter = Emitter::open()?;
-    let outcome = read(path).and_then(|case| match case.spec.work() {
-        Some(Work::Train(_)) => train::run(&case, &mut emitter),
-        Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
-        Some(Work::Pipeline(wanted)) => pipeline::run(&case, wanted, &mut emitter),
-        Some(Work::Canary(canary)) => throughput::canary(&case, canary, &mut emitter),
-        Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
+    let outcome = read(path).and_then(|case| {
+        let ran = match case.spec.work() {
+            Some(Work::Train(_)) => train::run(&case, &mut emitter),
+            Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
+            Some(Work::Pipeline(wanted)) => pipeline::run(&case, wanted, &mut emitter),
+            Some(Work::Canary(canary)) => throughput::canary(&case, canary, &mut emitter),
+            Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
+        };
+        // What libtorch throws while it runs the user's own model is that model's, backwards too.
+        ran.map_err(|error| if case.spec.is_scripted() { error.of_model() } else { error })
     });
     if let Err(error) = &outcome {
         emitter.error(error)?;

@@ -36,6 +36,7 @@ pub mod moment;
 pub mod node;
 pub mod notify;
 pub mod page;
+mod patience;
 pub mod plan;
 pub mod recorder;
 pub mod remote;

@@ -45,12 +45,14 @@ pub enum RemoteError {
     #[error("failed to {0}")]
     Upload(#[from] UploadError),
     /// The node was asked and did not answer.
-    #[error("{node} has not answered for {} s", silence.as_secs())]
+    #[error("{node} has not answered for {} s{}", silence.as_secs(), instead(said))]
     Silent {
         /// The node.
         node: String,
         /// For how long.
         silence: Duration,
+        /// What it said that is no answer.
+        said: String,
     },
     /// The node did not do in time what it was asked.
     #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
@@ -207,19 +209,17 @@ impl Remote {
         Command::argv(argv, cache.into_iter().chain(gpu).collect())
     }
 
-    /// Runs `body` in the node's POSIX shell, with `$C` the agent's folder and `$A` the agent's file.
+    /// `body` for the node's POSIX shell, with `$C` the agent's folder and `$A` the agent's file.
     fn script(&self, body: &str) -> String {
         let folder = self.node.cache.as_ref().map_or(String::new(), |cache| {
             format!("GPU_HARNESS_CACHE={}; export GPU_HARNESS_CACHE; ", quote(&cache.display().to_string()))
         });
         let gpu = self.gpu.map_or(String::new(), |gpu| format!("{VISIBLE}={gpu}; export {VISIBLE}; "));
         let sha256 = &self.agent.sha256;
-        let script = format!(
+        format!(
             "{folder}{gpu}C=\"${{GPU_HARNESS_CACHE:-${{XDG_CACHE_HOME:-$HOME/.cache}}/gpu-harness}}\"; \
              A=\"$C/store/{sha256}\"; {body}"
-        );
-        // The login shell may be any: only its quoting of one word is relied upon.
-        format!("exec /bin/sh -c {}", quote(&script))
+        )
     }
 
     /// Whether a command that ended like this did not find the agent.
@@ -413,6 +413,12 @@ const NAME: Bounds = Bounds { bytes: 64 << 10, within: Duration::from_secs(60) }
 const RECEIVED: Bounds = Bounds { bytes: 64 << 10, within: Duration::from_secs(600) };
 /// The end of a command that has said all.
 const LAST_WORDS: Bounds = Bounds { bytes: 0, within: Duration::from_secs(30) };
+
+/// What a node said in place of an answer, where it said anything.
+fn instead(said: &str) -> String {
+    let said = crate::clean::text(said.trim());
+    if said.is_empty() { String::new() } else { format!("; what it said instead: {said}") }
+}
 
 fn packing_failed(source: io::Error) -> RemoteError {
     RemoteError::File { doing: "read what is to be sent".into(), source }

@@ -392,7 +392,13 @@ pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
             Err(error)
                 if tries < FIRST_TRIES
                     && error.is_transient()
-                    && !matches!(error, TransportError::Connect { .. } | TransportError::Resolve { .. }) =>
+                    && !matches!(
+                        error,
+                        TransportError::Connect { .. }
+                            | TransportError::Resolve { .. }
+                            | TransportError::Way { .. }
+                            | TransportError::Forward { .. }
+                    ) =>
             {
                 tokio::time::sleep(Duration::from_millis(100) * tries).await;
                 tries += 1;

@@ -320,6 +320,17 @@ events! {
         /// Answers that are not those of the nights before.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         answers: Vec<Changed>,
+        /// Metrics that were judged on the nights before, and of which nothing came tonight.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        vanished: Vec<Vanished>,
+    }
+
+    /// Reports of a case's own tests cannot be read, or were not left: a case that passed counts as failed.
+    "tests-unread" TestsUnread {
+        /// The case.
+        case: CaseId,
+        /// Which, and why, in a sentence each.
+        reports: Vec<String>,
     }
 
     /// The case's failures do not fail the build for now.
@@ -767,6 +778,16 @@ pub struct Judgement {
     /// Whether it fails the build.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fails: bool,
+}
+
+/// A metric that was judged on the nights before and did not come: it has another name now, or what measures it is no
+/// longer run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vanished {
+    /// Its name.
+    pub metric: String,
+    /// On how many of the last nights it came.
+    pub nights: usize,
 }
 
 /// Whether a check held.

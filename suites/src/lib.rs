@@ -19,6 +19,7 @@
 //! | [`golden`] | which losses is a training known to have? |
 //! | [`gpu`] | which GPU does a case need? |
 //! | [`gpu_watch`] | were the GPUs well while a case ran? |
+//! | [`picture`] | what kind of image is a file? |
 //! | [`regression`] | has a metric become worse, is a case flaky? |
 //! | [`xid`] | which error reports of the driver mean that a GPU is no good? |
 //!
@@ -39,6 +40,7 @@ pub mod lines;
 pub mod load;
 pub mod metrics;
 pub mod outcome;
+pub mod picture;
 pub mod plan;
 pub mod regression;
 pub mod schema;

@@ -38,6 +38,20 @@ pub fn json_schema() -> Value {
     skipped["propertyNames"] = json!({ "enum": names });
     skipped["additionalProperties"]["pattern"] = json!(r"\S");
     types["Case"]["properties"]["skip"]["pattern"] = json!(r"\S");
+    // Shares of something that they are a part of; as a text the loader alone can tell.
+    for (of, share) in [
+        ("InitialLoss", "within"),
+        ("LossDrop", "to"),
+        ("GradNormDrop", "to"),
+        ("MixedPrecision", "within"),
+        ("Shards", "errors"),
+        ("VariedCheck", "at-most"),
+        ("RateCheck", "of-ceiling"),
+        ("RateCheck", "spread"),
+        ("Throughput", "others"),
+    ] {
+        types[of]["properties"][share]["maximum"] = json!(1);
+    }
     // Defaults as people write them.
     types["Case"]["properties"]["timeout"]["default"] = json!("10m");
     types["Case"]["properties"]["limits"]["default"] = json!({ "log": "256 MiB" });

@@ -79,6 +79,22 @@ fn table() -> Vec<(&'static str, String)> {
         ("wrong type: a number for a text", "suite: s\ncases:\n  - name: 7\n    command: { run: [prog, 5] }\n".into()),
         ("wrong type: a text for a list", "suite: s\ncases:\n  - name: a\n    command: { run: prog --all }\n".into()),
         ("wrong type: a text for a mapping", "suite: s\ncases:\n  - name: a\n    train: unet\n".into()),
+        ("a share above one: loss-drop", command("    checks: { loss-drop: { to: 5 } }")),
+        ("a share above one, in percent", command("    checks: { loss-drop: { to: 500% } }")),
+        (
+            "shares above one, each with its place",
+            command(
+                "    checks:\n      initial-loss: { within: 25 }\n      grad-norm-drop: { to: 1.5 }\n      mixed-precision: { within: 5 }\n      shards: { errors: 2 }\n      varied: [{ name: a, at-most: 90 }]",
+            ),
+        ),
+        (
+            "shares above one: rates",
+            throughput(", others: 10", "    checks:\n      rate:\n        - { spread: 2, of-ceiling: 40 }\n        - { of-base: 95 }"),
+        ),
+        (
+            "tolerances that are none",
+            command("    checks: { predictions: { within: .nan }, export-parity: { within: -1 } }"),
+        ),
         ("wrong unit: a share", command("    checks: { loss-drop: { to: 5x } }")),
         ("wrong unit: a time without its unit", command("    timeout: 600")),
         ("wrong unit: a time", command("    timeout: soon")),

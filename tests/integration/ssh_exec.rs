@@ -261,14 +261,29 @@ async fn an_idle_connection_serves_again() {
 }
 
 #[tokio::test]
-async fn too_many_commands_at_once_is_an_error_that_says_so() {
+async fn commands_that_a_connection_may_not_have_get_one_of_their_own() {
     let sshd = Sshd::with(&["MaxSessions 1"]);
     let node = connect(&sshd).await;
     let mut first = shell(&node, "cat").await;
-    let error = shell(&node, "true").await.wait().await.unwrap_err();
-    assert!(matches!(error, TransportError::OpenChannel { .. }), "{error:?}");
-    assert!(error.to_string().contains("MaxSessions"), "{error}");
+    let mut others = Vec::new();
+    for code in 1..=3 {
+        others.push((code, shell(&node, &format!("exit {code}")).await));
+    }
+    for (code, mut other) in others {
+        assert_eq!(other.wait().await.unwrap(), ExitStatus::Code(code));
+    }
+    first.stdin.write(b"still here".as_slice()).await.unwrap();
+    first.stdin.close();
+    assert_eq!(output(&mut first).await, b"still here");
     assert_eq!(first.wait().await.unwrap(), ExitStatus::Code(0));
+}
+
+#[tokio::test]
+async fn a_server_that_allows_no_command_says_so() {
+    let sshd = Sshd::with(&["MaxSessions 0"]);
+    let error = shell(&connect(&sshd).await, "true").await.wait().await.unwrap_err();
+    assert!(matches!(error, TransportError::OpenChannel { .. }) && !error.is_transient(), "{error:?}");
+    assert!(error.to_string().contains("MaxSessions"), "{error}");
 }
 
 /// Bytes of memory that this process holds.

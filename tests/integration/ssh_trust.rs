@@ -108,6 +108,62 @@ async fn a_revoked_host_key_is_refused() {
     ");
 }
 
+/// A server with a certificate for these names, and the line that trusts its authority.
+fn certified(names: &str) -> (tempfile::TempDir, Sshd) {
+    let folder = tempfile::tempdir().unwrap();
+    let keygen = |arguments: &[&str]| {
+        let made =
+            Program::new("ssh-keygen").arg("-q").args(arguments).current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+    };
+    keygen(&["-t", "ed25519", "-N", "", "-f", "ca"]);
+    keygen(&["-t", "ed25519", "-N", "", "-f", "host"]);
+    keygen(&["-I", "rig", "-s", "ca", "-h", "-n", names, "host.pub"]);
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let sshd = Sshd::with(&[
+        &format!("HostKey {}", path("host")),
+        &format!("HostCertificate {}", path("host-cert.pub")),
+    ]);
+    let authority = std::fs::read_to_string(path("ca.pub")).unwrap();
+    let line = format!("@cert-authority [127.0.0.1]:{},127.0.0.* {authority}", sshd.port());
+    std::fs::write(sshd.known_hosts(), line).unwrap();
+    (folder, sshd)
+}
+
+#[tokio::test]
+async fn a_host_is_known_by_a_certificate_of_an_authority_that_is_trusted() {
+    let (_folder, sshd) = certified("127.0.0.1");
+    works(&sshd.address(), options(&sshd)).await;
+
+    let (_folder, sshd) = certified("elsewhere");
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    assert!(!error.is_transient());
+    assert!(!sshd.log().contains("publickey"), "a key was shown to a host that is not trusted");
+    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    trust USER@127.0.0.1 port PORT: it shows a certificate that does not hold: it is for other hosts (elsewhere)
+    hint: have the host's certificate made anew, or list its own key in known_hosts
+    ");
+
+    // A server that has none.
+    let other = Sshd::start();
+    let line = std::fs::read_to_string(sshd.known_hosts()).unwrap();
+    std::fs::write(other.known_hosts(), &line).unwrap();
+    let error = refused(&other, &other.address(), options(&other)).await;
+    let expected = "known_hosts:1 trusts an authority for it, and it shows no certificate";
+    assert!(error.to_string().contains(expected), "{error}");
+}
+
+#[tokio::test]
+async fn a_name_without_its_port_is_enough_to_be_known_by() {
+    let sshd = Sshd::start();
+    std::fs::write(sshd.known_hosts(), format!("127.0.0.1 {}\n", sshd.host_key())).unwrap();
+    works(&sshd.address(), options(&sshd)).await;
+    let other = Sshd::start();
+    std::fs::write(sshd.known_hosts(), format!("127.0.0.1 {}\n", other.host_key())).unwrap();
+    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    assert!(matches!(error, TransportError::HostKeyUnknown { .. }), "{error}");
+}
+
 #[tokio::test]
 async fn a_server_with_several_keys_shows_the_one_that_is_known() {
     let folder = tempfile::tempdir().unwrap();
@@ -209,7 +265,7 @@ async fn having_no_key_at_all_is_said() {
     std::fs::remove_file(sshd.identity()).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
-    log in to USER@127.0.0.1 port PORT: there is no key to try: no agent is set, and none of the key files is there
+    log in to USER@127.0.0.1 port PORT: there is no key to try: no agent has one, and none of the key files is there (HOME/.ssh/id_rsa, HOME/.ssh/id_ecdsa, HOME/.ssh/id_ecdsa_sk, HOME/.ssh/id_ed25519, HOME/.ssh/id_ed25519_sk)
     hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
     ");
 }

@@ -59,7 +59,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
         eprintln!("fuzzing {target} for {each} s");
         let status = command.status().with_context(|| format!("failed to start the target {target}"))?;
         if !status.success() {
-            bail!("{target} breaks: {status}; the input is in {}, and the target takes it as its argument", found.display());
+            bail!(
+                "{target} breaks: {status}; the input is in {}, and the target takes it as its argument",
+                found.display()
+            );
         }
     }
     eprintln!("{} doors, {each} s each: nothing broke", targets.len());

@@ -3,7 +3,8 @@
 mod gather;
 mod output;
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -12,11 +13,12 @@ use std::time::{Duration, Instant};
 
 use gpu_suites::budget;
 use gpu_suites::checks::{End, Evaluator, ProcessEnd};
-use gpu_suites::event::{CaseStarted, Check, Finding, GpusWatched, ProcessEnded, Stream};
+use gpu_suites::event::{CaseStarted, Check, Device, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
 use gpu_suites::unit::Span;
 
+use super::disk::DiskWatch;
 use super::ending::{Seen, ending};
 use super::gpus::{self, GpuWatch};
 use super::intake::Intake;
@@ -24,7 +26,7 @@ use super::log::{Log, Tail};
 use super::process::Process;
 use super::readers::{Message, Readers};
 use super::watch::Stop;
-use super::{Left, Run, case_folder, environment, memory, signals};
+use super::{Left, Run, case_folder, demands, environment, memory, signals};
 use crate::folder::CaseDir;
 
 /// What a process that is asked to end has to do so.
@@ -54,6 +56,8 @@ pub(super) struct Attempt<'r, 'a> {
     stop: Option<Stop>,
     /// When what waits for the journal is written.
     flush_at: Option<Instant>,
+    /// What the disks have left, once the case has its folder.
+    disk: Option<DiskWatch>,
 }
 
 impl<'r, 'a> Attempt<'r, 'a> {
@@ -76,18 +80,24 @@ impl<'r, 'a> Attempt<'r, 'a> {
             progress: None,
             stop: None,
             flush_at: None,
+            disk: None,
             run,
             case,
         };
         let oom_kills = memory::oom_kills();
-        let watch = GpuWatch::begin(&case.spec);
-        let (process, readers) = match this.start() {
+        let (watch, found) = GpuWatch::begin(&case.spec);
+        let started = demands::unmet(&case.spec, &found).map_or_else(|| this.start(), Err);
+        let (process, readers) = match started {
             Ok(started) => started,
             Err(reason) => {
                 return Left { started: false, outcome: Outcome::Errored, reason: Some(reason), stop: None };
             }
         };
         this.run.journal.append(CaseStarted { case: case.id.clone(), attempt });
+        if let Some(device) = demands::ran_on(&case.spec, &found) {
+            let facts = BTreeMap::from([("ran_on".to_owned(), device.into())]);
+            this.run.journal.append(Device { case: case.id.clone(), facts });
+        }
         this.run.journal.flush();
         let process = this.pump(process, &readers);
         let gpus = watch.map(|watch| watch.end(&case.spec));
@@ -107,6 +117,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
         let argv = self.argv()?;
         let libtorch = self.run.libtorch.as_ref().and_then(|found| found.as_ref().ok());
         let environment = environment::of_case(case, self.run.dir, &self.dir, libtorch, std::env::vars_os());
+        self.disk = Some(DiskWatch::begin(&self.dir.work(), environment.get(OsStr::new("TMPDIR"))));
         let limit = case.spec.limits.memory.map(|size| size.0);
         let started = Process::start(&argv, environment, &self.dir.work(), limit);
         let (process, [out, err]) = started.map_err(|error| cannot_start(&argv[0], &error))?;
@@ -133,6 +144,9 @@ impl<'r, 'a> Attempt<'r, 'a> {
         let mut kill_at = None;
         let mut drained = 0;
         while drained < Readers::COUNT {
+            if let Some(disk) = &mut self.disk {
+                disk.look();
+            }
             if let Some(process) = &running {
                 self.see_to_the_end(process, &mut kill_at);
             }
@@ -221,7 +235,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
         out_of_memory: bool,
         gpu_broke: Option<&str>,
     ) -> Left {
-        let Self { run, case, evaluator, stop, begun, .. } = self;
+        let Self { run, case, evaluator, stop, begun, mut disk, .. } = self;
         let (code, signal) = match process {
             ProcessEnd::Exited(code) => (Some(*code), None),
             ProcessEnd::Signalled { signal, .. } => (None, Some(*signal)),
@@ -244,6 +258,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
                 progress: self.progress.as_deref(),
                 out_of_memory,
                 gpu_broke,
+                disk_full: disk.as_mut().and_then(|disk| disk.full(&self.stderr.text())).as_deref(),
             },
             stop.as_ref(),
         );

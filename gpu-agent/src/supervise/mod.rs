@@ -6,6 +6,8 @@
 
 mod attempt;
 mod case_folder;
+mod demands;
+mod disk;
 mod ending;
 mod environment;
 mod gpus;

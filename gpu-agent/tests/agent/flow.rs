@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use gpu_suites::event::Event;
-use gpu_suites::unit::Span;
 use gpu_suites::seal::Key;
+use gpu_suites::unit::Span;
 use gpu_suites::wire::Request;
 use serde_json::json;
 

@@ -58,7 +58,11 @@ fn a_case_that_speaks_to_the_agent_itself_neither_renews_nor_ends_its_run() {
     let node = Node::new();
     let cancel = says("{\"request\":\"cancel\",\"reason\":\"x\",\"limit\":false}");
     let key = Key::new();
-    let lines = lines(&node, plan("r", &[sh(&format!("{cancel}; {}", says("{\"request\":\"bye\"}"))), sh("true")]), &key);
+    let lines = lines(
+        &node,
+        plan("r", &[sh(&format!("{cancel}; {}", says("{\"request\":\"bye\"}"))), sh("true")]),
+        &key,
+    );
     let records: Vec<_> = lines.iter().map(|line| gpu_suites::event::Record::parse(line).unwrap()).collect();
     assert_eq!(ends(&records), ["passed", "passed"]);
     assert!(is_whole(&lines, &key));
@@ -87,7 +91,8 @@ fn a_journal_that_a_case_has_written_in_does_not_fit_its_seal() {
     let key = Key::new();
     let forged = "{\"seq\":2,\"at\":\"2026-11-23T10:00:00Z\",\"kind\":\"warning\",\"message\":\"forged\"}";
     let node = Node::new();
-    let forging = lines(&node, plan("r", &[sh(&format!("echo '{forged}' >> ../../../journal.ndjson"))]), &key);
+    let forging =
+        lines(&node, plan("r", &[sh(&format!("echo '{forged}' >> ../../../journal.ndjson"))]), &key);
     assert!(forging.iter().any(|line| line.contains("forged")) && !is_whole(&forging, &key), "{forging:?}");
     let node = Node::new();
     let honest = lines(&node, plan("r", &[sh("echo honest")]), &key);
@@ -103,12 +108,19 @@ fn another_process_of_the_same_user_reads_neither_memory_nor_files_of_the_superv
     talk.wait_for(|event| matches!(event, Event::CaseStarted(_)));
     let pid = node.supervisor("r");
     // As root everything can be read: what the kernel guards it by is looked at.
-    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{pid}/environ")).unwrap());
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{pid}/environ")).unwrap());
     let dumpable = std::fs::read_to_string(format!("/proc/{pid}/coredump_filter"));
     assert!(owner == 0 && dumpable.is_ok());
     if rustix::process::geteuid().is_root() {
         let status = Command::new("setpriv")
-            .args(["--reuid=65534", "--regid=65534", "--clear-groups", "cat", &format!("/proc/{pid}/environ")])
+            .args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "cat",
+                &format!("/proc/{pid}/environ"),
+            ])
             .output();
         assert!(status.is_ok_and(|output| !output.status.success()));
     }

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
-use gpu_suites::spec::InputPath;
 use gpu_suites::seal::Key;
+use gpu_suites::spec::InputPath;
 use gpu_suites::wire::{Refusal, Reply, Request};
 use serde_json::json;
 use sha2::{Digest, Sha256};

@@ -37,7 +37,9 @@ fn refused(address: &str, error: &TransportError) -> Finding {
         TransportError::HostKeyUnknown { .. }
         | TransportError::HostKeyChanged { .. }
         | TransportError::HostKeyRevoked { .. }
+        | TransportError::HostCertificate { .. }
         | TransportError::KnownHosts { .. } => "host key",
+        TransportError::Config { .. } | TransportError::JumpLoop { .. } => "ssh configuration",
         _ => "connection",
     };
     let text = format!("{address}: failed to {}", chain(error));

@@ -198,10 +198,15 @@ impl Boot<'_> {
             return Ok(());
         }
         way.looked_at = Instant::now();
-        match observe::instance(self.cloud, &way.instance.id).await {
-            Ok(instance) => {
+        match observe::now(self.cloud, &way.instance.id).await {
+            Ok(Some(instance)) => {
                 instance.note(self.ledger, self.cloud.region());
                 way.instance = instance;
+            }
+            // It was shown before: a part of EC2 does not know it yet.
+            Ok(None) => {
+                "EC2 does not show it just now".clone_into(&mut way.last);
+                return Ok(());
             }
             // An API that is out of reach for a while is no reason to give a booting node up.
             Err(error) if error.is_transient() => {

@@ -88,7 +88,7 @@ impl Had {
             loop {
                 sleep(WATCH).await;
                 // An API that is out of reach says nothing about the node.
-                let Ok(seen) = observe::instance(&cloud, &id).await else { continue };
+                let Ok(Some(seen)) = observe::now(&cloud, &id).await else { continue };
                 if matches!(seen.state, InstanceState::Ending | InstanceState::Terminated) {
                     return seen.reason.unwrap_or_else(|| "the cloud ended it and says no reason".to_owned());
                 }

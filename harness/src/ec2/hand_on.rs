@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::boot::Boot;
 use super::cloud::{Cloud, CloudError};
+use super::consistency::CONSISTENT;
 use super::had::{Had, Price};
 use super::keys::NodeKeys;
 use super::ledger::Ledger;
@@ -104,7 +105,9 @@ impl Provision {
         let seen = observe::instances(&cloud, std::slice::from_ref(&left.instance)).await;
         // From here to the ledger there is no waiting: nobody can drop this in between, and the file tells of it until
         // the ledger does.
-        let is_there = !matches!(&seen, Ok(seen) if seen.is_empty());
+        // One that EC2 does not show may only not be known yet; past its end it is no more.
+        let is_over = cloud.now() > left.expires_at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+        let is_there = !(is_over && matches!(&seen, Ok(seen) if seen.is_empty()));
         let ledger = self.take(&left, &cloud, is_there);
         if !is_there {
             return Err("it is no more".to_owned());
@@ -114,7 +117,7 @@ impl Provision {
         let led = match seen {
             Ok(seen) => match seen.into_iter().next() {
                 Some(seen) => self.lead_on(&left, &cloud, &ledger, seen).await,
-                None => Err("it is no more".to_owned()),
+                None => Err("EC2 does not show it".to_owned()),
             },
             Err(error) => Err(chain(&error)),
         };
@@ -300,12 +303,12 @@ pub async fn forget_gone(cache: &Path, clouds: &[Cloud]) -> Result<(), CloudErro
         let here = Vec::from_iter(left.iter().filter(|node| node.region == cloud.region()));
         let ids = Vec::from_iter(here.iter().map(|node| node.instance.clone()));
         let seen = observe::instances(cloud, &ids).await?;
-        let lives = |id: &str| {
-            seen.iter().any(|seen| {
-                seen.id == id && matches!(seen.state, InstanceState::Pending | InstanceState::Running)
-            })
+        // That it is not shown proves nothing until it is past its end, too.
+        let is_gone = |node: &reuse::Left| match seen.iter().find(|seen| seen.id == node.instance) {
+            Some(seen) => !matches!(seen.state, InstanceState::Pending | InstanceState::Running),
+            None => cloud.now() > node.expires_at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX),
         };
-        for node in here.into_iter().filter(|node| !lives(&node.instance)) {
+        for node in here.into_iter().filter(|node| is_gone(node)) {
             // What cannot be removed is tried again by the next.
             let _ = node.forget();
         }

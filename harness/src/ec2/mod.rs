@@ -11,12 +11,14 @@ pub mod breaker;
 #[cfg(feature = "ec2")]
 pub mod calls;
 pub mod candidates;
+pub mod capped;
 #[cfg(feature = "ec2")]
 pub mod clock;
 #[cfg(feature = "ec2")]
 pub mod cloud;
 #[cfg(feature = "ec2")]
 mod cloud_error;
+pub mod consistency;
 pub mod deeds;
 #[cfg(feature = "ec2")]
 pub mod doctor;
@@ -80,6 +82,8 @@ mod template;
 pub mod user_data;
 pub mod waiting;
 pub mod who;
+#[cfg(feature = "ec2")]
+mod young;
 
 pub use purchase::Purchase;
 pub use settings::{Ec2Settings, Ec2SettingsError, ImageChoice, Market, Usd};

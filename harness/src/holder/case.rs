@@ -171,7 +171,8 @@ async fn carry_out(
     let last = |run: &crate::recorder::Recorder| {
         let case = run.state().case(asked.what.id())?;
         let last = case.last_ended().filter(|_| case.phase == crate::report::case::Phase::Finished)?;
-        (last.number > before).then(|| (last.outcome, last.reason.clone()))
+        let ending = run.state().ending(case);
+        (last.number > before).then_some((ending.outcome, ending.reason))
     };
     let (outcome, reason) = match (last(&run), ended) {
         (Some(told), _) => told,

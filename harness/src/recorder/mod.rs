@@ -12,13 +12,13 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, Warning};
+use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, TestsUnread, Warning};
 use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
 
-use crate::report::case::Phase;
-use crate::report::{ReportError, Reporter, RunState};
+use crate::report::case::{CaseState, Phase};
+use crate::report::{self, ReportError, Reporter, RunState};
 use crate::run_dir::RunDir;
 use announced::Announced;
 pub use announced::Missing;
@@ -40,6 +40,8 @@ pub trait Records {
     fn has_room(&self) -> bool;
     /// What the cases that are recorded here have announced to be fetched: how many bytes, if anything.
     fn announced(&self) -> Option<u64>;
+    /// Files that cases made have come: what they say of their own tests counts from now on.
+    fn files_came(&mut self);
     /// The run's folder.
     fn folder(&self) -> PathBuf;
 }
@@ -92,6 +94,13 @@ impl Records for Recorder {
 
     fn announced(&self) -> Option<u64> {
         self.announced.bytes(None)
+    }
+
+    fn files_came(&mut self) {
+        let cases = Vec::from_iter(self.state.cases().iter().map(|case| case.id().clone()));
+        for case in cases {
+            self.files_of_case_came(&case);
+        }
     }
 
     fn folder(&self) -> PathBuf {
@@ -164,6 +173,16 @@ impl Recorder {
     /// What one case has announced to be fetched: how many bytes, if anything.
     pub fn announced_by(&self, case: &CaseId) -> Option<u64> {
         self.announced.bytes(Some(case))
+    }
+
+    /// Files that a case made have come: where its own tests' reports cannot be read, it has not passed.
+    pub fn files_of_case_came(&mut self, case: &CaseId) {
+        let passed = |case: &&CaseState| case.last_ended().is_some_and(|end| end.outcome == Outcome::Passed);
+        let Some(state) = self.state.case(case).filter(passed) else { return };
+        let reports = report::unread(state, &self.folder.path);
+        if !reports.is_empty() {
+            self.own(TestsUnread { case: case.clone(), reports });
+        }
     }
 
     /// Waits until everything so far is written, and its reports with it.

@@ -199,6 +199,7 @@ fn finding(finding: &Finding) -> String {
 
 fn system_out(state: &RunState, case: &CaseState, ending: &Ending, run_dir: &Path) -> String {
     let mut lines = vec![property("outcome", &ending.outcome.to_string())];
+    lines.extend(case.ran_on().map(|device| property("device", &device)));
     if case.ended.len() > 1 || case.stumbled {
         lines.push(property("attempts", &case.attempt.to_string()));
         lines.push(property("flaky", &case.is_flaky().to_string()));

@@ -33,6 +33,11 @@ pub(super) fn tests(
     (tests, notes)
 }
 
+/// What cannot be taken in of the reports that a case names, in a sentence each.
+pub(crate) fn unread(case: &CaseState, run_dir: &Path) -> Vec<String> {
+    tests(case, run_dir, &str::to_owned).1
+}
+
 fn read(path: &Path) -> std::io::Result<String> {
     let mut text = String::new();
     File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)?;

@@ -192,6 +192,11 @@ impl Receipt {
         self.resources.iter().filter(|one| one.gone_at.is_none() && one.handed_on_at.is_none())
     }
 
+    /// Whether something may live on that nobody wants.
+    pub fn may_cost(&self) -> bool {
+        self.kept.is_none() && self.left().next().is_some()
+    }
+
     /// What was left to the next run of the job.
     fn handed_on(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|one| one.handed_on_at.is_some())
@@ -447,5 +452,7 @@ mod tests {
         {
             assert!(said.contains(wanted), "{wanted} in {said}");
         }
+        assert!(receipt.may_cost());
+        assert!(!run(&[(ResourceKind::Instance, "i-1"), (ResourceKind::LaunchTemplate, "lt-1")]).may_cost());
     }
 }

@@ -33,6 +33,7 @@ use crate::failure::chain;
 use crate::intake::{Intake, LONGEST_LINE, Taken};
 use crate::interrupt::Interrupts;
 use crate::moment::Moment;
+use crate::patience::Patience;
 use crate::recorder::Records;
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
@@ -63,13 +64,13 @@ pub enum SessionError {
     /// What comes cannot be kept here.
     #[error("the run was ended, since what happens cannot be recorded")]
     Unrecorded,
-    /// The node was out of reach for longer than its lease.
-    #[error("{node} was out of reach for longer than its lease of {} s: {last}", lease.as_secs())]
+    /// The node was out of reach, or nothing got on there, for longer than its lease.
+    #[error("{node} {how}: {last}")]
     Lost {
         /// The node.
         node: String,
-        /// The lease.
-        lease: Duration,
+        /// Which of them, and for how long.
+        how: String,
         /// The last error.
         #[source]
         last: Box<RemoteError>,
@@ -204,6 +205,10 @@ pub struct Session<'a> {
     fetched_by: Option<Moment>,
     /// The node said that it is being taken away.
     reclaimed: bool,
+    /// Renewed whenever the run gets on: a node that can be reached and does nothing is tried no longer than one that cannot.
+    patience: Patience,
+    /// How many files the node lacked when it last said so.
+    lacked: Option<usize>,
     /// On a node that was made for the run: when the start-up phase that goes on began.
     starting: Option<(StartPhase, Instant)>,
 }
@@ -237,6 +242,8 @@ impl<'a> Session<'a> {
             complete: false,
             fetched_by: None,
             reclaimed: false,
+            patience: Patience::default(),
+            lacked: None,
             starting: None,
         }
     }
@@ -291,11 +298,18 @@ impl<'a> Session<'a> {
                 let limit = limits::sending(self.remote.agent_bytes(), plan.lease);
                 self.within_limit("take gpu-agent", limit, async |remote| remote.bootstrap().await).await?;
                 supplied.agent = true;
+                self.patience.renew();
             }
             Ended::Missing(wanted) => {
                 self.supplies();
+                // What arrived before a cut is not sent again.
+                if self.lacked.is_some_and(|before| wanted.len() < before) {
+                    self.patience.renew();
+                }
+                self.lacked = Some(wanted.len());
                 self.upload(&wanted).await?;
                 supplied.files = true;
+                self.patience.renew();
             }
         }
         Ok(ControlFlow::Continue(()))
@@ -427,6 +441,7 @@ impl<'a> Session<'a> {
             return Err(Trouble::Odd(format!("record {} where {} was next", record.seq, self.next)));
         }
         self.next += 1;
+        self.patience.renew();
         if let Event::RunFinished(finished) = &record.event {
             self.complete = true;
             self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
@@ -468,6 +483,7 @@ impl<'a> Session<'a> {
             Reply::Started => {
                 if !self.started {
                     self.started = true;
+                    self.patience.renew();
                     self.alarms.overdue = Some(Moment::after(limits::cases(self.plan)));
                     self.recorder.node_is(NodeState::Running, "");
                     self.phase_is_over(Some(StartPhase::FirstEvent));
@@ -475,6 +491,7 @@ impl<'a> Session<'a> {
             }
             Reply::Alive => {
                 self.asked.renewals = self.asked.renewals.checked_sub(1).ok_or_else(Trouble::unasked)?;
+                self.patience.renew();
             }
             Reply::Missing { .. } if !self.asked.start => return Err(Trouble::unasked()),
             Reply::Missing { blobs } => return Ok(ControlFlow::Break(Ended::Missing(blobs))),
@@ -507,6 +524,7 @@ impl<'a> Session<'a> {
                 fetched => fetched?,
             }
         }
+        self.recorder.files_came();
         let _ = timeout(BYE, exec.stdin.write(line(&Request::Bye))).await;
         exec.stdin.close();
         // The agent's end says that it heard; a node that keeps it to itself cleans up when the lease ends.
@@ -586,14 +604,22 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Tries to reach the node again for as long as its lease can last.
+    /// Tries to reach the node again, for as long as its lease can last and something gets on there.
     async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
         self.recorder.keep(ConnectionLost { error: chain(&error) }.into());
         let mut latest = error;
-        let mut pause = Duration::from_millis(50);
+        let mut pause = self.patience.trouble();
         while lost.elapsed() < lease {
+            if self.patience.is_over(lease) {
+                let (tries, seconds) = (self.patience.tries(), self.patience.lasted().as_secs());
+                let how = format!(
+                    "can be reached, and nothing gets on: {tries} connections within {seconds} s broke off"
+                );
+                return self.lose(how, latest);
+            }
+            self.meanwhile(sleep(pause)).await?;
             let left = lease.saturating_sub(lost.elapsed());
             let reconnected =
                 self.within_limit("let us in again", left, async |remote| remote.reconnect().await);
@@ -607,11 +633,14 @@ impl<'a> Session<'a> {
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
-            self.meanwhile(sleep(pause)).await?;
-            pause = (pause * 2).min(Duration::from_secs(5));
+            pause = self.patience.trouble();
         }
-        self.recorder.node_is(NodeState::Lost, "out of reach for longer than its lease");
-        Err(SessionError::Lost { node: self.node(), lease, last: Box::new(latest) })
+        self.lose(format!("was out of reach for longer than its lease of {} s", lease.as_secs()), latest)
+    }
+
+    fn lose(&mut self, how: String, last: RemoteError) -> Result<(), SessionError> {
+        self.recorder.node_is(NodeState::Lost, &how);
+        Err(SessionError::Lost { node: self.node(), how, last: Box::new(last) })
     }
 
     /// Has the node do something that takes as long as this at most.

@@ -36,6 +36,8 @@ pub struct KnownKey {
     pub line: usize,
     /// The key that stands there.
     pub key: HostKey,
+    /// The name that it was found by.
+    pub name: String,
 }
 
 impl fmt::Display for KnownKey {
@@ -63,27 +65,33 @@ pub enum TransportError {
         /// The node.
         name: String,
     },
-    /// The ssh configuration file cannot be read.
-    #[error("read the ssh configuration {}", path.display())]
+    /// The ssh configuration cannot be read, or makes no sense.
+    #[error("read the ssh configuration: {place}")]
     Config {
-        /// The file.
-        path: PathBuf,
-        /// The parser's word.
-        source: Box<dyn std::error::Error + Send + Sync>,
+        /// The file, or the line with what is wrong there.
+        place: String,
+        /// The operating system's word.
+        source: Option<io::Error>,
     },
-    /// The ssh configuration asks for something that is not built.
+    /// The jumps of the ssh configuration lead in a circle.
     #[error(
-        "connect to {host}: the ssh configuration {} sets {option} for it, which gpu-harness does not follow\n\
-         hint: name a host that can be reached directly, or forward a port (`ssh -L`) and use ssh://localhost:PORT",
-        path.display()
+        "connect to {peer}: the way there (ProxyJump {over}) leads in a circle\nhint: `ProxyJump none` for {over} in the ssh configuration"
     )]
-    Unsupported {
-        /// The host as the user named it.
-        host: String,
-        /// The option.
-        option: &'static str,
-        /// The file.
-        path: PathBuf,
+    JumpLoop {
+        /// Who.
+        peer: Peer,
+        /// The machine that is jumped over once too often.
+        over: String,
+    },
+    /// What carries the connection could not make it, or gave it up.
+    #[error("connect to {peer} by {way}: {said}")]
+    Way {
+        /// Who.
+        peer: Peer,
+        /// The program, or the machine in between.
+        way: String,
+        /// What it said.
+        said: String,
     },
     /// The name has no address.
     #[error("find the address of {peer}")]
@@ -120,20 +128,12 @@ pub enum TransportError {
         source: io::Error,
     },
     /// No known key for this host.
-    #[error(
-        "trust {peer}: its host key is not known\n\
-         it shows {} {}\n\
-         hint: compare that with what `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` prints on the machine itself; \
-         where they are equal, trust it with\n    {}",
-        .key.kind(), .key.fingerprint(), .key.family(), scan(peer, key, file)
-    )]
+    #[error("trust {peer}: its host key is not known\n{unknown}")]
     HostKeyUnknown {
         /// Who.
         peer: Peer,
-        /// What it shows.
-        key: HostKey,
-        /// Where known keys are kept.
-        file: PathBuf,
+        /// What it shows, and how it would be known.
+        unknown: Box<UnknownKey>,
     },
     /// Another key than the known one: a new machine under an old name, or somebody in between.
     #[error(
@@ -142,7 +142,7 @@ pub enum TransportError {
          but {known} has {} {}\n\
          Somebody may be listening in, or the machine was set up anew. Nothing was sent to it.\n\
          hint: compare the key with the machine's own; where the change is right, remove the old one with\n    {}",
-        .key.kind(), .key.fingerprint(), known.key.kind(), known.key.fingerprint(), forget(peer, &known.file)
+        .key.kind(), .key.fingerprint(), known.key.kind(), known.key.fingerprint(), forget(&known.name, &known.file)
     )]
     HostKeyChanged {
         /// Who.
@@ -162,6 +162,17 @@ pub enum TransportError {
         /// Where it is marked.
         marked: Box<KnownKey>,
     },
+    /// Its certificate is none that we go by.
+    #[error(
+        "trust {peer}: it shows a certificate that does not hold: {reason}\n\
+         hint: have the host's certificate made anew, or list its own key in known_hosts"
+    )]
+    HostCertificate {
+        /// Who.
+        peer: Peer,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Not the one key that this node was given.
     #[error(
         "trust {peer}: it shows the host key {} {}, and the node was given {} {}\n\
@@ -177,22 +188,50 @@ pub enum TransportError {
         pinned: HostKey,
     },
     /// No key of ours is accepted.
-    #[error("log in to {peer}: {}", login(peer, tried))]
+    #[error("log in to {peer}: {}", login(peer, tried, looked_for))]
     Auth {
         /// Who.
         peer: Peer,
         /// Each key, in the order of the attempts.
         tried: Vec<TriedKey>,
+        /// The key files that the configuration names, or the usual ones.
+        looked_for: Vec<PathBuf>,
     },
-    /// The far side opens no more channels.
-    #[error("open a channel at {peer} for `{command}` (a server allows so many at once: MaxSessions)")]
+    /// The far side lets a connection have no command at all.
+    #[error(
+        "start `{command}` at {peer}: the server lets no command run ({reason})\n\
+         hint: `MaxSessions` in its sshd_config must be 1 or more, and the account must be one for commands, not for forwarding alone"
+    )]
     OpenChannel {
         /// Who.
         peer: Peer,
-        /// The command that was to run in it.
+        /// The command that was to run.
         command: String,
-        /// libssh2's word.
-        source: ssh2::Error,
+        /// The server's word.
+        reason: String,
+    },
+    /// The far side lets a connection have no further command, and a further connection could not be made.
+    #[error(
+        "start `{command}` at {peer}: the server lets this connection have no further command (MaxSessions), \
+         and of a second connection came: {reason}"
+    )]
+    SecondConnection {
+        /// Who.
+        peer: Peer,
+        /// The command that was to run.
+        command: String,
+        /// What became of the second connection.
+        reason: String,
+    },
+    /// A machine in between does not pass the connection on.
+    #[error("have {peer} connect to {to}: {reason}")]
+    Forward {
+        /// The machine in between.
+        peer: Peer,
+        /// The machine behind it.
+        to: String,
+        /// The server's word.
+        reason: String,
     },
     /// The far side refused to run the command.
     #[error("start `{command}` at {peer}")]
@@ -244,7 +283,9 @@ impl TransportError {
             | Self::Connect { .. }
             // libssh2 does not say whether the server hung up or the two agree on no method.
             | Self::Handshake { .. }
-            | Self::OpenChannel { .. }
+            | Self::Way { .. }
+            | Self::SecondConnection { .. }
+            | Self::Forward { .. }
             | Self::ConnectionLost(_)
             | Self::Setup { .. }
             | Self::Gone => true,
@@ -306,29 +347,71 @@ pub struct TriedKey {
     pub result: String,
 }
 
-fn login(peer: &Peer, tried: &[TriedKey]) -> String {
+/// A host key that nothing is known about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownKey {
+    /// The name that it would be known by.
+    pub name: String,
+    /// The key.
+    pub key: HostKey,
+    /// Where known keys are kept.
+    pub file: PathBuf,
+    /// Whether ssh-keyscan would ask the same machine, by the same name.
+    pub scan: bool,
+    /// Why ssh may know it, and we do not.
+    pub note: Option<String>,
+}
+
+impl fmt::Display for UnknownKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, key, file, scan, note } = self;
+        writeln!(f, "it shows {} {}", key.kind(), key.fingerprint())?;
+        if let Some(note) = note {
+            writeln!(f, "{note}")?;
+        }
+        write!(
+            f,
+            "hint: compare that with what `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` prints on the machine itself; \
+             where they are equal, trust it with\n    {}",
+            key.family(),
+            add(name, key, file, *scan)
+        )
+    }
+}
+
+fn login(peer: &Peer, tried: &[TriedKey], looked_for: &[PathBuf]) -> String {
     let hint = format!(
         "hint: add the public half of a key to ~/.ssh/authorized_keys of {} there, or name the right key: \
          `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`",
         peer.user
     );
     if tried.is_empty() {
-        return format!(
-            "there is no key to try: no agent is set, and none of the key files is there\n{hint}"
-        );
+        let files = Vec::from_iter(looked_for.iter().map(|file| file.display().to_string()));
+        let files = if files.is_empty() {
+            "the configuration names no key file".to_owned()
+        } else {
+            format!("none of the key files is there ({})", files.join(", "))
+        };
+        return format!("there is no key to try: no agent has one, and {files}\n{hint}");
     }
     let lines: Vec<String> =
         tried.iter().map(|TriedKey { key, result }| format!("  {key}: {result}")).collect();
     format!("no key is accepted; tried\n{}\n{hint}", lines.join("\n"))
 }
 
-fn scan(peer: &Peer, key: &HostKey, file: &std::path::Path) -> String {
-    let port = if peer.port == 22 { String::new() } else { format!(" -p {}", peer.port) };
+/// The command that adds a key to the known ones.
+fn add(name: &str, key: &HostKey, file: &std::path::Path, scan: bool) -> String {
     let file = super::quote(&file.display().to_string());
-    format!("ssh-keyscan{port} -t {} {} >> {file}", key.family(), super::quote(&peer.host))
+    if !scan {
+        return format!("echo {} >> {file}", super::quote(&format!("{name} {key}")));
+    }
+    let (host, port) = match name.strip_prefix('[').and_then(|name| name.rsplit_once("]:")) {
+        Some((host, port)) => (host, format!(" -p {port}")),
+        None => (name, String::new()),
+    };
+    format!("ssh-keyscan{port} -t {} {} >> {file}", key.family(), super::quote(host))
 }
 
-fn forget(peer: &Peer, file: &std::path::Path) -> String {
-    let name = if peer.port == 22 { peer.host.clone() } else { format!("[{}]:{}", peer.host, peer.port) };
-    format!("ssh-keygen -f {} -R {}", super::quote(&file.display().to_string()), super::quote(&name))
+fn forget(name: &str, file: &std::path::Path) -> String {
+    format!("ssh-keygen -f {} -R {}", super::quote(&file.display().to_string()), super::quote(name))
 }

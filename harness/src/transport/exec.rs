@@ -54,6 +54,7 @@ pub struct Exec {
     /// The command's standard output.
     pub stdout: Stdout,
     stderr: Tail,
+    noise: Tail,
 }
 
 #[derive(Debug)]
@@ -83,9 +84,10 @@ impl Exec {
         std::mem::replace(&mut self.stdin, closed)
     }
 
-    /// The end of what the command has written to its standard error so far.
+    /// The end of what the command has written to its standard error so far. Where something stands between us and the command
+    /// (a login shell) and the command has not begun, what that has said comes first.
     pub fn stderr_text(&self) -> String {
-        self.stderr.text()
+        self.noise.text() + &self.stderr.text()
     }
 }
 
@@ -194,7 +196,11 @@ impl Tail {
         }
     }
 
-    fn text(&self) -> String {
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    pub(super) fn text(&self) -> String {
         let kept = self.lock();
         String::from_utf8_lossy(&kept[kept.len().saturating_sub(STDERR_TAIL)..]).into_owned()
     }
@@ -213,6 +219,8 @@ pub(super) struct FarSide {
     pub(super) stdout: Option<mpsc::Sender<Result<Vec<u8>, TransportError>>>,
     /// Where standard error goes.
     pub(super) stderr: Tail,
+    /// Where goes what was said before the command began; empty from then on.
+    pub(super) noise: Tail,
     /// Where the end goes; closed when the caller has dropped the [`Exec`].
     pub(super) ended: oneshot::Sender<Result<ExitStatus, TransportError>>,
 }
@@ -250,12 +258,13 @@ pub(super) fn pair(nudge: &Nudge) -> (Exec, FarSide) {
     // One place more than output may fill, so that an error always finds room.
     let (stdout, output) = mpsc::channel(QUEUED_CHUNKS + 1);
     let (ended, end) = oneshot::channel();
-    let stderr = Tail::default();
+    let (stderr, noise) = (Tail::default(), Tail::default());
     let exec = Exec {
         stdin: Stdin { chunks: Some(input), nudge: Arc::clone(nudge) },
         stdout: Stdout { chunks: output, nudge: Arc::clone(nudge) },
         stderr: stderr.clone(),
+        noise: noise.clone(),
         ended: Ended::Awaited(end),
     };
-    (exec, FarSide { stdin, stdout: Some(stdout), stderr, ended })
+    (exec, FarSide { stdin, stdout: Some(stdout), stderr, noise, ended })
 }

@@ -48,7 +48,7 @@ pub(super) fn exec(command: &Command) -> Result<Exec, TransportError> {
         starting.spawn().map_err(|source| TransportError::Spawn { program: program.clone(), source })?;
     // The tasks of a local command wait on channels of their own: nobody has to be nudged.
     let nudge: Nudge = Arc::new(|| ());
-    let (exec, FarSide { stdin, stdout, stderr, ended }) = pair(&nudge);
+    let (exec, FarSide { stdin, stdout, stderr, ended, .. }) = pair(&nudge);
     if let Some(input) = child.stdin.take() {
         tokio::spawn(feed(input, stdin));
     }

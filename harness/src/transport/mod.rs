@@ -13,7 +13,7 @@ mod ssh;
 mod upload;
 
 pub use command::{Command, quote};
-pub use error::{KnownKey, Lost, LostCause, Peer, TransportError, TriedKey};
+pub use error::{KnownKey, Lost, LostCause, Peer, TransportError, TriedKey, UnknownKey};
 pub use exec::{Exec, ExitStatus, Stdin, StdinClosed, Stdout};
 pub use ssh::{ClientKey, HostKey, HostKeyError, Link, SshOptions};
 pub use upload::UploadError;

@@ -30,6 +30,11 @@ impl HostKey {
         Self { blob: blob.into() }
     }
 
+    /// The key as it travels.
+    pub(super) fn blob(&self) -> &[u8] {
+        &self.blob
+    }
+
     /// The key's type, such as `ssh-ed25519`.
     pub fn kind(&self) -> &str {
         let name = self.blob.split_first_chunk::<4>().and_then(|(length, rest)| {

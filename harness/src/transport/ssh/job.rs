@@ -9,7 +9,8 @@ use std::io::{self, Read as _, Write as _};
 use ssh2::{Channel, ErrorCode, Session};
 use tokio::sync::mpsc::error::TryRecvError;
 
-use super::worker::{Request, Turn};
+use super::preface::Preface;
+use super::worker::{Request, Turn, What};
 use crate::transport::exec::FarSide;
 use crate::transport::{ExitStatus, LostCause, Peer, TransportError};
 
@@ -43,8 +44,10 @@ enum Stage {
 
 pub(super) struct Job {
     peer: Peer,
-    line: String,
+    what: What,
     label: String,
+    /// What stands before the command's own output.
+    preface: Preface,
     /// What was done last, for a message.
     doing: &'static str,
     /// Gone once the command's end was told.
@@ -60,11 +63,16 @@ pub(super) struct Job {
 
 impl Job {
     pub(super) fn new(request: Request, peer: Peer) -> Self {
-        let Request { line, label, far } = request;
+        let Request { what, label, far } = request;
+        let preface = match &what {
+            What::Command { mark, .. } => Preface::before(mark.text()),
+            What::Tunnel { .. } => Preface::none(),
+        };
         Self {
             peer,
-            line,
+            what,
             label,
+            preface,
             doing: "opening a channel for",
             far: Some(far),
             stage: Stage::Opening { asked: false },
@@ -125,11 +133,18 @@ impl Job {
         if turn.opening {
             return Ok(Stage::Opening { asked });
         }
-        match turn.session.channel_open("session", WINDOW, PACKET, None) {
+        let opened = match &self.what {
+            What::Command { .. } => turn.session.channel_open("session", WINDOW, PACKET, None),
+            What::Tunnel { host, port } => turn.session.channel_direct_tcpip(host, *port, None),
+        };
+        match opened {
             Ok(channel) => {
                 turn.moved = true;
                 self.doing = "starting";
-                Ok(Stage::Starting(channel))
+                Ok(match &self.what {
+                    What::Command { .. } => Stage::Starting(channel),
+                    What::Tunnel { .. } => Stage::Running(channel),
+                })
             }
             Err(error) if is(&error, code::EAGAIN) => {
                 turn.blocked();
@@ -137,20 +152,36 @@ impl Job {
                 Ok(Stage::Opening { asked: true })
             }
             Err(error) if is(&error, code::CHANNEL_FAILURE) => {
-                let (peer, command) = (self.peer.clone(), self.label.clone());
-                self.tell(|| TransportError::OpenChannel {
-                    peer: peer.clone(),
-                    command: command.clone(),
-                    source: ssh2::Error::from_errno(error.code()),
-                });
+                self.refused(&error, turn);
                 Ok(Stage::Done)
             }
             Err(error) => Err(cut(&error)),
         }
     }
 
+    /// The far side opens no channel. A server that lets a connection have few commands at once (`MaxSessions`) may let another
+    /// connection have this one.
+    fn refused(&mut self, error: &ssh2::Error, turn: &Turn<'_>) {
+        let may_be_elsewhere = !turn.alone && matches!(self.what, What::Command { .. });
+        if let Some(far) = self.far.take_if(|_| may_be_elsewhere) {
+            (turn.elsewhere)(Request { what: self.what.clone(), label: self.label.clone(), far });
+            return;
+        }
+        let (peer, command, reason) = (self.peer.clone(), self.label.clone(), error.message().to_owned());
+        let is_tunnel = matches!(self.what, What::Tunnel { .. });
+        self.tell(|| {
+            let (peer, command, reason) = (peer.clone(), command.clone(), reason.clone());
+            if is_tunnel {
+                TransportError::Forward { peer, to: command, reason }
+            } else {
+                TransportError::OpenChannel { peer, command, reason }
+            }
+        });
+    }
+
     fn start(&mut self, mut channel: Channel, turn: &mut Turn<'_>) -> Result<Stage, LostCause> {
-        match channel.exec(&self.line) {
+        let What::Command { line, .. } = &self.what else { return Ok(Stage::Running(channel)) };
+        match channel.exec(line) {
             Ok(()) => {
                 turn.moved = true;
                 self.doing = "running";
@@ -191,6 +222,7 @@ impl Job {
         }
         // The end of the output is not the command's end: it may go on reading. Only the far side's close is.
         if let Some(far) = &mut self.far {
+            self.preface.end(&far.noise);
             far.stdout = None;
         }
         match channel.wait_close() {
@@ -300,7 +332,10 @@ impl Job {
                 Ok(0) => break,
                 Ok(count) => {
                     self.reading = false;
-                    far.put(&turn.buffer[..count]);
+                    let own = self.preface.pass(&turn.buffer[..count], &far.noise);
+                    if !own.is_empty() {
+                        far.put(&own);
+                    }
                     turn.moved = true;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -1,23 +1,34 @@
 //! The files that say which host has which key: see "known hosts file format" in sshd(8).
 //!
+//! The lines are read by the ssh-key crate; whom a line is about, and what the lines together say about a key, is decided here.
 //! libssh2 reads these files too, but knows no patterns and no `@revoked`, and cannot tell the line of an old key.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha1::Sha1;
+use ssh_key::known_hosts::{Entry as Parsed, HostPatterns, Marker};
 
-use super::HostKey;
+use super::{HostKey, pattern};
 use crate::transport::{KnownKey, TransportError};
 
 /// A line about the host in question.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) known: KnownKey,
-    pub(super) revoked: bool,
+    pub(super) says: Says,
+}
+
+/// What a line says of its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Says {
+    /// It is the host's.
+    Its,
+    /// It may have been the host's, and is trusted no more.
+    Revoked,
+    /// Whoever has a certificate by it is the host.
+    Authority,
 }
 
 /// What the files say about a key that a host shows.
@@ -30,7 +41,7 @@ pub(super) enum Verdict<'a> {
     Unknown,
 }
 
-/// The lines about `name` (`host`, or `[host]:port`) in `files`; a file that is not there says nothing.
+/// The lines about a host by one of its names (`host`, or `[host]:port`) in `files`; a file that is not there says nothing.
 pub(super) fn entries(files: &[PathBuf], name: &str) -> Result<Vec<Entry>, TransportError> {
     let mut found = Vec::new();
     for file in files {
@@ -43,93 +54,84 @@ pub(super) fn entries(files: &[PathBuf], name: &str) -> Result<Vec<Entry>, Trans
     Ok(found)
 }
 
+/// The keys of `RevokedHostKeys`: whoever shows one is refused, and so is everyone where a file cannot be read.
+pub(super) fn revoked(files: &[PathBuf]) -> Result<Vec<Entry>, TransportError> {
+    let mut found = Vec::new();
+    for file in files {
+        let failed = |source| TransportError::KnownHosts { path: file.clone(), source };
+        let bytes = std::fs::read(file).map_err(failed)?;
+        if bytes.starts_with(b"SSHKRL\n\0") {
+            let reason =
+                "it is a binary list (KRL), which is not read here; list the keys themselves, one a line";
+            return Err(failed(io::Error::new(io::ErrorKind::InvalidData, reason)));
+        }
+        let text = String::from_utf8_lossy(&bytes);
+        found.extend(text.lines().enumerate().filter_map(|(index, line)| {
+            let key = HostKey::parse(line).ok()?;
+            let known = KnownKey { file: file.clone(), line: index + 1, key };
+            Some(Entry { known, says: Says::Revoked })
+        }));
+    }
+    Ok(found)
+}
+
 /// Compares a key that a host shows with the lines about it.
 pub(super) fn judge<'a>(entries: &'a [Entry], shown: &HostKey) -> Verdict<'a> {
-    let same = |entry: &&Entry| entry.known.key == *shown;
-    if let Some(entry) = entries.iter().filter(same).find(|entry| entry.revoked) {
+    let that_say = |says: Says| entries.iter().filter(move |entry| entry.says == says);
+    if let Some(entry) = that_say(Says::Revoked).find(|entry| entry.known.key == *shown) {
         return Verdict::Revoked(entry);
     }
-    let mut valid = entries.iter().filter(|entry| !entry.revoked);
-    if valid.clone().any(|entry| same(&entry)) {
+    if that_say(Says::Its).any(|entry| entry.known.key == *shown) {
         return Verdict::Trusted;
     }
     // The line to show is the one of the same type, where there is one.
-    let of_same_type = valid.clone().find(|entry| entry.known.key.kind() == shown.kind());
-    of_same_type.or_else(|| valid.next()).map_or(Verdict::Unknown, Verdict::Changed)
+    let of_same_type = that_say(Says::Its).find(|entry| entry.known.key.kind() == shown.kind());
+    of_same_type.or_else(|| that_say(Says::Its).next()).map_or(Verdict::Unknown, Verdict::Changed)
 }
 
 fn matching(file: &Path, text: &str, name: &str) -> Vec<Entry> {
     let mut found = Vec::new();
     for (index, line) in text.lines().enumerate() {
-        let mut line = line.trim_start();
-        let mut revoked = false;
-        if let Some(marked) = line.strip_prefix('@') {
-            let Some((marker, rest)) = marked.split_once([' ', '\t']) else { continue };
-            // Certificates are not asked for, so that a certificate authority says nothing here.
-            if marker != "revoked" {
-                continue;
-            }
-            (revoked, line) = (true, rest.trim_start());
-        }
-        let Some((hosts, key)) = line.split_once([' ', '\t']).filter(|_| !line.starts_with('#')) else {
+        // The crate takes one blank between the fields, OpenSSH any number of blanks and tabs.
+        let line = Vec::from_iter(line.split_ascii_whitespace()).join(" ");
+        if line.starts_with('#') {
             continue;
-        };
-        let Ok(key) = HostKey::parse(key) else { continue };
-        if names(hosts, name) {
-            found.push(Entry { known: KnownKey { file: file.to_owned(), line: index + 1, key }, revoked });
+        }
+        let Ok(parsed) = line.parse::<Parsed>() else { continue };
+        let Ok(blob) = parsed.public_key().to_bytes() else { continue };
+        if is_about(parsed.host_patterns(), name) {
+            let says = match parsed.marker() {
+                None => Says::Its,
+                Some(Marker::Revoked) => Says::Revoked,
+                Some(Marker::CertAuthority) => Says::Authority,
+            };
+            let (key, name) = (HostKey::from_blob(blob), name.to_owned());
+            let known = KnownKey { file: file.to_owned(), line: index + 1, key, name };
+            found.push(Entry { known, says });
         }
     }
     found
 }
 
-/// Whether a line's first field is about `name`.
-fn names(hosts: &str, name: &str) -> bool {
-    if let Some(hashed) = hosts.strip_prefix("|1|") {
-        return hash_is(hashed, name).unwrap_or(false);
-    }
-    let mut matched = false;
-    for pattern in hosts.split(',') {
-        match pattern.strip_prefix('!') {
-            Some(negated) if glob(negated.to_lowercase().as_bytes(), name.as_bytes()) => return false,
-            Some(_) => {}
-            None => matched |= glob(pattern.to_lowercase().as_bytes(), name.as_bytes()),
+/// Whether a line is about `name`.
+fn is_about(hosts: &HostPatterns, name: &str) -> bool {
+    match hosts {
+        HostPatterns::Patterns(patterns) => {
+            let patterns = Vec::from_iter(patterns.iter().map(|pattern| pattern.to_lowercase()));
+            pattern::any(patterns.iter().map(String::as_str), name)
         }
+        HostPatterns::HashedName { salt, hash } => Hmac::<Sha1>::new_from_slice(salt).is_ok_and(|mut mac| {
+            mac.update(name.as_bytes());
+            mac.verify_slice(hash).is_ok()
+        }),
     }
-    matched
-}
-
-fn hash_is(salt_and_hash: &str, name: &str) -> Option<bool> {
-    let (salt, hash) = salt_and_hash.split_once('|')?;
-    let mut mac = Hmac::<Sha1>::new_from_slice(&STANDARD.decode(salt).ok()?).ok()?;
-    mac.update(name.as_bytes());
-    Some(mac.verify_slice(&STANDARD.decode(hash).ok()?).is_ok())
-}
-
-/// Whether `text` is what `pattern` stands for: `*` for anything, `?` for any one byte.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    // After a mismatch, let the last star swallow one byte more.
-    let (mut p, mut t, mut star) = (0, 0, None);
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                star = Some((p, t));
-                p += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match star {
-                Some((at, swallowed)) => {
-                    (p, t) = (at + 1, swallowed + 1);
-                    star = Some((at, swallowed + 1));
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     const A: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ5a9gYN8yXYcWtGgrKq0YuMVbUZ3lvMzcOM1d0pUXkR";
@@ -142,11 +144,11 @@ mod tests {
     #[test]
     fn a_host_is_found_by_name_pattern_and_port_and_not_by_others() {
         let text = format!(
-            "# comment {A}\n\ngpu,10.0.0.1 {A}\n*.lan,!bad.lan {A}\n[gpu]:2222 {A} comment\nGPU? {A}\n@cert-authority gpu {A}\n\
-             gpu ssh-ed25519 broken\n"
+            "# comment {A}\n\ngpu,10.0.0.1 {A}\n*.lan,!bad.lan {A}\n  [gpu]:2222\t{A} comment\nGPU? {A}\n@cert-authority gpu {A}\n\
+             gpu ssh-ed25519 broken\n@odd gpu {A}\n"
         );
         for (name, expected) in [
-            ("gpu", vec![3]),
+            ("gpu", vec![3, 7]),
             ("10.0.0.1", vec![3]),
             ("good.lan", vec![4]),
             ("bad.lan", vec![]),
@@ -156,6 +158,22 @@ mod tests {
             ("xgpu", vec![]),
         ] {
             assert_eq!(lines(&text, name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn keys_of_each_kind_are_read() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kind, bits) in
+            [("ed25519", "0"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")]
+        {
+            let file = folder.path().join(format!("{kind}{bits}"));
+            let mut keygen = std::process::Command::new("ssh-keygen");
+            keygen.args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"]).arg(&file);
+            assert!(keygen.status().unwrap().success());
+            let public = std::fs::read_to_string(file.with_extension("pub")).unwrap();
+            let found = matching(Path::new("file"), &format!("gpu {public}"), "gpu");
+            assert_eq!(found[0].known.key, HostKey::parse(&public).unwrap(), "{kind} {bits}");
         }
     }
 
@@ -182,25 +200,33 @@ mod tests {
         assert_eq!(judge(&revoked, &a), Verdict::Revoked(&revoked[1]));
         assert_eq!(judge(&revoked, &b), Verdict::Changed(&revoked[0]));
         assert_eq!(judge(&entries(&format!("@revoked gpu {B}")), &a), Verdict::Unknown);
+        let authority = entries(&format!("@cert-authority *,!other {A}"));
+        assert_eq!(
+            judge(&authority, &a),
+            Verdict::Authority(&authority[0]),
+            "an authority's key is no host's"
+        );
     }
 
     #[test]
     fn a_changed_key_points_at_the_line_of_its_own_type() {
-        let rsa = format!("ssh-rsa {}", STANDARD.encode([&[0, 0, 0, 7][..], b"ssh-rsa"].concat()));
+        let rsa = "ssh-rsa ".to_owned()
+            + &STANDARD
+                .encode([&[0, 0, 0, 7][..], b"ssh-rsa", &[0, 0, 0, 1, 3, 0, 0, 0, 2, 0, 0xc1]].concat());
         let entries = matching(Path::new("file"), &format!("gpu {rsa}\ngpu {A}"), "gpu");
+        assert_eq!(entries.len(), 2);
         assert_eq!(judge(&entries, &HostKey::parse(B).unwrap()), Verdict::Changed(&entries[1]));
     }
 
     #[test]
-    fn a_star_may_stand_for_nothing_and_for_much() {
-        for (pattern, text, expected) in [
-            ("*", "", true),
-            ("a*b*c", "abc", true),
-            ("a*b*c", "aXbYbZc", true),
-            ("a*b", "abX", false),
-            ("?", "", false),
-        ] {
-            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} {text}");
-        }
+    fn a_list_of_revoked_keys_is_read_and_one_that_cannot_be_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (list, krl) = (folder.path().join("list"), folder.path().join("krl"));
+        std::fs::write(&list, format!("# gone\n{A} old\n")).unwrap();
+        std::fs::write(&krl, b"SSHKRL\n\0\0\0\0\x01").unwrap();
+        let read = revoked(&[list]).unwrap();
+        assert_eq!((read[0].known.line, read[0].says), (2, Says::Revoked));
+        assert!(revoked(&[krl]).is_err());
+        assert!(revoked(&[folder.path().join("none")]).is_err());
     }
 }

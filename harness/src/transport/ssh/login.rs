@@ -2,54 +2,54 @@
 //!
 //! No list of methods is asked for first (that costs a round trip): each key is simply tried.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use ssh2::{ErrorCode, Session};
+use ssh2::{Agent, ErrorCode, PublicKey, Session};
 
-use super::options::Target;
+use super::identities::{AgentKey, Candidate, Keys};
+use super::key_file::{CertificateFile, KeyFile};
+use super::target::Target;
 use super::{ClientKey, SshOptions};
-use crate::transport::{Lost, LostCause, TransportError, TriedKey};
+use crate::transport::{Lost, LostCause, Peer, TransportError, TriedKey};
 
-/// Tries the key in memory and nothing else where there is one; else the given key file, then the agent's keys, then the key files of the configuration.
+/// Tries the key in memory and nothing else where there is one; else the keys that ssh would try, in its order.
 pub(super) fn log_in(
     session: &Session,
     target: &Target,
     options: &SshOptions,
     made: Instant,
 ) -> Result<(), TransportError> {
+    // What gpu-harness.yaml names is for the node, and not for the machines on the way to it.
+    let named = options.identity.as_deref().filter(|_| !target.is_jump);
     let peer = target.peer.clone();
     let mut attempt = Attempt { session, user: &peer.user, tried: Vec::new(), hung_up: None };
-    if attempt.all(target, options) {
+    let is_in = match &options.key {
+        Some(key) => attempt.memory(key),
+        None => attempt.all(target, named) || attempt.nothing(),
+    };
+    if is_in {
         return Ok(());
     }
-    let Attempt { tried, hung_up, .. } = attempt;
+    let Attempt { mut tried, hung_up, .. } = attempt;
     match hung_up {
         // After keys that were refused, it is the server that has had enough.
-        Some(how) if tried.is_empty() => {
-            let (doing, cause) = ("logging in".to_owned(), LostCause::Closed(how));
-            Err(TransportError::ConnectionLost(Box::new(Lost { peer, doing, after: made.elapsed(), cause })))
-        }
+        Some(how) if tried.is_empty() => return Err(cut(peer, how, made)),
         Some(_) => {
             let key = "then the server hung up".to_owned();
             let result =
                 "it may allow only so many tries; name the right key to have it tried first".to_owned();
-            Err(TransportError::Auth {
-                peer,
-                tried: tried.into_iter().chain([TriedKey { key, result }]).collect(),
-            })
+            tried.push(TriedKey { key, result });
         }
-        None => Err(TransportError::Auth { peer, tried }),
+        None => {}
     }
+    let looked_for = target.settings.identities.clone();
+    Err(TransportError::Auth { peer, tried, looked_for })
 }
 
-/// Whether a key file that is not there is worth a word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Needed {
-    Yes,
-    No,
+fn cut(peer: Peer, how: String, made: Instant) -> TransportError {
+    let (doing, cause) = ("logging in".to_owned(), LostCause::Closed(how));
+    TransportError::ConnectionLost(Box::new(Lost { peer, doing, after: made.elapsed(), cause }))
 }
 
 struct Attempt<'a> {
@@ -62,15 +62,73 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     /// Whether one of all keys is accepted.
-    fn all(&mut self, target: &Target, options: &SshOptions) -> bool {
-        if let Some(key) = &options.key {
-            return self.memory(key);
+    fn all(&mut self, target: &Target, named: Option<&Path>) -> bool {
+        let settings = &target.settings;
+        let is_other = |file: &&PathBuf| Some(file.as_path()) != named;
+        let files =
+            Vec::from_iter(settings.identities.iter().filter(is_other).map(|file| KeyFile::read(file)));
+        let named = named.map(KeyFile::read);
+        if let (Some(option), None) = (settings.no_keys, &named) {
+            let result =
+                format!("{option} of the ssh configuration forbids them, and nothing else is used here");
+            self.tried.push(TriedKey { key: "keys".to_owned(), result });
+            return false;
         }
-        options.identity.as_ref().is_some_and(|file| self.file(file, Needed::Yes))
-            || options.agent.as_ref().is_some_and(|socket| self.agent(socket))
-            || (target.identities.iter())
-                .filter(|file| Some(*file) != options.identity.as_ref())
-                .any(|file| self.file(file, Needed::No))
+        let agent = settings.agent.as_deref().and_then(|socket| self.agent(socket));
+        let certificates = settings.certificates.iter().map(|path| {
+            CertificateFile::read(path)
+                .map_err(|result| TriedKey { key: format!("the certificate {}", path.display()), result })
+        });
+        let beside = named.iter().chain(&files).filter(|_| settings.certificates.is_empty());
+        let beside = Vec::from_iter(beside.filter_map(|file| CertificateFile::beside(&file.path)));
+        let held = agent.iter().flat_map(|(_, keys)| keys).map(|key| AgentKey {
+            blob: key.blob().to_owned(),
+            comment: key.comment().chars().filter(|c| !c.is_control()).collect(),
+        });
+        let keys = Keys {
+            named,
+            certificates: certificates.collect(),
+            beside,
+            agent: held.collect(),
+            only: settings.identities_only,
+            files,
+        };
+        keys.order().into_iter().any(|candidate| self.try_one(candidate, &keys, agent.as_ref()))
+    }
+
+    fn try_one(
+        &mut self,
+        candidate: Candidate,
+        keys: &Keys,
+        agent: Option<&(Agent, Vec<PublicKey>)>,
+    ) -> bool {
+        if self.hung_up.is_some() {
+            return false;
+        }
+        let (name, shown) = match candidate {
+            Candidate::Unusable(key) => {
+                self.tried.push(key);
+                return false;
+            }
+            Candidate::Agent(index) => {
+                let Some((agent, held)) = agent else { return false };
+                let name = format!("ssh agent's {}", keys.agent[index].comment);
+                (name, agent.userauth(self.user, &held[index]))
+            }
+            Candidate::File { private, certificate } => {
+                let name = match &certificate {
+                    Some(certificate) => {
+                        format!("{} with the certificate {}", private.display(), certificate.display())
+                    }
+                    None => private.display().to_string(),
+                };
+                (name, self.session.userauth_pubkey_file(self.user, certificate.as_deref(), &private, None))
+            }
+        };
+        match shown {
+            Ok(()) => true,
+            Err(error) => self.refused(name, &error),
+        }
     }
 
     fn memory(&mut self, key: &ClientKey) -> bool {
@@ -80,32 +138,25 @@ impl Attempt<'_> {
         }
     }
 
-    fn file(&mut self, file: &Path, needed: Needed) -> bool {
+    /// Some servers know who we are by other means and ask for no key; others say what they ask for besides.
+    fn nothing(&mut self) -> bool {
         if self.hung_up.is_some() {
             return false;
         }
-        let key = file.display().to_string();
-        let result = match std::fs::read_to_string(file) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && needed == Needed::No => {
-                return false;
-            }
-            Err(error) => format!("cannot be read: {error}"),
-            Ok(text) if is_encrypted(&text) => {
-                format!("is protected by a passphrase; load it into an agent with `ssh-add {key}`")
-            }
-            Ok(_) => match self.session.userauth_pubkey_file(self.user, None, file, None) {
-                Ok(()) => return true,
-                Err(error) => return self.refused(key, &error),
-            },
-        };
-        self.tried.push(TriedKey { key, result });
+        let methods = self.session.auth_methods(self.user).unwrap_or_default();
+        if self.session.authenticated() {
+            return true;
+        }
+        if !methods.is_empty() && !methods.split(',').any(|method| method == "publickey") {
+            let methods: String = methods.chars().filter(char::is_ascii_graphic).take(100).collect();
+            let result = format!("no key alone opens it; it asks for {methods}");
+            self.tried.push(TriedKey { key: "the server".to_owned(), result });
+        }
         false
     }
 
-    fn agent(&mut self, socket: &Path) -> bool {
-        if self.hung_up.is_some() {
-            return false;
-        }
+    /// The agent with its keys.
+    fn agent(&mut self, socket: &Path) -> Option<(Agent, Vec<PublicKey>)> {
         let connected = self.session.agent().and_then(|mut agent| {
             agent.set_identity_path(socket)?;
             agent.connect()?;
@@ -113,26 +164,14 @@ impl Attempt<'_> {
             let keys = agent.identities()?;
             Ok((agent, keys))
         });
-        let (agent, keys) = match connected {
-            Ok(connected) => connected,
+        match connected {
+            Ok(connected) => Some(connected),
             Err(error) => {
                 let key = format!("ssh agent at {}", socket.display());
                 self.tried.push(TriedKey { key, result: error.message().to_owned() });
-                return false;
+                None
             }
-        };
-        keys.iter().any(|key| {
-            if self.hung_up.is_some() {
-                return false;
-            }
-            match agent.userauth(self.user, key) {
-                Ok(()) => true,
-                Err(error) => {
-                    let comment: String = key.comment().chars().filter(|c| !c.is_control()).collect();
-                    self.refused(format!("ssh agent's {comment}"), &error)
-                }
-            }
-        })
+        }
     }
 
     fn refused(&mut self, key: String, error: &ssh2::Error) -> bool {
@@ -155,53 +194,3 @@ impl Attempt<'_> {
 const REFUSED: [i32; 2] = [-18, -19];
 /// libssh2's `LIBSSH2_ERROR_SOCKET_SEND`, `_TIMEOUT`, `_SOCKET_DISCONNECT` and `_SOCKET_RECV`.
 const CUT: [i32; 4] = [-7, -9, -13, -43];
-
-/// Whether a private key file needs a passphrase. libssh2 would only say that it cannot read it.
-fn is_encrypted(text: &str) -> bool {
-    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        return true;
-    }
-    let body: String = text
-        .lines()
-        .skip_while(|line| !line.starts_with("-----BEGIN OPENSSH PRIVATE KEY"))
-        .skip(1)
-        .take_while(|line| !line.starts_with('-'))
-        .collect();
-    let Ok(bytes) = STANDARD.decode(body) else { return false };
-    // The cipher's name follows the magic bytes.
-    bytes
-        .strip_prefix(b"openssh-key-v1\0")
-        .and_then(|rest| rest.get(4..8))
-        .is_some_and(|cipher| cipher != b"none")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn keygen(folder: &Path, arguments: &[&str]) -> String {
-        let file = folder.join("key");
-        let output = std::process::Command::new("ssh-keygen")
-            .args(["-q", "-f"])
-            .arg(&file)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "{output:?}");
-        std::fs::read_to_string(file).unwrap()
-    }
-
-    #[test]
-    fn a_passphrase_is_noticed_in_each_format_and_only_there() {
-        for (arguments, encrypted) in [
-            (&["-t", "ed25519", "-N", ""][..], false),
-            (&["-t", "ed25519", "-N", "secret"], true),
-            (&["-t", "ecdsa", "-m", "PEM", "-N", "secret"], true),
-            (&["-t", "ecdsa", "-m", "PKCS8", "-N", "secret"], true),
-            (&["-t", "ecdsa", "-m", "PEM", "-N", ""], false),
-        ] {
-            let folder = tempfile::tempdir().unwrap();
-            assert_eq!(is_encrypted(&keygen(folder.path(), arguments)), encrypted, "{arguments:?}");
-        }
-    }
-}

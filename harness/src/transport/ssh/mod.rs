@@ -2,17 +2,29 @@
 //!
 //! ssh2 (libssh2) blocks and holds one lock per session, so one OS thread owns one session ([`worker`]): it runs the
 //! session without blocking, waits on the socket and on a wake-up, and moves the bytes of any number of commands
-//! ([`job`]). The async side only holds queues. On the way to a session stand, in this order: [`options`] (who and
-//! where, by the ssh configuration), [`link`] (a TCP connection and the thread), [`host_key`] with [`known_hosts`]
-//! (is it the right machine) and [`login`] (are we welcome).
+//! ([`job`], past the [`preface`] of the login shell). The async side only holds queues. On the way to a session stand, in this
+//! order: [`address`] and [`config`] (what the user's ssh configuration says), [`target`] (who and where), [`dial`] (the way there)
+//! and [`link`] (the connection and its thread), [`host_key`] and [`host_certificate`] with [`known_hosts`] (is it the right machine) and [`login`] (are we
+//! welcome) with [`key_file`] and [`identities`] (the keys, in their order).
 
+mod accounts;
+mod address;
 mod client_key;
+mod config;
+mod dial;
+mod host_certificate;
 mod host_key;
+mod identities;
 mod job;
+mod key_file;
 mod known_hosts;
 mod link;
 mod login;
 mod options;
+mod pattern;
+mod preface;
+mod program;
+mod target;
 mod wake;
 mod worker;
 

@@ -3,24 +3,27 @@
 //! A turn lets every command move what it can without waiting, then waits for the socket, for a wake-up from the async
 //! side, or for the moment at which the peer has to be asked whether it lives.
 
-use std::net::TcpStream;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{BlockDirections, MethodType, Session};
 
 use super::SshOptions;
+use super::config::Way;
+use super::dial::Stream;
+use super::host_certificate;
 use super::host_key::{HostKey, preference};
 use super::job::Job;
-use super::known_hosts::{self, Verdict};
+use super::known_hosts::{self, Says, Verdict};
 use super::login::log_in;
-use super::options::Target;
+use super::target::Target;
 use super::wake::Wakeup;
+use crate::transport::command::Mark;
 use crate::transport::exec::FarSide;
-use crate::transport::{Lost, LostCause, Peer, TransportError};
+use crate::transport::{Lost, LostCause, Peer, TransportError, UnknownKey};
 
 /// The quickest ciphers of both libraries first: libssh2's `ChaCha20` is plain C, AES-GCM is the processor's.
 const CIPHERS: &str =
@@ -28,14 +31,25 @@ const CIPHERS: &str =
 /// Bytes that are read from a command's output at once.
 const READ: usize = 64 << 10;
 
-/// A command to be started.
+/// A command to be started, or a connection to be passed on.
 pub(super) struct Request {
-    /// For the far shell.
-    pub(super) line: String,
+    pub(super) what: What,
     /// For messages.
     pub(super) label: String,
     pub(super) far: FarSide,
 }
+
+/// What a channel is for.
+#[derive(Clone)]
+pub(super) enum What {
+    /// A line for the far shell, which begins with writing the mark.
+    Command { line: String, mark: Mark },
+    /// A TCP connection from the far side to a third.
+    Tunnel { host: String, port: u16 },
+}
+
+/// Takes a request to a connection of its own.
+pub(super) type Elsewhere = Arc<dyn Fn(Request) + Send + Sync>;
 
 /// What a turn shares among its commands.
 pub(super) struct Turn<'a> {
@@ -47,6 +61,9 @@ pub(super) struct Turn<'a> {
     pub(super) wants_write: bool,
     /// A channel is being opened: libssh2 opens one at a time.
     pub(super) opening: bool,
+    /// There is one channel, or the wish for one.
+    pub(super) alone: bool,
+    pub(super) elsewhere: &'a Elsewhere,
 }
 
 impl Turn<'_> {
@@ -62,9 +79,10 @@ impl Turn<'_> {
 
 pub(super) struct Worker {
     session: Session,
-    socket: Arc<TcpStream>,
+    socket: Arc<OwnedFd>,
     wakeup: Wakeup,
     requests: Receiver<Request>,
+    elsewhere: Elsewhere,
     jobs: Vec<Job>,
     peer: Peer,
     made: Instant,
@@ -72,31 +90,38 @@ pub(super) struct Worker {
     heard: Instant,
     asked: Instant,
     silence_limit: Duration,
+    /// What carries the stream lives as long as this; last, so that the stream is closed before.
+    _carrier: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
 impl Worker {
     /// Shakes hands, checks the host's key and logs in. Blocks.
     pub(super) fn open(
-        stream: TcpStream,
+        stream: Stream,
         target: &Target,
         options: &SshOptions,
-        wakeup: Wakeup,
-        requests: Receiver<Request>,
+        (wakeup, requests, elsewhere): (Wakeup, Receiver<Request>, Elsewhere),
     ) -> Result<Self, TransportError> {
         let peer = target.peer.clone();
         let made = Instant::now();
         let known = match &options.pinned {
-            Some(_) => Vec::new(),
-            None => known_hosts::entries(&target.known_hosts, &target.key_name)?,
+            Some(_) => Known::default(),
+            None => Known::about(target)?,
         };
         let failed = |source| TransportError::Handshake { peer: peer.clone(), source };
-        let socket = Arc::new(stream);
+        let Stream { socket, holds, .. } = stream;
+        let socket = Arc::new(socket);
         let mut session = Session::new().map_err(failed)?;
         session.set_tcp_stream(Arc::clone(&socket));
-        session.set_timeout(u32::try_from(options.connect_timeout.as_millis()).unwrap_or(u32::MAX));
+        session.set_timeout(u32::try_from(target.limit.as_millis()).unwrap_or(u32::MAX));
         let wanted = match &options.pinned {
             Some(key) => preference([key]),
-            None => preference(known.iter().filter(|entry| !entry.revoked).map(|entry| &entry.known.key)),
+            // A host that is known by an authority alone has to show that authority's certificate.
+            None if known.by_authority().is_some() => {
+                Vec::from_iter(host_certificate::ALGORITHMS.into_iter().chain([preference([]).as_str()]))
+                    .join(",")
+            }
+            None => preference(known.keys()),
         };
         for (method, names) in [
             (MethodType::HostKey, wanted.as_str()),
@@ -120,12 +145,14 @@ impl Worker {
             socket,
             wakeup,
             requests,
+            elsewhere,
             jobs: Vec::new(),
             peer,
             made,
             heard: now,
             asked: now,
             silence_limit,
+            _carrier: holds,
         })
     }
 
@@ -144,6 +171,8 @@ impl Worker {
                 moved: false,
                 wants_write: false,
                 opening: false,
+                alone: self.jobs.len() == 1,
+                elsewhere: &self.elsewhere,
             };
             let turned = self.jobs.iter_mut().try_for_each(|job| job.pump(&mut turn));
             let (moved, wants_write) = (turn.moved, turn.wants_write);
@@ -227,7 +256,7 @@ impl Worker {
 
     /// Tells every command that its connection is gone, and those that are still asked for too.
     fn lose(self, cause: &LostCause) {
-        let Self { session, socket, requests, jobs, peer, made, .. } = self;
+        let Self { session, socket, requests, jobs, peer, made, _carrier, .. } = self;
         let after = made.elapsed();
         let lost = |doing: String| {
             let (peer, cause) = (peer.clone(), cause.clone());
@@ -236,7 +265,7 @@ impl Worker {
         for job in jobs {
             job.fail(lost);
         }
-        let _ = socket.shutdown(std::net::Shutdown::Both);
+        let _ = rustix::net::shutdown(&*socket, rustix::net::Shutdown::Both);
         drop(session);
         for Request { label, far, .. } in requests {
             far.fail(|| lost(format!("`{label}` was to start")));
@@ -244,20 +273,57 @@ impl Worker {
     }
 }
 
-fn has_room(socket: &TcpStream) -> bool {
+fn has_room(socket: &OwnedFd) -> bool {
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     let fd = socket.as_fd();
     let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
     poll(&mut fds, Some(&now)).is_ok() && fds[0].revents().contains(PollFlags::OUT)
 }
 
+/// What the files say about a host's keys.
+#[derive(Default)]
+struct Known {
+    entries: Vec<known_hosts::Entry>,
+    /// What they say about its name without the port: enough to trust, too little to refuse by.
+    short: Vec<known_hosts::Entry>,
+}
+
+impl Known {
+    fn about(target: &Target) -> Result<Self, TransportError> {
+        let mut entries = known_hosts::revoked(&target.settings.revoked)?;
+        entries.extend(known_hosts::entries(&target.known_hosts, &target.key_name)?);
+        let short = match &target.short_name {
+            Some(name) => known_hosts::entries(&target.known_hosts, name)?,
+            None => Vec::new(),
+        };
+        Ok(Self { entries, short })
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &HostKey> {
+        self.all().filter(|entry| entry.says == Says::Its).map(|entry| &entry.known.key)
+    }
+
+    /// An authority that is trusted for the host, where no key of its own is known.
+    fn by_authority(&self) -> Option<&known_hosts::Entry> {
+        let authority = self.all().find(|entry| entry.says == Says::Authority);
+        authority.filter(|_| self.keys().next().is_none())
+    }
+
+    fn all(&self) -> impl Iterator<Item = &known_hosts::Entry> {
+        self.entries.iter().chain(&self.short)
+    }
+
+    fn judge(&self, shown: &HostKey) -> Verdict<'_> {
+        match (known_hosts::judge(&self.entries, shown), known_hosts::judge(&self.short, shown)) {
+            (_, Verdict::Revoked(entry)) => Verdict::Revoked(entry),
+            (Verdict::Unknown, Verdict::Trusted) => Verdict::Trusted,
+            (verdict, _) => verdict,
+        }
+    }
+}
+
 /// Refuses a host whose key is not the one that it must have.
-fn trust(
-    shown: HostKey,
-    target: &Target,
-    options: &SshOptions,
-    known: &[known_hosts::Entry],
-) -> Result<(), TransportError> {
+fn trust(shown: HostKey, target: &Target, options: &SshOptions, known: &Known) -> Result<(), TransportError> {
     let peer = target.peer.clone();
     if let Some(pinned) = &options.pinned {
         if *pinned == shown {
@@ -265,7 +331,14 @@ fn trust(
         }
         return Err(TransportError::HostKeyNotPinned { peer, key: shown, pinned: pinned.clone() });
     }
-    match known_hosts::judge(known, &shown) {
+    if host_certificate::is_one(&shown) {
+        let entries = Vec::from_iter(known.all().cloned());
+        let host = target.settings.key_alias.as_ref().unwrap_or(&target.peer.host);
+        let checked = host_certificate::check(&shown, host, &entries, SystemTime::now());
+        return checked.map_err(|reason| TransportError::HostCertificate { peer, reason });
+    }
+    let name = target.key_name.clone();
+    match known.judge(&shown) {
         Verdict::Trusted => Ok(()),
         Verdict::Revoked(entry) => {
             Err(TransportError::HostKeyRevoked { peer, key: shown, marked: Box::new(entry.known.clone()) })
@@ -276,7 +349,20 @@ fn trust(
         Verdict::Unknown => {
             let file =
                 target.known_hosts.first().cloned().unwrap_or_else(|| options.home.join(".ssh/known_hosts"));
-            Err(TransportError::HostKeyUnknown { peer, key: shown, file })
+            let note = match (known.by_authority(), target.settings.not_followed.first()) {
+                (Some(entry), _) => {
+                    Some(format!("{} trusts an authority for it, and it shows no certificate", entry.known))
+                }
+                (None, Some(option)) => Some(format!(
+                    "ssh may know it by {option}, which is not followed here: the key itself must be listed"
+                )),
+                (None, None) => None,
+            };
+            // Where ssh-keyscan asks, that is another machine, or the wrong name.
+            let is_direct = target.settings.way == Way::Direct && !target.is_jump;
+            let scan = is_direct && target.settings.key_alias.is_none();
+            let unknown = UnknownKey { name, key: shown, file, scan, note };
+            Err(TransportError::HostKeyUnknown { peer, unknown: Box::new(unknown) })
         }
     }
 }
