@@ -525,6 +525,7 @@ impl Event {
         match self {
             Self::Judged(Judged { case, .. })
             | Self::Quarantined(Quarantined { case, .. })
+            | Self::TestsUnread(TestsUnread { case, .. })
             | Self::CaseStarted(CaseStarted { case, .. })
             | Self::Device(Device { case, .. })
             | Self::Progress(Progress { case, .. })
@@ -584,6 +585,7 @@ impl Event {
             | Self::Interrupted(_)
             | Self::Judged(_)
             | Self::Quarantined(_)
+            | Self::TestsUnread(_)
             | Self::RunClosed(_) => true,
             Self::Hello(_)
             | Self::CaseStarted(_)
