@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         ("leaks", Some(rounds)) => {
             let weather = Weather::of_the_environment().unwrap_or(Weather::Seed(seed));
             format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE, weather))
-        },
+        }
         ("pipeline", Some(rounds)) => format!("{:?}", resumes::check(rounds, seed)),
         ("workers", Some(rounds)) => format!("{:?}", resumes::check_two_at_once(rounds, seed)),
         ("reap", Some(rounds)) => format!("{:?}", reaps::check(rounds, seed)),

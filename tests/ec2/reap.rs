@@ -69,7 +69,10 @@ fn account(runs: &Value) -> (Ec2, Project) {
 /// Runs a program with boto3 against the test EC2.
 fn python(ec2: &Ec2, program: &str, argument: &str) {
     let mut python = ec2::python();
-    python.args(["-c", program, argument]).envs(ec2.kind_environment()).env("AWS_DEFAULT_REGION", "us-east-1");
+    python
+        .args(["-c", program, argument])
+        .envs(ec2.kind_environment())
+        .env("AWS_DEFAULT_REGION", "us-east-1");
     let output = python.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{python:?}: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

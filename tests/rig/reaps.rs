@@ -192,7 +192,10 @@ fn read(line: &str) -> (String, Left) {
     let made: Value = serde_json::from_str(line).expect("JSON");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let things = made["things"].as_array().expect("a list").iter().map(text).collect();
-    (text(&made["run"]), Left { since: Instant::now(), expires_at: text(&made["expires"]).parse().expect("a time"), things })
+    (
+        text(&made["run"]),
+        Left { since: Instant::now(), expires_at: text(&made["expires"]).parse().expect("a time"), things },
+    )
 }
 
 /// The things that are left, by the run that their tags name.

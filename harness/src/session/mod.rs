@@ -580,7 +580,8 @@ impl<'a> Session<'a> {
         let mut exec = exec;
         // It may have closed its output and live on.
         let Ok(status) = timeout(SILENCE, exec.wait()).await else {
-            return Err(RemoteError::Silent { node: self.node(), silence: SILENCE }.into());
+            let (node, said) = (self.node(), exec.stderr_text());
+            return Err(RemoteError::Silent { node, silence: SILENCE, said }.into());
         };
         let status = status.map_err(RemoteError::from)?;
         if Remote::lacks_agent(&status) {
@@ -610,10 +611,11 @@ impl<'a> Session<'a> {
         let lease = self.plan.lease.ttl.0;
         self.recorder.keep(ConnectionLost { error: chain(&error) }.into());
         let mut latest = error;
-        let mut pause = self.patience.trouble();
+        let mut pause = self.patience.trouble(Instant::now());
         while lost.elapsed() < lease {
-            if self.patience.is_over(lease) {
-                let (tries, seconds) = (self.patience.tries(), self.patience.lasted().as_secs());
+            if self.patience.is_over(lease, Instant::now()) {
+                let (tries, seconds) =
+                    (self.patience.tries(), self.patience.lasted(Instant::now()).as_secs());
                 let how = format!(
                     "can be reached, and nothing gets on: {tries} connections within {seconds} s broke off"
                 );
@@ -633,7 +635,7 @@ impl<'a> Session<'a> {
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
-            pause = self.patience.trouble();
+            pause = self.patience.trouble(Instant::now());
         }
         self.lose(format!("was out of reach for longer than its lease of {} s", lease.as_secs()), latest)
     }
@@ -737,7 +739,8 @@ impl Pulse {
     async fn beat(&mut self, exec: &mut Exec, remote: &Remote) -> Result<(), RemoteError> {
         let silence = self.heard_at.elapsed();
         if silence > SILENCE + self.pause {
-            return Err(RemoteError::Silent { node: remote.node().name.to_string(), silence });
+            let (node, said) = (remote.node().name.to_string(), exec.stderr_text());
+            return Err(RemoteError::Silent { node, silence, said });
         }
         self.renew_at = Instant::now() + self.pause;
         // A node that does not read is noticed by its silence.

@@ -78,6 +78,10 @@ impl Compression {
 }
 
 fn lzw(packed: &[u8], out: &mut [u8]) -> std::result::Result<usize, String> {
+    // The code that clears the table, lowest bit first: what was written before TIFF 6.
+    if matches!(packed, [0, second, ..] if second % 2 == 1) {
+        return Err("old-style LZW is not supported".to_owned());
+    }
     let mut decoder = weezl::decode::Configuration::with_tiff_size_switch(BitOrder::Msb, 8)
         .with_yield_on_full_buffer(true)
         .build();
