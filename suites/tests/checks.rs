@@ -236,34 +236,6 @@ fn table() -> Vec<Row> {
             vec![],
         ),
         (
-            CheckName::LossDrop,
-            "loss-drop: { to: 50% }",
-            // A log-likelihood: it falls by its own size and more.
-            each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.01)),
-            vec![
-                (
-                    "a negative loss that rose",
-                    each(200, |step| format!(r#""loss":{}"#, -2.1 + step * 0.0075)),
-                ),
-                ("one that rose above 0", each(200, |step| format!(r#""loss":{}"#, -0.1 + step * 0.01))),
-                ("one that never moved", steady("loss", -0.5)),
-                ("one that fell too little", each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.0005))),
-                ("a loss of 0 from the start", steady("loss", 0.0)),
-            ],
-        ),
-        (
-            CheckName::LossDrop,
-            "loss-drop: { floor: -0.9 }",
-            each(200, |step| format!(r#""loss":{}"#, -0.1 - step * 0.0045)),
-            vec![("above a floor below 0", steady("loss", -0.5))],
-        ),
-        (
-            CheckName::LossDrop,
-            "loss-drop: {}",
-            each(200, |step| format!(r#""loss":{}"#, 0.5 - step * 0.01)),
-            vec![],
-        ),
-        (
             CheckName::Metric,
             "metric: [{ name: train/iou, at-least: 0.99 }, { name: eval/iou, at-least: 0.99 }]",
             r#"{"step":200,"train/iou":0.995,"eval/iou":0.991}"#.into(),
@@ -297,7 +269,6 @@ fn table() -> Vec<Row> {
             falling("grad_norm", 200),
             vec![
                 ("steady", steady("grad_norm", 1.5)),
-                ("nothing but zeros", steady("grad_norm", 0.0)),
                 ("nothing but zeros", steady("grad_norm", 0.0)),
                 ("too few", falling("grad_norm", 9)),
                 ("nothing", String::new()),

@@ -53,7 +53,7 @@ fn a_loss_that_becomes_no_number_fails_however_it_is_spelled() {
     let run = Project::with_suite(&suite).run(&[]);
     assert_eq!(run.code(), 1, "{run:?}");
     for (index, word) in spellings.iter().enumerate() {
-        let (outcome, reason) = run.outcome(&format!("s::c{index}"));
+        let (outcome, reason) = run.outcome(&format!("c{index}"));
         assert!(
             outcome == Outcome::Failed && reason.contains("finite: `loss` is"),
             "{word}: {outcome} {reason}"
@@ -150,11 +150,11 @@ cases:
     let run = run.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     for (case, wanted) in [("cuda", "1 GPU"), ("eight", "8 GPUs (hopper)"), ("trained", "1 GPU")] {
-        let (outcome, reason) = run.outcome(&format!("s::{case}"));
+        let (outcome, reason) = run.outcome(case);
         let said = format!("the case needs {wanted}, and CUDA_VISIBLE_DEVICES shows it none");
         assert!(outcome == Outcome::Errored && reason.contains(&said), "{case}: {outcome} {reason}");
     }
-    assert_eq!(run.outcome("s::none").0, Outcome::Passed);
+    assert_eq!(run.outcome("none").0, Outcome::Passed);
     // Whoever looks sees what it ran on.
     assert!(run.stdout.contains("passed    s::none on CPU in "), "{}", run.stdout);
     assert!(run.junit().contains("[[PROPERTY|device=CPU]]"), "{}", run.junit());
@@ -173,7 +173,7 @@ cases:
     );
     let project = project.env("LIBTORCH", libtorch).file("leaf.jpg", include_bytes!("../rig/leaf.jpg"));
     let run = project.file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,40,40\n400,30,420,50\n").run(&[]);
-    let (outcome, reason) = run.outcome("s::c");
+    let (outcome, reason) = run.outcome("c");
     assert_eq!((run.code(), outcome), (1, Outcome::Failed), "{reason}");
     assert!(
         reason.contains("boxes.csv line 3: the box 400,30,420,50 lies beside the image of 240 × 180"),

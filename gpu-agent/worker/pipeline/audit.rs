@@ -48,7 +48,7 @@ impl Audit {
             ("rows/missing".into(), count(self.missing)),
             ("rows/doubled".into(), count(self.doubled)),
             ("rows/foreign".into(), count(self.foreign)),
-            ("shards_bytes".into(), number(self.shards.values().map(|mark| mark.bytes as f64).sum())),
+            ("shards_bytes".into(), number(self.shards.values().map(|mark| mark.bytes as f64).sum::<f64>())),
             ("shards_removed".into(), count(self.removed.len())),
         ];
         if let Some(golden) = &self.golden {

@@ -15,7 +15,6 @@ use super::rows::Row;
 const ENOUGH: usize = 8;
 
 /// What is to be done about a refusal, or about an image that was read.
-#[derive(Debug)]
 pub(super) enum Verdict {
     /// These rows have an error, and the run goes on.
     Rows(Vec<Row>),

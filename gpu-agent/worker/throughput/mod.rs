@@ -167,7 +167,9 @@ fn find_knee(job: &Job<'_>, rules: &Rules, subject: &mut Subject, emitter: &mut 
         }
         match probe(rules, subject, batch, length) {
             Ok(rate) => knee.ran(batch, rate),
-            Err(WorkerError::OutOfMemory { .. }) if knee.batch().is_some() => knee.enough(),
+            Err(WorkerError::OutOfMemory { .. } | WorkerError::TooMuch { .. }) if knee.batch().is_some() => {
+                knee.enough();
+            }
             Err(error) => return Err(error),
         }
     }

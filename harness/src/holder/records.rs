@@ -46,6 +46,10 @@ impl Records for OfCase {
         self.run.borrow().has_room()
     }
 
+    fn files_came(&mut self) {
+        self.run.borrow_mut().files_of_case_came(&self.case);
+    }
+
     fn announced(&self) -> Option<u64> {
         self.run.borrow().announced_by(&self.case)
     }

@@ -38,6 +38,8 @@ pub trait Records {
     fn is_broken(&self) -> bool;
     /// Whether there is room for more; what is kept all the same waits in memory.
     fn has_room(&self) -> bool;
+    /// Files that cases made have come: what they say of their own tests counts from now on.
+    fn files_came(&mut self);
     /// What the cases that are recorded here have announced to be fetched: how many bytes, if anything.
     fn announced(&self) -> Option<u64>;
     /// Files that cases made have come: what they say of their own tests counts from now on.
@@ -90,6 +92,11 @@ impl Records for Recorder {
 
     fn has_room(&self) -> bool {
         self.writer.has_room()
+    }
+
+    fn files_came(&mut self) {
+        let cases = Vec::from_iter(self.state.cases().iter().map(|case| case.id().clone()));
+        cases.iter().for_each(|case| self.files_of_case_came(case));
     }
 
     fn announced(&self) -> Option<u64> {

@@ -75,7 +75,13 @@ impl Shards {
             return seen.missing(ERRORS, &wanted);
         };
         // Of no rows nothing can be an error; of rows whose number is none, nobody knows.
-        let share = if at_most(inputs, 0.0) && at_most(errors, 0.0) { 0.0 } else { errors / inputs };
+        let share = if at_most(inputs, 0.0) && at_most(errors, 0.0) {
+            0.0
+        } else if inputs.is_finite() {
+            errors / inputs
+        } else {
+            f64::NAN
+        };
         let observed = format!("{} rows are errors ({})", short(errors), Share(share));
         Ruling::of(at_most(share, self.wanted.errors.0), observed, wanted)
             .because("images are damaged, or could not be read: column `error` says which and why")
