@@ -1,4 +1,9 @@
 //! The hardships that a run must withstand, at their full counts: `cargo xtask soak NAME [COUNT] [SEED]`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is for whoever develops this project"
+)]
 
 use std::process::ExitCode;
 use std::time::Instant;

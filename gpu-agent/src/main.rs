@@ -24,6 +24,7 @@ mod selfcheck;
 mod serve;
 mod store;
 mod strays;
+mod streams;
 mod supervise;
 
 use std::error::Error;
@@ -75,19 +76,15 @@ fn main() -> ExitCode {
             None => return misused(),
         },
         ["--version" | "-V"] => {
-            println!("gpu-agent {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            streams::say(concat!("gpu-agent ", env!("CARGO_PKG_VERSION"))).map_err(Into::into)
         }
-        ["--help" | "-h"] => {
-            println!("{HELP}");
-            Ok(())
-        }
+        ["--help" | "-h"] => streams::say(HELP).map_err(Into::into),
         _ => return misused(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gpu-agent: {}", chain(error.as_ref()));
+            streams::tell(&format!("gpu-agent: {}", chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -126,6 +123,6 @@ fn selfcheck_options(options: &[&str]) -> Option<(bool, Option<Worker>)> {
 }
 
 fn misused() -> ExitCode {
-    eprintln!("{HELP}");
+    streams::tell(HELP);
     ExitCode::from(USAGE)
 }

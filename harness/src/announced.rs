@@ -74,7 +74,13 @@ mod tests {
     use super::*;
 
     fn artifact(case: &str, path: &str, bytes: u64) -> Artifact {
-        Artifact { case: case.into(), path: path.into(), bytes, sha256: "0".repeat(64).into() }
+        Artifact {
+            case: case.into(),
+            path: path.into(),
+            bytes,
+            sha256: "0".repeat(64).into(),
+            executable: false,
+        }
     }
 
     #[test]

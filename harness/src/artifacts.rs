@@ -186,7 +186,9 @@ mod tests {
         for (path, content) in files {
             let sha256 = Sha256(hex::encode(Hasher::digest(content)));
             let (case, path, bytes) = ("s::c".into(), (*path).to_owned(), content.len() as u64);
-            announced.take(&gpu_suites::event::Artifact { case, path, bytes, sha256 }).unwrap();
+            announced
+                .take(&gpu_suites::event::Artifact { case, path, bytes, sha256, executable: false })
+                .unwrap();
         }
         announced
     }

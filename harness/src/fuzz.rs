@@ -3,6 +3,7 @@
 //!
 //! Whatever comes, a door neither panics nor hangs, and what it lets through is clean.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
@@ -49,7 +50,9 @@ fn plan() -> Plan {
         cases: vec![PlannedCase {
             id: "s::c".into(),
             spec: case(),
-            inputs: std::collections::BTreeMap::new(),
+            inputs: BTreeMap::new(),
+            executable: BTreeSet::new(),
+            links: BTreeMap::new(),
             attempts_before: 0,
             retries_used: 0,
         }],

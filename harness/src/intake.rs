@@ -149,7 +149,9 @@ mod tests {
         let case = PlannedCase {
             id: "s::c".into(),
             spec,
-            inputs: Default::default(),
+            inputs: std::collections::BTreeMap::new(),
+            executable: std::collections::BTreeSet::new(),
+            links: std::collections::BTreeMap::new(),
             attempts_before: 2,
             retries_used: 0,
         };
@@ -233,10 +235,12 @@ mod tests {
 
     #[test]
     fn the_budget_of_the_plan_ends_a_flood_of_whatever_kind() {
-        let log = |text: &str| record(Log { case: "s::c".into(), stream: Stream::Stdout, text: text.into() });
+        let log = |text: &str| {
+            record(Log { case: "s::c".into(), stream: Stream::Stdout, text: text.into(), raw: None })
+        };
         let artifact = |n: u64| {
             let (case, path) = ("s::c".into(), format!("{}.bin", n % 100));
-            record(Artifact { case, path, bytes: 1, sha256: "0".repeat(64).into() })
+            record(Artifact { case, path, bytes: 1, sha256: "0".repeat(64).into(), executable: false })
         };
         let plan = plan();
         let floods: [&dyn Fn(u64) -> Record; 4] =

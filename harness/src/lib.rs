@@ -4,11 +4,13 @@
 #![warn(missing_docs)]
 
 pub mod again;
+mod amended;
 mod announced;
 mod answer;
 mod archive;
 mod artifacts;
 pub mod binaries;
+mod brought;
 pub mod cache;
 pub mod canary;
 pub mod ci;
@@ -47,6 +49,7 @@ pub mod run_dir;
 pub mod runner;
 pub mod selfcheck;
 pub mod session;
+pub mod streams;
 pub mod tests;
 pub mod transport;
 pub mod tree;

@@ -9,7 +9,7 @@ use gpu_suites::wire::{Refusal, Reply};
 
 use crate::announced::Announced;
 use crate::answer::{self, AnswerError, Bounds};
-use crate::archive::{self, ChunkReader, ChunkWriter};
+use crate::archive::{self, Changed, ChunkReader, ChunkWriter};
 use crate::artifacts;
 use crate::binaries::{Program, ProgramError};
 use crate::content::Blob;
@@ -259,8 +259,9 @@ impl Remote {
         Err(RemoteError::Bootstrap { node: self.node.name.to_string(), said: exec.stderr_text(), hint })
     }
 
-    /// Sends blobs to the node's store as one zstd tar stream; the agent verifies each.
-    pub async fn send(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+    /// Sends blobs to the node's store as one zstd tar stream; the agent verifies each. Gives those that others have written
+    /// meanwhile.
+    pub(crate) async fn send(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
         let far = !matches!(self.node.place, Place::Local);
         if far && bytes >= SIDE_BY_SIDE {
@@ -271,7 +272,7 @@ impl Remote {
     }
 
     /// Little: packed, sent and unpacked at once, in one channel.
-    async fn send_stream(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+    async fn send_stream(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let mut exec = self.start(&["receive"]).await?;
         let (chunks, mut packed) = tokio::sync::mpsc::channel(4);
         let pack = tokio::task::spawn_blocking(move || archive::pack(&blobs, ChunkWriter(chunks)));
@@ -287,25 +288,27 @@ impl Remote {
         match (received, packing) {
             // Where the far side is to blame, packing ended early too; its own word says more.
             (Err(RemoteError::Ended { .. }), Err(source)) => Err(packing_failed(source)),
-            (received, _) => received,
+            (Err(error), _) => Err(error),
+            (Ok(()), packed) => packed.map_err(packing_failed),
         }
     }
 
     /// Much: packed into a file here, which goes over several channels at once, since a round trip lets only so much
     /// of one be on the way.
-    async fn send_side_by_side(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+    async fn send_side_by_side(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let pack = move || {
             let file = tempfile::NamedTempFile::new()?;
-            archive::pack(&blobs, file.as_file())?;
-            io::Result::Ok(file)
+            let changed = archive::pack(&blobs, file.as_file())?;
+            io::Result::Ok((file, changed))
         };
         let packed = tokio::task::spawn_blocking(pack).await.map_err(io::Error::other).flatten();
-        let packed = packed.map_err(packing_failed)?;
+        let (packed, changed) = packed.map_err(packing_failed)?;
         let there = self.temporary_file().await?;
         self.transport.upload(packed.path(), &there).await?;
         let there = quote(&there);
         let line = format!("\"$A\" receive < {there}; S=$?; rm -f {there}; exit $S");
-        self.received(self.transport.exec(Command::shell(self.script(&line))).await?).await
+        self.received(self.transport.exec(Command::shell(self.script(&line))).await?).await?;
+        Ok(changed)
     }
 
     /// A new empty file beside the node's store.

@@ -70,6 +70,8 @@ mod tests {
             id: CaseId::new("s", name),
             spec: spec.clone(),
             inputs: [].into(),
+            executable: [].into(),
+            links: [].into(),
             attempts_before: 0,
             retries_used: 0,
         };

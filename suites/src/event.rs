@@ -10,6 +10,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::Bytes;
 use crate::gpu_watch::GpuSeen;
 use crate::id::{CaseId, NodeName, RunId, Sha256};
 use crate::metrics::Value;
@@ -406,14 +407,17 @@ events! {
         values: BTreeMap<String, Value>,
     }
 
-    /// Output of a case's process. The texts of one stream, put together, are the stream (non-UTF-8 replaced).
+    /// Output of a case's process. What the events of one stream hold, put together, is the stream.
     "log" Log {
         /// The case.
         case: CaseId,
         /// Which stream.
         stream: Stream,
-        /// What was written, newlines included.
+        /// What was written, newlines included; what is not UTF-8 is replaced.
         text: String,
+        /// The bytes themselves, where the text is not what was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raw: Option<Bytes>,
     }
 
     /// The case wrote more than its log limit; the rest was read and dropped.
@@ -434,6 +438,20 @@ events! {
         bytes: u64,
         /// Its content.
         sha256: Sha256,
+        /// Whether it is a program.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        executable: bool,
+    }
+
+    /// A symbolic link or an empty folder among the files that the case made: all that there is of it is said here.
+    "artifact-place" ArtifactPlace {
+        /// The case.
+        case: CaseId,
+        /// Path below the case's artifact folder.
+        path: String,
+        /// Where the link leads, from the folder that it lies in; none for an empty folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<String>,
     }
 
     /// The cloud has said that it will take the node away. The running case ends as interrupted, and no other starts.
@@ -533,6 +551,7 @@ impl Event {
             | Self::Log(Log { case, .. })
             | Self::LogTruncated(LogTruncated { case, .. })
             | Self::Artifact(Artifact { case, .. })
+            | Self::ArtifactPlace(ArtifactPlace { case, .. })
             | Self::Check(Check { case, .. })
             | Self::ProcessEnded(ProcessEnded { case, .. })
             | Self::GpusWatched(GpusWatched { case, .. })
@@ -595,6 +614,7 @@ impl Event {
             | Self::Log(_)
             | Self::LogTruncated(_)
             | Self::Artifact(_)
+            | Self::ArtifactPlace(_)
             | Self::ReclaimNotice(_)
             | Self::Warning(_)
             | Self::Check(_)
@@ -640,6 +660,13 @@ pub enum EndCause {
     Disk,
     /// A case was not good, and the run fails fast.
     FailFast,
+}
+
+impl Log {
+    /// What was written, byte for byte.
+    pub fn bytes(&self) -> &[u8] {
+        self.raw.as_ref().map_or(self.text.as_bytes(), |raw| &raw.0)
+    }
 }
 
 /// What the reports need to know of a case before it has started.

@@ -12,10 +12,11 @@
 //! | [`lines`] | how is a stream read line by line, within bounds? |
 //! | [`metrics`] | what does a running case say about itself? |
 //! | [`checks`] | does what was measured hold? |
-//! | [`event`] | what happened, in what order? |
+//! | [`event`], [`bytes`] | what happened, in what order? |
 //! | [`outcome`] | how did a case end? |
 //! | [`exit`] | how does the process end? |
 //! | [`facts`] | what does a node have? |
+//! | [`link`] | where does a symbolic link lead? |
 //! | [`golden`] | which losses is a training known to have? |
 //! | [`gpu`] | which GPU does a case need? |
 //! | [`gpu_watch`] | were the GPUs well while a case ran? |
@@ -28,6 +29,7 @@
 
 pub mod beneath;
 pub mod budget;
+pub mod bytes;
 pub mod checks;
 pub mod event;
 pub mod exit;
@@ -37,6 +39,7 @@ pub mod gpu;
 pub mod gpu_watch;
 pub mod id;
 pub mod lines;
+pub mod link;
 pub mod load;
 pub mod metrics;
 pub mod outcome;

@@ -42,6 +42,17 @@ impl FromStr for Span {
     }
 }
 
+impl Span {
+    /// So that it is the same when it is read again, however long or short it is.
+    fn exactly(self) -> String {
+        let (seconds, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
+        match (nanos % 1_000_000, u32::try_from(seconds)) {
+            (0, Ok(_)) => format!("{}ms", self.0.as_millis()),
+            _ => format!("{seconds}s {nanos}ns"),
+        }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.0.as_secs();
@@ -190,7 +201,7 @@ unit_serde!(
     "90s",
     // A number without its unit is none.
     { "type": "string", "pattern": "[0-9]+\\s*[A-Za-z]" },
-    |span| format!("{}ms", span.0.as_millis()),
+    |span| span.exactly(),
     |_n| None
 );
 unit_serde!(
@@ -209,3 +220,17 @@ unit_serde!(
     |size| format!("{}", size.0),
     |n| format!("{n}").parse().ok()
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_the_same_when_it_is_read_again() {
+        for text in ["0s", "1ns", "999ns", "1ms", "90s", "1h 30m", "999999999h", "2562047788015215h"] {
+            let span: Span = text.parse().unwrap();
+            let written = serde_json::to_string(&span).unwrap();
+            assert_eq!(serde_json::from_str::<Span>(&written).unwrap(), span, "{text}: {written}");
+        }
+    }
+}

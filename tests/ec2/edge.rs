@@ -188,7 +188,7 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made() {
-    let mut run = Run::new(json!({})).await;
+    let mut run = Run::kind(json!({})).await;
     let mut footing = run.footing().await;
     let refusing = [
         (json!({"fault": "capacity", "market": "spot"}), RefusalKind::Capacity),

@@ -115,13 +115,12 @@ cases:
     assert_eq!(run.code(), 1, "{run:?}");
     let junit = run.junit();
     let cases = xml::cases(&junit);
-    for case in ["half", "gone"] {
+    for (case, why) in [
+        ("half", "the JUnit report out.xml is not taken in"),
+        ("gone", "out.xml is to be brought back, and the program did not leave it"),
+    ] {
         assert_eq!(cases[case], "failure", "{case}: {junit}");
-        assert!(
-            run.stdout.contains(&format!("failed s::{case}: the JUnit report out.xml is not taken in")),
-            "{}",
-            run.stdout
-        );
+        assert!(run.stdout.contains(&format!("failed s::{case}: {why}")), "{}", run.stdout);
     }
     assert!(!["failure", "error"].contains(&cases["sound"].as_str()), "{cases:?}");
     // A report that is made again from the events says the same.

@@ -22,6 +22,11 @@
 //! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
 //! | [`resumes`] | the promise that a killed pipeline loses no image and doubles none |
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is for whoever develops this project"
+)]
 
 pub mod big_binary;
 pub mod browser;

@@ -109,7 +109,7 @@ struct Left {
 /// # Panics
 /// Where a thing that lives is touched, or one that does not is left.
 pub fn check(rounds: u64, seed: u64) -> Seen {
-    let ec2 = Ec2::without_hosts(Options { clock_factor: FACTOR });
+    let ec2 = Ec2::kind_without_hosts(Options { clock_factor: FACTOR });
     let mut maker = Maker::start(&ec2, seed);
     let runs: Mutex<BTreeMap<String, Left>> = Mutex::default();
     let (next, spared) = (AtomicU64::new(0), AtomicU64::new(0));

@@ -97,7 +97,7 @@ impl Conversation<'_> {
                         strays::end(&follower.dir);
                         // Why it died, where it could still say so.
                         let log = fs::read_to_string(follower.dir.log()).unwrap_or_default();
-                        eprint!("{log}");
+                        crate::streams::tell(log.trim_end());
                     }
                     say(&Reply::Gone)?;
                 }

@@ -52,6 +52,10 @@ pub(super) struct Attempt<'r, 'a> {
     intake: Intake,
     evaluator: Evaluator,
     announced: Vec<String>,
+    /// JUnit reports that lay in the working folder before it began.
+    before: gather::Before,
+    /// What was announced, or is to be brought back, and is not there.
+    missing: Vec<String>,
     progress: Option<String>,
     stop: Option<Stop>,
     /// When what waits for the journal is written.
@@ -77,6 +81,8 @@ impl<'r, 'a> Attempt<'r, 'a> {
             intake: Intake::default(),
             evaluator: Evaluator::for_case(&case.spec),
             announced: Vec::new(),
+            before: gather::Before::default(),
+            missing: Vec::new(),
             progress: None,
             stop: None,
             flush_at: None,
@@ -86,10 +92,14 @@ impl<'r, 'a> Attempt<'r, 'a> {
         };
         let oom_kills = memory::oom_kills();
         let (watch, found) = GpuWatch::begin(&case.spec);
-        let started = demands::unmet(&case.spec, &found).map_or_else(|| this.start(), Err);
+        let started = demands::unmet(&case.spec, &found).map_or_else(|| this.start(), |why| Err(why.into()));
         let (process, readers) = match started {
             Ok(started) => started,
-            Err(reason) => {
+            Err(Unstarted { reason, code }) => {
+                if let Some(code) = code {
+                    let case = case.id.clone();
+                    this.run.journal.append(ProcessEnded { case, attempt, code: Some(code), signal: None });
+                }
                 return Left { started: false, outcome: Outcome::Errored, reason: Some(reason), stop: None };
             }
         };
@@ -108,9 +118,12 @@ impl<'r, 'a> Attempt<'r, 'a> {
         this.conclude(attempt, &process, out_of_memory, gpu_broke.as_deref())
     }
 
-    fn start(&mut self) -> Result<(Process, Readers), String> {
+    fn start(&mut self) -> Result<(Process, Readers), Unstarted> {
         let case = self.case;
         case_folder::make(&self.dir, case, &self.run.folder).map_err(|error| error.to_string())?;
+        if let Some(command) = &case.spec.command {
+            self.before = gather::Before::look(&self.dir.work(), command);
+        }
         // Open both ways, it neither waits for a writer nor ends with one.
         let metrics = OpenOptions::new().read(true).write(true).open(self.dir.metrics());
         let metrics = metrics.map_err(|error| format!("{}: {error}", self.dir.metrics().display()))?;
@@ -120,7 +133,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
         self.disk = Some(DiskWatch::begin(&self.dir.work(), environment.get(OsStr::new("TMPDIR"))));
         let limit = case.spec.limits.memory.map(|size| size.0);
         let started = Process::start(&argv, environment, &self.dir.work(), limit);
-        let (process, [out, err]) = started.map_err(|error| cannot_start(&argv[0], &error))?;
+        let (process, [out, err]) = started.map_err(|error| Unstarted::of(&argv[0], &error))?;
         let readers = Readers::start([out, err, metrics.into()], process.pid(), &self.run.outbox);
         let readers = readers.map_err(|error| {
             process.kill();
@@ -235,7 +248,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
         out_of_memory: bool,
         gpu_broke: Option<&str>,
     ) -> Left {
-        let Self { run, case, evaluator, stop, begun, mut disk, .. } = self;
+        let Self { run, case, evaluator, stop, begun, missing, stderr, progress, mut disk, .. } = self;
         let (code, signal) = match process {
             ProcessEnd::Exited(code) => (Some(*code), None),
             ProcessEnd::Signalled { signal, .. } => (None, Some(*signal)),
@@ -249,19 +262,22 @@ impl<'r, 'a> Attempt<'r, 'a> {
             }
             Some(_) => Vec::<Finding>::new(),
         };
-        let (outcome, reason) = ending(
+        let (mut outcome, mut reason) = ending(
             &Seen {
                 case: &case.spec,
                 findings: &findings,
                 process,
-                stderr: &self.stderr.text(),
-                progress: self.progress.as_deref(),
+                stderr: &stderr.text(),
+                progress: progress.as_deref(),
                 out_of_memory,
                 gpu_broke,
-                disk_full: disk.as_mut().and_then(|disk| disk.full(&self.stderr.text())).as_deref(),
+                disk_full: disk.as_mut().and_then(|disk| disk.full(&stderr.text())).as_deref(),
             },
             stop.as_ref(),
         );
+        if outcome == Outcome::Passed && !missing.is_empty() {
+            (outcome, reason) = (Outcome::Failed, Some(missing.join("\n")));
+        }
         for finding in findings {
             run.journal.append(Check { case: case.id.clone(), attempt, finding });
         }
@@ -278,16 +294,39 @@ fn process_end(status: &io::Result<ExitStatus>) -> ProcessEnd {
     }
 }
 
-fn cannot_start(program: &OsString, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::NotFound => {
-            "is it installed on the node and on the PATH there, or named in `files` and called as ./NAME?"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "is it executable (chmod +x), or should its interpreter be named first?"
-        }
-        io::ErrorKind::OutOfMemory => "`limits: memory` may be too little to start it at all",
-        _ => "the program must be one that this node can run",
-    };
-    format!("{} cannot be started: {error}\nhint: {hint}", program.display())
+/// Why a case was not started.
+struct Unstarted {
+    reason: String,
+    /// What a shell would exit with, where it is the program that cannot be started.
+    code: Option<i32>,
+}
+
+impl From<String> for Unstarted {
+    fn from(reason: String) -> Self {
+        Self { reason, code: None }
+    }
+}
+
+impl From<&str> for Unstarted {
+    fn from(reason: &str) -> Self {
+        Self::from(reason.to_owned())
+    }
+}
+
+impl Unstarted {
+    fn of(program: &OsString, error: &io::Error) -> Self {
+        let (code, hint) = match error.kind() {
+            io::ErrorKind::NotFound => (
+                Some(127),
+                "is it installed on the node and on the PATH there, or named in `files` and called as ./NAME?",
+            ),
+            io::ErrorKind::PermissionDenied => {
+                (Some(126), "is it executable (chmod +x), or should its interpreter be named first?")
+            }
+            io::ErrorKind::OutOfMemory => (None, "`limits: memory` may be too little to start it at all"),
+            io::ErrorKind::WouldBlock => (None, "the node has no more processes to give"),
+            _ => (Some(126), "the program must be one that this node can run"),
+        };
+        Self { reason: format!("{} cannot be started: {error}\nhint: {hint}", program.display()), code }
+    }
 }

@@ -42,7 +42,7 @@ use crate::libtorch::{self, Libtorch, NotFound};
 use crate::lock::Lock;
 use crate::node_lease::NodeLease;
 use crate::orders::Orders;
-use crate::{control, store, strays};
+use crate::{control, store, strays, streams};
 use attempt::Attempt;
 use readers::Message;
 use watch::{EarlyEnd, Stop, Watch};
@@ -201,6 +201,11 @@ impl<'a> Run<'a> {
         for case in &plan.cases {
             if ended.is_none() {
                 ended = self.ended_already();
+                // A limit that is reached between two cases is reached all the same.
+                if let Some(EarlyEnd { cause: EndCause::Limit, reason, .. }) = &ended {
+                    self.never_started(case, Outcome::TimedOut, reason.clone());
+                    continue;
+                }
             }
             match &ended {
                 Some(EarlyEnd { rest: None, .. }) => break,
@@ -304,7 +309,7 @@ impl<'a> Run<'a> {
             && let Err(error) = self.journal.rescue()
         {
             // Without a journal nobody can be told; the lock is released and the harness finds the run gone.
-            eprintln!("gpu-agent: {}: {error}", self.journal.trouble().unwrap_or_default());
+            streams::tell(&format!("gpu-agent: {}: {error}", self.journal.trouble().unwrap_or_default()));
             std::process::exit(1);
         }
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::watch::Watch;
 use crate::node_lease::NodeLease;
+use crate::streams::tell;
 
 /// The environment variable that replaces the command, for machines that are ended in another way.
 const VARIABLE: &str = "GPU_AGENT_SHUTDOWN";
@@ -37,7 +38,7 @@ fn shut_down() -> ! {
         let pause = match attempt(&words) {
             Ok(()) => PATIENCE,
             Err(why) => {
-                eprintln!("gpu-agent: failed to shut the node down by {}: {why}", words.join(" "));
+                tell(&format!("gpu-agent: failed to shut the node down by {}: {why}", words.join(" ")));
                 AGAIN
             }
         };

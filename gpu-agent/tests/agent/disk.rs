@@ -3,7 +3,6 @@
 use std::process::Command;
 
 use gpu_suites::event::Event;
-use gpu_suites::seal::Key;
 use gpu_suites::wire::{Refusal, Reply, Request};
 use serde_json::json;
 
@@ -76,7 +75,7 @@ fn a_disk_without_room_for_the_run_is_told_before_anything_runs() {
     let node = Node::new();
     for taken in [7, 8] {
         let mut talk = on_a_small_disk(&node, taken);
-        talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])), key: Key::default() });
+        talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])) });
         let reply = talk.reply();
         let Reply::Refused { error: Refusal::Unwritable { path, cause } } = reply else {
             panic!("{reply:?}")
@@ -99,7 +98,7 @@ fn a_case_that_fails_because_the_nodes_disk_is_full_is_errored_also_where_it_tid
     let mut talk = node.talk_through(unshare, &["sh", "-c", &script]);
     // It is seen while the disk is full, whatever becomes of it.
     let fill = "head -c 9000000 /dev/zero > $TMPDIR/big; sleep 1.2; rm $TMPDIR/big";
-    let inodes = "for i in $(seq 200); do : > $TMPDIR/$i; done 2>/dev/null; sleep 1.2; rm -f $TMPDIR/*";
+    let inodes = "for i in $(seq 200); do touch $TMPDIR/$i; done 2>/dev/null; sleep 1.2; rm -f $TMPDIR/*";
     talk.start(plan(
         "r",
         &[

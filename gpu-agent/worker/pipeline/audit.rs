@@ -123,10 +123,10 @@ impl Audit {
             } else if marks.of.len() == plan.shards() {
                 let removed = patience.exercise(&|| false, || job.shards.remove(&key));
                 removed.map_err(PipelineError::Store)?;
-                eprintln!(
+                crate::tell(&format!(
                     "gpu-worker: removed {}{key}, which no mark names: a worker was killed",
                     job.shards.name()
-                );
+                ));
                 self.removed.push(key);
             }
         }

@@ -64,7 +64,7 @@ impl Reap {
 #[cfg(feature = "ec2")]
 mod with_ec2 {
     use std::fs;
-    use std::io::{IsTerminal as _, Write as _};
+    use std::io::IsTerminal as _;
     use std::path::Path;
     use std::time::Duration;
 
@@ -111,11 +111,11 @@ mod with_ec2 {
             let young_for = self.run.as_deref().map(young_for).unwrap_or_default();
             if !young_for.is_zero() && !self.dry_run {
                 let whole = Duration::from_secs(young_for.as_secs());
-                eprintln!(
+                crate::streams::tell(&format!(
                     "the run ended without proof that everything is given back, and EC2 may not show all of it yet: \
                      looking for {}",
                     Span(whole)
-                );
+                ));
             }
             let order = |dry_run| Order { wanted: wanted.clone(), dry_run, patience: PATIENCE, young_for };
             if self.older_than.is_some() && !self.yes && !self.dry_run {
@@ -172,8 +172,7 @@ mod with_ec2 {
                 due.len()
             );
         }
-        print!("{}\nend these? [y/N] ", text(&due));
-        std::io::stdout().flush()?;
+        say(&format!("{}\nend these? [y/N] ", text(&due)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -215,11 +214,13 @@ mod with_ec2 {
                  `gpu-harness reap --run RUN`.\n",
             );
         }
-        if let Some(one) = anothers(deeds).next() {
-            let owner = one.found.owner.owner.as_deref().map(log_line).unwrap_or_default();
-            text.push_str(&format!(
-                "\nWhat others have made is left. To end theirs: `gpu-harness reap --owner '{owner}'`, or --all-owners.\n",
-            ));
+        if anothers(deeds).next().is_some() {
+            let owner = anothers(deeds).find_map(|deed| deed.found.owner.owner.as_deref());
+            let by_name =
+                owner.map(|owner| format!("--owner '{}', or ", log_line(owner))).unwrap_or_default();
+            text.push_str("\nWhat others have made is left. To end theirs, too: `gpu-harness reap` with ");
+            text.push_str(&by_name);
+            text.push_str("--all-owners.\n");
         }
         text
     }
@@ -274,11 +275,13 @@ mod with_ec2 {
         #[test]
         fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
             let refused = Refused { why: "not allowed".into(), may_pass: false };
+            let mut theirs = deed(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, Did::Nothing);
+            theirs.found.owner.owner = Some("ada@laptop".into());
             let deeds = [
                 deed(ResourceKind::Instance, "i-1", Verdict::Expired, Did::Ended),
                 deed(ResourceKind::Instance, "i-2", Verdict::Live, Did::Nothing),
                 deed(ResourceKind::Volume, "vol-1", Verdict::Unreadable, Did::Nothing),
-                deed(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, Did::Nothing),
+                theirs,
                 deed(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, Did::Left(refused)),
             ];
             insta::assert_snapshot!(text(&deeds));

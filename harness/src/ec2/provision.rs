@@ -557,8 +557,10 @@ impl Provision {
     /// What the run's money means for this node, as times on our own clock.
     pub(super) fn budget(&self, cloud: &Cloud, price: Option<Usd>) -> Option<Budget> {
         let (limit, price, left) = (self.meter.limit()?, price?, self.meter.left(cloud.now())?);
-        let lasts =
-            |dollars: f64| Duration::try_from_secs_f64(dollars / price.0 * 3600.0).unwrap_or_default();
+        // What lasts for thirty years is no limit; what is no number buys no time.
+        let lasts = |dollars: f64| {
+            Duration::try_from_secs_f64((dollars / price.0 * 3600.0).clamp(0.0, 1e9)).unwrap_or_default()
+        };
         let warning = left - limit.0 * (1.0 - WARN);
         let spent =
             format!("the run has spent its max-cost of {limit}, with what giving its node back costs");

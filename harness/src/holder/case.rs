@@ -86,13 +86,27 @@ impl What {
             Self::Program(program) => {
                 let mut files = BTreeMap::new();
                 for (name, path) in &program.files {
-                    let failed = |source| RunError::File { path: path.clone(), source };
-                    files.insert(name.clone(), hall.blob(path.clone()).await.map_err(failed)?);
+                    match hall.blob(path.clone()).await {
+                        Ok(blob) => {
+                            files.insert(name.clone(), blob);
+                        }
+                        // Gone since it was listed: the test is to find it gone as well. Its own binary it has to have.
+                        Err(error) if is_no_file(&error) && !program.needs.contains(name) => {}
+                        Err(source) => return Err(RunError::File { path: path.clone(), source }),
+                    }
                 }
-                Ok(Prepared::program(program.id.clone(), program.spec.clone(), files, run, options))
+                let (id, links, mut spec) = (program.id.clone(), program.links.clone(), program.spec.clone());
+                if let Some(command) = &mut spec.command {
+                    command.files.retain(|name| files.contains_key(name));
+                }
+                Ok(Prepared::program(id, spec, files, links, run, options))
             }
         }
     }
+}
+
+fn is_no_file(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput)
 }
 
 /// Runs the case; `said` goes to the test meanwhile.
@@ -167,6 +181,7 @@ async fn carry_out(
     let mut run = records.run.borrow_mut();
     let (kept_from, why) = ended.as_ref().err().cloned().unzip();
     run.lacks(missing, kept_from.unwrap_or(Outcome::Errored), why.as_deref());
+    run.restore(Some(asked.what.id()));
     let run_dir = run.folder().to_owned();
     let last = |run: &crate::recorder::Recorder| {
         let case = run.state().case(asked.what.id())?;

@@ -1,6 +1,7 @@
 //! How a test has a case run: by the holder of its test run, which it starts where there is none yet.
 
 use std::io::{self, BufReader, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -67,6 +68,9 @@ pub enum ClientError {
     /// What the holder says makes no sense.
     #[error("the node holder says what cannot be understood: {0}")]
     Odd(String),
+    /// The asker wants to hear no more: the case is cancelled.
+    #[error("nobody reads what it says any more")]
+    Unheard,
     /// The suites or their files are wrong.
     #[error("{0}")]
     Refused(String),
@@ -104,7 +108,7 @@ impl Client {
         &self,
         case: &CaseId,
         slot: Option<u32>,
-        mut heard: impl FnMut(&Record),
+        mut heard: impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
         let ask = Ask::Case {
             project: self.project.clone(),
@@ -116,11 +120,19 @@ impl Client {
     }
 
     /// Has a program run; `heard` takes its records as they come.
-    pub fn program(&self, program: Program, mut heard: impl FnMut(&Record)) -> Result<Verdict, ClientError> {
+    pub fn program(
+        &self,
+        program: Program,
+        mut heard: impl FnMut(&Record) -> ControlFlow<()>,
+    ) -> Result<Verdict, ClientError> {
         self.ask(&Ask::Program(Box::new(program)), &mut heard)
     }
 
-    fn ask(&self, ask: &Ask, mut heard: &mut impl FnMut(&Record)) -> Result<Verdict, ClientError> {
+    fn ask(
+        &self,
+        ask: &Ask,
+        mut heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
+    ) -> Result<Verdict, ClientError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -144,7 +156,7 @@ impl Client {
 fn converse(
     mut stream: UnixStream,
     ask: &Ask,
-    heard: &mut impl FnMut(&Record),
+    heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
 ) -> Result<Verdict, ClientError> {
     let mut pid = None;
     if stream.write_all(line(ask).as_bytes()).is_err() {
@@ -159,7 +171,10 @@ fn converse(
             (End::Stream, _) => break,
         };
         if !text.starts_with(SAID) {
-            heard(&Record::parse(text).map_err(|error| ClientError::Odd(error.to_string()))?);
+            let record = Record::parse(text).map_err(|error| ClientError::Odd(error.to_string()))?;
+            if heard(&record).is_break() {
+                return Err(ClientError::Unheard);
+            }
             continue;
         }
         match serde_json::from_str(text).map_err(|error| ClientError::Odd(error.to_string()))? {

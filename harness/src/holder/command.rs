@@ -49,13 +49,22 @@ pub enum CommandError {
     },
 }
 
+/// What came of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Done {
+    /// Its exit status.
+    pub code: ExitCode,
+    /// Whether anything was run on the node.
+    pub has_run: bool,
+}
+
 /// Runs the command and passes its exit status on; the node is given back whatever comes.
 pub async fn run(
     node: Option<String>,
     command: Vec<OsString>,
     project: PathBuf,
     variables: Vec<(String, OsString)>,
-) -> Result<ExitCode, CommandError> {
+) -> Result<Done, CommandError> {
     let owner = Owner::this().map_err(CommandError::Owner)?;
     let address = Address::of(&owner, "a command")?;
     let name = node.clone();
@@ -64,12 +73,16 @@ pub async fn run(
     let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
     drop(start::connect(&order)?);
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
+    let mut has_run = false;
     tokio::select! {
-        folder = end(address.socket) => tell(folder).await,
+        folder = end(address.socket) => {
+            has_run = folder.is_some();
+            tell(folder).await;
+        }
         // The holder goes on giving the node back.
-        by = signals.next() => eprintln!("gpu-harness: {by}: the node is given back by itself"),
+        by = signals.next() => crate::streams::tell(&format!("gpu-harness: {by}: the node is given back by itself")),
     }
-    ended.map(|status| ExitCode::from(code(status)))
+    ended.map(|status| Done { code: ExitCode::from(code(status)), has_run })
 }
 
 async fn carry_out(
@@ -119,7 +132,9 @@ async fn tell(folder: Option<PathBuf>) {
     let (Some(folder), Some(service)) = (folder, Service::here()) else { return };
     match report::read(&folder) {
         Ok(state) => service.tell(&state, state.exit()).await,
-        Err(error) => eprintln!("gpu-harness: the CI service is told nothing: {}", chain(&error)),
+        Err(error) => {
+            crate::streams::tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)))
+        }
     }
 }
 
@@ -132,7 +147,7 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
             if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                eprintln!("gpu-harness: what came of it is in {}", folder.display());
+                crate::streams::tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }
         }

@@ -17,6 +17,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
 
+use crate::brought::Brought;
 use crate::report::case::{CaseState, Phase};
 use crate::report::{self, ReportError, Reporter, RunState};
 use crate::run_dir::RunDir;
@@ -55,6 +56,7 @@ pub struct Recorder {
     numbering: Numbering,
     state: RunState,
     announced: Announced,
+    brought: Brought,
     writer: Writer,
 }
 
@@ -141,6 +143,7 @@ impl Recorder {
             numbering: Numbering::default(),
             state: RunState::default(),
             announced: Announced::default(),
+            brought: Brought::default(),
             writer,
         })
     }
@@ -174,6 +177,7 @@ impl Recorder {
     fn take(&mut self, record: Record) {
         self.state.apply(&record);
         self.announced.take(&record);
+        self.brought.take(&record.event);
         self.writer.write(record);
     }
 
@@ -235,6 +239,13 @@ impl Recorder {
                 }
                 None => self.own(Warning { case: Some(case), message: reason }),
             }
+        }
+    }
+
+    /// Makes of the files that came, of one case or of all, what they were on the node: programs, links, empty folders.
+    pub fn restore(&mut self, only: Option<&CaseId>) {
+        for message in self.brought.restore(&self.folder.path, only) {
+            self.own(Warning { case: only.cloned(), message });
         }
     }
 

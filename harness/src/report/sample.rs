@@ -69,7 +69,7 @@ impl Script {
     }
 
     fn log(&mut self, case: &str, stream: Stream, text: &str) {
-        self.node(event::Log { case: case.into(), stream, text: text.to_owned() });
+        self.node(event::Log { case: case.into(), stream, text: text.to_owned(), raw: None });
     }
 
     fn check(&mut self, case: &str, check: CheckName, verdict: Verdict, observed: &str, wanted: &str) {
@@ -159,7 +159,13 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.node(event::Device { case: unet.into(), facts: facts.into() });
     run.train(unet, 300, |share| 0.693 * (-6.0 * share).exp(), 41);
     run.metric(unet, "eval/iou", 0.9942);
-    run.node(event::Artifact { case: unet.into(), path: "overlay.png".into(), bytes: 48_123, sha256 });
+    run.node(event::Artifact {
+        case: unet.into(),
+        path: "overlay.png".into(),
+        bytes: 48_123,
+        sha256,
+        executable: false,
+    });
     run.check(unet, CheckName::LossDrop, Held, "loss 0.0017 after 300 steps", "at most 0.035");
     run.check(unet, CheckName::Metric, Held, "eval/iou 0.9942", "at least 0.99");
     run.check(
@@ -281,7 +287,13 @@ pub(crate) fn hostile() -> Vec<Record> {
     run.log(case, Stream::Stdout, &text);
     run.log(case, Stream::Stderr, &("x".repeat(10_000) + "\n" + &text));
     let path = "../../../etc/passwd".to_owned();
-    run.node(event::Artifact { case: case.into(), path, bytes: u64::MAX, sha256: Sha256(text.clone()) });
+    run.node(event::Artifact {
+        case: case.into(),
+        path,
+        bytes: u64::MAX,
+        sha256: Sha256(text.clone()),
+        executable: false,
+    });
     run.node(event::Warning { case: Some(text.as_str().into()), message: text.clone() });
     let finding = Finding {
         check: CheckName::Metric,

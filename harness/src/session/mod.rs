@@ -10,7 +10,8 @@
 mod alarms;
 mod limits;
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use gpu_suites::unit::Span;
 use gpu_suites::wire::{Reply, Request};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::amended;
 use crate::content::Blob;
 use crate::failure::chain;
 use crate::intake::{Intake, LONGEST_LINE, Taken};
@@ -120,6 +122,12 @@ pub enum SessionError {
         /// The cloud's reason.
         why: String,
     },
+    /// A file was not the same any more when it was sent.
+    #[error("{path} was written or removed while it was sent; run again")]
+    Changed {
+        /// The file.
+        path: String,
+    },
     /// No node could be had.
     #[error(transparent)]
     NotHad(Box<dyn std::error::Error + Send + Sync>),
@@ -174,8 +182,8 @@ struct Asked {
 }
 
 /// What to open a conversation with.
-enum Opening<'a> {
-    Start(&'a Plan),
+enum Opening {
+    Start,
     Attach,
 }
 
@@ -184,7 +192,8 @@ pub struct Session<'a> {
     remote: &'a mut Remote,
     recorder: &'a mut dyn Records,
     alarms: Alarms<'a>,
-    plan: &'a Plan,
+    /// Amended where its files change while they are sent.
+    plan: Cow<'a, Plan>,
     blobs: &'a [Blob],
     /// The next record that is wanted from the node's journal.
     next: u64,
@@ -229,7 +238,7 @@ impl<'a> Session<'a> {
             remote,
             recorder,
             alarms,
-            plan,
+            plan: Cow::Borrowed(plan),
             blobs,
             next: 0,
             intake: Intake::of(plan, key.clone()),
@@ -283,8 +292,7 @@ impl<'a> Session<'a> {
 
     /// One conversation, and what the node turned out to lack.
     async fn step(&mut self, supplied: &mut Supplied) -> Result<ControlFlow<()>, SessionError> {
-        let plan = self.plan;
-        let opening = if self.started { Opening::Attach } else { Opening::Start(plan) };
+        let opening = if self.started { Opening::Attach } else { Opening::Start };
         match self.converse(opening).await? {
             Ended::Finished => return Ok(ControlFlow::Break(())),
             Ended::NoAgent if supplied.agent => {
@@ -295,7 +303,7 @@ impl<'a> Session<'a> {
             }
             Ended::NoAgent => {
                 self.supplies();
-                let limit = limits::sending(self.remote.agent_bytes(), plan.lease);
+                let limit = limits::sending(self.remote.agent_bytes(), self.plan.lease);
                 self.within_limit("take gpu-agent", limit, async |remote| remote.bootstrap().await).await?;
                 supplied.agent = true;
                 self.patience.renew();
@@ -321,12 +329,14 @@ impl<'a> Session<'a> {
     }
 
     /// One conversation, to its end or to the end of the connection.
-    async fn converse(&mut self, opening: Opening<'_>) -> Result<Ended, SessionError> {
+    async fn converse(&mut self, opening: Opening) -> Result<Ended, SessionError> {
         let mut exec = self.remote.start(&["serve"]).await?;
         // All is said at once: each answer waited for would cost a round trip.
         let open = Request::Open { protocol: PROTOCOL, harness: env!("CARGO_PKG_VERSION").to_owned() };
         let second = match opening {
-            Opening::Start(plan) => Request::Start { plan: Box::new(plan.clone()), key: self.key.clone() },
+            Opening::Start => {
+                Request::Start { plan: Box::new(Plan::clone(&self.plan)), key: self.key.clone() }
+            }
             Opening::Attach => {
                 Request::Attach { run: self.plan.run.clone(), from: self.next, key: self.key.clone() }
             }
@@ -415,7 +425,7 @@ impl<'a> Session<'a> {
             (_, Some(&Stop::Signal(by))) => SessionError::Interrupted { by },
             (_, Some(Stop::Money(why))) => SessionError::Money { why: why.clone() },
             (Alarm::Overdue, None) => {
-                let (started, plan) = (self.started, self.plan);
+                let (started, plan) = (self.started, &self.plan);
                 let within = if started { limits::cases(plan) } else { limits::starting(plan.lease) };
                 SessionError::Overdue { node, started, within }
             }
@@ -484,7 +494,7 @@ impl<'a> Session<'a> {
                 if !self.started {
                     self.started = true;
                     self.patience.renew();
-                    self.alarms.overdue = Some(Moment::after(limits::cases(self.plan)));
+                    self.alarms.overdue = Some(Moment::after(limits::cases(&self.plan)));
                     self.recorder.node_is(NodeState::Running, "");
                     self.phase_is_over(Some(StartPhase::FirstEvent));
                 }
@@ -592,16 +602,24 @@ impl<'a> Session<'a> {
 
     async fn upload(&mut self, wanted: &[Sha256]) -> Result<(), SessionError> {
         let wanted: BTreeSet<&Sha256> = wanted.iter().collect();
-        let mut seen = BTreeSet::new();
-        let distinct = self.blobs.iter().filter(|blob| seen.insert(&blob.sha256));
-        let (missing, present): (Vec<_>, Vec<_>) =
-            distinct.cloned().partition(|blob| wanted.contains(&blob.sha256));
+        let distinct: BTreeMap<&Sha256, u64> =
+            self.blobs.iter().map(|blob| (&blob.sha256, blob.bytes)).collect();
+        let bytes =
+            distinct.iter().filter(|(sha256, _)| wanted.contains(*sha256)).map(|(_, bytes)| bytes).sum();
+        let sent = distinct.keys().filter(|sha256| wanted.contains(*sha256)).count();
+        let present = distinct.len() - sent;
+        // Every file that has such a content: where one of them is written meanwhile, another may have it still.
+        let missing = self.blobs.iter().filter(|blob| wanted.contains(&blob.sha256)).cloned().collect();
         let begun = Instant::now();
-        let (sent, bytes) = (missing.len(), missing.iter().map(|blob| blob.bytes).sum());
         let limit = limits::sending(bytes, self.plan.lease);
-        self.within_limit("take files", limit, async |remote| remote.send(missing).await).await?;
+        let changed =
+            self.within_limit("take files", limit, async |remote| remote.send(missing).await).await?;
         let seconds = begun.elapsed().as_secs_f64();
-        self.recorder.keep(Upload { sent, present: present.len(), bytes, seconds }.into());
+        self.recorder.keep(Upload { sent, present, bytes, seconds }.into());
+        if let Some(message) = amended::told(&changed) {
+            amended::amend(self.plan.to_mut(), &changed).map_err(|path| SessionError::Changed { path })?;
+            self.recorder.keep(Warning { case: None, message }.into());
+        }
         Ok(())
     }
 

@@ -48,7 +48,7 @@ impl Live {
         let colour = console::colors_enabled();
         let look = Look { colour, width: None };
         let target = ProgressDrawTarget::stdout();
-        Self::new(target, look, verbosity, Box::new(|| Box::new(io::stdout())))
+        Self::new(target, look, verbosity, Box::new(|| Box::new(crate::streams::Stdout)))
     }
 
     fn new(
