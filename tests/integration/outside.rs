@@ -128,7 +128,7 @@ fn a_synchronised_tree_leaves_links_that_lead_out_behind_and_says_so() {
         run.stdout.starts_with("mine") && !run.stdout.contains("\nin\n") && !run.stdout.contains("\nenv\n"),
         "{run:?}"
     );
-    assert!(run.stderr.contains("not sent: in: a link leads out of"), "{}", run.stderr);
+    assert!(run.stderr.contains("in: a link that leads out of the project"), "{}", run.stderr);
     tells_nothing(&here, &run);
 }
 
