@@ -54,10 +54,6 @@ impl Records for OfCase {
         self.run.borrow().announced_by(&self.case)
     }
 
-    fn files_came(&mut self) {
-        self.run.borrow_mut().files_of_case_came(&self.case);
-    }
-
     fn folder(&self) -> PathBuf {
         self.run.borrow().folder().to_owned()
     }

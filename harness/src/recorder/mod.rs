@@ -43,8 +43,6 @@ pub trait Records {
     fn files_came(&mut self);
     /// What the cases that are recorded here have announced to be fetched: how many bytes, if anything.
     fn announced(&self) -> Option<u64>;
-    /// Files that cases made have come: what they say of their own tests counts from now on.
-    fn files_came(&mut self);
     /// The run's folder.
     fn folder(&self) -> PathBuf;
 }
@@ -103,13 +101,6 @@ impl Records for Recorder {
 
     fn announced(&self) -> Option<u64> {
         self.announced.bytes(None)
-    }
-
-    fn files_came(&mut self) {
-        let cases = Vec::from_iter(self.state.cases().iter().map(|case| case.id().clone()));
-        for case in cases {
-            self.files_of_case_came(&case);
-        }
     }
 
     fn folder(&self) -> PathBuf {
