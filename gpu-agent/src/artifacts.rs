@@ -14,6 +14,8 @@ use sha2::{Digest, Sha256 as Hasher};
 /// The most bytes and files of one run that come back.
 const MOST_BYTES: u64 = 1 << 30;
 const MOST_FILES: usize = 10_000;
+/// The most bytes of all their names.
+const MOST_NAMES: usize = 2 << 20;
 /// The deepest folder that is looked into.
 const MOST_DEPTH: usize = 32;
 /// How many of those that stay are named, each.
@@ -24,11 +26,12 @@ const MOST_NAMED: usize = 20;
 pub(crate) struct Budget {
     bytes: u64,
     files: usize,
+    names: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { bytes: MOST_BYTES, files: MOST_FILES }
+        Self { bytes: MOST_BYTES, files: MOST_FILES, names: MOST_NAMES }
     }
 }
 
@@ -63,6 +66,10 @@ pub(crate) struct Artifacts {
 
 /// Finds a case's artifacts and takes them off the budget. Links are not followed.
 pub(crate) fn of_case(folder: &Path, budget: &mut Budget) -> Artifacts {
+    if folder.is_symlink() {
+        let why = "a link is in the place of its artifact folder: nothing of it comes back".to_owned();
+        return Artifacts { left_out: vec![why], ..Artifacts::default() };
+    }
     let mut walk = Walk { root: folder, budget, found: Artifacts::default(), unnamed: 0, beyond: (0, 0) };
     walk.folder(Path::new(""), 0);
     let Walk { mut found, unnamed, beyond: (beyond, bytes), .. } = walk;
@@ -123,13 +130,14 @@ impl Walk<'_> {
     }
 
     fn file(&mut self, path: &Path, at: PathBuf, data: &fs::Metadata) {
-        let bytes = data.len();
-        if self.budget.files == 0 || bytes > self.budget.bytes {
+        let (bytes, name) = (data.len(), path.as_os_str().len());
+        if self.budget.files == 0 || bytes > self.budget.bytes || name > self.budget.names {
             self.beyond = (self.beyond.0 + 1, self.beyond.1.saturating_add(bytes));
             return;
         }
         self.budget.files -= 1;
         self.budget.bytes -= bytes;
+        self.budget.names -= name;
         let executable = data.permissions().mode() & 0o111 != 0;
         self.found.files.push(Found { path: path.to_owned(), at, bytes, executable });
     }

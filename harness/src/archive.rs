@@ -1,22 +1,15 @@
-//! Files as one stream: how blobs go to a node, and how artifacts come back.
-//!
-//! Both are tar archives compressed with zstd. What comes from a node is untrusted: only regular files are taken,
-//! only below the folder that is meant for them, and only up to a limit.
+//! Files as one stream, a tar archive compressed with zstd: how blobs go to a node. What comes back is [`crate::artifacts`]'.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::{Component, Path};
+use std::path::Path;
 
 use gpu_suites::id::Sha256;
 use tokio::sync::mpsc;
 
 use crate::content::Blob;
 
-/// The most that a run's artifacts may take here, in bytes.
-const MOST_BYTES: u64 = 1 << 30;
-/// The most files that a run's artifacts may be.
-const MOST_FILES: usize = 10_000;
 /// The size of the chunks that go over the wire: large writes hide the round trip.
 const CHUNK: usize = 256 << 10;
 /// Of zstd: on a wire of 100 MiB/s the time that a higher one takes is more than it saves.
@@ -90,41 +83,6 @@ fn about(path: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
-/// Unpacks a node's artifacts, `CASE/PATH` each, to `folder/CASE/artifacts/PATH`.
-pub(crate) fn unpack(from: impl Read, folder: &Path) -> io::Result<()> {
-    let mut tar = tar::Archive::new(zstd::Decoder::new(from)?);
-    let mut left = MOST_BYTES;
-    for (count, entry) in tar.entries()?.enumerate() {
-        let entry = entry?;
-        let name = entry.path()?.into_owned();
-        let parts: Vec<&std::ffi::OsStr> = name
-            .components()
-            .map(|part| match part {
-                Component::Normal(part) => Some(part),
-                _ => None,
-            })
-            .collect::<Option<_>>()
-            .ok_or_else(|| bad(format!("the artifact {} leaves its folder", name.display())))?;
-        let [case, path @ ..] = parts.as_slice() else { continue };
-        if path.is_empty() || !entry.header().entry_type().is_file() {
-            continue;
-        }
-        if count >= MOST_FILES || entry.size() > left {
-            return Err(bad(format!("more than {MOST_FILES} artifacts, or {MOST_BYTES} bytes of them")));
-        }
-        left -= entry.size();
-        let target = path.iter().fold(folder.join(case).join("artifacts"), |at, part| at.join(part));
-        fs::create_dir_all(target.parent().unwrap_or(folder))?;
-        let size = entry.size();
-        io::copy(&mut entry.take(size), &mut File::create(target)?)?;
-    }
-    Ok(())
-}
-
-fn bad(problem: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem)
-}
-
 /// A writer whose chunks another task sends on; it blocks while that task is behind.
 #[derive(Debug)]
 pub(crate) struct ChunkWriter(pub(crate) mpsc::Sender<Vec<u8>>);
@@ -174,36 +132,11 @@ mod tests {
 
     use super::*;
 
-    fn archive(names: &[&str]) -> Vec<u8> {
-        let mut tar = tar::Builder::new(Vec::new());
-        for name in names {
-            let mut header = tar::Header::new_gnu();
-            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_size(2);
-            header.set_mode(0o644);
-            header.set_cksum();
-            tar.append(&header, &b"ok"[..]).unwrap();
-        }
-        zstd::encode_all(&tar.into_inner().unwrap()[..], 3).unwrap()
-    }
-
-    #[test]
-    fn artifacts_land_in_their_case_and_nowhere_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let below = folder.path().join("run/cases");
-        unpack(&archive(&["s.c/plots/loss.png"])[..], &below).unwrap();
-        assert_eq!(fs::read(below.join("s.c/artifacts/plots/loss.png")).unwrap(), b"ok");
-        for hostile in ["../../escaped", "s.c/../../escaped", "/tmp/escaped-from-a-node"] {
-            unpack(&archive(&[hostile])[..], &below).unwrap_err();
-        }
-        assert!(!folder.path().join("escaped").exists());
-    }
-
     #[test]
     fn a_blob_goes_under_its_sha256() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
-        fs::write(&path, "hello").unwrap();
+        std::fs::write(&path, "hello").unwrap();
         let blob = Blob::read(&path).unwrap();
         let mut packed = Vec::new();
         pack(std::slice::from_ref(&blob), &mut packed).unwrap();

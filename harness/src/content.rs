@@ -2,12 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use gpu_suites::beneath;
 use gpu_suites::id::Sha256;
 use gpu_suites::spec::InputPath;
-use rustix::fs::OFlags;
 use sha2::Digest;
 
 /// A local file and its content's sha256.
@@ -26,8 +26,13 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// Reads and hashes a file.
+    /// Reads and hashes a file of the user's choice.
     pub fn read(path: &Path) -> io::Result<Self> {
+        Self::at(&path.canonicalize()?)
+    }
+
+    /// Reads and hashes the file at an absolute path; a part of it that has become a link is not followed.
+    pub fn at(path: &Path) -> io::Result<Self> {
         Self::copy(path, &mut io::sink())
     }
 
@@ -37,10 +42,9 @@ impl Blob {
         Self { name: Some(name), ..self }
     }
 
-    /// Reads and hashes a file and writes what was read to `to`: whoever else writes the file meanwhile, the copy is what
-    /// the hash says.
+    /// As [`Blob::at`], and writes what was read to `to`: whoever else writes the file meanwhile, the copy is what the hash says.
     pub fn copy(path: &Path, to: &mut impl Write) -> io::Result<Self> {
-        let file = open(path)?;
+        let file = regular(beneath::open(path)?)?;
         let metadata = file.metadata()?;
         // What is written to its end meanwhile may never end.
         let mut file = file.take(metadata.len());
@@ -64,8 +68,10 @@ impl Blob {
 
 /// Opens a regular file; whatever else has its name is refused at once, and never waited for.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    regular(beneath::open(&path.canonicalize()?)?)
+}
+
+fn regular(file: File) -> io::Result<File> {
     let kind = file.metadata()?.file_type();
     if kind.is_file() {
         return Ok(file);

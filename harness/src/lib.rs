@@ -5,7 +5,10 @@
 
 pub mod again;
 mod amended;
+mod announced;
+mod answer;
 mod archive;
+mod artifacts;
 pub mod binaries;
 mod brought;
 pub mod cache;
@@ -21,14 +24,16 @@ pub mod doctor;
 pub mod ec2;
 pub mod exec;
 pub mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod golden;
 pub mod health;
 pub mod history;
 pub mod holder;
 pub mod init;
 pub mod inputs;
+mod intake;
 pub mod interrupt;
-pub mod lines;
 pub mod moment;
 pub mod node;
 pub mod notify;

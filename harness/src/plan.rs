@@ -152,7 +152,10 @@ impl Selection {
             let loaded = &self.suites[s];
             let case = &loaded.suite.cases[c];
             let golden = case.train.as_ref()?.golden.as_ref()?;
-            Some((CaseId::new(&loaded.suite.suite, &case.name), inputs::locate(loaded, golden).ok()?))
+            Some((
+                CaseId::new(&loaded.suite.suite, &case.name),
+                inputs::locate(loaded, golden).ok()?.to_write()?,
+            ))
         })
     }
 

@@ -9,7 +9,9 @@
 //! | `receipt.json` | what was had from a cloud, that it is gone, what it cost |
 //! | `cases/SUITE.CASE/` | the case's logs and `artifacts/` |
 
+use std::fs::DirBuilder;
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use gpu_suites::id::RunId;
@@ -36,12 +38,15 @@ pub struct RunDirError {
 }
 
 impl RunDir {
-    /// Makes a new run's folder below `parent` and points `parent/latest` at it.
+    /// Makes a new run's folder below `parent` and points `parent/latest` at it. It is for this user alone: logs and
+    /// artifacts of cases may hold what other users of a shared machine must not read.
     pub fn create(parent: &Path, run: RunId) -> Result<Self, RunDirError> {
         let path = parent.join(run.as_str());
         let failed = |source| RunDirError { path: path.clone(), source };
         let made = if parent.is_dir() { &path } else { parent };
-        std::fs::create_dir_all(path.join("cases")).map_err(failed)?;
+        std::fs::create_dir_all(parent).map_err(failed)?;
+        DirBuilder::new().mode(0o700).create(&path).map_err(failed)?;
+        std::fs::create_dir(path.join("cases")).map_err(failed)?;
         hide(made, parent).map_err(failed)?;
         link_latest(parent, run.as_str()).map_err(failed)?;
         Ok(Self { run, path })
@@ -74,7 +79,21 @@ fn link_latest(parent: &Path, run: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[test]
+    fn a_runs_folder_is_its_users_alone_and_the_latest_one_is_linked() {
+        let folder = tempfile::tempdir().unwrap();
+        let parent = folder.path().join("runs");
+        for run in ["a", "b"] {
+            let made = RunDir::create(&parent, RunId(run.into())).unwrap();
+            assert_eq!(std::fs::metadata(&made.path).unwrap().permissions().mode() & 0o077, 0);
+            assert!(made.path.join("cases").is_dir());
+            assert_eq!(std::fs::read_link(parent.join("latest")).unwrap(), Path::new(run));
+        }
+    }
 
     #[test]
     fn git_sees_nothing_of_a_run_and_all_that_was_there_before() {

@@ -1,5 +1,6 @@
 //! No function of `harness/src/ec2` is there for tests alone: what only a test calls decides nothing, however well tested.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -31,12 +32,16 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 fn no_public_function_of_ec2_is_called_by_tests_only() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let all = Vec::from_iter(files(&sources).iter().map(|path| product(path))).join("\n");
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for word in words(&all) {
+        *counts.entry(word).or_default() += 1;
+    }
     let mut unused = Vec::new();
     for path in files(&sources.join("ec2")) {
         let text = product(&path);
         let words = Vec::from_iter(words(&text));
         for pair in words.windows(2).filter(|pair| pair[0] == "fn") {
-            let is_used = self::words(&all).filter(|word| *word == pair[1]).count() > 1;
+            let is_used = counts.get(pair[1]).is_some_and(|count| *count > 1);
             if !is_used && !FOR_TESTS.contains(&pair[1]) {
                 unused.push(format!("{}: {}", path.display(), pair[1]));
             }

@@ -531,6 +531,99 @@ events! {
         /// The same for a program.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<EndCause>,
+        /// Made of all lines of the journal before this one: see [`crate::seal`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<String>,
+    }
+}
+
+impl Event {
+    /// The case that it is about, where it is about one.
+    pub fn case(&self) -> Option<&CaseId> {
+        match self {
+            Self::Judged(Judged { case, .. })
+            | Self::Quarantined(Quarantined { case, .. })
+            | Self::TestsUnread(TestsUnread { case, .. })
+            | Self::CaseStarted(CaseStarted { case, .. })
+            | Self::Device(Device { case, .. })
+            | Self::Progress(Progress { case, .. })
+            | Self::Metrics(Metrics { case, .. })
+            | Self::Log(Log { case, .. })
+            | Self::LogTruncated(LogTruncated { case, .. })
+            | Self::Artifact(Artifact { case, .. })
+            | Self::ArtifactPlace(ArtifactPlace { case, .. })
+            | Self::Check(Check { case, .. })
+            | Self::ProcessEnded(ProcessEnded { case, .. })
+            | Self::GpusWatched(GpusWatched { case, .. })
+            | Self::CaseFinished(CaseFinished { case, .. }) => Some(case),
+            Self::Warning(Warning { case, .. }) => case.as_ref(),
+            Self::RunCreated(_)
+            | Self::Input(_)
+            | Self::Node(_)
+            | Self::Waiting(_)
+            | Self::ResourceMade(_)
+            | Self::ResourceGone(_)
+            | Self::Had(_)
+            | Self::Phase(_)
+            | Self::Kept(_)
+            | Self::ShutdownAsked(_)
+            | Self::TakenOver(_)
+            | Self::HandedOn(_)
+            | Self::Cost(_)
+            | Self::Upload(_)
+            | Self::ConnectionLost(_)
+            | Self::Reattached(_)
+            | Self::Interrupted(_)
+            | Self::RunClosed(_)
+            | Self::Hello(_)
+            | Self::ReclaimNotice(_)
+            | Self::RunFinished(_)
+            | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether it is the harness's alone to say: of the run, of the cloud, of the connection, of the nights before.
+    pub fn is_of_the_harness(&self) -> bool {
+        match self {
+            Self::RunCreated(_)
+            | Self::Input(_)
+            | Self::Node(_)
+            | Self::Waiting(_)
+            | Self::ResourceMade(_)
+            | Self::ResourceGone(_)
+            | Self::Had(_)
+            | Self::Phase(_)
+            | Self::Kept(_)
+            | Self::ShutdownAsked(_)
+            | Self::TakenOver(_)
+            | Self::HandedOn(_)
+            | Self::Cost(_)
+            | Self::Upload(_)
+            | Self::ConnectionLost(_)
+            | Self::Reattached(_)
+            | Self::Interrupted(_)
+            | Self::Judged(_)
+            | Self::Quarantined(_)
+            | Self::TestsUnread(_)
+            | Self::RunClosed(_) => true,
+            Self::Hello(_)
+            | Self::CaseStarted(_)
+            | Self::Device(_)
+            | Self::Progress(_)
+            | Self::Metrics(_)
+            | Self::Log(_)
+            | Self::LogTruncated(_)
+            | Self::Artifact(_)
+            | Self::ArtifactPlace(_)
+            | Self::ReclaimNotice(_)
+            | Self::Warning(_)
+            | Self::Check(_)
+            | Self::ProcessEnded(_)
+            | Self::GpusWatched(_)
+            | Self::CaseFinished(_)
+            | Self::RunFinished(_)
+            | Self::Unknown(_) => false,
+        }
     }
 }
 

@@ -5,7 +5,11 @@
 //! | [`spec`] | what does a suite file say? |
 //! | [`load`] | how is a suite file read, and what is wrong with it, where? |
 //! | [`plan`] | what is a node asked to do? |
+//! | [`seal`] | who may speak to a supervisor, and was its journal changed? |
 //! | [`wire`] | how do harness and agent talk? |
+//! | [`beneath`] | which file of the project does a path mean, and no other? |
+//! | [`budget`] | how much may a node say of a run? |
+//! | [`lines`] | how is a stream read line by line, within bounds? |
 //! | [`metrics`] | what does a running case say about itself? |
 //! | [`checks`] | does what was measured hold? |
 //! | [`event`], [`bytes`] | what happened, in what order? |
@@ -23,6 +27,8 @@
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
 #![warn(missing_docs)]
 
+pub mod beneath;
+pub mod budget;
 pub mod bytes;
 pub mod checks;
 pub mod event;
@@ -32,6 +38,7 @@ pub mod golden;
 pub mod gpu;
 pub mod gpu_watch;
 pub mod id;
+pub mod lines;
 pub mod link;
 pub mod load;
 pub mod metrics;
@@ -40,6 +47,7 @@ pub mod picture;
 pub mod plan;
 pub mod regression;
 pub mod schema;
+pub mod seal;
 pub mod spec;
 pub mod unit;
 pub mod wire;

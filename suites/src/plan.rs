@@ -10,7 +10,7 @@ use crate::spec::{Case, InputPath};
 use crate::unit::Span;
 
 /// The version of the plan, the wire and the events together. It is raised when either side could misread the other.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Everything that the agent needs to run a run on its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -90,7 +90,7 @@ fn event() -> impl Strategy<Value = Event> {
             ReclaimNotice { taken_at, action }.into()
         }),
         prop::option::of(prop_oneof![Just(EndCause::Reclaimed), Just(EndCause::FailFast)])
-            .prop_map(|cause| RunFinished { reason: None, cause }.into()),
+            .prop_map(|cause| RunFinished { reason: None, cause, seal: None }.into()),
         any::<String>().prop_map(|detail| {
             Node { node: NodeName::from("local"), state: NodeState::Reachable, detail }.into()
         }),

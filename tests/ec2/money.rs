@@ -50,7 +50,7 @@ fn money_that_does_not_even_pay_for_booting_buys_no_node() {
 #[test]
 fn under_a_limit_a_type_without_a_price_in_that_region_is_not_asked_for_and_said_by_name() {
     let ec2 = Ec2::start(Options::default());
-    let settings = "region: eu-west-1\nmarket: on-demand\ntypes: [g6.xlarge, g4dn.xlarge]";
+    let settings = "region: eu-west-1\nmarket: on-demand\ntypes: [g5.xlarge, g4dn.xlarge]";
     let priced = format!("{settings}\nprices: {{ eu-west-1/g4dn.xlarge: 0.587 }}");
     let quick = "suite: s\ncases: [{ name: quick, command: { run: ['true'] } }]";
     let project = ec2.in_project(Project::with_suite(quick), &priced);
@@ -61,7 +61,7 @@ fn under_a_limit_a_type_without_a_price_in_that_region_is_not_asked_for_and_said
         _ => None,
     });
     assert_eq!(had, Some(("g4dn.xlarge".to_owned(), Some(0.587))));
-    let said = "g6.xlarge: its on-demand price in eu-west-1 is not known: give it in `prices:`";
+    let said = "g5.xlarge: its on-demand price in eu-west-1 is not known: give it in `prices:`";
     assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
 
     let before = ec2.state()["fleets"].as_array().unwrap().len();

@@ -11,6 +11,7 @@ mod build;
 mod cargo;
 mod demo;
 mod ec2;
+mod fuzz;
 mod lint;
 mod pipeline;
 mod python;

@@ -11,6 +11,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use gpu_suites::budget;
 use gpu_suites::checks::{End, Evaluator, ProcessEnd};
 use gpu_suites::event::{CaseStarted, Check, Device, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
@@ -44,6 +45,9 @@ pub(super) struct Attempt<'r, 'a> {
     /// Bytes of log that may still be kept.
     log_left: u64,
     log_dropped: u64,
+    /// What its output, metrics included, may still cost of the run's budget.
+    output_left: u64,
+    output_cut: bool,
     stderr: Tail,
     intake: Intake,
     evaluator: Evaluator,
@@ -71,6 +75,8 @@ impl<'r, 'a> Attempt<'r, 'a> {
             logs: [Log::of(Stream::Stdout), Log::of(Stream::Stderr)],
             log_left: case.spec.limits.log.0,
             log_dropped: 0,
+            output_left: budget::of_output(case),
+            output_cut: false,
             stderr: Tail::default(),
             intake: Intake::default(),
             evaluator: Evaluator::for_case(&case.spec),

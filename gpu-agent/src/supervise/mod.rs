@@ -23,7 +23,7 @@ mod watch;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 use gpu_suites::event::{CaseFinished, EndCause, GpusWatched, Hello, RunFinished};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan, PlannedCase};
+use gpu_suites::seal::Key;
 use gpu_suites::spec::Device;
 
 use crate::artifacts::Budget;
@@ -40,7 +41,8 @@ use crate::journal::Journal;
 use crate::libtorch::{self, Libtorch, NotFound};
 use crate::lock::Lock;
 use crate::node_lease::NodeLease;
-use crate::{store, strays, streams};
+use crate::orders::Orders;
+use crate::{control, store, strays, streams};
 use attempt::Attempt;
 use readers::Message;
 use watch::{EarlyEnd, Stop, Watch};
@@ -63,23 +65,24 @@ fn to<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, S
     result.map_err(|source| SuperviseError { doing, path: path.to_owned(), source })
 }
 
-/// Runs the run in `dir`, whose lock is the standard input.
-pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
+/// Runs the run in `dir`: its orders are the standard input, its lock the standard output, and `control` is the number of the
+/// socket at which the harness is heard.
+pub(crate) fn supervise(dir: &str, control: Option<RawFd>) -> Result<(), SuperviseError> {
     let dir = RunDir::at(dir);
     let lock = to("keep the lock of", dir.path(), keep_lock(&dir))?;
     // Whatever a case leaves behind becomes a child of this process, which ends it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let plan = fs::read(dir.plan()).and_then(|bytes| Ok(serde_json::from_slice::<Plan>(&bytes)?));
-    let plan = to("read", &dir.plan(), plan)?;
+    let control = control.map_or_else(|| control::bind(&dir), control::inherited);
+    let control = to("listen to the harness for", dir.path(), control)?;
+    let Orders { plan, key } = to("read the orders for", dir.path(), Orders::from_stdin())?;
     let journal = to("write", &dir.journal(), Journal::create(&dir))?;
-    let control = to("open", &dir.control(), crate::control::open(&dir))?;
     let (outbox, inbox) = sync_channel(QUEUED);
     let watch = Arc::new(Watch::begin(&plan));
     let listener = Arc::clone(&watch);
-    let bell = outbox.clone();
-    let heard =
-        std::thread::Builder::new().name("control".into()).spawn(move || listener.listen(control, &bell));
-    to("listen at", &dir.control(), heard)?;
+    let (bell, shown) = (outbox.clone(), key.clone());
+    let heard = std::thread::Builder::new().name("control".into());
+    let heard = heard.spawn(move || listener.listen(&control, &shown, &bell));
+    to("listen to the harness for", dir.path(), heard)?;
     if plan.reclaimable {
         let (watch, bell) = (Arc::clone(&watch), outbox.clone());
         let started = std::thread::Builder::new().name("reclaim".into());
@@ -98,6 +101,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     let libtorch = plan.worker.as_ref().map(|_| libtorch::find(plan.libtorch.as_deref(), &folder));
     let mut run = Run {
         plan: &plan,
+        key: &key,
         dir: &dir,
         folder,
         journal,
@@ -124,24 +128,25 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     to("remove", dir.path(), removed)
 }
 
-/// The lock came as standard input; it must not be handed on to a case.
+/// The lock came as standard output; it must not be handed on to a case.
 fn keep_lock(dir: &RunDir) -> io::Result<Lock> {
-    // By hand, standard input is no lock.
+    // By hand, standard output is no lock.
     if let Some(lock) = Lock::take(dir)? {
         return Ok(lock);
     }
-    let (input, lock) = (rustix::fs::fstat(rustix::stdio::stdin())?, rustix::fs::stat(dir.lock())?);
-    if (input.st_dev, input.st_ino) != (lock.st_dev, lock.st_ino) {
+    let (output, lock) = (rustix::fs::fstat(rustix::stdio::stdout())?, rustix::fs::stat(dir.lock())?);
+    if (output.st_dev, output.st_ino) != (lock.st_dev, lock.st_ino) {
         return Err(io::Error::other("another supervisor holds it"));
     }
-    let kept: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    let kept: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
     Ok(kept.into())
 }
 
 /// A run under way.
 struct Run<'a> {
     plan: &'a Plan,
+    key: &'a Key,
     dir: &'a RunDir,
     folder: Folder,
     journal: Journal,
@@ -311,7 +316,8 @@ impl<'a> Run<'a> {
 
     fn close(&mut self, ended: Option<EarlyEnd>) {
         let (reason, cause) = ended.map(|ended| (ended.reason, ended.cause)).unzip();
-        self.journal.append(RunFinished { reason, cause });
+        let seal = Some(self.journal.seal(self.key));
+        self.journal.append(RunFinished { reason, cause, seal });
         self.watch.finish();
         self.flush();
     }

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use gpu_suites::event::Event;
+use gpu_suites::seal::Key;
 use gpu_suites::wire::{Refusal, Reply, Request};
 use serde_json::json;
 
@@ -75,7 +76,7 @@ fn a_disk_without_room_for_the_run_is_told_before_anything_runs() {
     let node = Node::new();
     for taken in [7, 8] {
         let mut talk = on_a_small_disk(&node, taken);
-        talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])) });
+        talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])), key: Key::default() });
         let reply = talk.reply();
         let Reply::Refused { error: Refusal::Unwritable { path, cause } } = reply else {
             panic!("{reply:?}")

@@ -1,12 +1,13 @@
 //! `gpu-harness run -- COMMAND…`: a command, such as `cargo nextest run`, with a node for all that it starts.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::io::{self, BufReader, IsTerminal as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
+use gpu_suites::lines::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::SOCKET;
@@ -14,7 +15,7 @@ use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, Said, line};
+use super::wire::{Ask, LONGEST_ANSWER, Said, line};
 use crate::ci::Service;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
@@ -143,8 +144,9 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut run_dir = None;
         let mut stream = UnixStream::connect(socket)?;
         stream.write_all(line(&Ask::Stop).as_bytes())?;
-        for text in BufReader::new(stream).lines() {
-            if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_str(&text?) {
+        let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
+        while let Some((line, _)) = lines.next_line()? {
+            if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
                 crate::streams::tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }

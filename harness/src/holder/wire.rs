@@ -14,6 +14,9 @@ use serde::{Deserialize, Serialize};
 /// How an answer begins that is no record.
 pub const SAID: &str = "{\"said\":";
 
+/// The longest line of an answer: a node's longest record, and what the holder adds to it.
+pub(super) const LONGEST_ANSWER: usize = 16 << 20;
+
 /// A request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]

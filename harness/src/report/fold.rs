@@ -188,7 +188,7 @@ impl RunState {
                 self.node_finished = true;
                 self.node_reason = event.reason.as_deref().map(short);
             }
-            Event::Warning(event) => self.warn(event),
+            Event::Warning(event) => self.warn(event, own),
             other => self.apply_to_case(at, other),
         }
     }
@@ -280,8 +280,9 @@ impl RunState {
         self.losses.push(Loss { at, error: short(&event.error), seconds: None });
     }
 
-    pub(super) fn warn(&mut self, event: &event::Warning) {
-        if self.warnings.len() == WARNINGS {
+    /// The harness's own are kept however much a node has warned.
+    pub(super) fn warn(&mut self, event: &event::Warning, own: bool) {
+        if self.warnings.len() >= if own { 2 * WARNINGS } else { WARNINGS } {
             self.warnings_left_out += 1;
         } else {
             let case = event.case.as_ref().map(|case| CaseId(cut(case.as_str(), NAME).into_owned()));

@@ -114,7 +114,7 @@ pub fn render(run_dir: &Path, junit: Option<&Path>) -> Result<RunState, ReportEr
     if damage.lines > 0 {
         let message =
             format!("events.ndjson is damaged: lines that are no events were left out: {}", damage.lines);
-        state.warn(&Warning { case: None, message });
+        state.warn(&Warning { case: None, message }, true);
     }
     if !logs.is_written_elsewhere() {
         state.cut_off();

@@ -214,7 +214,11 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     let taken_at = Some("2026-11-22T21:49:05Z".parse().unwrap());
     run.node(event::ReclaimNotice { taken_at, action: "terminate".into() });
     run.finish(again, 1, Interrupted, reclaim, 2.0);
-    run.node(event::RunFinished { reason: reclaim.map(str::to_owned), cause: Some(EndCause::Reclaimed) });
+    run.node(event::RunFinished {
+        reason: reclaim.map(str::to_owned),
+        cause: Some(EndCause::Reclaimed),
+        seal: None,
+    });
     run.node(event::Hello { protocol: 2, agent: "0.1.0".into(), host: "lab-8".into(), libtorch });
     run.start(again, 2);
     run.wait(3_000);
@@ -236,7 +240,11 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.finish(endless, 1, TimedOut, Some("ran into its limit of 10m"), 600.0);
     run.own(event::Interrupted { by: "SIGINT".into() });
     run.finish(never, 0, Cancelled, Some("interrupted by SIGINT"), 0.0);
-    run.node(event::RunFinished { reason: Some("cancelled".into()), cause: Some(EndCause::Cancelled) });
+    run.node(event::RunFinished {
+        reason: Some("cancelled".into()),
+        cause: Some(EndCause::Cancelled),
+        seal: None,
+    });
     run.own(node(NodeState::Gone, "left as it was found"));
     run.own(event::RunClosed { exit: 130, error: None });
     run.records

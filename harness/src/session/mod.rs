@@ -21,8 +21,10 @@ use gpu_suites::event::{
     Warning,
 };
 use gpu_suites::id::Sha256;
+use gpu_suites::lines::{Line, Lines, TooLong};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan};
+use gpu_suites::seal::Key;
 use gpu_suites::unit::Span;
 use gpu_suites::wire::{Reply, Request};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -30,8 +32,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::amended;
 use crate::content::Blob;
 use crate::failure::chain;
+use crate::intake::{Intake, LONGEST_LINE, Taken};
 use crate::interrupt::Interrupts;
-use crate::lines::{Lines, TooLong};
 use crate::moment::Moment;
 use crate::patience::Patience;
 use crate::recorder::Records;
@@ -42,6 +44,8 @@ use alarms::{Alarm, Alarms};
 
 /// A node that says nothing for this long, though it was asked, is out of reach.
 const SILENCE: Duration = Duration::from_secs(20);
+/// How much is shown of what an agent says it is.
+const LONGEST_VERSION: usize = 60;
 /// How long the agent may take to end a run that was cancelled: its grace for the case is 5 s.
 const CANCEL_GRACE: Duration = Duration::from_secs(30);
 /// How much longer than the run's own limit the harness waits for the agent to say that it was reached.
@@ -169,6 +173,14 @@ struct Supplied {
     files: bool,
 }
 
+/// Requests that wait for their answers: each is answered once.
+#[derive(Default)]
+struct Asked {
+    hello: bool,
+    start: bool,
+    renewals: u64,
+}
+
 /// What to open a conversation with.
 enum Opening {
     Start,
@@ -185,6 +197,11 @@ pub struct Session<'a> {
     blobs: &'a [Blob],
     /// The next record that is wanted from the node's journal.
     next: u64,
+    intake: Intake,
+    /// Shows the run's supervisor that it is us.
+    key: Key,
+    /// What this conversation's agent was asked and has not answered.
+    asked: Asked,
     reachable: bool,
     started: bool,
     /// Who wants the run to end before its last case.
@@ -199,8 +216,6 @@ pub struct Session<'a> {
     reclaimed: bool,
     /// Renewed whenever the run gets on: a node that can be reached and does nothing is tried no longer than one that cannot.
     patience: Patience,
-    /// The lease was renewed in this conversation.
-    renewed: bool,
     /// How many files the node lacked when it last said so.
     lacked: Option<usize>,
     /// On a node that was made for the run: when the start-up phase that goes on began.
@@ -216,6 +231,7 @@ impl<'a> Session<'a> {
         plan: &'a Plan,
         blobs: &'a [Blob],
     ) -> Self {
+        let key = Key::new();
         let mut alarms = Alarms::new(interrupts);
         alarms.limit = plan.timeout.map(|timeout| Moment::after(timeout.0.saturating_add(LIMIT_GRACE)));
         Self {
@@ -225,6 +241,9 @@ impl<'a> Session<'a> {
             plan: Cow::Borrowed(plan),
             blobs,
             next: 0,
+            intake: Intake::of(plan, key.clone()),
+            key,
+            asked: Asked::default(),
             reachable: false,
             started: false,
             stop: None,
@@ -233,7 +252,6 @@ impl<'a> Session<'a> {
             fetched_by: None,
             reclaimed: false,
             patience: Patience::default(),
-            renewed: false,
             lacked: None,
             starting: None,
         }
@@ -312,13 +330,16 @@ impl<'a> Session<'a> {
 
     /// One conversation, to its end or to the end of the connection.
     async fn converse(&mut self, opening: Opening) -> Result<Ended, SessionError> {
-        self.renewed = false;
         let mut exec = self.remote.start(&["serve"]).await?;
         // All is said at once: each answer waited for would cost a round trip.
         let open = Request::Open { protocol: PROTOCOL, harness: env!("CARGO_PKG_VERSION").to_owned() };
         let second = match opening {
-            Opening::Start => Request::Start { plan: Box::new(Plan::clone(&self.plan)) },
-            Opening::Attach => Request::Attach { run: self.plan.run.clone(), from: self.next },
+            Opening::Start => {
+                Request::Start { plan: Box::new(Plan::clone(&self.plan)), key: self.key.clone() }
+            }
+            Opening::Attach => {
+                Request::Attach { run: self.plan.run.clone(), from: self.next, key: self.key.clone() }
+            }
         };
         let mut said = line(&open);
         said.extend(line(&second));
@@ -334,7 +355,8 @@ impl<'a> Session<'a> {
             let limit = limits::starting(self.plan.lease);
             self.alarms.overdue = Some(*self.start_by.get_or_insert_with(|| Moment::after(limit)));
         }
-        let mut lines = Lines::default();
+        self.asked = Asked { hello: true, start: true, renewals: 0 };
+        let mut lines = Lines::of_at_most(LONGEST_LINE);
         let mut pulse = Pulse::begin(self.plan.lease.ttl.0);
         loop {
             if self.recorder.is_broken() {
@@ -348,6 +370,7 @@ impl<'a> Session<'a> {
                     pulse.heard();
                     let mut end = ControlFlow::Continue(());
                     lines.feed(&chunk, |line| {
+                        let Line::Whole(line) = line else { return Err(TooLong { most: LONGEST_LINE }.into()) };
                         if end.is_continue() {
                             end = self.heard(line)?;
                         }
@@ -362,7 +385,7 @@ impl<'a> Session<'a> {
                 // A node that is not listened to cannot be blamed for its silence.
                 () = sleep(NO_ROOM), if !has_room => pulse.heard(),
                 () = sleep_until(pulse.renew_at) => {
-                    self.renewed = true;
+                    self.asked.renewals += 1;
                     pulse.beat(&mut exec, self.remote).await?;
                 }
                 alarm = self.alarms.next() => self.alarmed(alarm, &mut exec).await?,
@@ -414,12 +437,14 @@ impl<'a> Session<'a> {
     fn heard(&mut self, line: &[u8]) -> Result<ControlFlow<Ended>, Trouble> {
         let text = std::str::from_utf8(line).map_err(|_| Trouble::Odd("a line that is not UTF-8".into()))?;
         if text.starts_with("{\"reply\":") {
+            self.intake.charge(line.len()).map_err(Trouble::Odd)?;
             let reply =
                 serde_json::from_str(text).map_err(|error| Trouble::Odd(format!("a reply: {error}")))?;
             return self.answered(reply);
         }
         let record = Record::parse(text).map_err(|error| Trouble::Odd(error.to_string()))?;
         if record.seq < self.next {
+            self.intake.charge(line.len()).map_err(Trouble::Odd)?;
             return Ok(ControlFlow::Continue(()));
         }
         if record.seq > self.next {
@@ -431,7 +456,14 @@ impl<'a> Session<'a> {
             self.complete = true;
             self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
         }
-        self.recorder.node(record);
+        match self.intake.take(record, line).map_err(Trouble::Odd)? {
+            Taken::In(record) => self.recorder.node(*record),
+            Taken::LeftOut { is_first: true } => {
+                let message = format!("{} tells of what is not its own; that is left out", self.node());
+                self.recorder.keep(Warning { case: None, message }.into());
+            }
+            Taken::LeftOut { is_first: false } => {}
+        }
         self.phase_is_over(None);
         Ok(if self.complete { ControlFlow::Break(Ended::Finished) } else { ControlFlow::Continue(()) })
     }
@@ -446,9 +478,15 @@ impl<'a> Session<'a> {
 
     fn answered(&mut self, reply: Reply) -> Result<ControlFlow<Ended>, Trouble> {
         match reply {
-            Reply::Hello { agent, .. } => {
+            Reply::Hello { .. } if !std::mem::take(&mut self.asked.hello) => return Err(Trouble::unasked()),
+            Reply::Started if !std::mem::take(&mut self.asked.start) => return Err(Trouble::unasked()),
+            Reply::Hello { protocol, agent, .. } => {
+                if protocol != PROTOCOL {
+                    return Err(Trouble::Odd(format!("that it speaks protocol {protocol}, not {PROTOCOL}")));
+                }
                 if !self.reachable {
                     self.reachable = true;
+                    let agent = crate::clean::one_line(&agent, LONGEST_VERSION);
                     self.recorder.node_is(NodeState::Reachable, &format!("gpu-agent {agent}"));
                 }
             }
@@ -461,19 +499,26 @@ impl<'a> Session<'a> {
                     self.phase_is_over(Some(StartPhase::FirstEvent));
                 }
             }
-            // An answer that nobody asked for says nothing.
-            Reply::Alive if self.renewed => self.patience.renew(),
-            Reply::Alive => {}
+            Reply::Alive => {
+                self.asked.renewals = self.asked.renewals.checked_sub(1).ok_or_else(Trouble::unasked)?;
+                self.patience.renew();
+            }
+            Reply::Missing { .. } if !self.asked.start => return Err(Trouble::unasked()),
             Reply::Missing { blobs } => return Ok(ControlFlow::Break(Ended::Missing(blobs))),
             Reply::Refused { error } => return Err(Trouble::Refused(error)),
             Reply::Gone => return Err(Trouble::Gone),
-            Reply::Received { .. } => return Err(Trouble::Odd("an answer to what was not asked".into())),
+            Reply::Received { .. } => return Err(Trouble::unasked()),
         }
         Ok(ControlFlow::Continue(()))
     }
 
     /// All records are here: brings the artifacts, then lets the run's folder on the node go.
     async fn finish(&mut self, mut exec: Exec) -> Result<Ended, SessionError> {
+        if self.intake.left_out > 1 {
+            let message = format!("{} records of the node's were left out", self.intake.left_out);
+            self.recorder.keep(Warning { case: None, message }.into());
+            self.intake.left_out = 0;
+        }
         if let Some(bytes) = self.recorder.announced() {
             self.recorder.node_is(NodeState::Draining, "fetching artifacts");
             let limit = match self.stop {
@@ -509,7 +554,7 @@ impl<'a> Session<'a> {
         // The cases have ended.
         (self.alarms.overdue, self.alarms.grace) = (None, None);
         let (remote, recorder, alarms) = (&*self.remote, &mut *self.recorder, &mut self.alarms);
-        let mut fetching = pin!(remote.fetch(&self.plan.run, folder));
+        let mut fetching = pin!(remote.fetch(&self.plan.run, self.intake.announced.clone(), folder));
         let mut listens = true;
         let alarm = loop {
             tokio::select! {
@@ -727,6 +772,12 @@ enum Trouble {
     Odd(String),
     Gone,
     Refused(gpu_suites::wire::Refusal),
+}
+
+impl Trouble {
+    fn unasked() -> Self {
+        Self::Odd("an answer to what was not asked".into())
+    }
 }
 
 impl From<TooLong> for Trouble {

@@ -145,7 +145,9 @@ mod tests {
 
     async fn all(exec: &mut Exec) -> Vec<u8> {
         let mut output = Vec::new();
-        exec.stdout.read_to_end(&mut output).await.unwrap();
+        while let Some(chunk) = exec.stdout.recv().await {
+            output.extend(chunk.unwrap());
+        }
         output
     }
 

@@ -41,11 +41,15 @@ impl Attempt<'_, '_> {
         let stream = self.logs[at].stream;
         let (journal, case) = (&mut self.run.journal, self.case);
         let mut emitted = false;
+        let (left, dropped) = (&mut self.output_left, &mut self.log_dropped);
         act(&mut self.logs[at], &mut |Piece { text, raw }| {
             emitted = true;
             // Where the disk is full, what cannot be kept is not piled up.
-            if journal.trouble().is_none() {
-                journal.append(event::Log { case: case.id.clone(), stream, text, raw });
+            if *left == 0 {
+                *dropped += text.len() as u64;
+            } else if journal.trouble().is_none() {
+                let cost = journal.append(event::Log { case: case.id.clone(), stream, text, raw });
+                *left = left.saturating_sub(cost);
             }
         });
         if emitted {
@@ -67,14 +71,14 @@ impl Attempt<'_, '_> {
         let abort = self.evaluator.observe(&line);
         let case = self.case.id.clone();
         match line {
-            Line::Metrics { step, values } => self.append(Metrics { case, step, values }),
+            Line::Metrics { step, values } => self.append_output(Metrics { case, step, values }),
             Line::Progress { phase, step, steps } => {
                 let of = steps.map_or(String::new(), |steps| format!(" of {steps}"));
                 let during = phase.as_deref().map_or(String::new(), |phase| format!(" ({phase})"));
                 self.progress = Some(format!("step {step}{of}{during}"));
-                self.append(Progress { case, phase, step, steps });
+                self.append_output(Progress { case, phase, step, steps });
             }
-            Line::Device(facts) => self.append(Device { case, facts }),
+            Line::Device(facts) => self.append_output(Device { case, facts }),
             Line::Artifact(path) if self.announced.len() < MOST_ANNOUNCED => self.announced.push(path),
             // The evaluator has taken note of them.
             Line::Artifact(_) | Line::Skip { .. } | Line::Error { .. } => {}
@@ -82,6 +86,22 @@ impl Attempt<'_, '_> {
         if let (Some(abort), None) = (abort, &self.stop) {
             self.warn(format!("the case is stopped: {}", abort.reason));
             self.stop = Some(Stop::Aborted(abort.reason));
+        }
+    }
+
+    /// Of output there is no end: what goes beyond the attempt's budget was judged, and is not kept.
+    fn append_output(&mut self, event: impl Into<Event>) {
+        if self.output_left == 0 {
+            if !std::mem::replace(&mut self.output_cut, true) {
+                self.warn(
+                    "the case says more than is kept: from here on its metrics are judged, and no more"
+                        .into(),
+                );
+            }
+        } else if self.run.journal.trouble().is_none() {
+            let cost = self.run.journal.append(event);
+            self.output_left = self.output_left.saturating_sub(cost);
+            self.soon();
         }
     }
 

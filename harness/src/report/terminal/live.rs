@@ -180,6 +180,10 @@ impl Reporter for Live {
             Event::Progress(event) => self.moved(record, &event.case, state),
             Event::Metrics(event) => self.moved(record, &event.case, state),
             Event::CaseFinished(event) => self.finished(event, state),
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out > 1 => {}
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out == 1 => {
+                self.say(&format!("{} there are more, in events.ndjson", self.look.odd("warning:")));
+            }
             Event::Warning(event) => {
                 let about = event.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
                 let message = log_line(&format!("{about}{}", event.message));

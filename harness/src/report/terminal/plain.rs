@@ -140,6 +140,10 @@ impl<W: Write + Send> Reporter for Plain<W> {
         match &record.event {
             Event::CaseStarted(event) => self.started(record.at, event, state),
             Event::CaseFinished(event) => self.finished(event, state),
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out > 1 => {}
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out == 1 => {
+                self.say("warning: there are more, in events.ndjson");
+            }
             Event::Warning(event) => {
                 let about = event.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
                 self.say(&format!("warning: {}", log_line(&format!("{about}{}", event.message))));

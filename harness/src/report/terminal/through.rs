@@ -25,6 +25,7 @@ use crate::streams::{Stdout, tell};
 pub struct Through {
     /// Only what is wrong, besides the command's own output.
     quiet: bool,
+    warnings: u64,
     /// Standard output and standard error, where a person sees them.
     screens: [Option<Screen>; 2],
     /// On GitHub, what keeps it from taking what is printed for its own commands.
@@ -38,6 +39,10 @@ pub struct Through {
     stop: Option<UnboundedSender<&'static str>>,
 }
 
+/// What is shown of a node that warns for ever.
+const MOST_WARNINGS: u64 = 200;
+const TOO_MANY_WARNINGS: u64 = MOST_WARNINGS + 1;
+
 impl Through {
     /// With our own words about the node, or without.
     pub fn new(quiet: bool) -> Self {
@@ -45,7 +50,7 @@ impl Through {
         let screens = [screen(io::stdout().is_terminal()), screen(io::stderr().is_terminal())];
         let hush = std::env::var_os("GITHUB_ACTIONS").map(|_| Hush::new());
         let (is_hushed, is_unheard, has_lost) = (false, false, false);
-        Self { quiet, screens, hush, lines: None, is_hushed, is_unheard, has_lost, stop: None }
+        Self { quiet, warnings: 0, screens, hush, lines: None, is_hushed, is_unheard, has_lost, stop: None }
     }
 
     /// For one of many tests.
@@ -92,7 +97,14 @@ impl Through {
             }
             Event::Waiting(event) => self.note(&receipt::waiting_line(event)),
             Event::Had(event) => self.note(&receipt::had_line(event)),
-            Event::Warning(event) => tell(&format!("gpu-harness: warning: {}", log_line(&event.message))),
+            Event::Warning(event) => {
+                self.warnings += 1;
+                match self.warnings {
+                    0..=MOST_WARNINGS => tell(&format!("gpu-harness: warning: {}", log_line(&event.message))),
+                    TOO_MANY_WARNINGS => tell("gpu-harness: warning: there are more, in events.ndjson"),
+                    _ => {}
+                }
+            }
             Event::ConnectionLost(event) => {
                 self.note(&format!("connection lost: {}", log_line(&event.error)));
             }
