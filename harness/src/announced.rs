@@ -56,10 +56,6 @@ impl Announced {
         self.bytes = self.files.values().map(|file| file.bytes).sum();
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty()
-    }
-
     pub(crate) fn get(&self, path: &Path) -> Option<&Announcement> {
         self.files.get(path)
     }

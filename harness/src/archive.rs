@@ -128,6 +128,8 @@ impl Read for ChunkReader {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use gpu_suites::spec::InputPath;
 
     use super::*;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use gpu_harness::transport::Exec;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -344,4 +345,13 @@ fn kill(pid: u32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid.cast_signed()) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// All that a program says on its standard output.
+pub async fn said(exec: &mut Exec) -> String {
+    let mut said = Vec::new();
+    while let Some(chunk) = exec.stdout.recv().await {
+        said.extend(chunk.expect("the connection holds"));
+    }
+    String::from_utf8(said).expect("text")
 }

@@ -125,9 +125,16 @@ async fn a_case_whose_files_have_not_arrived_whole_has_not_passed() {
         let events: Vec<Event> = vec![
             CaseStarted { case: case(), attempt: 1 }.into(),
             // Of an attempt whose files nobody asks for.
-            Artifact { case: case(), path: "old.bin".into(), bytes: 1, sha256: sha256.clone() }.into(),
+            Artifact {
+                case: case(),
+                path: "old.bin".into(),
+                bytes: 1,
+                sha256: sha256.clone(),
+                executable: false,
+            }
+            .into(),
             CaseStarted { case: case(), attempt: 2 }.into(),
-            Artifact { case: case(), path, bytes: 5, sha256 }.into(),
+            Artifact { case: case(), path, bytes: 5, sha256, executable: false }.into(),
             CaseFinished { case: case(), attempt: 2, outcome: Outcome::Passed, reason, seconds: 1.0 }.into(),
         ];
         for (seq, event) in (0..).zip(events) {
