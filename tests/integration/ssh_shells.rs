@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport};
 use gpu_harness_tests::project::Project;
-use gpu_harness_tests::sshd::{Sshd, said};
+use gpu_harness_tests::sshd::{Sshd, output_of};
 
 /// A script that every command of the server is given to, as a login shell is.
 fn forced(folder: &Path, script: &str) -> String {
@@ -44,7 +44,7 @@ async fn words_reach_the_program_whatever_the_login_shell() {
             ["sh", "-c", "printf '%s|' \"$@\" \"$A\"; exit 5", "sh", "it's", "b!c\nd", "$HOME \\n `id`", "ü"];
         let env = vec![("A".to_owned(), "a 'b' \"c\" 100%".to_owned())];
         let mut exec = node.exec(Command::argv(argv.map(String::from).to_vec(), env)).await.unwrap();
-        let said = said(&mut exec).await;
+        let said = output_of(&mut exec).await;
         assert_eq!(said, "it's|b!c\nd|$HOME \\n `id`|ü|a 'b' \"c\" 100%|", "{name}");
         assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(5), "{name}");
     }

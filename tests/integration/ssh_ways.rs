@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport, TransportError};
-use gpu_harness_tests::sshd::{Sshd, said};
+use gpu_harness_tests::sshd::{Sshd, output_of};
 
 /// A client whose configuration knows each server by a name.
 fn client(servers: &[(&str, &Sshd)], more: &str) -> SshOptions {
@@ -32,7 +32,7 @@ async fn home_of(address: &str, options: SshOptions) -> String {
     let node = tokio::time::timeout(Duration::from_secs(30), Transport::ssh(address, options));
     let node = node.await.expect("no answer").unwrap_or_else(|error| panic!("{error}"));
     let mut exec = node.exec(Command::shell("printf %s \"$HOME\"; exit 3")).await.unwrap();
-    let said = said(&mut exec).await;
+    let said = output_of(&mut exec).await;
     assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(3));
     said
 }

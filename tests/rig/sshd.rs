@@ -348,7 +348,7 @@ fn kill(pid: u32, signal: Signal) {
 }
 
 /// All that a program says on its standard output.
-pub async fn said(exec: &mut Exec) -> String {
+pub async fn output_of(exec: &mut Exec) -> String {
     let mut said = Vec::new();
     while let Some(chunk) = exec.stdout.recv().await {
         said.extend(chunk.expect("the connection holds"));
