@@ -24,8 +24,8 @@ impl Patience {
     }
 
     /// One more trouble. Returns how long to wait before the next try.
-    pub(crate) fn trouble(&mut self) -> Duration {
-        self.since.get_or_insert_with(Instant::now);
+    pub(crate) fn trouble(&mut self, now: Instant) -> Duration {
+        self.since.get_or_insert(now);
         let pause = match self.tries {
             0 => Duration::ZERO,
             tries => SHORTEST.saturating_mul(1 << (tries - 1).min(16)).min(LONGEST),
@@ -35,13 +35,13 @@ impl Patience {
     }
 
     /// Whether it is enough: nothing got on for so long, in spite of several tries.
-    pub(crate) fn is_over(&self, limit: Duration) -> bool {
-        self.tries >= FEWEST && self.lasted() >= limit
+    pub(crate) fn is_over(&self, limit: Duration, now: Instant) -> bool {
+        self.tries >= FEWEST && self.lasted(now) >= limit
     }
 
     /// How long nothing has got on.
-    pub(crate) fn lasted(&self) -> Duration {
-        self.since.map_or(Duration::ZERO, |since| since.elapsed())
+    pub(crate) fn lasted(&self, now: Instant) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     /// How often it was tried meanwhile.
@@ -54,31 +54,32 @@ impl Patience {
 mod tests {
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn the_pauses_grow_and_there_is_an_end() {
-        let mut patience = Patience::default();
+    #[test]
+    fn the_pauses_grow_and_there_is_an_end() {
+        let (mut patience, mut now) = (Patience::default(), Instant::now());
         let (limit, mut pauses) = (Duration::from_secs(120), Vec::new());
-        while !patience.is_over(limit) {
-            let pause = patience.trouble();
+        while !patience.is_over(limit, now) {
+            let pause = patience.trouble(now);
             pauses.push(pause.as_millis());
-            tokio::time::sleep(pause).await;
+            now += pause;
         }
         assert_eq!(pauses[..9], [0, 50, 100, 200, 400, 800, 1600, 3200, 5000]);
         assert!(pauses.len() < 40, "{}", pauses.len());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_few_tries_are_allowed_however_long_each_takes_and_progress_forgives_all() {
-        let mut patience = Patience::default();
+    #[test]
+    fn a_few_tries_are_allowed_however_long_each_takes_and_progress_forgives_all() {
+        let (mut patience, mut now) = (Patience::default(), Instant::now());
+        let limit = Duration::from_secs(10);
         for _ in 0..4 {
-            patience.trouble();
-            tokio::time::sleep(Duration::from_secs(600)).await;
-            assert!(!patience.is_over(Duration::from_secs(10)));
+            patience.trouble(now);
+            now += Duration::from_secs(600);
+            assert!(!patience.is_over(limit, now));
         }
-        patience.trouble();
-        assert!(patience.is_over(Duration::from_secs(10)));
+        patience.trouble(now);
+        assert!(patience.is_over(limit, now));
         patience.renew();
-        assert!(!patience.is_over(Duration::from_secs(10)));
-        assert_eq!(patience.trouble(), Duration::ZERO);
+        assert!(!patience.is_over(limit, now));
+        assert_eq!(patience.trouble(now), Duration::ZERO);
     }
 }

@@ -472,10 +472,11 @@ impl<'a> Session<'a> {
         let lease = self.plan.lease.ttl.0;
         self.recorder.keep(ConnectionLost { error: chain(&error) }.into())?;
         let mut latest = error;
-        let mut pause = self.patience.trouble();
+        let mut pause = self.patience.trouble(Instant::now());
         while lost.elapsed() < lease {
-            if self.patience.is_over(lease) {
-                let (tries, seconds) = (self.patience.tries(), self.patience.lasted().as_secs());
+            if self.patience.is_over(lease, Instant::now()) {
+                let (tries, seconds) =
+                    (self.patience.tries(), self.patience.lasted(Instant::now()).as_secs());
                 let how = format!(
                     "can be reached, and nothing gets on: {tries} connections within {seconds} s broke off"
                 );
@@ -497,7 +498,7 @@ impl<'a> Session<'a> {
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
-            pause = self.patience.trouble();
+            pause = self.patience.trouble(Instant::now());
         }
         self.lose(format!("was out of reach for longer than its lease of {} s", lease.as_secs()), latest)
     }
