@@ -1,8 +1,14 @@
 //! The hardships that a run must withstand, at their full counts: `cargo xtask soak NAME [COUNT] [SEED]`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is for whoever develops this project"
+)]
 
 use std::process::ExitCode;
 use std::time::Instant;
 
+use gpu_harness_tests::ec2::Weather;
 use gpu_harness_tests::{big_binary, corrupt, cuts, kills, leaks, reaps, resumes};
 
 /// As many hosts as two cores bear.
@@ -21,8 +27,12 @@ fn main() -> ExitCode {
         ("corrupt", Some(images)) => format!("{:?}", corrupt::check(images, seed)),
         ("cuts", Some(places)) => format!("{:?}", cuts::check(places, seed)),
         ("kills", Some(rounds)) => format!("{:?}", kills::check(rounds, seed)),
-        ("leaks", Some(rounds)) => format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE)),
+        ("leaks", Some(rounds)) => {
+            let weather = Weather::of_the_environment().unwrap_or(Weather::Seed(seed));
+            format!("{:?}", leaks::check(rounds, seed, LEAKS_AT_ONCE, weather))
+        }
         ("pipeline", Some(rounds)) => format!("{:?}", resumes::check(rounds, seed)),
+        ("workers", Some(rounds)) => format!("{:?}", resumes::check_two_at_once(rounds, seed)),
         ("reap", Some(rounds)) => format!("{:?}", reaps::check(rounds, seed)),
         _ => return usage(),
     };
@@ -36,7 +46,7 @@ fn count(name: &str) -> u64 {
         "binary" => 1024,
         "corrupt" => 10_000,
         "leaks" => 500,
-        "pipeline" => 100,
+        "pipeline" | "workers" => 100,
         "reap" => 1000,
         _ => 200,
     }
@@ -44,8 +54,8 @@ fn count(name: &str) -> u64 {
 
 fn usage() -> ExitCode {
     eprintln!(
-        "usage: cargo xtask soak binary|corrupt|cuts|kills|leaks|pipeline|reap [COUNT=200, of binary 1024, of corrupt 10000, of \
-         leaks 500, of pipeline 100, of reap 1000] [SEED=1]"
+        "usage: cargo xtask soak binary|corrupt|cuts|kills|leaks|pipeline|reap|workers [COUNT=200, of binary 1024, of corrupt 10000, of \
+         leaks 500, of pipeline and workers 100, of reap 1000] [SEED=1]"
     );
     eprintln!("  cuts   cuts the connection at random bytes until COUNT cuts were made");
     eprintln!("  kills  kills gpu-harness at random moments, COUNT times");

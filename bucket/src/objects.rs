@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use futures_util::StreamExt;
-use gpu_stores::{Fault, Folder, StoreError};
+use gpu_stores::{Fault, Folder, Store as _, StoreError};
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, Bucket, CommonPrefix,
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CreateBucketInput, CreateBucketOutput,
@@ -409,7 +409,7 @@ fn changed(file: &fs::File) -> Timestamp {
 
 fn of_store(error: &StoreError) -> S3Error {
     match &error.fault {
-        Fault::Missing => s3_error!(NoSuchKey),
+        Fault::Missing | Fault::NoFile(_) => s3_error!(NoSuchKey),
         Fault::Exists => s3_error!(PreconditionFailed),
         Fault::Denied(why) => s3_error!(AccessDenied, "{why}"),
         Fault::Full => full(),

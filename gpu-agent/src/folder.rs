@@ -89,17 +89,8 @@ impl RunDir {
         RunId(self.0.file_name().unwrap_or(OsStr::new("")).to_string_lossy().into_owned())
     }
 
-    pub(crate) fn plan(&self) -> PathBuf {
-        self.0.join("plan.json")
-    }
-
     pub(crate) fn journal(&self) -> PathBuf {
         self.0.join("journal.ndjson")
-    }
-
-    /// A FIFO: renewals and a cancellation, on their way to the supervisor.
-    pub(crate) fn control(&self) -> PathBuf {
-        self.0.join("control")
     }
 
     /// Locked for as long as the supervisor lives.

@@ -9,7 +9,9 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gpu_suites::budget;
 use gpu_suites::event::{Event, Record};
+use gpu_suites::seal::{Key, Sealing};
 use jiff::Timestamp;
 
 use crate::folder::RunDir;
@@ -32,6 +34,7 @@ pub(crate) struct Journal {
     /// Bytes on disk, whole lines all of them.
     written: u64,
     waiting: Vec<u8>,
+    sealing: Sealing,
     trouble: Option<String>,
 }
 
@@ -45,19 +48,37 @@ impl Journal {
             set_aside(&reserve)?;
         }
         let waiting = Vec::with_capacity(2 * BATCH);
-        Ok(Self { file, path, reserve, next: 0, written: 0, waiting, trouble: None })
+        Ok(Self {
+            file,
+            path,
+            reserve,
+            next: 0,
+            written: 0,
+            waiting,
+            sealing: Sealing::default(),
+            trouble: None,
+        })
     }
 
-    /// Adds an event. It is on disk after the next [`Journal::flush`].
-    pub(crate) fn append(&mut self, event: impl Into<Event>) {
+    /// Adds an event. It is on disk after the next [`Journal::flush`]. Gives what it costs of the run's budget.
+    pub(crate) fn append(&mut self, event: impl Into<Event>) -> u64 {
         let record = Record { seq: self.next, at: Timestamp::now(), from: None, event: event.into() };
+        let before = self.waiting.len();
         if serde_json::to_writer(&mut self.waiting, &record).is_ok() {
+            self.sealing.line(&self.waiting[before..]);
             self.waiting.push(b'\n');
             self.next += 1;
         }
+        let cost = budget::cost(self.waiting.len() - before);
         if self.waiting.len() >= BATCH && self.trouble.is_none() {
             self.flush();
         }
+        cost
+    }
+
+    /// The seal under all lines so far.
+    pub(crate) fn seal(&self, key: &Key) -> String {
+        self.sealing.seal(key)
     }
 
     /// Writes what waits. An error is kept as the journal's trouble.

@@ -17,11 +17,14 @@ mod folder;
 mod journal;
 mod libtorch;
 mod lock;
+mod node_lease;
+mod orders;
 mod receive;
 mod selfcheck;
 mod serve;
 mod store;
 mod strays;
+mod streams;
 mod supervise;
 
 use std::error::Error;
@@ -41,7 +44,8 @@ Runs the cases of a gpu-harness run on this node. gpu-harness starts it; by hand
 usage: gpu-agent serve               talk to a harness on standard input and output
        gpu-agent receive             take blobs (a zstd tar on standard input) into the store
        gpu-agent fetch --run ID      write a run's artifacts (a zstd tar) to standard output
-       gpu-agent supervise DIR       run the run in DIR (started by serve)
+       gpu-agent supervise DIR [--control FD]
+                                     run the run in DIR (started by serve, which gives it the orders)
        gpu-agent selfcheck [--json] [--worker PATH | --worker-blob SHA256]
                                      print what this node has
        gpu-agent --version
@@ -50,6 +54,8 @@ Files lie in $GPU_HARNESS_CACHE, else $XDG_CACHE_HOME/gpu-harness, else ~/.cache
 
 fn main() -> ExitCode {
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    // What it knows of one case no other one may read: a process of the same user could, in its memory.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     let arguments: Vec<String> =
         std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
@@ -57,7 +63,12 @@ fn main() -> ExitCode {
         ["serve"] => with_folder(|folder| Ok(serve::serve(&folder)?)),
         ["receive"] => return receive::command(),
         ["fetch", "--run", run] => with_folder(|folder| Ok(fetch::fetch(&folder, &RunId::from(*run))?)),
-        ["supervise", dir] => supervise::supervise(dir).map_err(Into::into),
+        ["supervise", dir] => supervise::supervise(dir, None).map_err(Into::into),
+        ["supervise", dir, "--control", number] => match number.parse() {
+            Ok(number) => supervise::supervise(dir, Some(number)).map_err(Into::into),
+            Err(_) => return misused(),
+        },
+        ["selfcheck", selfcheck::gpu::ASKING] => selfcheck::gpus().map_err(Into::into),
         ["selfcheck", options @ ..] => match selfcheck_options(options) {
             Some((json, worker)) => {
                 with_folder(|folder| Ok(selfcheck::command(&folder, json, worker.as_ref())?))
@@ -65,19 +76,15 @@ fn main() -> ExitCode {
             None => return misused(),
         },
         ["--version" | "-V"] => {
-            println!("gpu-agent {}", env!("CARGO_PKG_VERSION"));
-            Ok(())
+            streams::say(concat!("gpu-agent ", env!("CARGO_PKG_VERSION"))).map_err(Into::into)
         }
-        ["--help" | "-h"] => {
-            println!("{HELP}");
-            Ok(())
-        }
+        ["--help" | "-h"] => streams::say(HELP).map_err(Into::into),
         _ => return misused(),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gpu-agent: {}", chain(error.as_ref()));
+            streams::tell(&format!("gpu-agent: {}", chain(error.as_ref())));
             ExitCode::FAILURE
         }
     }
@@ -116,6 +123,6 @@ fn selfcheck_options(options: &[&str]) -> Option<(bool, Option<Worker>)> {
 }
 
 fn misused() -> ExitCode {
-    eprintln!("{HELP}");
+    streams::tell(HELP);
     ExitCode::from(USAGE)
 }

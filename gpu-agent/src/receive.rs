@@ -11,6 +11,7 @@ use gpu_suites::wire::{Refusal, Reply};
 use sha2::{Digest, Sha256 as Hasher};
 
 use crate::folder::Folder;
+use crate::streams;
 
 /// Receives from standard input and prints one reply.
 pub(crate) fn command() -> ExitCode {
@@ -20,10 +21,10 @@ pub(crate) fn command() -> ExitCode {
         Ok(reply) => (reply, ExitCode::SUCCESS),
         Err(error) => (Reply::Refused { error }, ExitCode::FAILURE),
     };
-    if let Ok(line) = serde_json::to_string(&reply) {
-        println!("{line}");
+    match serde_json::to_string(&reply).map_err(io::Error::from).and_then(|line| streams::say(&line)) {
+        Ok(()) => code,
+        Err(_) => ExitCode::FAILURE,
     }
-    code
 }
 
 fn unwritable(path: &Path) -> impl Fn(io::Error) -> Refusal + '_ {

@@ -88,7 +88,8 @@ impl Emitter {
 
     /// The case cannot go on.
     pub(crate) fn error(&mut self, error: &WorkerError) -> Result<()> {
-        self.line(&json!({"@error": {"what": error.to_string(), "hint": error.hint()}}))
+        let (what, hint, fault) = (error.to_string(), error.hint(), error.fault());
+        self.line(&json!({"@error": {"what": what, "hint": hint, "fault": fault}}))
     }
 
     fn line(&mut self, line: &serde_json::Value) -> Result<()> {

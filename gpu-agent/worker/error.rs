@@ -1,12 +1,14 @@
 //! Why the worker cannot go on: what happened, to what, and what to do next.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
+use gpu_suites::metrics::Blame;
 use tch::TchError;
 
 use crate::pipeline::PipelineError;
 
-/// Everything that ends a case before its training could be judged. None of it says that the training is wrong.
+/// Everything that ends a case before it could be judged: see [`WorkerError::fault`] for whose fault it is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WorkerError {
     #[error("{path} is no case that this gpu-worker understands: {cause}")]
@@ -47,10 +49,14 @@ pub(crate) enum WorkerError {
     Pipeline(Box<PipelineError>),
     #[error("out of memory on {device}: {cause}")]
     OutOfMemory { device: &'static str, cause: String },
+    #[error("the case needs more memory than the GPU has: {cause}")]
+    TooMuch { cause: String },
     #[error("the GPU failed: {0}")]
     Gpu(String),
     #[error("libtorch failed: {0}")]
     Libtorch(String),
+    #[error("the model raised: {0}")]
+    Raised(String),
     #[error("libtorch {found} was loaded, this gpu-worker is built for {wanted}")]
     Version { found: String, wanted: &'static str },
 }
@@ -63,7 +69,10 @@ impl WorkerError {
         let cause = first_paragraph(text);
         let lower = cause.to_lowercase();
         if lower.contains("cuda out of memory") || lower.contains("cuda error: out of memory") {
-            Self::OutOfMemory { device: "the GPU", cause }
+            match Capacity::told(&lower) {
+                Some(told) if told.is_own_doing() => Self::TooMuch { cause },
+                _ => Self::OutOfMemory { device: "the GPU", cause },
+            }
         } else if lower.contains("can't allocate memory") || lower.contains("bad_alloc") {
             Self::OutOfMemory { device: "the CPU", cause }
         } else if ["cuda error", "cudnn error", "cublas error", "cudnn_status", "cublas_status"]
@@ -76,9 +85,48 @@ impl WorkerError {
         }
     }
 
-    /// What to do next.
-    pub(crate) fn hint(&self) -> &'static str {
+    /// The same of what the user's own model threw while it computed.
+    pub(crate) fn of_model(self) -> Self {
         match self {
+            Self::Libtorch(cause) => Self::Raised(cause),
+            other => other,
+        }
+    }
+
+    /// Whose fault it is: what is given to the case and cannot be right on any node is the code's. So CI does not try again
+    /// what would end the same way.
+    pub(crate) fn fault(&self) -> Blame {
+        match self {
+            Self::Raised(_)
+            | Self::Shape { .. }
+            | Self::Script { .. }
+            | Self::NoParameters { .. }
+            | Self::TaskOfModel { .. }
+            | Self::Size { .. }
+            | Self::TooLarge { .. }
+            | Self::TooMuch { .. }
+            | Self::Image { .. }
+            | Self::Boxes { .. }
+            | Self::BoxesLine { .. }
+            | Self::Crops { .. }
+            | Self::Golden { .. } => Blame::Code,
+            Self::Pipeline(error) => error.fault(),
+            Self::Case { .. }
+            | Self::NothingToDo { .. }
+            | Self::NoDtype { .. }
+            | Self::Metrics(_)
+            | Self::Artifact { .. }
+            | Self::Cuda(_)
+            | Self::OutOfMemory { .. }
+            | Self::Gpu(_)
+            | Self::Libtorch(_)
+            | Self::Version { .. } => Blame::Node,
+        }
+    }
+
+    /// What to do next.
+    pub(crate) fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Case { .. } => "use the gpu-worker that came with this gpu-harness",
             Self::Golden { .. } => "write {} to the file; `gpu-harness golden` fills it after a run",
             Self::NothingToDo { .. } => {
@@ -104,7 +152,13 @@ impl WorkerError {
             Self::NoParameters { .. } => {
                 "leave requires_grad on for what is to be trained; a frozen module has none"
             }
-            Self::Pipeline(error) => error.hint(),
+            Self::Pipeline(error) => return error.hint(),
+            Self::TooMuch { .. } => {
+                "use a smaller `batch` or `size`, or ask for a larger GPU: `gpu: { memory: 48 GiB }`"
+            }
+            Self::Raised(_) => {
+                "its forward() threw: try it in Python with an input of the shape that docs/suites.md says"
+            }
             Self::Cuda(_) => {
                 "leave `device` out to use the CPU where there is no GPU, or see `gpu-harness selfcheck`"
             }
@@ -116,7 +170,7 @@ impl WorkerError {
             }
             Self::Libtorch(_) => "the case's log has libtorch's own words",
             Self::Version { .. } => "point the node's libtorch setting (or LIBTORCH) at that version",
-        }
+        })
     }
 }
 
@@ -132,6 +186,42 @@ impl From<TchError> for WorkerError {
             TchError::Torch(text) => Self::libtorch(&text),
             other => Self::libtorch(&other.to_string()),
         }
+    }
+}
+
+/// What libtorch tells of a GPU's memory when it has run out of it, in bytes.
+struct Capacity {
+    total: f64,
+    /// What this process holds, tensors and all.
+    own: f64,
+    asked: f64,
+}
+
+impl Capacity {
+    /// "Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.64 GiB of which 1.00 GiB is free. … this process has
+    /// 22.00 GiB memory in use."
+    fn told(lower: &str) -> Option<Self> {
+        let after = |words: &str| {
+            let mut parts = lower.split_once(words)?.1.split_whitespace();
+            let (number, unit) = (parts.next()?.parse::<f64>().ok()?, parts.next()?);
+            let scale = match unit.trim_end_matches(['.', ',']) {
+                "gib" => f64::from(1 << 30),
+                "mib" => f64::from(1 << 20),
+                "kib" => f64::from(1 << 10),
+                _ => return None,
+            };
+            Some(number * scale)
+        };
+        Some(Self {
+            total: after("total capacity of ")?,
+            own: after("this process has ").unwrap_or(0.0),
+            asked: after("tried to allocate ")?,
+        })
+    }
+
+    /// Whether it would not have fitted on a GPU of this size that nobody else uses. A tenth is the driver's.
+    fn is_own_doing(&self) -> bool {
+        self.own + self.asked >= 0.9 * self.total
     }
 }
 
@@ -157,6 +247,26 @@ mod tests {
         assert!(!WorkerError::libtorch(frames).to_string().contains("frame"));
         let gpu = "CUDA out of memory. Tried to allocate 2.00 GiB.";
         assert!(matches!(WorkerError::libtorch(gpu), WorkerError::OutOfMemory { device: "the GPU", .. }));
+        let of = |own: f64| {
+            format!(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 23.64 GiB of which 1.00 GiB is \
+                 free. Process 9 has 1.00 GiB memory in use. Including non-PyTorch memory, this process has {own:.2} GiB \
+                 memory in use."
+            )
+        };
+        let own = WorkerError::libtorch(&of(21.0));
+        assert!(matches!(own, WorkerError::TooMuch { .. }) && own.fault() == Blame::Code, "{own}");
+        let others = WorkerError::libtorch(&of(4.0));
+        assert!(
+            matches!(others, WorkerError::OutOfMemory { .. }) && others.fault() == Blame::Node,
+            "{others}"
+        );
+        let raised = WorkerError::libtorch("shape '[2, 3]' is invalid").of_model();
+        assert!(matches!(raised, WorkerError::Raised(_)) && raised.fault() == Blame::Code, "{raised}");
+        assert_eq!(
+            WorkerError::libtorch("CUDA error: unspecified launch failure").of_model().fault(),
+            Blame::Node
+        );
         assert!(matches!(WorkerError::libtorch("CUDA error: an illegal memory access"), WorkerError::Gpu(_)));
         assert!(matches!(WorkerError::libtorch("size mismatch"), WorkerError::Libtorch(_)));
     }

@@ -14,12 +14,14 @@ mod openmp;
 mod optim;
 mod overlay;
 mod pipeline;
+mod pixels;
 mod serve_s3;
 mod shim;
 mod throughput;
 mod train;
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -48,22 +50,19 @@ fn main() -> ExitCode {
     // SAFETY: no other thread runs yet. cuBLAS is deterministic with this workspace; it reads it when it starts.
     unsafe { std::env::set_var("CUBLAS_WORKSPACE_CONFIG", ":4096:8") };
     if let Err(error) = openmp::spin_briefly() {
-        eprintln!("gpu-worker: goes on without a limit to spinning threads: {error}");
+        tell(&format!("gpu-worker: goes on without a limit to spinning threads: {error}"));
     }
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let texts: Vec<_> = arguments.iter().map(|argument| argument.to_string_lossy()).collect();
     let texts: Vec<&str> = texts.iter().map(AsRef::as_ref).collect();
     match texts.as_slice() {
-        ["--selfcheck"] => {
-            println!("{}", device::selfcheck());
-            ExitCode::SUCCESS
-        }
-        ["--help" | "-h"] => {
-            println!("{HELP}");
-            ExitCode::SUCCESS
-        }
+        ["--selfcheck"] => said(&device::selfcheck().to_string()),
+        ["--help" | "-h"] => said(HELP),
         ["--bench-steps", steps, _] => match steps.parse() {
-            Ok(steps) => ended(bench(Path::new(&arguments[2]), steps)),
+            Ok(steps) => match bench(Path::new(&arguments[2]), steps) {
+                Ok(figures) => said(&figures),
+                Err(error) => ended(Err(error)),
+            },
             Err(_) => misused(),
         },
         ["serve-s3", _] => serve_s3::run(Path::new(&arguments[1]), 0),
@@ -77,18 +76,22 @@ fn main() -> ExitCode {
 }
 
 fn misused() -> ExitCode {
-    eprintln!("{HELP}");
+    tell(HELP);
     ExitCode::from(USAGE)
 }
 
 fn run(path: &Path) -> Result<()> {
     let mut emitter = Emitter::open()?;
-    let outcome = read(path).and_then(|case| match case.spec.work() {
-        Some(Work::Train(_)) => train::run(&case, &mut emitter),
-        Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
-        Some(Work::Pipeline(wanted)) => pipeline::run(&case, wanted, &mut emitter),
-        Some(Work::Canary(canary)) => throughput::canary(&case, canary, &mut emitter),
-        Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
+    let outcome = read(path).and_then(|case| {
+        let ran = match case.spec.work() {
+            Some(Work::Train(_)) => train::run(&case, &mut emitter),
+            Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
+            Some(Work::Pipeline(wanted)) => pipeline::run(&case, wanted, &mut emitter),
+            Some(Work::Canary(canary)) => throughput::canary(&case, canary, &mut emitter),
+            Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
+        };
+        // What libtorch throws while it runs the user's own model is that model's, backwards too.
+        ran.map_err(|error| if case.spec.is_scripted() { error.of_model() } else { error })
     });
     if let Err(error) = &outcome {
         emitter.error(error)?;
@@ -96,10 +99,22 @@ fn run(path: &Path) -> Result<()> {
     outcome
 }
 
-fn bench(path: &Path, steps: u32) -> Result<()> {
-    let figures = train::bench(&read(path)?, steps, &mut Emitter::to_nowhere())?;
-    println!("{figures}");
-    Ok(())
+fn bench(path: &Path, steps: u32) -> Result<String> {
+    Ok(train::bench(&read(path)?, steps, &mut Emitter::to_nowhere())?.to_string())
+}
+
+/// Prints a line to standard output; what could not be said is no success.
+fn said(line: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::from(CANNOT_GO_ON),
+    }
+}
+
+/// Prints a line on standard error; where that cannot be written, there is nobody to tell.
+fn tell(line: &str) {
+    let _ = std::io::stderr().lock().write_all(format!("{line}\n").as_bytes());
 }
 
 fn read(path: &Path) -> Result<WorkerCase> {
@@ -112,7 +127,7 @@ fn ended(outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("gpu-worker: {error}\nhint: {}", error.hint());
+            tell(&format!("gpu-worker: {error}\nhint: {}", error.hint()));
             ExitCode::from(CANNOT_GO_ON)
         }
     }

@@ -22,7 +22,7 @@ pub(crate) fn run(folder: &Path, port: u16) -> ExitCode {
         Ok(server) => server,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            eprintln!("gpu-worker: {error}: {cause}");
+            crate::tell(&format!("gpu-worker: {error}: {cause}"));
             return ExitCode::from(UNAVAILABLE);
         }
     };

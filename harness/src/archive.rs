@@ -1,20 +1,15 @@
-//! Files as one stream: how blobs go to a node, and how artifacts come back.
-//!
-//! Both are tar archives compressed with zstd. What comes from a node is untrusted: only regular files are taken,
-//! only below the folder that is meant for them, and only up to a limit.
+//! Files as one stream, a tar archive compressed with zstd: how blobs go to a node. What comes back is [`crate::artifacts`]'.
 
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Component, Path};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 
+use gpu_suites::id::Sha256;
 use tokio::sync::mpsc;
 
 use crate::content::Blob;
 
-/// The most that a run's artifacts may take here, in bytes.
-const MOST_BYTES: u64 = 1 << 30;
-/// The most files that a run's artifacts may be.
-const MOST_FILES: usize = 10_000;
 /// The size of the chunks that go over the wire: large writes hide the round trip.
 const CHUNK: usize = 256 << 10;
 /// Of zstd: on a wire of 100 MiB/s the time that a higher one takes is more than it saves.
@@ -27,54 +22,65 @@ pub(crate) fn gzip(path: &Path) -> io::Result<Vec<u8>> {
     packed.finish()
 }
 
-/// Writes blobs as a zstd tar stream, each under its sha256.
-pub(crate) fn pack(blobs: &[Blob], to: impl Write) -> io::Result<()> {
+/// A file that was written since it was hashed: what is sent is what it holds now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Changed {
+    /// As it was hashed.
+    pub(crate) before: Blob,
+    /// As it was sent; `None` where it is gone.
+    pub(crate) now: Option<Blob>,
+}
+
+/// Up to this size a file that is being sent is held in memory, else in a temporary file.
+const IN_MEMORY: usize = 8 << 20;
+
+/// Writes blobs as a zstd tar stream, each content once, under its sha256; gives those that are others by now.
+///
+/// Each is copied first: files are written while they are read, and the stream has to keep what it promises.
+pub(crate) fn pack(blobs: &[Blob], to: impl Write) -> io::Result<Vec<Changed>> {
     let packed = zstd::Encoder::new(io::BufWriter::with_capacity(CHUNK, to), LEVEL)?;
     let mut tar = tar::Builder::new(packed);
+    let mut contents: BTreeMap<&Sha256, Vec<&Blob>> = BTreeMap::new();
     for blob in blobs {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(blob.bytes);
-        header.set_mode(if blob.executable { 0o555 } else { 0o444 });
-        // A file that grew since it was hashed must not run into the next header.
-        let content = File::open(&blob.path)?.take(blob.bytes);
-        tar.append_data(&mut header, blob.sha256.as_str(), content)?;
+        contents.entry(&blob.sha256).or_default().push(blob);
     }
-    tar.into_inner()?.finish()?.flush()
+    let mut sent = BTreeSet::new();
+    let mut changed = Vec::new();
+    for (sha256, files) in contents {
+        let mut others = Vec::new();
+        for before in files {
+            let mut copy = tempfile::spooled_tempfile(IN_MEMORY);
+            let now = match Blob::copy(&before.path, &mut copy) {
+                Ok(now) => Some(Blob { name: before.name.clone(), ..now }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+                Err(error) => return Err(about(&before.path, &error)),
+            };
+            if let Some(now) = now.as_ref().filter(|now| sent.insert(now.sha256.clone())) {
+                append(&mut tar, now, copy)?;
+            }
+            if now.as_ref().is_some_and(|now| now.sha256 == *sha256) {
+                // Another file of the same content has it still: so has the node, for all of them.
+                others.clear();
+                break;
+            }
+            others.push(Changed { before: before.clone(), now });
+        }
+        changed.extend(others);
+    }
+    tar.into_inner()?.finish()?.flush()?;
+    Ok(changed)
 }
 
-/// Unpacks a node's artifacts, `CASE/PATH` each, to `folder/CASE/artifacts/PATH`.
-pub(crate) fn unpack(from: impl Read, folder: &Path) -> io::Result<()> {
-    let mut tar = tar::Archive::new(zstd::Decoder::new(from)?);
-    let mut left = MOST_BYTES;
-    for (count, entry) in tar.entries()?.enumerate() {
-        let entry = entry?;
-        let name = entry.path()?.into_owned();
-        let parts: Vec<&std::ffi::OsStr> = name
-            .components()
-            .map(|part| match part {
-                Component::Normal(part) => Some(part),
-                _ => None,
-            })
-            .collect::<Option<_>>()
-            .ok_or_else(|| bad(format!("the artifact {} leaves its folder", name.display())))?;
-        let [case, path @ ..] = parts.as_slice() else { continue };
-        if path.is_empty() || !entry.header().entry_type().is_file() {
-            continue;
-        }
-        if count >= MOST_FILES || entry.size() > left {
-            return Err(bad(format!("more than {MOST_FILES} artifacts, or {MOST_BYTES} bytes of them")));
-        }
-        left -= entry.size();
-        let target = path.iter().fold(folder.join(case).join("artifacts"), |at, part| at.join(part));
-        fs::create_dir_all(target.parent().unwrap_or(folder))?;
-        let size = entry.size();
-        io::copy(&mut entry.take(size), &mut File::create(target)?)?;
-    }
-    Ok(())
+fn append(tar: &mut tar::Builder<impl Write>, blob: &Blob, mut content: impl Read + Seek) -> io::Result<()> {
+    content.rewind()?;
+    let mut header = tar::Header::new_gnu();
+    header.set_size(blob.bytes);
+    header.set_mode(0o444);
+    tar.append_data(&mut header, blob.sha256.as_str(), content)
 }
 
-fn bad(problem: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, problem)
+fn about(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// A writer whose chunks another task sends on; it blocks while that task is behind.
@@ -122,38 +128,15 @@ impl Read for ChunkReader {
 
 #[cfg(test)]
 mod tests {
+    use gpu_suites::spec::InputPath;
+
     use super::*;
-
-    fn archive(names: &[&str]) -> Vec<u8> {
-        let mut tar = tar::Builder::new(Vec::new());
-        for name in names {
-            let mut header = tar::Header::new_gnu();
-            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
-            header.set_size(2);
-            header.set_mode(0o644);
-            header.set_cksum();
-            tar.append(&header, &b"ok"[..]).unwrap();
-        }
-        zstd::encode_all(&tar.into_inner().unwrap()[..], 3).unwrap()
-    }
-
-    #[test]
-    fn artifacts_land_in_their_case_and_nowhere_else() {
-        let folder = tempfile::tempdir().unwrap();
-        let below = folder.path().join("run/cases");
-        unpack(&archive(&["s.c/plots/loss.png"])[..], &below).unwrap();
-        assert_eq!(fs::read(below.join("s.c/artifacts/plots/loss.png")).unwrap(), b"ok");
-        for hostile in ["../../escaped", "s.c/../../escaped", "/tmp/escaped-from-a-node"] {
-            unpack(&archive(&[hostile])[..], &below).unwrap_err();
-        }
-        assert!(!folder.path().join("escaped").exists());
-    }
 
     #[test]
     fn a_blob_goes_under_its_sha256() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.txt");
-        fs::write(&path, "hello").unwrap();
+        std::fs::write(&path, "hello").unwrap();
         let blob = Blob::read(&path).unwrap();
         let mut packed = Vec::new();
         pack(std::slice::from_ref(&blob), &mut packed).unwrap();
@@ -164,5 +147,51 @@ mod tests {
         let mut content = String::new();
         entry.read_to_string(&mut content).unwrap();
         assert_eq!(content, "hello");
+    }
+
+    /// The contents of a packed stream, each held against its name.
+    fn contents(packed: &[u8]) -> BTreeMap<String, Vec<u8>> {
+        let mut tar = tar::Archive::new(zstd::Decoder::new(packed).unwrap());
+        let contents = tar.entries().unwrap().map(|entry| {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().display().to_string();
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            assert_eq!(hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&content)), name);
+            (name, content)
+        });
+        contents.collect()
+    }
+
+    #[test]
+    fn a_file_that_was_written_since_it_was_hashed_goes_as_it_is_now_and_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let blob = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, content).unwrap();
+            Blob::read(&path).unwrap().named(InputPath(name.into()))
+        };
+        let names =
+            [("grew", "1"), ("shrank", "22222"), ("gone", "3"), ("still", "4"), ("twin", "4"), ("same", "5")];
+        let blobs = names.map(|(name, content)| blob(name, content));
+        for (name, content) in [("grew", "1 and more"), ("shrank", ""), ("still", "another")] {
+            fs::write(folder.path().join(name), content).unwrap();
+        }
+        fs::remove_file(folder.path().join("gone")).unwrap();
+        let mut packed = Vec::new();
+        let changed = pack(&blobs, &mut packed).unwrap();
+        let told = |changed: &Changed| {
+            let name = changed.before.name.clone().unwrap().0;
+            (name, changed.now.as_ref().map(|now| now.bytes))
+        };
+        let mut told = Vec::from_iter(changed.iter().map(told));
+        told.sort_unstable();
+        let wanted =
+            [("gone".to_owned(), None), ("grew".to_owned(), Some(10)), ("shrank".to_owned(), Some(0))];
+        assert_eq!(told, wanted, "a content that another file has still is no change");
+        let sent = contents(&packed);
+        for content in ["1 and more", "", "4", "5"] {
+            assert!(sent.values().any(|sent| sent == content.as_bytes()), "{content:?}");
+        }
     }
 }

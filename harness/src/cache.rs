@@ -5,6 +5,9 @@ use std::path::PathBuf;
 /// The environment variable that moves the cache folder.
 pub const VARIABLE: &str = "GPU_HARNESS_CACHE";
 
+/// Where in it the files lie that suites name by `cache:`. Beside it lie keys of nodes, which nobody may name.
+pub const DATA: &str = "data";
+
 /// `$GPU_HARNESS_CACHE`, else `$XDG_CACHE_HOME/gpu-harness`, else `~/.cache/gpu-harness`.
 ///
 /// `None` where there is no home folder either.

@@ -130,8 +130,15 @@ pub fn add(prepared: &mut Prepared, when: When) -> Result<(), ProgramError> {
         prepared.blobs.push(worker);
     }
     let spec = Case::canary(NAME.to_owned(), Canary::default());
-    let planned =
-        PlannedCase { id: id.clone(), spec, inputs: [].into(), attempts_before: 0, retries_used: 0 };
+    let planned = PlannedCase {
+        id: id.clone(),
+        spec,
+        inputs: [].into(),
+        executable: [].into(),
+        links: [].into(),
+        attempts_before: 0,
+        retries_used: 0,
+    };
     prepared.plan.cases.insert(0, planned);
     let description = Some("what the node's device can do at best".to_owned());
     prepared.cases.insert(0, CaseSummary { id, description, at: String::new(), junit: Vec::new() });

@@ -1,14 +1,16 @@
 //! Any command on a node, as if it ran here: the working tree goes there, its output, its exit status and the files that
 //! were named come back.
 
-use std::path::Path;
-use std::process::ExitCode;
+use std::collections::BTreeMap;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
 
 use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, RunId};
+use gpu_suites::link::leads_to;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, Command, InputPath};
-use gpu_suites::unit::Span;
+use gpu_suites::unit::{ByteSize, Span};
 
 use crate::plan::{Options, Prepared};
 use crate::report::case::Exited;
@@ -20,8 +22,15 @@ const SUITE: &str = "exec";
 /// The longest name of a case that is made of a program's.
 const NAME: usize = 64;
 /// gpu-harness itself could not do its part, as with `docker run`; and a limit was reached, as with `timeout`.
-pub(crate) const INFRASTRUCTURE: u8 = 125;
+pub const INFRASTRUCTURE: u8 = 125;
 const LIMIT: u8 = 124;
+/// What a shell says of a program that cannot be started, and of one that is not found.
+const NOT_STARTED: std::ops::RangeInclusive<i32> = 126..=127;
+/// Nobody reads its output any more, as SIGPIPE says it.
+pub const UNHEARD: &str = "SIGPIPE";
+const SIGPIPE: u8 = 128 + 13;
+/// All that a command prints is passed on; beyond, somebody has mistaken it for a way to bring files.
+const MOST_OUTPUT: ByteSize = ByteSize(1 << 30);
 
 /// What is to be run.
 #[derive(Debug, Clone, Default)]
@@ -79,9 +88,9 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// Reads what the command needs.
-    pub fn read(wanted: &Wanted, cwd: &Path) -> Result<Self, ExecError> {
-        let files = if wanted.sync { Tree::read(cwd)? } else { Tree::default() };
+    /// Reads what the command needs; nothing that lies in `ours` goes along.
+    pub fn read(wanted: &Wanted, cwd: &Path, ours: &[PathBuf]) -> Result<Self, ExecError> {
+        let files = if wanted.sync { Tree::read(cwd, ours)? } else { Tree::default() };
         let paths = |flag, paths: &[String]| {
             let checked = |path: &String| {
                 let input = InputPath(path.trim_end_matches('/').to_owned());
@@ -103,13 +112,14 @@ impl Ready {
         if let Some(timeout) = wanted.timeout {
             case.timeout = timeout;
         }
+        case.limits.log = MOST_OUTPUT;
         let notes = files.left_out.iter().map(|why| format!("not sent: {why}")).collect();
         Ok(Self { notes, id: CaseId::new(SUITE, &case.name), case, files })
     }
 
     /// The plan for a node.
     pub fn prepare(self, run: RunId, options: &Options) -> Prepared {
-        Prepared::program(self.id, self.case, self.files.files, run, options)
+        Prepared::program(self.id, self.case, self.files.files, self.files.links, run, options)
     }
 }
 
@@ -134,71 +144,122 @@ pub(crate) fn name_of(program: &str) -> String {
     if name.is_empty() { "command".to_owned() } else { name }
 }
 
-/// How this process is to end: as the command did.
-pub fn exit_code(state: &RunState) -> ExitCode {
-    let Some(case) = state.cases().first() else { return ExitCode::from(INFRASTRUCTURE) };
+/// How this process is to end: as the command did, in a shell's words.
+pub fn exit_status(state: &RunState) -> u8 {
+    let Some(case) = state.cases().first() else { return INFRASTRUCTURE };
+    if state.interrupted.as_deref() == Some(UNHEARD) {
+        return SIGPIPE;
+    }
     let outcome = state.ending(case).outcome;
     match (outcome, case.exit) {
+        // What should have come back did not, its output or a file.
+        (Outcome::Failed, Some(Exited::Code(0))) => INFRASTRUCTURE,
+        (Outcome::Passed, Some(Exited::Code(0))) if case.log_dropped > 0 => INFRASTRUCTURE,
         // It ended by itself, whatever that means.
-        (Outcome::Passed | Outcome::Failed, Some(Exited::Code(code))) => {
-            ExitCode::from(code.to_le_bytes()[0])
-        }
+        (Outcome::Passed | Outcome::Failed, Some(Exited::Code(code))) => code.to_le_bytes()[0],
+        (Outcome::Errored, Some(Exited::Code(code))) if NOT_STARTED.contains(&code) => code.to_le_bytes()[0],
         (Outcome::Passed | Outcome::Failed | Outcome::Errored, Some(Exited::Signal(signal))) => {
-            ExitCode::from(128_u8.wrapping_add(signal.to_le_bytes()[0]))
+            128_u8.wrapping_add(signal.to_le_bytes()[0])
         }
-        (Outcome::TimedOut, _) => ExitCode::from(LIMIT),
-        (Outcome::Cancelled, _) => Exit::Interrupted.into(),
-        _ => ExitCode::from(INFRASTRUCTURE),
+        (Outcome::TimedOut, _) => LIMIT,
+        (Outcome::Cancelled, _) => Exit::Interrupted.code(),
+        _ => INFRASTRUCTURE,
     }
 }
 
-/// Puts what was brought back where it would have been written here. Says what could not be, in a sentence each.
+/// Puts what was brought back where it would have been written here: files with their mode, links that stay below the working
+/// folder, empty folders. Says what could not be, in a sentence each.
 pub fn put_back(state: &RunState, run_dir: &Path, wanted: &Wanted, cwd: &Path) -> Vec<String> {
-    let Some(case) = state.cases().first() else { return Vec::new() };
-    let mut told = Vec::new();
-    for name in
-        wanted.bring.iter().chain(&wanted.junit).map(|path| InputPath(path.trim_end_matches('/').to_owned()))
-    {
-        let Some(path) = name.on_node() else { continue };
-        let Some(from) = path.to_str().and_then(|path| files::artifact(run_dir, case.id(), path)) else {
-            continue;
-        };
-        if let Err(error) = put_all(&from, cwd, &path) {
-            told.push(format!("{name} could not be put into the working folder: {error}"));
-        }
-    }
-    told
+    let Some(from) = state.cases().first().and_then(|case| files::case_folder(run_dir, case.id())) else {
+        return Vec::new();
+    };
+    let from = from.join("artifacts");
+    let named = wanted.bring.iter().chain(&wanted.junit);
+    let named = Vec::from_iter(named.map(|path| InputPath(path.trim_end_matches('/').to_owned())));
+    let mut told = BTreeMap::new();
+    let is_wanted = |path: &Path| path.ancestors().any(|path| named.iter().any(|name| name.matches(path)));
+    put_all(&from, Path::new(""), cwd, &is_wanted, &mut told);
+    let said = |(path, error): (PathBuf, std::io::Error)| {
+        format!("{} could not be put into the working folder: {error}", path.display())
+    };
+    told.into_iter().map(said).collect()
 }
 
-/// A file, or a folder with all that is in it; what was not brought is told by the node's own warning.
-fn put_all(from: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
-    match std::fs::symlink_metadata(from) {
+/// A folder with all that is wanted of it; what was not brought is told by the node's own warning.
+fn put_all(
+    from: &Path,
+    path: &Path,
+    cwd: &Path,
+    is_wanted: &impl Fn(&Path) -> bool,
+    told: &mut BTreeMap<PathBuf, std::io::Error>,
+) {
+    let at = from.join(path);
+    let done = match std::fs::symlink_metadata(&at) {
         Ok(data) if data.is_dir() => {
-            for entry in std::fs::read_dir(from)? {
-                let name = entry?.file_name();
-                put_all(&from.join(&name), folder, &path.join(&name))?;
+            let names = std::fs::read_dir(&at).into_iter().flatten().flatten().map(|entry| entry.file_name());
+            let names = Vec::from_iter(names);
+            for name in &names {
+                put_all(from, &path.join(name), cwd, is_wanted, told);
             }
-            Ok(())
+            let is_all = names.is_empty() && is_wanted(path);
+            if is_all { place(cwd, path).and_then(std::fs::create_dir_all) } else { Ok(()) }
         }
-        Ok(data) if data.is_file() => put(from, folder, path),
+        Ok(_) if !is_wanted(path) => Ok(()),
+        Ok(data) if data.is_file() => put(&at, cwd, path),
+        Ok(data) if data.is_symlink() => {
+            std::fs::read_link(&at).and_then(|target| put_link(&target, cwd, path))
+        }
         _ => Ok(()),
+    };
+    if let Err(error) = done {
+        told.insert(path.to_owned(), error);
     }
 }
 
-/// Copies a file below a folder; no link on the way may lead out of it.
-fn put(from: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
+/// Where a path lies below a folder; no link on the way may lead out of it.
+fn place(folder: &Path, path: &Path) -> std::io::Result<PathBuf> {
     let to = folder.join(path);
     let parent = to.parent().unwrap_or(folder);
     let there = parent.ancestors().find(|above| above.exists()).unwrap_or(folder);
-    if !there.canonicalize()?.starts_with(folder.canonicalize()?) {
-        return Err(std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "a link on the way leads elsewhere",
-        ));
+    if there.canonicalize()?.starts_with(folder.canonicalize()?) {
+        return Ok(to);
     }
+    Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "a link on the way leads elsewhere"))
+}
+
+/// Copies a file, with its mode, below a folder.
+fn put(from: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
+    let to = place(folder, path)?;
+    let parent = to.parent().unwrap_or(folder);
     std::fs::create_dir_all(parent)?;
+    let mut content = crate::content::open(from)?;
+    // As readable as the user's umask lets it be, and a program where it was one.
+    let mode = if content.metadata()?.permissions().mode() & 0o100 == 0 { 0o666 } else { 0o777 };
+    let mode = std::fs::Permissions::from_mode(mode);
+    let mut copy = tempfile::Builder::new().prefix(".part-").permissions(mode).tempfile_in(parent)?;
+    std::io::copy(&mut content, &mut copy)?;
     // A link in its place is replaced, not followed.
-    crate::report::write_atomic(&to, &std::fs::read(from)?)
+    copy.persist(&to).map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Makes a link that leads nowhere but below the folder.
+fn put_link(target: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
+    let to = place(folder, path)?;
+    let elsewhere =
+        || std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is a link that leads elsewhere");
+    let parent = to.parent().unwrap_or(folder);
+    std::fs::create_dir_all(parent)?;
+    // By where it really lies: its own folder may be behind a link.
+    let (parent, root) = (parent.canonicalize()?, folder.canonicalize()?);
+    let below = parent.strip_prefix(&root).map_err(|_| elsewhere())?;
+    leads_to(&below.join("link"), target).ok_or_else(elsewhere)?;
+    match std::fs::symlink_metadata(&to) {
+        Ok(data) if data.is_dir() => return Err(std::io::ErrorKind::AlreadyExists.into()),
+        Ok(_) => std::fs::remove_file(&to)?,
+        Err(_) => {}
+    }
+    symlink(target, to)
 }
 
 #[cfg(test)]
@@ -227,7 +288,7 @@ mod tests {
                 env: vec![env.into()],
                 ..Wanted::default()
             };
-            Ready::read(&wanted, Path::new("/")).map(|_| ()).map_err(|error| error.to_string())
+            Ready::read(&wanted, Path::new("/"), &[]).map(|_| ()).map_err(|error| error.to_string())
         };
         assert_eq!(read("out/", "A=b"), Ok(()));
         assert!(read("../x", "A=b").unwrap_err().contains("without `..`"));
@@ -249,6 +310,30 @@ mod tests {
         assert!(put(&from, &cwd, Path::new("out/a")).is_err());
         put(&from, &cwd, Path::new("deep/er/a")).unwrap();
         assert_eq!(std::fs::read_to_string(cwd.join("deep/er/a")).unwrap(), "a");
+        assert!(put_link(Path::new("a"), &cwd, Path::new("out/link")).is_err());
         assert_eq!(std::fs::read_dir(other).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn links_come_back_unless_they_lead_elsewhere_and_a_program_stays_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (cwd, from) = (folder.path().join("cwd"), folder.path().join("tool"));
+        std::fs::create_dir_all(cwd.join("deep")).unwrap();
+        std::fs::write(&from, "#!/bin/sh").unwrap();
+        std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o700)).unwrap();
+        put(&from, &cwd, Path::new("out/tool")).unwrap();
+        let mode = |name: &str| std::fs::metadata(cwd.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode("out/tool") & 0o100, 0o100);
+        std::fs::set_permissions(&from, std::fs::Permissions::from_mode(0o600)).unwrap();
+        put(&from, &cwd, Path::new("out/tool")).unwrap();
+        assert_eq!(mode("out/tool") & 0o111, 0);
+        put_link(Path::new("tool"), &cwd, Path::new("out/alias")).unwrap();
+        assert_eq!(std::fs::read_to_string(cwd.join("out/alias")).unwrap(), "#!/bin/sh");
+        symlink("deep", cwd.join("here")).unwrap();
+        for (target, link) in
+            [("/etc/passwd", "a"), ("../../x", "out/a"), ("../x", "a"), ("../../x", "here/a")]
+        {
+            assert!(put_link(Path::new(target), &cwd, Path::new(link)).is_err(), "{link} -> {target}");
+        }
     }
 }

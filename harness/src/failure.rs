@@ -21,9 +21,9 @@ pub fn tell(error: &anyhow::Error) -> Exit {
     let text = chain(error.as_ref());
     // A diagnostic of a suite file brings its own `error:`.
     if text.starts_with("error:") {
-        eprintln!("{text}");
+        crate::streams::tell(&text);
     } else {
-        eprintln!("error: {text}");
+        crate::streams::tell(&format!("error: {text}"));
     }
     exit_of(error)
 }

@@ -95,6 +95,9 @@ fn fit(state: &RunState, case: &CaseId, losses: &[f32]) -> Result<String, String
     if losses.is_empty() {
         return Err("the run has no losses of it".into());
     }
+    if let Some(step) = losses.iter().position(|loss| !loss.is_finite()) {
+        return Err(format!("its loss at step {} is {}, which is no golden one", step + 1, losses[step]));
+    }
     golden::key(|name| case.device.get(name).cloned())
         .ok_or_else(|| "it does not say what it ran on".to_owned())
 }

@@ -1,11 +1,12 @@
 //! The files that the cases need: found, looked at and hashed here, before any node costs money.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use gpu_suites::beneath::{self, BeneathError};
 use gpu_suites::load::{Diagnostic, Loaded};
+use gpu_suites::picture::Picture;
 use gpu_suites::spec::InputPath;
 
 use crate::content::Blob;
@@ -67,11 +68,11 @@ impl Inputs {
         input: &InputPath,
         form: Form,
     ) -> Result<Blob, (String, Option<String>)> {
-        let path = locate(loaded, input)?;
+        let path = locate(loaded, input)?.real(input)?;
         if let Some(blob) = self.read.get(&path) {
             return Ok(blob.clone());
         }
-        let blob = Blob::read(&path).map_err(|error| unreadable(&path, input, &error))?;
+        let blob = Blob::at(&path).map_err(|error| unreadable(&path, input, &error))?;
         match form {
             Form::Any => {}
             Form::Image => check_image(&path)?,
@@ -82,13 +83,52 @@ impl Inputs {
     }
 }
 
+/// A place that an input names, and the folder that it must not lead out of.
+pub(crate) struct Place {
+    pub(crate) path: PathBuf,
+    within: PathBuf,
+}
+
+impl Place {
+    /// Where the file lies, behind all links.
+    fn real(&self, input: &InputPath) -> Result<PathBuf, (String, Option<String>)> {
+        beneath::find(&self.within, &self.path).map_err(|error| match error {
+            BeneathError::Io(error) => unreadable(&self.path, input, &error),
+            error => {
+                let hint = "put the file itself into the project: what lies elsewhere goes to no node";
+                (format!("{} is not read: {error}", self.path.display()), Some(hint.to_owned()))
+            }
+        })
+    }
+}
+
+impl Place {
+    /// Where the file is to be written, which need not be there yet: `None` where that is not the project's.
+    pub(crate) fn to_write(&self) -> Option<PathBuf> {
+        match beneath::find(&self.within, &self.path) {
+            Ok(real) => Some(real),
+            Err(BeneathError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+                // A link that leads nowhere is replaced, not followed.
+                let folder = self.path.parent()?;
+                let there = folder.ancestors().find(|above| above.exists())?;
+                let real = beneath::find(&self.within, there).ok()?;
+                Some(real.join(self.path.strip_prefix(there).ok()?))
+            }
+            Err(_) => None,
+        }
+    }
+}
+
 /// Where a file lies here.
-pub(crate) fn locate(loaded: &Loaded, input: &InputPath) -> Result<PathBuf, (String, Option<String>)> {
-    let Some(below) = input.in_cache() else { return Ok(loaded.root.join(&input.0)) };
+pub(crate) fn locate(loaded: &Loaded, input: &InputPath) -> Result<Place, (String, Option<String>)> {
+    let Some(below) = input.in_cache() else {
+        return Ok(Place { path: loaded.root.join(&input.0), within: loaded.project.clone() });
+    };
     let cache = crate::cache::folder().ok_or_else(|| {
         ("there is no cache folder".to_owned(), Some(format!("set {} to a folder", crate::cache::VARIABLE)))
     })?;
-    Ok(cache.join(below))
+    let within = cache.join(crate::cache::DATA);
+    Ok(Place { path: within.join(below), within })
 }
 
 fn unreadable(path: &Path, input: &InputPath, error: &io::Error) -> (String, Option<String>) {
@@ -113,12 +153,12 @@ fn unreadable(path: &Path, input: &InputPath, error: &io::Error) -> (String, Opt
 fn check_image(path: &Path) -> Result<(), (String, Option<String>)> {
     let shown = path.display();
     let hint = Some("PNG, JPEG, TIFF and WebP are read".to_owned());
-    let reader = image::ImageReader::open(path).and_then(image::ImageReader::with_guessed_format);
-    let reader = reader.map_err(|error| (format!("cannot read {shown}: {error}"), None))?;
-    match reader.into_dimensions() {
-        Ok(_) => Ok(()),
-        Err(error) => Err((format!("{shown} is not an image: {error}"), hint)),
+    let (start, _) = ends_of(path).map_err(|error| (format!("cannot read {shown}: {error}"), None))?;
+    // What is in it is the worker's to say, whose decoders read more kinds than any here.
+    if Picture::of(&start).is_some() {
+        return Ok(());
     }
+    Err((format!("{shown} is not an image: it begins like no format that is read"), hint))
 }
 
 /// A TorchScript archive is a ZIP file that holds code and `constants.pkl`; a checkpoint of weights alone has neither.
@@ -136,17 +176,20 @@ fn check_torchscript(path: &Path) -> Result<(), (String, Option<String>)> {
     Err((format!("{shown} is not a TorchScript file: it holds weights, but no code"), hint))
 }
 
-/// The first four bytes, and the last MiB, where a ZIP archive has its list of files.
+/// The first bytes, and the last MiB, where a ZIP archive has its list of files.
 fn ends_of(path: &Path) -> io::Result<(Vec<u8>, Vec<u8>)> {
-    let mut file = File::open(path)?;
+    let mut file = beneath::open(path)?;
     let mut start = Vec::new();
-    file.by_ref().take(4).read_to_end(&mut start)?;
+    file.by_ref().take(16).read_to_end(&mut start)?;
     let size = file.metadata()?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(1 << 20)))?;
     let mut end = Vec::new();
     file.take(1 << 20).read_to_end(&mut end)?;
     Ok((start, end))
 }
+
+/// More than anybody writes there.
+const LONGEST_PROVENANCE: u64 = 1 << 20;
 
 /// What is known of where a file comes from: the `detail` of a `provenance.json` beside it.
 pub fn provenance(path: &Path) -> Option<String> {
@@ -155,7 +198,9 @@ pub fn provenance(path: &Path) -> Option<String> {
         source: String,
         detail: String,
     }
-    let text = std::fs::read_to_string(path.with_file_name("provenance.json")).ok()?;
+    let mut text = String::new();
+    let beside = beneath::open(&path.with_file_name("provenance.json")).ok()?;
+    beside.take(LONGEST_PROVENANCE).read_to_string(&mut text).ok()?;
     let Provenance { source, detail } = serde_json::from_str(&text).ok()?;
     Some(format!("{source}: {detail}"))
 }

@@ -10,7 +10,15 @@ pub struct Interrupts(Source);
 #[derive(Debug)]
 enum Source {
     /// Ctrl-C and a CI system's stop.
-    Signals { int: Signal, term: Signal, hangup: Signal },
+    Signals {
+        int: Signal,
+        term: Signal,
+        hangup: Signal,
+        /// A file that may not grow any more: the write fails, and the process does not.
+        _too_large: Signal,
+        /// What another part of this process says.
+        inside: Option<UnboundedReceiver<&'static str>>,
+    },
     /// Another part of this process, which says by what.
     Inside(UnboundedReceiver<&'static str>),
 }
@@ -22,7 +30,20 @@ impl Interrupts {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
+            _too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+            inside: None,
         }))
+    }
+
+    /// The same, and what another part of this process says.
+    #[must_use]
+    pub fn and(self, receiver: Option<UnboundedReceiver<&'static str>>) -> Self {
+        match self.0 {
+            Source::Signals { int, term, hangup, _too_large, .. } => {
+                Self(Source::Signals { int, term, hangup, _too_large, inside: receiver })
+            }
+            Source::Inside(own) => Self(Source::Inside(receiver.unwrap_or(own))),
+        }
     }
 
     /// Interrupts that come from within, and what makes them.
@@ -34,15 +55,24 @@ impl Interrupts {
     /// The name of the next one.
     pub async fn next(&mut self) -> &'static str {
         match &mut self.0 {
-            Source::Signals { int, term, hangup } => tokio::select! {
+            Source::Signals { int, term, hangup, inside, .. } => tokio::select! {
                 _ = int.recv() => "SIGINT",
                 _ = term.recv() => "SIGTERM",
                 _ = hangup.recv() => "SIGHUP",
+                by = said(inside.as_mut()) => by,
             },
-            Source::Inside(receiver) => match receiver.recv().await {
-                Some(by) => by,
-                None => std::future::pending().await,
-            },
+            Source::Inside(receiver) => said(Some(receiver)).await,
         }
+    }
+}
+
+/// What is said next; nobody who could say something any more says nothing.
+async fn said(receiver: Option<&mut UnboundedReceiver<&'static str>>) -> &'static str {
+    match receiver {
+        Some(receiver) => match receiver.recv().await {
+            Some(by) => by,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
     }
 }

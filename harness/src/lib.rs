@@ -4,8 +4,13 @@
 #![warn(missing_docs)]
 
 pub mod again;
+mod amended;
+mod announced;
+mod answer;
 mod archive;
+mod artifacts;
 pub mod binaries;
+mod brought;
 pub mod cache;
 pub mod canary;
 pub mod ci;
@@ -17,17 +22,19 @@ pub mod config;
 pub mod content;
 pub mod doctor;
 pub mod ec2;
-pub mod event_log;
 pub mod exec;
 pub mod failure;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod golden;
 pub mod health;
 pub mod history;
 pub mod holder;
 pub mod init;
 pub mod inputs;
+mod intake;
 pub mod interrupt;
-pub mod lines;
+pub mod moment;
 pub mod node;
 pub mod notify;
 pub mod page;
@@ -42,6 +49,7 @@ pub mod run_dir;
 pub mod runner;
 pub mod selfcheck;
 pub mod session;
+pub mod streams;
 pub mod tests;
 pub mod transport;
 pub mod tree;

@@ -8,6 +8,9 @@ use gpu_suites::id::NodeName;
 use crate::config::{Config, DEFAULT_LEASE, NodeConfig, Provider};
 use crate::ec2::{Ec2Settings, Ec2SettingsError};
 
+/// No network renews faster than this.
+const LEAST_LEASE: Duration = Duration::from_secs(1);
+
 /// A node that can be had.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -57,6 +60,12 @@ pub enum NodeError {
         "node `{name}` has provider ssh and no address; add `address: ssh://user@host` to it in gpu-harness.yaml"
     )]
     NoAddress {
+        /// The node.
+        name: NodeName,
+    },
+    /// The lease is over before it can be renewed.
+    #[error("node `{name}`: a `lease` of less than 1s is over before it is renewed; leave it out for 2m")]
+    Lease {
         /// The node.
         name: NodeName,
     },
@@ -115,13 +124,11 @@ impl Node {
                 known_hosts: settings.known_hosts.as_deref().map(from_home),
             },
         };
-        Ok(Self {
-            name,
-            place,
-            cache: settings.cache.clone(),
-            libtorch: settings.libtorch.clone(),
-            lease: settings.lease.map_or(DEFAULT_LEASE, |lease| lease.0),
-        })
+        let lease = settings.lease.map_or(DEFAULT_LEASE, |lease| lease.0);
+        if lease < LEAST_LEASE {
+            return Err(NodeError::Lease { name });
+        }
+        Ok(Self { name, place, cache: settings.cache.clone(), libtorch: settings.libtorch.clone(), lease })
     }
 }
 

@@ -56,8 +56,8 @@ mod tests {
 
     #[test]
     fn the_pauses_grow_and_there_is_an_end() {
-        let (mut patience, mut now) = (Patience::default(), Instant::now());
-        let (limit, mut pauses) = (Duration::from_secs(120), Vec::new());
+        let mut patience = Patience::default();
+        let (limit, mut now, mut pauses) = (Duration::from_secs(120), Instant::now(), Vec::new());
         while !patience.is_over(limit, now) {
             let pause = patience.trouble(now);
             pauses.push(pause.as_millis());
@@ -70,16 +70,15 @@ mod tests {
     #[test]
     fn a_few_tries_are_allowed_however_long_each_takes_and_progress_forgives_all() {
         let (mut patience, mut now) = (Patience::default(), Instant::now());
-        let limit = Duration::from_secs(10);
         for _ in 0..4 {
             patience.trouble(now);
             now += Duration::from_secs(600);
-            assert!(!patience.is_over(limit, now));
+            assert!(!patience.is_over(Duration::from_secs(10), now));
         }
         patience.trouble(now);
-        assert!(patience.is_over(limit, now));
+        assert!(patience.is_over(Duration::from_secs(10), now));
         patience.renew();
-        assert!(!patience.is_over(limit, now));
+        assert!(!patience.is_over(Duration::from_secs(10), now));
         assert_eq!(patience.trouble(now), Duration::ZERO);
     }
 }

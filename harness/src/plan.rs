@@ -152,7 +152,10 @@ impl Selection {
             let loaded = &self.suites[s];
             let case = &loaded.suite.cases[c];
             let golden = case.train.as_ref()?.golden.as_ref()?;
-            Some((CaseId::new(&loaded.suite.suite, &case.name), inputs::locate(loaded, golden).ok()?))
+            Some((
+                CaseId::new(&loaded.suite.suite, &case.name),
+                inputs::locate(loaded, golden).ok()?.to_write()?,
+            ))
         })
     }
 
@@ -199,7 +202,8 @@ impl Selection {
     pub fn prepare(&self, run: RunId, options: &Options) -> Result<Prepared, PlanError> {
         let mut reader = Inputs::default();
         let (mut cases, mut skipped, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
-        let mut files: BTreeMap<InputPath, Blob> = BTreeMap::new();
+        // Suites of two projects may call two files by one name.
+        let mut files: BTreeMap<(InputPath, PathBuf), Blob> = BTreeMap::new();
         for &(s, c) in &self.chosen {
             let loaded = &self.suites[s];
             let spec = &loaded.suite.cases[c];
@@ -210,16 +214,11 @@ impl Selection {
             }
             match reader.of_case(loaded, c) {
                 Ok(found) => {
-                    let inputs =
-                        found.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect();
-                    files.extend(found);
-                    cases.push(PlannedCase {
-                        id,
-                        spec: spec.clone(),
-                        inputs,
-                        attempts_before: 0,
-                        retries_used: 0,
-                    });
+                    cases.push(planned(id, spec.clone(), &found, BTreeMap::new()));
+                    let found = found.into_iter();
+                    files.extend(
+                        found.map(|(name, blob)| ((name.clone(), blob.path.clone()), blob.named(name))),
+                    );
                 }
                 Err(more) => wrong.extend(more),
             }
@@ -229,7 +228,7 @@ impl Selection {
         }
         let needs_worker = cases.iter().any(|case| case.spec.needs_worker());
         let worker = if needs_worker { Some(Program::Worker.find()?) } else { None };
-        let inputs = files.iter().map(|(name, blob)| Input {
+        let inputs = files.iter().map(|((name, _), blob)| Input {
             name: name.to_string(),
             sha256: blob.sha256.clone(),
             bytes: blob.bytes,
@@ -262,6 +261,7 @@ impl Prepared {
         id: CaseId,
         spec: Case,
         files: BTreeMap<InputPath, Blob>,
+        links: BTreeMap<InputPath, String>,
         run: RunId,
         options: &Options,
     ) -> Self {
@@ -269,12 +269,11 @@ impl Prepared {
         let said = command.map(|command| crate::clean::one_line(&command.run.join(" "), 200));
         let junit = command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect();
         let summary = CaseSummary { id: id.clone(), description: said, at: String::new(), junit };
-        let inputs = files.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect();
         Self {
             plan: Plan {
                 protocol: PROTOCOL,
                 run,
-                cases: vec![PlannedCase { id, spec, inputs, attempts_before: 0, retries_used: 0 }],
+                cases: vec![planned(id, spec, &files, links)],
                 lease: options.lease,
                 fail_fast: options.fail_fast,
                 retries: options.retries,
@@ -287,8 +286,26 @@ impl Prepared {
             skipped: Vec::new(),
             // Files by the thousand are named by their tree's commit.
             inputs: Vec::new(),
-            blobs: files.into_values().collect(),
+            blobs: files.into_iter().map(|(name, blob)| blob.named(name)).collect(),
         }
+    }
+}
+
+/// A case with its files; nothing of it has been run.
+fn planned(
+    id: CaseId,
+    spec: Case,
+    files: &BTreeMap<InputPath, Blob>,
+    links: BTreeMap<InputPath, String>,
+) -> PlannedCase {
+    PlannedCase {
+        id,
+        spec,
+        inputs: files.iter().map(|(name, blob)| (name.clone(), blob.sha256.clone())).collect(),
+        executable: files.iter().filter(|(_, blob)| blob.executable).map(|(name, _)| name.clone()).collect(),
+        links,
+        attempts_before: 0,
+        retries_used: 0,
     }
 }
 

@@ -7,7 +7,10 @@ use std::time::Duration;
 use gpu_suites::id::RunId;
 use gpu_suites::wire::{Refusal, Reply};
 
-use crate::archive::{self, ChunkReader, ChunkWriter};
+use crate::announced::Announced;
+use crate::answer::{self, AnswerError, Bounds};
+use crate::archive::{self, Changed, ChunkReader, ChunkWriter};
+use crate::artifacts;
 use crate::binaries::{Program, ProgramError};
 use crate::content::Blob;
 use crate::node::{Node, Place};
@@ -51,6 +54,16 @@ pub enum RemoteError {
         /// What it said that is no answer.
         said: String,
     },
+    /// The node did not do in time what it was asked.
+    #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
+    Slow {
+        /// The node.
+        node: String,
+        /// What it was asked.
+        doing: &'static str,
+        /// In which time.
+        limit: Duration,
+    },
     /// The agent could not be put into the node's store.
     #[error("failed to put gpu-agent on {node}: {said}\nhint: {hint}")]
     Bootstrap {
@@ -81,6 +94,24 @@ pub enum RemoteError {
         status: ExitStatus,
         /// The end of its standard error.
         said: String,
+    },
+    /// The agent answers what no agent does, or nothing.
+    #[error("gpu-agent {verb} on {node} does not answer as an agent does: {problem}")]
+    Answer {
+        /// The agent's command.
+        verb: &'static str,
+        /// The node.
+        node: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The artifacts that came are not those that were announced.
+    #[error("the artifacts of {node} are not taken in: {problem}")]
+    Artifacts {
+        /// The node.
+        node: String,
+        /// What is wrong with them.
+        problem: String,
     },
     /// What the agent said of the node cannot be understood.
     #[error("what gpu-agent says of {node} cannot be read: {cause}")]
@@ -120,6 +151,22 @@ impl Remote {
     /// The node.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The size of the agent's program.
+    pub fn agent_bytes(&self) -> u64 {
+        self.agent.bytes
+    }
+
+    /// Has the node do something that may take so long.
+    pub async fn within<T>(
+        &self,
+        limit: Duration,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, RemoteError>>,
+    ) -> Result<T, RemoteError> {
+        let slow = |_| RemoteError::Slow { node: self.node.name.to_string(), doing, limit };
+        tokio::time::timeout(limit, work).await.map_err(slow).flatten()
     }
 
     /// The same agent, over a connection of its own.
@@ -212,8 +259,9 @@ impl Remote {
         Err(RemoteError::Bootstrap { node: self.node.name.to_string(), said: exec.stderr_text(), hint })
     }
 
-    /// Sends blobs to the node's store as one zstd tar stream; the agent verifies each.
-    pub async fn send(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+    /// Sends blobs to the node's store as one zstd tar stream; the agent verifies each. Gives those that others have written
+    /// meanwhile.
+    pub(crate) async fn send(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
         let far = !matches!(self.node.place, Place::Local);
         if far && bytes >= SIDE_BY_SIDE {
@@ -224,7 +272,7 @@ impl Remote {
     }
 
     /// Little: packed, sent and unpacked at once, in one channel.
-    async fn send_stream(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+    async fn send_stream(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let mut exec = self.start(&["receive"]).await?;
         let (chunks, mut packed) = tokio::sync::mpsc::channel(4);
         let pack = tokio::task::spawn_blocking(move || archive::pack(&blobs, ChunkWriter(chunks)));
@@ -240,45 +288,41 @@ impl Remote {
         match (received, packing) {
             // Where the far side is to blame, packing ended early too; its own word says more.
             (Err(RemoteError::Ended { .. }), Err(source)) => Err(packing_failed(source)),
-            (received, _) => received,
+            (Err(error), _) => Err(error),
+            (Ok(()), packed) => packed.map_err(packing_failed),
         }
     }
 
     /// Much: packed into a file here, which goes over several channels at once, since a round trip lets only so much
     /// of one be on the way.
-    async fn send_side_by_side(&self, blobs: Vec<Blob>) -> Result<(), RemoteError> {
+    async fn send_side_by_side(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let pack = move || {
             let file = tempfile::NamedTempFile::new()?;
-            archive::pack(&blobs, file.as_file())?;
-            io::Result::Ok(file)
+            let changed = archive::pack(&blobs, file.as_file())?;
+            io::Result::Ok((file, changed))
         };
         let packed = tokio::task::spawn_blocking(pack).await.map_err(io::Error::other).flatten();
-        let packed = packed.map_err(packing_failed)?;
+        let (packed, changed) = packed.map_err(packing_failed)?;
         let there = self.temporary_file().await?;
         self.transport.upload(packed.path(), &there).await?;
         let there = quote(&there);
         let line = format!("\"$A\" receive < {there}; S=$?; rm -f {there}; exit $S");
-        self.received(self.transport.exec(Command::shell(self.script(&line))).await?).await
+        self.received(self.transport.exec(Command::shell(self.script(&line))).await?).await?;
+        Ok(changed)
     }
 
     /// A new empty file beside the node's store.
     async fn temporary_file(&self) -> Result<String, RemoteError> {
         let line = "umask 077; exec mktemp \"$C/store/.tmp-upload-XXXXXX\"";
         let mut exec = self.transport.exec(Command::shell(self.script(line))).await?;
-        let said = all(&mut exec).await?;
-        let status = exec.wait().await?;
+        let (said, status) = self.answer("mktemp", &mut exec, NAME).await?;
         let path = String::from_utf8_lossy(&said).trim_end_matches('\n').to_owned();
-        if status.success() && !path.is_empty() {
-            Ok(path)
-        } else {
-            Err(self.ended("receive", status, &exec))
-        }
+        if status.success() && !path.is_empty() { Ok(path) } else { Err(self.ended("mktemp", status, &exec)) }
     }
 
     /// The answer of `gpu-agent receive`.
     async fn received(&self, mut exec: Exec) -> Result<(), RemoteError> {
-        let said = all(&mut exec).await?;
-        let status = exec.wait().await?;
+        let (said, status) = self.answer("receive", &mut exec, RECEIVED).await?;
         match serde_json::from_slice(&said) {
             Ok(Reply::Received { .. }) => Ok(()),
             Ok(Reply::Refused { error }) => {
@@ -288,29 +332,64 @@ impl Remote {
         }
     }
 
-    /// Brings a run's artifacts into `folder`, one folder a case.
-    pub async fn fetch(&self, run: &RunId, folder: PathBuf) -> Result<(), RemoteError> {
+    /// All that a command of the agent's answers, within bounds.
+    pub(crate) async fn answer(
+        &self,
+        verb: &'static str,
+        exec: &mut Exec,
+        bounds: Bounds,
+    ) -> Result<(Vec<u8>, ExitStatus), RemoteError> {
+        answer::whole(exec, bounds).await.map_err(|error| match error {
+            AnswerError::Transport(error) => error.into(),
+            error => {
+                RemoteError::Answer { verb, node: self.node.name.to_string(), problem: error.to_string() }
+            }
+        })
+    }
+
+    /// Brings the artifacts that a run's node has announced into `folder`, one folder a case.
+    pub(crate) async fn fetch(
+        &self,
+        run: &RunId,
+        announced: Announced,
+        folder: PathBuf,
+    ) -> Result<(), RemoteError> {
         let mut exec = self.start(&["fetch", "--run", run.as_str()]).await?;
         exec.stdin.close();
         let (chunks, received) = tokio::sync::mpsc::channel::<Vec<u8>>(4);
-        let unpack =
-            tokio::task::spawn_blocking(move || archive::unpack(ChunkReader::new(received), &folder));
+        let unpack = tokio::task::spawn_blocking(move || {
+            artifacts::unpack(ChunkReader::new(received), &announced, &folder)
+        });
+        let mut is_whole = true;
         while let Some(chunk) = exec.stdout.recv().await {
             if chunks.send(chunk?).await.is_err() {
+                is_whole = false;
                 break;
             }
         }
         drop(chunks);
-        let status = exec.wait().await?;
         let done = unpack.await.map_err(io::Error::other).flatten();
-        if status != ExitStatus::Code(0) {
-            return Err(self.ended("fetch", status, &exec));
+        // One whose stream was refused may go on for ever; dropped, it is ended.
+        if is_whole {
+            let (_, status) = self.answer("fetch", &mut exec, LAST_WORDS).await?;
+            if status != ExitStatus::Code(0) {
+                return Err(self.ended("fetch", status, &exec));
+            }
         }
-        done.map_err(|source| RemoteError::File { doing: "unpack the artifacts".into(), source })
+        done.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::Other => {
+                RemoteError::Artifacts { node: self.node.name.to_string(), problem: error.to_string() }
+            }
+            _ => RemoteError::File { doing: "unpack the artifacts".into(), source: error },
+        })
     }
 
     /// Arms the machine's own end, in place of an earlier one of the same kind. For machines that are ours to end.
     pub async fn shut_down_in(&self, minutes: u64) -> Result<(), RemoteError> {
+        self.within(ONE, "arm its end", self.arm(minutes)).await
+    }
+
+    async fn arm(&self, minutes: u64) -> Result<(), RemoteError> {
         let line =
             format!("if [ \"$(id -u)\" = 0 ]; then S=; else S='sudo -n'; fi; exec $S shutdown -P +{minutes}");
         let mut exec = self.transport.exec(Command::shell(self.script(&line))).await?;
@@ -325,17 +404,18 @@ impl Remote {
     }
 }
 
+/// How long one command of the system may take.
+const ONE: Duration = Duration::from_secs(20);
+
 /// From this many bytes on, several channels are worth their round trips.
 const SIDE_BY_SIDE: u64 = 4 << 20;
 
-/// All that a command writes.
-async fn all(exec: &mut Exec) -> Result<Vec<u8>, TransportError> {
-    let mut said = Vec::new();
-    while let Some(chunk) = exec.stdout.recv().await {
-        said.extend_from_slice(&chunk?);
-    }
-    Ok(said)
-}
+/// A file's name.
+const NAME: Bounds = Bounds { bytes: 64 << 10, within: Duration::from_secs(60) };
+/// What came is unpacked and safe on the node's disk.
+const RECEIVED: Bounds = Bounds { bytes: 64 << 10, within: Duration::from_secs(600) };
+/// The end of a command that has said all.
+const LAST_WORDS: Bounds = Bounds { bytes: 0, within: Duration::from_secs(30) };
 
 /// What a node said in place of an answer, where it said anything.
 fn instead(said: &str) -> String {

@@ -8,12 +8,12 @@ use gpu_suites::plan::{Plan, PlannedCase};
 use gpu_suites::unit::Span;
 
 use crate::canary;
-use crate::recorder::{Recorder, RecorderError};
+use crate::recorder::Recorder;
 use crate::report::RunState;
 use crate::report::case::{CaseState, Phase};
 
 /// Ends, as interrupted, the case that ran when its node went away without a word.
-pub fn end_running(recorder: &mut Recorder, reason: &str) -> Result<(), RecorderError> {
+pub fn end_running(recorder: &mut Recorder, reason: &str) {
     let running = recorder.state().cases().iter().filter(|case| case.phase == Phase::Running);
     let endings: Vec<CaseFinished> = running
         .map(|case| CaseFinished {
@@ -24,7 +24,9 @@ pub fn end_running(recorder: &mut Recorder, reason: &str) -> Result<(), Recorder
             seconds: recorder.state().ending(case).seconds,
         })
         .collect();
-    endings.into_iter().try_for_each(|ending| recorder.own(ending))
+    for ending in endings {
+        recorder.own(ending);
+    }
 }
 
 /// The plan for what has not ended, `elapsed` after the run began; `None` where nothing is left.
@@ -68,6 +70,8 @@ mod tests {
             id: CaseId::new("s", name),
             spec: spec.clone(),
             inputs: [].into(),
+            executable: [].into(),
+            links: [].into(),
             attempts_before: 0,
             retries_used: 0,
         };

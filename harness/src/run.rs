@@ -12,6 +12,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
 
 use crate::again;
@@ -29,7 +30,7 @@ use crate::interrupt::Interrupts;
 use crate::node::{Node, NodeError, Place};
 use crate::notify;
 use crate::plan::{Options, PlanError, Prepared, Selection};
-use crate::recorder::{Recorder, RecorderError};
+use crate::recorder::{Recorder, RecorderError, Records as _};
 use crate::remote::{Remote, RemoteError};
 use crate::report::{Reporter, RunState};
 use crate::run_dir::{self, RunDir, RunDirError};
@@ -191,7 +192,7 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
         }
         Ok(prepared)
     };
-    let (state, _) = perform(asked, Some(&tonight), reporter, &root, need, prepare).await?;
+    let (state, _) = perform(asked, Some(&tonight), (reporter, None), &root, need, prepare).await?;
     // A step that is being stopped has seconds left, and a run that was stopped says little.
     let message = tonight.message(&state).filter(|_| state.exit() != Exit::Interrupted);
     if let Some(message) = message {
@@ -200,16 +201,19 @@ async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunE
     Ok(state)
 }
 
-/// Runs a command on a node; gives what came of it and the run's folder.
+/// Runs a command on a node; gives what came of it and the run's folder. `stop` hears by what it is interrupted besides
+/// signals.
 pub async fn exec(
     asked: Asked,
     command: crate::exec::Ready,
     reporter: Box<dyn Reporter>,
+    stop: UnboundedReceiver<&'static str>,
 ) -> Result<(RunState, PathBuf), RunError> {
     let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
     let need = |node: &GpuNeed| Ok(node.clone());
     // A command of the moment is no series.
-    perform(asked, None, reporter, &cwd, need, |run, options| Ok(command.prepare(run, options))).await
+    let prepare = |run, options: &_| Ok(command.prepare(run, options));
+    perform(asked, None, (reporter, Some(stop)), &cwd, need, prepare).await
 }
 
 /// Runs two versions in turn on a node; gives what came of it and the run's folder.
@@ -221,14 +225,15 @@ pub async fn compare(
     let root = ready.head().root().to_owned();
     let need = |node: &GpuNeed| ready.head().gpu_need(node);
     // The nights before say nothing of a version of the moment.
-    perform(asked, None, reporter, &root, need, |run, options| Ok(ready.prepare(&run, options)?)).await
+    perform(asked, None, (reporter, None), &root, need, |run, options| Ok(ready.prepare(&run, options)?))
+        .await
 }
 
 /// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.
 async fn perform(
     asked: Asked,
     tonight: Option<&Tonight>,
-    reporter: Box<dyn Reporter>,
+    (reporter, stop): (Box<dyn Reporter>, Option<UnboundedReceiver<&'static str>>),
     root: &Path,
     need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
     prepare: impl FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
@@ -236,7 +241,7 @@ async fn perform(
     let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
     let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
     let supply = Supply::of(&mut node, &asked, root, need)?;
-    let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?;
+    let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?.and(stop);
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
         fail_fast: asked.fail_fast,
@@ -255,19 +260,30 @@ async fn perform(
         node: node.name.clone(),
         cases: prepared.cases.clone(),
         commit: crate::commit::of(root),
-    })?;
+    });
     for input in prepared.inputs.drain(..) {
-        recorder.own(input)?;
+        recorder.own(input);
     }
     for (case, reason) in prepared.skipped.drain(..) {
         let reason = Some(reason);
-        recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 })?;
+        recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 });
     }
+    // Whatever cannot be written is known before a node is had, too.
+    recorder.settle()?;
     let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
     let error = ended.err();
+    let missing = recorder.missing(None).await;
+    let by = recorder.state().interrupted.clone();
+    let (outcome, why) = match (&error, by) {
+        (Some(error), _) => (error.outcome(), Some(chain(error))),
+        (None, Some(by)) => (Outcome::Cancelled, Some(format!("interrupted by {by}"))),
+        (None, None) => (Outcome::Errored, None),
+    };
+    recorder.lacks(missing, outcome, why.as_deref());
+    recorder.restore(None);
     if let Some(tonight) = tonight {
-        settle(&mut recorder, error.as_ref())?;
-        tonight.conclude(&mut recorder)?;
+        settle(&mut recorder, error.as_ref());
+        tonight.conclude(&mut recorder);
     }
     Ok((close(recorder, error.as_ref())?, path))
 }
@@ -348,7 +364,7 @@ async fn follow(
     interrupts: &mut Interrupts,
     tonight: Option<&Tonight>,
 ) -> Result<(), SessionError> {
-    recorder.node_is(NodeState::Requested, &describe(&node))?;
+    recorder.node_is(NodeState::Requested, &describe(&node));
     let connecting = connect(&node);
     let transport = tokio::select! {
         transport = connecting => transport.map_err(RemoteError::from)?,
@@ -407,24 +423,16 @@ fn describe(node: &Node) -> String {
 }
 
 /// Gives its outcome to what has not finished.
-fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) -> Result<(), RecorderError> {
-    let error = ended.map(|error| chain(error));
-    let (outcome, reason) = match ended {
-        None => (Outcome::Errored, "the node ended the run without it".to_owned()),
-        Some(SessionError::Interrupted { by }) => (Outcome::Cancelled, format!("interrupted by {by}")),
-        Some(SessionError::Limit { .. } | SessionError::Money { .. }) => {
-            (Outcome::TimedOut, error.unwrap_or_default())
-        }
-        Some(_) => (Outcome::Errored, error.unwrap_or_default()),
-    };
-    recorder.end_unfinished(outcome, &reason)
+fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
+    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
+    recorder.end_unfinished(ended.map_or(Outcome::Errored, SessionError::outcome), &reason);
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
 pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
-    settle(&mut recorder, ended)?;
+    settle(&mut recorder, ended);
     let error = ended.map(|error| chain(error));
     let exit = recorder.state().exit();
-    recorder.own(RunClosed { exit: exit.code(), error })?;
+    recorder.own(RunClosed { exit: exit.code(), error });
     Ok(recorder.finish(exit)?)
 }

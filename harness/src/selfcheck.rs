@@ -1,19 +1,36 @@
 //! Asks a node's agent what the node has, and measures the clock skew that only two machines together can know.
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use gpu_suites::facts::NodeFacts;
+use gpu_suites::lines::{Line, Lines};
 use gpu_suites::wire::{Reply, Request};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::answer::Bounds;
 use crate::binaries::Program;
-use crate::lines::{Lines, TooLong};
 use crate::remote::{Remote, RemoteError};
 use crate::transport::Exec;
 
-/// More than any node has to say of itself.
-const LONGEST: usize = 4 << 20;
+/// More than any node has to say of itself, and longer than its slowest driver takes.
+const BOUNDS: Bounds = Bounds { bytes: 4 << 20, within: Duration::from_secs(300) };
+/// A greeting, and those of a login shell before it.
+const LONGEST_LINE: usize = 64 << 10;
+const LONGEST_GREETING: usize = 1 << 20;
+const GREETING: Duration = Duration::from_secs(60);
+
+/// How long a node may take to be given the agent and to look at itself: its driver has 30 s of that.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(120);
+/// The same where it has the worker look too, which is large and loads libtorch.
+const WORKS_WITHIN: Duration = Duration::from_secs(10 * 60);
 
 /// The agent's answer as text or JSON, with the skew between the node's clock and ours.
 pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteError> {
+    remote.within(WORKS_WITHIN, "tell what it has", told(remote, json)).await
+}
+
+async fn told(remote: &Remote, json: bool) -> Result<String, RemoteError> {
     let skew = skew(remote).await?;
     // Without a worker the agent still tells what it can.
     let worker = Program::Worker.find().ok();
@@ -35,6 +52,10 @@ pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteErro
 
 /// What the node has, for a judgement of its health: see [`crate::health`]. Nothing is brought to it but the agent.
 pub async fn facts(remote: &Remote) -> Result<NodeFacts, RemoteError> {
+    remote.within(ANSWERS_WITHIN, "tell what it has", look(remote)).await
+}
+
+async fn look(remote: &Remote) -> Result<NodeFacts, RemoteError> {
     let skew = skew(remote).await?;
     let said = ask(remote, &["selfcheck", "--json"]).await?;
     let mut facts: NodeFacts =
@@ -51,14 +72,7 @@ fn unreadable(remote: &Remote, cause: &str) -> RemoteError {
 async fn ask(remote: &Remote, arguments: &[&str]) -> Result<Vec<u8>, RemoteError> {
     let mut exec = remote.start(arguments).await?;
     exec.stdin.close();
-    let mut said = Vec::new();
-    while let Some(chunk) = exec.stdout.recv().await {
-        said.extend_from_slice(&chunk?);
-        if said.len() > LONGEST {
-            return Err(unreadable(remote, &format!("it is longer than {LONGEST} bytes")));
-        }
-    }
-    let status = exec.wait().await?;
+    let (said, status) = remote.answer("selfcheck", &mut exec, BOUNDS).await?;
     if !status.success() {
         return Err(remote.ended("selfcheck", status, &exec));
     }
@@ -82,31 +96,38 @@ async fn ask_twice(remote: &Remote) -> Result<SignedDuration, RemoteError> {
     let mut exec = remote.start(&["serve"]).await?;
     let open =
         Request::Open { protocol: gpu_suites::plan::PROTOCOL, harness: env!("CARGO_PKG_VERSION").into() };
-    let mut lines = Lines::default();
+    let mut lines = Lines::of_at_most(LONGEST_LINE);
     for first in [true, false] {
         let asked = Timestamp::now();
         let _ = exec.stdin.write(crate::session::line(&open)).await;
-        let Some(there) = hello(&mut exec, &mut lines).await? else { break };
+        let greeted = tokio::time::timeout(GREETING, hello(&mut exec, &mut lines)).await;
+        let late = |_| unreadable(remote, &format!("it does not greet in {} s", GREETING.as_secs()));
+        let Some(there) = greeted.map_err(late)?? else { break };
         if !first {
             let middle = asked + asked.duration_until(Timestamp::now()) / 2;
             return Ok(middle.duration_until(there));
         }
     }
-    let status = exec.wait().await?;
+    let (_, status) = remote.answer("serve", &mut exec, BOUNDS).await?;
     Err(remote.ended("serve", status, &exec))
 }
 
 /// The node's clock in its next hello; `None` where its output ends before.
 async fn hello(exec: &mut Exec, lines: &mut Lines) -> Result<Option<Timestamp>, RemoteError> {
+    let mut left = LONGEST_GREETING;
     while let Some(chunk) = exec.stdout.recv().await {
+        let chunk = chunk?;
         let mut said = None;
-        let fed = lines.feed(&chunk?, |line| {
-            if let Ok(Reply::Hello { at, .. }) = serde_json::from_slice(line) {
+        let Ok(()) = lines.feed(&chunk, |line| {
+            if let Line::Whole(line) = line
+                && let Ok(Reply::Hello { at, .. }) = serde_json::from_slice(line)
+            {
                 said = Some(at);
             }
-            Ok::<_, TooLong>(())
+            Ok::<_, Infallible>(())
         });
-        if said.is_some() || fed.is_err() {
+        left = left.saturating_sub(chunk.len());
+        if said.is_some() || left == 0 {
             return Ok(said);
         }
     }

@@ -58,6 +58,9 @@ impl Machine {
     /// `installed`: whether gpu-harness is on PATH before anything is installed.
     fn new(installed: bool) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        for name in [".git", "tmp"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
         let machine = Self { folder };
         let stub = "#!/bin/bash\necho \"gpu-harness $*\" >> \"$CALLS\"\n[ \"$1\" = run ] || exit 0\n\
                     if [ -n \"${STARTS:-}\" ]; then mkdir -p gpu-harness-runs; ln -s \"$STARTS\" \
@@ -86,17 +89,15 @@ impl Machine {
         let tmp = format!("{}/", folder.display());
         let mut command = Command::new("bash");
         command
-            .args(["-euo", "pipefail", "-c", &script.replace("/tmp/", &tmp)])
+            .args(["-euo", "pipefail", "-c", script])
             .current_dir(folder)
-            .env_clear();
+            .env_clear()
+            .env("TMPDIR", folder.join("tmp"));
         command.env("PATH", format!("{tmp}bin:/usr/bin:/bin")).env("HOME", folder);
         command.env("CALLS", folder.join("calls")).env("RUN_EXIT", exit.to_string());
         command.env("CI_PROJECT_DIR", folder).env("GITHUB_PATH", folder.join("github-path"));
         command.env("BITBUCKET_STEP_OIDC_TOKEN", "s3cret").env("GPU_HARNESS_ID_TOKEN", "s3cret");
         command.env("GPU_HARNESS_GIT", "https://git.example.com/x.git");
-        if script.contains("AWS_WEB_IDENTITY_TOKEN_FILE") && !script.contains("export AWS_WEB") {
-            command.env("AWS_WEB_IDENTITY_TOKEN_FILE", folder.join("gpu-harness-token"));
-        }
         // GitHub puts the lines of this file on the PATH of the steps that follow.
         if let Ok(path) = fs::read_to_string(folder.join("github-path")) {
             command.env("PATH", format!("{}:{tmp}bin:/usr/bin:/bin", path.trim().replace('\n', ":")));
@@ -161,20 +162,33 @@ fn gpu_harness_is_compiled_where_it_is_not_on_the_path_and_only_once() {
 }
 
 #[test]
-fn the_token_is_readable_by_its_owner_alone_and_is_never_printed() {
+fn the_token_is_readable_by_its_owner_alone_is_never_printed_and_goes_with_the_job() {
     for ci in [Ci::Bitbucket, Ci::Gitlab] {
-        let machine = Machine::new(true);
-        let done = machine.shell(&scripts(ci).0, Some(RUN), 0);
-        let said = [done.stdout, done.stderr].concat();
-        assert!(!String::from_utf8_lossy(&said).contains("s3cret"), "{ci:?}");
-        let files: Vec<_> = fs::read_dir(machine.folder.path()).unwrap().map(|file| file.unwrap()).collect();
-        let holding = |file: &&fs::DirEntry| {
-            file.path().is_file() && fs::read_to_string(file.path()).unwrap().contains("s3cret")
-        };
-        let [token] = files.iter().filter(holding).collect::<Vec<_>>()[..] else {
-            panic!("one file: {ci:?}")
-        };
-        assert_eq!(token.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{ci:?}");
+        for exit in [0, 1] {
+            let machine = Machine::new(true);
+            let (script, after) = scripts(ci);
+            let (tmp, git) = (machine.folder.path().join("tmp"), machine.folder.path().join(".git"));
+            let done = machine.shell(&script, Some(RUN), exit);
+            let said = [done.stdout, done.stderr].concat();
+            assert!(!String::from_utf8_lossy(&said).contains("s3cret"), "{ci:?}");
+            let [folder] = Vec::from_iter(fs::read_dir(&tmp).unwrap()).try_into().expect("one folder");
+            let folder = folder.unwrap().path();
+            assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700, "{ci:?}");
+            let token = folder.join("token");
+            assert_eq!(fs::read_to_string(&token).unwrap(), "s3cret", "{ci:?}");
+            assert_eq!(fs::metadata(token).unwrap().permissions().mode() & 0o777, 0o600, "{ci:?}");
+            assert!(machine.shell(&after, None, 0).status.success(), "{ci:?}");
+            assert_eq!(fs::read_dir(&tmp).unwrap().count() + fs::read_dir(git).unwrap().count(), 0, "{ci:?}");
+        }
+    }
+}
+
+#[test]
+fn no_template_names_a_folder_that_all_users_share() {
+    let pipelines =
+        fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../bitbucket-pipelines.yml")).unwrap();
+    for text in Ci::ALL.map(text).into_iter().chain([pipelines]) {
+        assert!(!text.contains("/tmp"), "{text}");
     }
 }
 
@@ -197,13 +211,19 @@ fn every_command_line_of_gpu_harness_is_one_that_it_takes() {
 
 #[test]
 fn every_action_and_image_is_pinned_and_the_report_lies_where_ci_looks() {
-    for line in Ci::ALL.map(text).join("").lines() {
-        if let Some((_, action)) = line.split_once("uses: ") {
-            assert!(
-                action.split_once("@v").is_some_and(|(_, version)| version.parse::<u32>().is_ok()),
-                "{line}"
-            );
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+    let own = ["action.yml", ".github/workflows/ci.yml", ".github/workflows/gpu.yml"]
+        .map(|name| fs::read_to_string(format!("{root}/{name}")).unwrap());
+    // A tag can be moved to other code; a commit cannot.
+    for line in format!("{}{}", Ci::ALL.map(text).join(""), own.join("")).lines() {
+        if let Some((_, action)) = line.split_once("uses: ").filter(|(_, action)| !action.starts_with("./")) {
+            let (commit, version) =
+                action.split_once('@').and_then(|(_, at)| at.split_once(" # v")).expect(line);
+            let is_commit = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(is_commit && version.starts_with(|c: char| c.is_ascii_digit()), "{line}");
         }
+    }
+    for line in Ci::ALL.map(text).join("").lines() {
         assert!(
             !line.contains("latest\"") && !line.ends_with(":latest") && !line.ends_with("-latest"),
             "{line}"

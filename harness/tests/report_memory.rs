@@ -1,6 +1,11 @@
 //! A report takes the same memory whatever the run's length.
 //!
 //! The only test of its file: it looks at the peak memory of its whole process.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is for whoever develops this project"
+)]
 
 use std::fmt::Write as _;
 use std::io::{BufWriter, Write as _};

@@ -68,6 +68,11 @@ impl Store for Memory {
         Ok(())
     }
 
+    fn remove(&self, key: &str) -> Result<()> {
+        self.objects().remove(key);
+        Ok(())
+    }
+
     fn has(&self, key: &str) -> Result<bool> {
         Ok(self.objects().contains_key(key))
     }

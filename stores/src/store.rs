@@ -28,11 +28,16 @@ pub trait Store: Send + Sync {
     /// The bytes of whatever object has this key now.
     fn read(&self, key: &str) -> Result<Vec<u8>>;
 
-    /// Writes an object whole, in place of one that is there.
+    /// Writes an object whole, in place of one that is there. One that replaces nothing is written as well by it, where its
+    /// name is nobody else's.
     fn put(&self, key: &str, bytes: &[u8]) -> Result<()>;
 
-    /// Writes an object whole, and fails with [`crate::Fault::Exists`] where there is one.
+    /// Writes an object whole, and fails with [`crate::Fault::Exists`] where there is one: of several that create the same
+    /// one at once, one succeeds.
     fn create(&self, key: &str, bytes: &[u8]) -> Result<()>;
+
+    /// Removes an object, where there is one.
+    fn remove(&self, key: &str) -> Result<()>;
 
     /// Whether there is an object with this key.
     fn has(&self, key: &str) -> Result<bool>;

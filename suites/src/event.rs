@@ -10,6 +10,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::bytes::Bytes;
 use crate::gpu_watch::GpuSeen;
 use crate::id::{CaseId, NodeName, RunId, Sha256};
 use crate::metrics::Value;
@@ -251,6 +252,14 @@ events! {
         until: Timestamp,
     }
 
+    /// The cloud did not end the instance when it was asked to, and the instance itself was told to shut down, over ssh.
+    "shutdown-asked" ShutdownAsked {
+        /// The node.
+        node: NodeName,
+        /// The instance.
+        instance: String,
+    }
+
     /// What a node has cost so far, by the cloud's own clock; the last one of a node is its bill.
     "cost" Cost {
         /// The node.
@@ -312,6 +321,17 @@ events! {
         /// Answers that are not those of the nights before.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         answers: Vec<Changed>,
+        /// Metrics that were judged on the nights before, and of which nothing came tonight.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        vanished: Vec<Vanished>,
+    }
+
+    /// Reports of a case's own tests cannot be read, or were not left: a case that passed counts as failed.
+    "tests-unread" TestsUnread {
+        /// The case.
+        case: CaseId,
+        /// Which, and why, in a sentence each.
+        reports: Vec<String>,
     }
 
     /// The case's failures do not fail the build for now.
@@ -387,14 +407,17 @@ events! {
         values: BTreeMap<String, Value>,
     }
 
-    /// Output of a case's process. The texts of one stream, put together, are the stream (non-UTF-8 replaced).
+    /// Output of a case's process. What the events of one stream hold, put together, is the stream.
     "log" Log {
         /// The case.
         case: CaseId,
         /// Which stream.
         stream: Stream,
-        /// What was written, newlines included.
+        /// What was written, newlines included; what is not UTF-8 is replaced.
         text: String,
+        /// The bytes themselves, where the text is not what was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raw: Option<Bytes>,
     }
 
     /// The case wrote more than its log limit; the rest was read and dropped.
@@ -415,6 +438,20 @@ events! {
         bytes: u64,
         /// Its content.
         sha256: Sha256,
+        /// Whether it is a program.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        executable: bool,
+    }
+
+    /// A symbolic link or an empty folder among the files that the case made: all that there is of it is said here.
+    "artifact-place" ArtifactPlace {
+        /// The case.
+        case: CaseId,
+        /// Path below the case's artifact folder.
+        path: String,
+        /// Where the link leads, from the folder that it lies in; none for an empty folder.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        link: Option<String>,
     }
 
     /// The cloud has said that it will take the node away. The running case ends as interrupted, and no other starts.
@@ -494,6 +531,99 @@ events! {
         /// The same for a program.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         cause: Option<EndCause>,
+        /// Made of all lines of the journal before this one: see [`crate::seal`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<String>,
+    }
+}
+
+impl Event {
+    /// The case that it is about, where it is about one.
+    pub fn case(&self) -> Option<&CaseId> {
+        match self {
+            Self::Judged(Judged { case, .. })
+            | Self::Quarantined(Quarantined { case, .. })
+            | Self::TestsUnread(TestsUnread { case, .. })
+            | Self::CaseStarted(CaseStarted { case, .. })
+            | Self::Device(Device { case, .. })
+            | Self::Progress(Progress { case, .. })
+            | Self::Metrics(Metrics { case, .. })
+            | Self::Log(Log { case, .. })
+            | Self::LogTruncated(LogTruncated { case, .. })
+            | Self::Artifact(Artifact { case, .. })
+            | Self::ArtifactPlace(ArtifactPlace { case, .. })
+            | Self::Check(Check { case, .. })
+            | Self::ProcessEnded(ProcessEnded { case, .. })
+            | Self::GpusWatched(GpusWatched { case, .. })
+            | Self::CaseFinished(CaseFinished { case, .. }) => Some(case),
+            Self::Warning(Warning { case, .. }) => case.as_ref(),
+            Self::RunCreated(_)
+            | Self::Input(_)
+            | Self::Node(_)
+            | Self::Waiting(_)
+            | Self::ResourceMade(_)
+            | Self::ResourceGone(_)
+            | Self::Had(_)
+            | Self::Phase(_)
+            | Self::Kept(_)
+            | Self::ShutdownAsked(_)
+            | Self::TakenOver(_)
+            | Self::HandedOn(_)
+            | Self::Cost(_)
+            | Self::Upload(_)
+            | Self::ConnectionLost(_)
+            | Self::Reattached(_)
+            | Self::Interrupted(_)
+            | Self::RunClosed(_)
+            | Self::Hello(_)
+            | Self::ReclaimNotice(_)
+            | Self::RunFinished(_)
+            | Self::Unknown(_) => None,
+        }
+    }
+
+    /// Whether it is the harness's alone to say: of the run, of the cloud, of the connection, of the nights before.
+    pub fn is_of_the_harness(&self) -> bool {
+        match self {
+            Self::RunCreated(_)
+            | Self::Input(_)
+            | Self::Node(_)
+            | Self::Waiting(_)
+            | Self::ResourceMade(_)
+            | Self::ResourceGone(_)
+            | Self::Had(_)
+            | Self::Phase(_)
+            | Self::Kept(_)
+            | Self::ShutdownAsked(_)
+            | Self::TakenOver(_)
+            | Self::HandedOn(_)
+            | Self::Cost(_)
+            | Self::Upload(_)
+            | Self::ConnectionLost(_)
+            | Self::Reattached(_)
+            | Self::Interrupted(_)
+            | Self::Judged(_)
+            | Self::Quarantined(_)
+            | Self::TestsUnread(_)
+            | Self::RunClosed(_) => true,
+            Self::Hello(_)
+            | Self::CaseStarted(_)
+            | Self::Device(_)
+            | Self::Progress(_)
+            | Self::Metrics(_)
+            | Self::Log(_)
+            | Self::LogTruncated(_)
+            | Self::Artifact(_)
+            | Self::ArtifactPlace(_)
+            | Self::ReclaimNotice(_)
+            | Self::Warning(_)
+            | Self::Check(_)
+            | Self::ProcessEnded(_)
+            | Self::GpusWatched(_)
+            | Self::CaseFinished(_)
+            | Self::RunFinished(_)
+            | Self::Unknown(_) => false,
+        }
     }
 }
 
@@ -530,6 +660,13 @@ pub enum EndCause {
     Disk,
     /// A case was not good, and the run fails fast.
     FailFast,
+}
+
+impl Log {
+    /// What was written, byte for byte.
+    pub fn bytes(&self) -> &[u8] {
+        self.raw.as_ref().map_or(self.text.as_bytes(), |raw| &raw.0)
+    }
 }
 
 /// What the reports need to know of a case before it has started.
@@ -670,6 +807,16 @@ pub struct Judgement {
     /// Whether it fails the build.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fails: bool,
+}
+
+/// A metric that was judged on the nights before and did not come: it has another name now, or what measures it is no
+/// longer run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vanished {
+    /// Its name.
+    pub metric: String,
+    /// On how many of the last nights it came.
+    pub nights: usize,
 }
 
 /// Whether a check held.

@@ -9,8 +9,7 @@ mod rules;
 mod tree;
 mod typed;
 
-use std::fs::File;
-use std::io::Read;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -19,6 +18,7 @@ pub use discover::discover;
 
 use serde::de::DeserializeOwned;
 
+use crate::beneath::{self, BeneathError};
 use crate::spec::Suite;
 use diagnostic::Source;
 use tree::{Fault, Node, Place, Step};
@@ -35,6 +35,8 @@ pub struct Loaded {
     pub path: PathBuf,
     /// The folder that its inputs are relative to.
     pub root: PathBuf,
+    /// The folder that they must not lead out of, through no link.
+    pub project: PathBuf,
     document: Arc<Document>,
 }
 
@@ -65,7 +67,9 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
     match read(&source) {
         Ok((suite, tree)) => {
             let document = Arc::new(Document { source, tree });
-            Ok(Loaded { suite, path: path.to_owned(), root: root_of(path), document })
+            let root = root_of(path);
+            let project = project_of(&root);
+            Ok(Loaded { suite, path: path.to_owned(), root, project, document })
         }
         Err(faults) => Err(wrong(&source, faults)),
     }
@@ -98,7 +102,12 @@ pub fn line_of(path: &Path, value: &str) -> Option<usize> {
 fn source(path: &Path) -> Result<Source, LoadError> {
     let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
+    // A part of it may be quoted: it must be the project's.
+    let real = beneath::find(&project_of(&root_of(path)), path).map_err(|cause| match cause {
+        BeneathError::Io(cause) => unreadable(cause),
+        cause => LoadError::NotOfTheProject { path: path.to_owned(), cause },
+    })?;
+    let file = beneath::open(&real).map_err(unreadable)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Source::new(path, &bytes).map_err(|diagnostic| LoadError::Wrong(vec![*diagnostic]))
 }
@@ -167,6 +176,11 @@ fn place_of(tree: &Node, steps: &[Step]) -> Place {
         node = next;
     }
     place
+}
+
+/// The folder that nothing leaves which a file below `root` names.
+fn project_of(root: &Path) -> PathBuf {
+    beneath::project(root, std::env::current_dir().ok().as_deref())
 }
 
 /// The nearest folder above the file that holds `gpu-harness.yaml` or `.git`, else the file's own folder.

@@ -2,6 +2,7 @@
 
 mod bare_words;
 mod control;
+mod not_finite;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -33,13 +34,11 @@ impl Value {
         }
     }
 
-    /// The value of a JSON string: the three numbers that JSON cannot write otherwise, else a text.
+    /// The value of a JSON string: a number that is not finite, which JSON cannot write otherwise, else a text.
     fn from_text(text: &str) -> Self {
-        match text {
-            "NaN" => Self::Number(f64::NAN),
-            "Infinity" => Self::Number(f64::INFINITY),
-            "-Infinity" => Self::Number(f64::NEG_INFINITY),
-            _ => Self::Text(text.to_owned()),
+        match not_finite::quoted(text) {
+            Some(number) => Self::Number(number),
+            None => Self::Text(text.to_owned()),
         }
     }
 }
@@ -97,6 +96,11 @@ impl<'de> Deserialize<'de> for Value {
             fn visit_str<E>(self, text: &str) -> Result<Value, E> {
                 Ok(Value::from_text(text))
             }
+
+            /// What JSON writers make of a NaN.
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Number(f64::NAN))
+            }
         }
         deserializer.deserialize_any(Visitor)
     }
@@ -132,11 +136,24 @@ pub enum Line {
     },
     /// `@device`: facts about what the case runs on.
     Device(BTreeMap<String, serde_json::Value>),
-    /// `@error`: the process cannot go on, and it is not the fault of what is tested.
+    /// `@error`: the process cannot go on.
     Error {
         /// What happened, to what.
         what: String,
         /// What to do next.
         hint: Option<String>,
+        /// Whose fault it is.
+        fault: Blame,
     },
+}
+
+/// Whose fault it is that a process cannot go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Blame {
+    /// The node's, or of what it talks with: the case is errored, and may pass elsewhere.
+    #[default]
+    Node,
+    /// That of what is tested: a model that raises, an input that is damaged. The case is failed.
+    Code,
 }

@@ -1,6 +1,6 @@
 //! What a node is asked to do: the cases, their files, and how long the asker must stay in touch.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use crate::spec::{Case, InputPath};
 use crate::unit::Span;
 
 /// The version of the plan, the wire and the events together. It is raised when either side could misread the other.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Everything that the agent needs to run a run on its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -48,6 +48,12 @@ pub struct PlannedCase {
     pub spec: Case,
     /// The content of each input, by the name that the spec gives it.
     pub inputs: BTreeMap<InputPath, Sha256>,
+    /// Which of the inputs are programs: that belongs to a file, and not to its content.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub executable: BTreeSet<InputPath>,
+    /// Symbolic links beside the inputs: where each leads, from the folder that it lies in.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub links: BTreeMap<InputPath, String>,
     /// How many attempts there were on nodes that were lost or taken away: the first one here has the number after.
     #[serde(default)]
     pub attempts_before: u32,

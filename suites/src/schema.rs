@@ -6,7 +6,7 @@
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use crate::spec::{CheckName, Suite};
+use crate::spec::{CheckName, Suite, Work};
 
 /// The schema of a suite file (JSON Schema, draft 2020-12).
 pub fn json_schema() -> Value {
@@ -18,13 +18,40 @@ pub fn json_schema() -> Value {
     schema["properties"]["suite"]["pattern"] = name.clone();
     let types = &mut schema["$defs"];
     types["Case"]["properties"]["name"]["pattern"] = name;
-    types["Case"]["oneOf"] = json!([{ "required": ["train"] }, { "required": ["command"] }]);
-    types["Model"]["oneOf"] = json!([{ "required": ["builtin"] }, { "required": ["torchscript"] }]);
+    types["Case"]["oneOf"] = exactly_one(&Work::KINDS);
+    types["Model"]["oneOf"] = exactly_one(&["builtin", "torchscript"]);
     types["MetricCheck"]["anyOf"] = json!([{ "required": ["at-least"] }, { "required": ["at-most"] }]);
     types["Command"]["properties"]["run"]["minItems"] = json!(1);
-    // The keys of `skip-checks` are checks.
+    types["Command"]["properties"]["env"]["propertyNames"] = json!({ "pattern": "^(?!GPU_HARNESS_)[^=]+$" });
+    types["Train"]["properties"]["learning-rate"]["exclusiveMinimum"] = json!(0);
+    for list in ["metric", "golden", "varied", "rate"] {
+        types["Checks"]["properties"][list]["minItems"] = json!(1);
+    }
+    let dtypes = &mut types["Throughput"]["properties"]["dtypes"];
+    dtypes["minItems"] = json!(1);
+    dtypes["uniqueItems"] = json!(true);
+    // It stays below its root.
+    types["InputPath"]["pattern"] = json!(r"^(?!(cache:)?/)(?!(cache:)?(.*/)?\.\.(/|$)).");
+    // The keys of `skip-checks` are checks, its values reasons.
     let names = CheckName::ALL.map(CheckName::as_str);
-    types["Case"]["properties"]["skip-checks"]["propertyNames"] = json!({ "enum": names });
+    let skipped = &mut types["Case"]["properties"]["skip-checks"];
+    skipped["propertyNames"] = json!({ "enum": names });
+    skipped["additionalProperties"]["pattern"] = json!(r"\S");
+    types["Case"]["properties"]["skip"]["pattern"] = json!(r"\S");
+    // Shares of something that they are a part of; as a text the loader alone can tell.
+    for (of, share) in [
+        ("InitialLoss", "within"),
+        ("LossDrop", "to"),
+        ("GradNormDrop", "to"),
+        ("MixedPrecision", "within"),
+        ("Shards", "errors"),
+        ("VariedCheck", "at-most"),
+        ("RateCheck", "of-ceiling"),
+        ("RateCheck", "spread"),
+        ("Throughput", "others"),
+    ] {
+        types[of]["properties"][share]["maximum"] = json!(1);
+    }
     // Defaults as people write them.
     types["Case"]["properties"]["timeout"]["default"] = json!("10m");
     types["Case"]["properties"]["limits"]["default"] = json!({ "log": "256 MiB" });
@@ -32,6 +59,11 @@ pub fn json_schema() -> Value {
     types["MemoryFlat"]["properties"]["slack"]["default"] = json!("16 MiB");
     tidy(&mut schema);
     schema
+}
+
+/// That exactly one of `keys` is there.
+fn exactly_one(keys: &[&str]) -> Value {
+    keys.iter().map(|key| json!({ "required": [key] })).collect()
 }
 
 /// A key is given a value or left out: where schemars allows `null` beside a type, the loader does not. Descriptions

@@ -42,6 +42,17 @@ impl FromStr for Span {
     }
 }
 
+impl Span {
+    /// So that it is the same when it is read again, however long or short it is.
+    fn exactly(self) -> String {
+        let (seconds, nanos) = (self.0.as_secs(), self.0.subsec_nanos());
+        match (nanos % 1_000_000, u32::try_from(seconds)) {
+            (0, Ok(_)) => format!("{}ms", self.0.as_millis()),
+            _ => format!("{seconds}s {nanos}ns"),
+        }
+    }
+}
+
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.0.as_secs();
@@ -131,7 +142,7 @@ impl fmt::Display for ByteSize {
 
 /// Serialised so that reading it back gives the same value; numbers are accepted where `number` makes sense of them.
 macro_rules! unit_serde {
-    ($type:ident, $name:literal, $example:literal, |$value:ident| $write:expr, |$number:ident| $read:expr) => {
+    ($type:ident, $name:literal, $example:literal, $schema:tt, |$value:ident| $write:expr, |$number:ident| $read:expr) => {
         impl Serialize for $type {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 let $value = self;
@@ -176,12 +187,50 @@ macro_rules! unit_serde {
             }
 
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "number"], "description": concat!($name, " such as ", $example) })
+                let mut schema = json_schema!($schema);
+                schema.insert("description".into(), concat!($name, " such as ", $example).into());
+                schema
             }
         }
     };
 }
 
-unit_serde!(Span, "a length of time", "90s", |span| format!("{}ms", span.0.as_millis()), |_n| None);
-unit_serde!(Share, "a share", "5%", |share| format!("{}", share.0), |n| format!("{n}").parse().ok());
-unit_serde!(ByteSize, "a size", "64 MiB", |size| format!("{}", size.0), |n| format!("{n}").parse().ok());
+unit_serde!(
+    Span,
+    "a length of time",
+    "90s",
+    // A number without its unit is none.
+    { "type": "string", "pattern": "[0-9]+\\s*[A-Za-z]" },
+    |span| span.exactly(),
+    |_n| None
+);
+unit_serde!(
+    Share,
+    "a share",
+    "5%",
+    { "type": ["string", "number"], "minimum": 0, "pattern": "^\\s*[0-9.]+([eE][-+]?[0-9]+)?\\s*%?\\s*$" },
+    |share| format!("{}", share.0),
+    |n| format!("{n}").parse().ok()
+);
+unit_serde!(
+    ByteSize,
+    "a size",
+    "64 MiB",
+    { "type": ["string", "number"], "minimum": 0, "pattern": "^\\s*[0-9.]+([eE][-+]?[0-9]+)?\\s*([kKmMgGtT][iI]?)?[bB]?\\s*$" },
+    |size| format!("{}", size.0),
+    |n| format!("{n}").parse().ok()
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_the_same_when_it_is_read_again() {
+        for text in ["0s", "1ns", "999ns", "1ms", "90s", "1h 30m", "999999999h", "2562047788015215h"] {
+            let span: Span = text.parse().unwrap();
+            let written = serde_json::to_string(&span).unwrap();
+            assert_eq!(serde_json::from_str::<Span>(&written).unwrap(), span, "{text}: {written}");
+        }
+    }
+}

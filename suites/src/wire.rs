@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::{RunId, Sha256};
 use crate::plan::Plan;
+use crate::seal::Key;
 
 /// What the harness asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -24,6 +25,9 @@ pub enum Request {
     Start {
         /// What to run.
         plan: Box<Plan>,
+        /// What whoever speaks for the run has to show.
+        #[serde(default)]
+        key: Key,
     },
     /// Send the journal of a run.
     Attach {
@@ -31,6 +35,9 @@ pub enum Request {
         run: RunId,
         /// The first `seq` to send.
         from: u64,
+        /// The run's key: renewals and cancellations of who does not have it are not heard.
+        #[serde(default)]
+        key: Key,
     },
     /// The harness lives: the lease starts anew. Answered by [`Reply::Alive`].
     Renew,

@@ -1,11 +1,14 @@
 //! Promises of the suite loader: whatever is wrong with a file, its error says where, and what to write instead.
 
+mod editor;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
 use gpu_suites::load::{LoadError, Loaded, MAX_BYTES, Position, discover, load};
 use proptest::prelude::*;
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// Loads `bytes` as `bad.yaml` in an empty folder.
@@ -76,6 +79,22 @@ fn table() -> Vec<(&'static str, String)> {
         ("wrong type: a number for a text", "suite: s\ncases:\n  - name: 7\n    command: { run: [prog, 5] }\n".into()),
         ("wrong type: a text for a list", "suite: s\ncases:\n  - name: a\n    command: { run: prog --all }\n".into()),
         ("wrong type: a text for a mapping", "suite: s\ncases:\n  - name: a\n    train: unet\n".into()),
+        ("a share above one: loss-drop", command("    checks: { loss-drop: { to: 5 } }")),
+        ("a share above one, in percent", command("    checks: { loss-drop: { to: 500% } }")),
+        (
+            "shares above one, each with its place",
+            command(
+                "    checks:\n      initial-loss: { within: 25 }\n      grad-norm-drop: { to: 1.5 }\n      mixed-precision: { within: 5 }\n      shards: { errors: 2 }\n      varied: [{ name: a, at-most: 90 }]",
+            ),
+        ),
+        (
+            "shares above one: rates",
+            throughput(", others: 10", "    checks:\n      rate:\n        - { spread: 2, of-ceiling: 40 }\n        - { of-base: 95 }"),
+        ),
+        (
+            "tolerances that are none",
+            command("    checks: { predictions: { within: .nan }, export-parity: { within: -1 } }"),
+        ),
         ("wrong unit: a share", command("    checks: { loss-drop: { to: 5x } }")),
         ("wrong unit: a time without its unit", command("    timeout: 600")),
         ("wrong unit: a time", command("    timeout: soon")),
@@ -166,6 +185,17 @@ fn each_wrong_file_says_where_and_what_to_write() {
         let _ = writeln!(text, "==== {name}\n{}", errors(yaml.as_bytes()));
     }
     insta::assert_snapshot!(text);
+}
+
+/// The list is of rules between values, of other files, and of texts that no schema knows. Whatever else the loader
+/// refuses, an editor that has the schema refuses too.
+#[test]
+fn what_the_loader_refuses_the_schema_refuses_as_far_as_it_can() {
+    let yaml = table().into_iter().filter(|(_, yaml)| serde_yaml::from_str::<Value>(yaml).is_ok());
+    let (names, yaml): (Vec<_>, Vec<_>) = yaml.unzip();
+    let verdicts = names.into_iter().zip(editor::verdicts(yaml));
+    let taken = verdicts.filter(|(_, verdict)| verdict.is_none()).map(|(name, _)| name);
+    insta::assert_debug_snapshot!(Vec::from_iter(taken));
 }
 
 #[test]

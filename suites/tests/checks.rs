@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use gpu_suites::checks::{Abort, End, Evaluator, ProcessEnd, judge, selected};
 use gpu_suites::event::{Finding, Verdict};
-use gpu_suites::metrics::Value;
-use gpu_suites::metrics::{Line, parse};
+use gpu_suites::metrics::{Blame, Line, Value, parse};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, CheckName};
 use proptest::prelude::*;
@@ -209,6 +208,34 @@ fn table() -> Vec<Row> {
             vec![("above the floor", steady("loss", 0.2))],
         ),
         (
+            CheckName::LossDrop,
+            "loss-drop: { to: 50% }",
+            // A log-likelihood: it falls by its own size and more.
+            each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.01)),
+            vec![
+                (
+                    "a negative loss that rose",
+                    each(200, |step| format!(r#""loss":{}"#, -2.1 + step * 0.0075)),
+                ),
+                ("one that rose above 0", each(200, |step| format!(r#""loss":{}"#, -0.1 + step * 0.01))),
+                ("one that never moved", steady("loss", -0.5)),
+                ("one that fell too little", each(200, |step| format!(r#""loss":{}"#, -0.5 - step * 0.0005))),
+                ("a loss of 0 from the start", steady("loss", 0.0)),
+            ],
+        ),
+        (
+            CheckName::LossDrop,
+            "loss-drop: { floor: -0.9 }",
+            each(200, |step| format!(r#""loss":{}"#, -0.1 - step * 0.0045)),
+            vec![("above a floor below 0", steady("loss", -0.5))],
+        ),
+        (
+            CheckName::LossDrop,
+            "loss-drop: {}",
+            each(200, |step| format!(r#""loss":{}"#, 0.5 - step * 0.01)),
+            vec![],
+        ),
+        (
             CheckName::Metric,
             "metric: [{ name: train/iou, at-least: 0.99 }, { name: eval/iou, at-least: 0.99 }]",
             r#"{"step":200,"train/iou":0.995,"eval/iou":0.991}"#.into(),
@@ -242,6 +269,7 @@ fn table() -> Vec<Row> {
             falling("grad_norm", 200),
             vec![
                 ("steady", steady("grad_norm", 1.5)),
+                ("nothing but zeros", steady("grad_norm", 0.0)),
                 ("too few", falling("grad_norm", 9)),
                 ("nothing", String::new()),
             ],
@@ -405,6 +433,95 @@ fn table() -> Vec<Row> {
         (CheckName::TimeBudget, "time-budget: { at-most: 12s }", String::new(), vec![]),
         (CheckName::ExitStatus, "", String::new(), vec![]),
     ]
+}
+
+/// With `finite` left out, so that it is the check itself that has to notice.
+#[test]
+fn what_is_not_finite_holds_for_no_check() {
+    let rows: &[(CheckName, &str, &str)] = &[
+        (CheckName::InitialLoss, "initial-loss: { near: 0.69 }", "{loss}"),
+        (CheckName::InitialLoss, "initial-loss: {}", "{\"loss\":0.7,\"expected_initial_loss\":ODD}"),
+        (CheckName::LossDrop, "loss-drop: {}", "{loss}"),
+        (CheckName::LossDrop, "loss-drop: {}", "{\"loss\":ODD}\n{\"loss\":0.5}\n{\"loss\":0.0001}"),
+        (CheckName::Metric, "metric: [{ name: a, at-least: 1 }]", "{a}"),
+        (CheckName::Metric, "metric: [{ name: a, at-most: 1 }]", "{a}"),
+        (CheckName::Metric, "metric: [{ name: a, at-most: 1, when: mean }]", "{a}"),
+        (CheckName::Metric, "metric: [{ name: a, at-most: 1, when: best }]", "{a}"),
+        (CheckName::GradNormDrop, "grad-norm-drop: {}", "{grad_norm}\n{small}"),
+        (CheckName::ZeroedImage, "zeroed-image: {}", "{\"eval/iou\":ODD,\"zeroed/iou\":0.1}"),
+        (CheckName::ZeroedImage, "zeroed-image: {}", "{\"eval/iou\":0.9,\"zeroed/iou\":ODD}"),
+        (CheckName::Deterministic, "deterministic: {}", "{loss}\n{repeat/loss}"),
+        (
+            CheckName::ResumeParity,
+            "resume-parity: {}",
+            "{\"step\":1,\"loss\":1,\"resumed/loss\":1,\"eval/a\":ODD,\"resumed/eval/a\":ODD}",
+        ),
+        (CheckName::MixedPrecision, "mixed-precision: {}", "{\"step\":1,\"loss\":1,\"mixed/loss\":ODD}"),
+        (
+            CheckName::MixedPrecision,
+            "mixed-precision: {}",
+            "{\"step\":1,\"loss\":ODD}\n{\"step\":2,\"loss\":0.1,\"mixed/loss\":9}",
+        ),
+        (CheckName::MemoryFlat, "memory-flat: { from-step: 1 }", "{memory_bytes}"),
+        (CheckName::ExportParity, "export-parity: {}", "{\"export_max_abs_diff\":ODD}"),
+        (CheckName::Steps, "steps: {}", "{\"step\":1,\"loss\":1,\"update_norm\":ODD}"),
+        (CheckName::Golden, "golden: [{ name: a }]", "{a}\n{golden/a}"),
+        (CheckName::Rate, "rate: [{ at-least: 1 }]", "{\"fp32/items_per_second\":ODD}"),
+        (CheckName::Rate, "rate: [{ spread: 2% }]", "{\"fp32/spread\":ODD}"),
+        (
+            CheckName::Predictions,
+            "predictions: {}",
+            "{\"predictions/compared\":3,\"predictions/missing\":0,\"predictions/max_abs_diff\":ODD}",
+        ),
+        (
+            CheckName::Predictions,
+            "predictions: {}",
+            "{\"predictions/compared\":ODD,\"predictions/missing\":0,\"predictions/max_abs_diff\":0}",
+        ),
+        (
+            CheckName::Shards,
+            "shards: { errors: 100% }",
+            "{\"rows/inputs\":ODD,\"rows/errors\":3,\"rows/missing\":0,\"rows/doubled\":0,\"rows/foreign\":0}",
+        ),
+        (
+            CheckName::Gradients,
+            "gradients: {}",
+            "{\"params_trainable\":ODD,\"params_without_gradient\":0,\"params_zero_gradient\":0,\"params_nonfinite_gradient\":0,\"params_unchanged\":0,\"frozen_changed\":0}",
+        ),
+    ];
+    for odd in ["NaN", "Infinity", "-Infinity"] {
+        for (check, parameters, lines) in rows {
+            let mut text = (*lines).replace("{small}", &each(12, |_| r#""grad_norm":0.1"#.into()));
+            for name in ["loss", "repeat/loss", "a", "golden/a", "grad_norm", "memory_bytes"] {
+                text = text.replace(&format!("{{{name}}}"), &each(12, |_| format!(r#""{name}":ODD"#)));
+            }
+            let text =
+                Vec::from_iter(text.lines().filter(|line| !line.is_empty())).join("\n").replace("ODD", odd);
+            let case = case(&format!(
+                "{{ name: a, command: {{ run: [prog] }}, checks: {{ {parameters} }}, skip-checks: {{ finite: a test }} }}"
+            ));
+            let found = of(*check, &case, &text, &exited(0));
+            assert!(
+                found.iter().any(|finding| finding.verdict == Verdict::Broke),
+                "{check} with {odd}:\n{text}\n{found:#?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_blames_what_it_runs_is_failed_and_one_that_does_not_is_errored() {
+    let case = train("");
+    for (fault, outcome) in [
+        (r#""fault": "code""#, Outcome::Failed),
+        (r#""fault": "node""#, Outcome::Errored),
+        (r#""hint": "none""#, Outcome::Errored),
+    ] {
+        let line = format!(r#"{{"@error": {{"what": "the model raised: no", {fault}}}}}"#);
+        let (ended, reason) = judge(&case, &findings(&case, &line, &exited(70)));
+        assert_eq!(ended, outcome, "{line}: {reason:?}");
+        assert!(reason.is_some_and(|reason| reason.contains("the model raised: no")));
+    }
 }
 
 #[test]
@@ -710,7 +827,12 @@ fn any_line() -> impl Strategy<Value = Line> {
         .prop_map(|(step, values)| Line::Metrics { step, values });
     let skip = (prop::sample::select(&CheckName::ALL[..]), ".{0,20}")
         .prop_map(|(check, reason)| Line::Skip { check, reason });
-    let error = (".{0,20}", any::<Option<String>>()).prop_map(|(what, hint)| Line::Error { what, hint });
+    let fault = any::<bool>().prop_map(|code| if code { Blame::Code } else { Blame::Node });
+    let error = (".{0,20}", any::<Option<String>>(), fault).prop_map(|(what, hint, fault)| Line::Error {
+        what,
+        hint,
+        fault,
+    });
     prop_oneof![40 => metrics, 1 => skip, 1 => error, 1 => Just(Line::Artifact("a.png".into()))]
 }
 

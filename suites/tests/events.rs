@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use gpu_suites::bytes::Bytes;
 use gpu_suites::event::{
-    Artifact, CaseFinished, CaseStarted, Check, EndCause, Event, Finding, Log, Metrics, Node, NodeState,
-    Origin, Progress, ReclaimNotice, Record, RunFinished, Stream, Verdict, Warning,
+    Artifact, ArtifactPlace, CaseFinished, CaseStarted, Check, EndCause, Event, Finding, Log, Metrics, Node,
+    NodeState, Origin, Progress, ReclaimNotice, Record, RunFinished, Stream, Verdict, Warning,
 };
 use gpu_suites::id::{CaseId, NodeName, Sha256};
 use gpu_suites::metrics::Value;
@@ -57,7 +58,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         (case(), any::<Option<u64>>(), prop::collection::btree_map(any::<String>(), value(), 0..5))
             .prop_map(|(case, step, values)| Metrics { case, step, values }.into()),
-        (case(), stream, any::<String>()).prop_map(|(case, stream, text)| Log { case, stream, text }.into()),
+        (case(), stream, any::<String>(), any::<Option<Vec<u8>>>())
+            .prop_map(|(case, stream, text, raw)| { Log { case, stream, text, raw: raw.map(Bytes) }.into() }),
         (case(), any::<u32>(), finding()).prop_map(|(case, attempt, finding)| Check {
             case,
             attempt,
@@ -74,15 +76,21 @@ fn event() -> impl Strategy<Value = Event> {
         (case(), any::<u32>()).prop_map(|(case, attempt)| CaseStarted { case, attempt }.into()),
         (prop::option::of(case()), any::<String>())
             .prop_map(|(case, message)| Warning { case, message }.into()),
-        (case(), any::<String>(), any::<u64>()).prop_map(|(case, path, bytes)| {
-            Artifact { case, path, bytes, sha256: Sha256("0".repeat(64)) }.into()
+        (case(), any::<String>(), any::<u64>(), any::<bool>()).prop_map(|(case, path, bytes, executable)| {
+            Artifact { case, path, bytes, sha256: Sha256("0".repeat(64)), executable }.into()
         }),
+        (case(), any::<String>(), any::<Option<String>>()).prop_map(|(case, path, link)| ArtifactPlace {
+            case,
+            path,
+            link
+        }
+        .into()),
         (prop::option::of(0..4_000_000_000_000_i64), any::<String>()).prop_map(|(millis, action)| {
             let taken_at = millis.map(|millis| Timestamp::from_millisecond(millis).expect("in range"));
             ReclaimNotice { taken_at, action }.into()
         }),
         prop::option::of(prop_oneof![Just(EndCause::Reclaimed), Just(EndCause::FailFast)])
-            .prop_map(|cause| RunFinished { reason: None, cause }.into()),
+            .prop_map(|cause| RunFinished { reason: None, cause, seal: None }.into()),
         any::<String>().prop_map(|detail| {
             Node { node: NodeName::from("local"), state: NodeState::Reachable, detail }.into()
         }),

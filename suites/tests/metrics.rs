@@ -68,12 +68,11 @@ fn a_line_that_is_refused_says_what_to_write() {
         r#"{"loss": 0.31} {"loss": 0.30}"#,
         r"{'loss': 0.31}",
         r#"{"loss": 0.31,}"#,
-        r#"{"loss": nan}"#,
+        r#"{"loss": nano}"#,
         r#"{"loss": NaN, "x": }"#,
+        r#"{"loss": -nan(ind), "x": }"#,
         r#"{"loss": {"train": 0.31}}"#,
         r#"{"loss": [0.31]}"#,
-        r#"{"loss": null}"#,
-        r#"{"loss": 1e999}"#,
         r#"{"loss": 1, "loss": 2}"#,
         r#"{"": 1}"#,
         r#"{"step": -1, "loss": 1}"#,
@@ -99,6 +98,63 @@ fn a_line_that_is_refused_says_what_to_write() {
     let _ =
         writeln!(text, "(not UTF-8)\n  {}", parse(b"{\"loss\": 1, \"a\": \"\xff\"}").expect_err("not UTF-8"));
     insta::assert_snapshot!(text);
+}
+
+#[test]
+fn what_is_not_finite_is_a_value_however_it_is_spelled() {
+    for nan in [
+        "nan",
+        "-nan",
+        "NaN",
+        "NAN",
+        "null",
+        "nan(0x7ff8000000000000)",
+        "-nan(ind)",
+        "1.#IND",
+        "-1.#QNAN",
+        "\"nan\"",
+        "\"-nan\"",
+        "\"NaN\"",
+        "\"1.#IND\"",
+    ] {
+        let line = format!(r#"{{"step": 81, "loss": {nan}, "acc": 0.5}}"#);
+        let read = metrics(&line);
+        assert_eq!(read[0], ("acc".to_owned(), Value::Number(0.5)), "{line}");
+        assert!(read[1].1.number().is_some_and(f64::is_nan), "{line}: {read:?}");
+    }
+    for (text, wanted) in [
+        ("inf", f64::INFINITY),
+        ("Infinity", f64::INFINITY),
+        ("+inf", f64::INFINITY),
+        ("1e400", f64::INFINITY),
+        ("1.#INF", f64::INFINITY),
+        ("\"inf\"", f64::INFINITY),
+        ("-inf", f64::NEG_INFINITY),
+        ("-Infinity", f64::NEG_INFINITY),
+        ("-1e400", f64::NEG_INFINITY),
+        ("\"-Infinity\"", f64::NEG_INFINITY),
+    ] {
+        let line = format!(r#"{{"loss":{text}}}"#);
+        assert_eq!(Some(number(&line)), Some(wanted), "{line}");
+    }
+    // A hash may look like a number that is too large, and a row may be called anything.
+    assert_eq!(metrics(r#"{"batch_hash": "12e4567890123456"}"#)[0].1, Value::Text("12e4567890123456".into()));
+    assert_eq!(metrics(r#"{"row": "inf"}"#)[0].1, Value::Text("inf".into()));
+}
+
+#[test]
+fn what_is_not_finite_comes_back_from_events_as_it_was() {
+    for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+        let text = serde_json::to_string(&Value::Number(number)).unwrap();
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert!(
+            read.number()
+                .is_some_and(|read| read.to_bits() == number.to_bits() || read.is_nan() == number.is_nan()),
+            "{text}"
+        );
+    }
+    let null: Value = serde_json::from_str("null").unwrap();
+    assert!(null.number().is_some_and(f64::is_nan));
 }
 
 #[test]
@@ -131,8 +187,10 @@ proptest! {
     fn a_name_in_a_string_is_not_a_number(text in r#"[NaInfty"\\ -]{0,30}"#) {
         let line = format!(r#"{{"x":NaN,"text":{}}}"#, serde_json::to_string(&text).expect("a string"));
         let read = metrics(&line);
-        let expected = match text.as_str() {
-            "NaN" | "Infinity" | "-Infinity" => None,
+        // Of all that these letters can spell, these are numbers that are none.
+        let word = text.trim().trim_start_matches('-').to_ascii_lowercase();
+        let expected = match word.as_str() {
+            "nan" | "inf" | "infinity" => None,
             _ => Some(Value::Text(text)),
         };
         if let Some(expected) = expected {

@@ -1,5 +1,7 @@
 //! Promises of the suites of this repository: they load, and what their documents show as an example does too.
 
+mod editor;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,33 +23,60 @@ fn examples(document: &str, language: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_suite_of_the_repository_loads() {
-    for path in discover(&[], &root()).expect("there are suites") {
-        let loaded = load(&path).unwrap_or_else(|error| panic!("{error}"));
+fn every_suite_of_the_repository_loads_and_holds_against_the_schema() {
+    let mut paths = discover(&[], &root()).expect("there are suites");
+    paths.push(root().join("fixtures/faults/sound.yaml"));
+    paths.push(root().join("suites/tests/every_key.yaml"));
+    for path in &paths {
+        let loaded = load(path).unwrap_or_else(|error| panic!("{error}"));
         for case in &loaded.suite.cases {
             assert!(!selected(case).is_empty(), "{} checks nothing", case.name);
         }
     }
+    let texts = paths.iter().map(|path| fs::read_to_string(path).expect("there"));
+    for (path, verdict) in paths.iter().zip(editor::verdicts(texts)) {
+        assert_eq!(verdict, None, "{}", path.display());
+    }
+}
+
+/// Every suite in docs/ and README.md, whole, or as a case or checks that stand in one.
+fn documented() -> Vec<String> {
+    let pages =
+        fs::read_dir(root().join("docs")).expect("there").map(|page| page.expect("a page").file_name());
+    let mut pages = Vec::from_iter(pages.filter_map(|page| page.into_string().ok()));
+    pages.push("../README.md".into());
+    pages.sort();
+    let blocks =
+        pages.iter().flat_map(|page| examples(page, "yaml").into_iter().map(move |text| (page, text)));
+    let suites = blocks.filter_map(|(page, text)| {
+        if text.starts_with("suite:") {
+            Some(text)
+        } else if text.starts_with("  - name:") {
+            Some(format!("suite: s\ncases:\n{text}"))
+        } else if page == "checks.md" {
+            let checks = text.replace('\n', "\n      ");
+            Some(format!(
+                "suite: s\ncases:\n  - name: a\n    command: {{ run: [x] }}\n    checks:\n      {checks}"
+            ))
+        } else {
+            None
+        }
+    });
+    suites.collect()
 }
 
 #[test]
-fn the_suites_in_the_documents_load() {
+fn the_suites_in_the_documents_load_and_hold_against_the_schema() {
     let folder = TempDir::new().expect("a folder");
     let path = folder.path().join("example.yaml");
-    let whole = ["suites.md", "throughput.md"].into_iter().flat_map(|document| examples(document, "yaml"));
-    let whole = whole.filter(|text| text.starts_with("suite:"));
-    // A part is shown as it stands in a suite.
-    let cases = examples("suites.md", "yaml").into_iter().filter(|text| text.starts_with("  - name:"));
-    let checks = examples("checks.md", "yaml").into_iter().map(|text| text.replace('\n', "\n      "));
-    let cases = cases.map(|case| format!("suite: s\ncases:\n{case}"));
-    let checks = checks.map(|checks| {
-        format!("suite: s\ncases:\n  - name: a\n    command: {{ run: [x] }}\n    checks:\n      {checks}")
-    });
-    let all = Vec::from_iter(whole.chain(cases).chain(checks));
-    assert_eq!(all.len(), 9, "the documents have their examples");
-    for text in all {
-        fs::write(&path, &text).expect("written");
+    let all = documented();
+    assert!(all.len() >= 12, "the documents have their examples: {}", all.len());
+    for text in &all {
+        fs::write(&path, text).expect("written");
         load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    }
+    for (text, verdict) in all.iter().zip(editor::verdicts(all.iter().cloned())) {
+        assert_eq!(verdict, None, "{text}");
     }
 }
 

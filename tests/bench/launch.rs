@@ -39,7 +39,7 @@ struct Run {
 /// Runs `runs` times as it is and as often with slow answers, and prints the figures.
 pub(crate) fn run(runs: u64) {
     // Its clock is ours: what the cloud takes is what the test EC2 takes it to take.
-    let ec2 = Ec2::start(Options { clock_factor: 1.0 });
+    let ec2 = Ec2::start_kind(Options { clock_factor: 1.0 });
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge, g6.xlarge]\nmarket: spot");
     // The first one warms up.
     once(&ec2, &project);

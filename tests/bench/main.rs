@@ -1,4 +1,9 @@
 //! The figures of docs/benchmarks.md that are about whole programs: `cargo xtask bench NAME`.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is for whoever develops this project"
+)]
 
 mod flood;
 mod holder;

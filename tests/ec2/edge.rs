@@ -19,7 +19,7 @@ use gpu_harness::ec2::look_up::look_up;
 use gpu_harness::ec2::observe;
 use gpu_harness::ec2::refusal::RefusalKind;
 use gpu_harness::ec2::release::{Released, drop_template, release};
-use gpu_harness::ec2::user_data::UserData;
+use gpu_harness::ec2::user_data::{Life, UserData};
 use gpu_harness::ec2::who::Who;
 use gpu_harness::ec2::{Ec2Settings, Purchase};
 use gpu_harness_tests::ec2::{Ec2, Options};
@@ -37,19 +37,27 @@ const FACTOR: f64 = 20.0;
 const TTL: Duration = Duration::from_secs(3600);
 
 /// A run that wants one node of a test EC2.
-struct Run {
-    ec2: Ec2,
-    cloud: Cloud,
+pub(super) struct Run {
+    pub(super) ec2: Ec2,
+    pub(super) cloud: Cloud,
     settings: Ec2Settings,
-    labels: Labels,
-    ledger: Ledger,
+    pub(super) labels: Labels,
+    pub(super) ledger: Ledger,
     events: UnboundedReceiver<Event>,
     user_data: UserData,
 }
 
 impl Run {
-    async fn new(more: Value) -> Self {
-        let ec2 = Ec2::without_hosts(Options { clock_factor: FACTOR });
+    pub(super) async fn new(more: Value) -> Self {
+        Self::of(Ec2::without_hosts(Options { clock_factor: FACTOR }), more).await
+    }
+
+    /// Of an EC2 that is kind: where calls are counted.
+    pub(super) async fn kind(more: Value) -> Self {
+        Self::of(Ec2::kind_without_hosts(Options { clock_factor: FACTOR }), more).await
+    }
+
+    async fn of(ec2: Ec2, more: Value) -> Self {
         let mut node = json!({
             "provider": "ec2", "types": ["g6.xlarge", "g5.xlarge"],
             "caller-address": format!("{}/caller-address", ec2.endpoint()), "tags": {"team": "vision"},
@@ -62,7 +70,7 @@ impl Run {
         let (sink, events) = unbounded_channel();
         let ledger = Ledger::new(name.clone(), sink);
         let labels = Labels { run: RunId("run-1".into()), node: name, who };
-        let user_data = UserData::new(TTL, &NodeKeys::new().unwrap());
+        let user_data = UserData::new(Life { ttl: TTL, boot: TTL, lease: TTL }, &NodeKeys::new().unwrap());
         Self { ec2, cloud, settings, labels, ledger, events, user_data }
     }
 
@@ -70,7 +78,7 @@ impl Run {
         Asker { cloud: &self.cloud, settings: &self.settings, labels: &self.labels, ledger: &self.ledger }
     }
 
-    async fn footing(&self) -> Footing {
+    pub(super) async fn footing(&self) -> Footing {
         self.asker().footing(&GpuNeed::default(), 2 * TTL).await.unwrap()
     }
 
@@ -78,18 +86,18 @@ impl Run {
         self.cloud.now().checked_add(SignedDuration::try_from(TTL).unwrap()).unwrap()
     }
 
-    async fn ask(&self, footing: &mut Footing, purchase: Purchase) -> Result<Asked, CloudError> {
-        let choice = footing.ground.choose(&self.settings, &GpuNeed::default(), purchase).unwrap();
+    pub(super) async fn ask(&self, footing: &mut Footing, purchase: Purchase) -> Result<Asked, CloudError> {
+        let choice = footing.ground.choose(&self.settings, &GpuNeed::default(), purchase, None).unwrap();
         let (expires_at, user_data) = (self.expires_at(), &self.user_data);
         self.asker().ask(footing, &Request { purchase, choice: &choice, expires_at, user_data }).await
     }
 
-    async fn follow(&self, asked: &Asked) -> Followed {
+    pub(super) async fn follow(&self, asked: &Asked) -> Followed {
         follow(&self.cloud, &self.ledger, asked, Duration::from_secs(15)).await.unwrap()
     }
 
     /// A node that runs.
-    async fn running(&self) -> String {
+    pub(super) async fn running(&self) -> String {
         let asked = self.ask(&mut self.footing().await, Purchase::Spot).await.unwrap();
         let Followed::Instance(id) = self.follow(&asked).await else { panic!("there is no instance") };
         loop {
@@ -107,7 +115,7 @@ impl Run {
     }
 
     /// Gives everything back, and asks EC2 itself whether that is so.
-    async fn has_nothing_left(&mut self) -> Released {
+    pub(super) async fn has_nothing_left(&mut self) -> Released {
         let released = self.release().await;
         assert_eq!(released.left, []);
         assert!(self.ledger.is_clear());
@@ -139,7 +147,7 @@ fn loader(ec2: &Ec2) -> ConfigLoader {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() {
-    let mut run = Run::new(json!({})).await;
+    let mut run = Run::kind(json!({})).await;
     let mut footing = run.footing().await;
     let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
     let calls = run.cloud.calls();
@@ -157,6 +165,9 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
         let things = left[kind].as_array().unwrap();
         assert_eq!(things.len(), 1, "{kind}: {left:#}");
         let tags = &things[0]["tags"];
+        if kind != "security_groups" {
+            assert!(tags["gpu-harness:launch"].is_string(), "{kind}: {tags}");
+        }
         let names = ["gpu-harness:run", "gpu-harness:node", "gpu-harness:owner", "team"];
         assert_eq!(
             names.map(|name| tags[name].as_str().unwrap_or("")),
@@ -177,7 +188,7 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made() {
-    let mut run = Run::new(json!({})).await;
+    let mut run = Run::kind(json!({})).await;
     let mut footing = run.footing().await;
     let refusing = [
         (json!({"fault": "capacity", "market": "spot"}), RefusalKind::Capacity),
@@ -286,6 +297,46 @@ async fn what_may_not_be_ended_is_told_with_the_clouds_words_and_never_called_go
     let instance = released.left.iter().find(|left| left.id == id).expect("it is still there");
     assert!(instance.why.contains("UnauthorizedOperation"), "{instance:?}");
     assert_eq!(run.ec2.left()["instances"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_ec2_takes_no_forced_end_an_instance_is_ended_without() {
+    let run = Run::kind(json!({})).await;
+    let id = run.running().await;
+    run.ec2.fault(&json!({"fault": "unauthorized", "operation": "DeleteFleets"}));
+    let refused =
+        json!({"fault": "error", "operation": "TerminateInstances", "code": "UnsupportedOperation"});
+    let mut once = refused.clone();
+    once["times"] = json!(1);
+    run.ec2.fault(&once);
+    let released = run.release().await;
+    assert!(released.left.iter().all(|left| left.id != id), "{released:?}");
+    let calls = run.ec2.calls();
+    let forced = calls.as_array().unwrap().iter().filter(|call| call["operation"] == "TerminateInstances");
+    let forced = Vec::from_iter(forced.map(|call| call["parameters"]["Force"] == "true").take(2));
+    assert_eq!(forced, [true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_whose_answer_was_lost_is_the_one_that_the_second_try_finds_taken() {
+    let mut run = Run::new(json!({})).await;
+    run.ec2.fault(&json!({"fault": "answer-lost", "operation": "CreateSecurityGroup", "times": 1}));
+    let mut footing = run.footing().await;
+    assert_eq!(run.ledger.doubts(), []);
+    assert_eq!(run.ec2.left()["security_groups"].as_array().unwrap().len(), 1);
+    run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    run.has_nothing_left().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_group_of_a_node_does_not_expire_before_it() {
+    let run = Run::new(json!({})).await;
+    let footing = run.footing().await;
+    let groups = run.ec2.left()["security_groups"].clone();
+    let tag = groups[0]["tags"]["gpu-harness:expires-at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    let off = tag.duration_until(footing.latest()).abs();
+    assert!(off <= SignedDuration::from_secs(1), "{tag} and {}", footing.latest());
+    assert!(footing.latest() > run.expires_at());
 }
 
 #[tokio::test(flavor = "multi_thread")]

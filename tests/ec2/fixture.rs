@@ -92,7 +92,7 @@ fn reachable(ec2: &Ec2, instance: &str) -> String {
 
 #[test]
 fn an_instance_is_a_real_host_until_it_is_terminated_and_then_nothing_is_left() {
-    let ec2 = Ec2::start(Options::default());
+    let ec2 = Ec2::start_kind(Options::default());
     let instance = boto3(&ec2, LAUNCH);
     let port = reachable(&ec2, &instance);
     assert!(ec2.left().to_string().contains(&instance), "{}", ec2.left());
@@ -103,7 +103,7 @@ fn an_instance_is_a_real_host_until_it_is_terminated_and_then_nothing_is_left() 
 
 #[test]
 fn the_hosts_end_with_the_test_that_started_them() {
-    let ec2 = Ec2::start(Options::default());
+    let ec2 = Ec2::start_kind(Options::default());
     let instance = boto3(&ec2, LAUNCH);
     let port = reachable(&ec2, &instance);
     assert!(!interfaces(ec2.pid()).is_empty(), "{port}");

@@ -82,6 +82,30 @@ fn ten_nextest_processes_have_one_ec2_node_which_is_given_back() {
 }
 
 #[test]
+fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
+    let ec2 = Ec2::start(Options { clock_factor: 60.0 });
+    let settings = "types: [g4dn.xlarge]\nttl: 60m\nlease: 4s";
+    let project = ec2.in_project(Project::with_suite(&many(2)), settings);
+    let fixture = Fixture { project: &project };
+    let test = fixture.program(&[]);
+    let path = test.get_program().to_str().unwrap();
+    // Three times as long as the lease, and nothing runs.
+    let script = format!("{path} c0 && sleep 12 && {path} c1");
+    let mut run = project.command(&["run", "--node", "cloud", "--", "sh", "-c", &script]);
+    for (name, value) in test.get_envs() {
+        match value {
+            Some(value) => run.env(name, value),
+            None => run.env_remove(name),
+        };
+    }
+    let run = ended(run);
+    assert!(run.status.success(), "{}", said(&run));
+    let folder = fixture.the_run();
+    assert_eq!(instances(&folder).len(), 1);
+    ec2.wait_until_nothing_is_left(Duration::from_secs(120));
+}
+
+#[test]
 fn a_killed_nextest_leaves_no_node() {
     let ec2 = Ec2::start(Options::default());
     let suite = LASTING.replace("echo $$ > $PIDFILE; ", "echo begun; ");

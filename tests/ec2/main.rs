@@ -7,6 +7,7 @@ mod holder;
 mod keep;
 mod leaks;
 mod money;
+mod policy;
 mod reap;
 mod reclaim;
 mod reuse;

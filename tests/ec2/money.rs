@@ -46,3 +46,29 @@ fn money_that_does_not_even_pay_for_booting_buys_no_node() {
     assert!(calls.as_array().unwrap().iter().all(|call| call["operation"] != "CreateFleet"), "{calls:#}");
     ec2.wait_until_nothing_is_left(Duration::from_secs(1));
 }
+
+#[test]
+fn under_a_limit_a_type_without_a_price_in_that_region_is_not_asked_for_and_said_by_name() {
+    let ec2 = Ec2::start(Options::default());
+    let settings = "region: eu-west-1\nmarket: on-demand\ntypes: [g5.xlarge, g4dn.xlarge]";
+    let priced = format!("{settings}\nprices: {{ eu-west-1/g4dn.xlarge: 0.587 }}");
+    let quick = "suite: s\ncases: [{ name: quick, command: { run: ['true'] } }]";
+    let project = ec2.in_project(Project::with_suite(quick), &priced);
+    let run = project.run(&["--node", "cloud", "--max-cost", "1"]);
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    let had = run.events().iter().find_map(|record| match &record.event {
+        Event::Had(had) => Some((had.instance_type.clone(), had.usd_per_hour)),
+        _ => None,
+    });
+    assert_eq!(had, Some(("g4dn.xlarge".to_owned(), Some(0.587))));
+    let said = "g5.xlarge: its on-demand price in eu-west-1 is not known: give it in `prices:`";
+    assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
+
+    let before = ec2.state()["fleets"].as_array().unwrap().len();
+    let project = ec2.in_project(project, settings);
+    let run = project.run(&["--node", "cloud", "--max-cost", "1"]);
+    assert_eq!(run.code(), 4, "{run:?}");
+    assert!(run.stdout.contains("give it in `prices:`"), "{}", run.stdout);
+    assert_eq!(ec2.state()["fleets"].as_array().unwrap().len(), before);
+    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+}

@@ -12,13 +12,16 @@ use serde_json::{Value, json};
 const MAKE: &str = r#"
 import boto3, datetime, json, os, sys, urllib.request
 ec2 = boto3.client("ec2")
+# As gpu-harness names whoever runs it here.
+owner = os.environ["USER"] + "@" + os.uname().nodename
 clock = json.load(urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + "/_test/clock"))["now"]
 now = datetime.datetime.fromisoformat(clock.replace("Z", "+00:00"))
 
 def make(run, expires):
     if isinstance(expires, int):
         expires = (now + datetime.timedelta(seconds=expires)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    tags = [{"Key": "gpu-harness:run", "Value": run}, {"Key": "gpu-harness:node", "Value": "cloud"}]
+    tags = [{"Key": "gpu-harness:run", "Value": run}, {"Key": "gpu-harness:node", "Value": "cloud"},
+            {"Key": "gpu-harness:owner", "Value": owner}]
     if expires is not None:
         tags.append({"Key": "gpu-harness:expires-at", "Value": expires})
     on = lambda *kinds: [{"ResourceType": kind, "Tags": tags} for kind in kinds]
@@ -48,13 +51,14 @@ const LATER: i64 = 36_000;
 
 /// A test EC2 in which each of these runs has left everything that a run makes, and a project there.
 fn account(runs: &Value) -> (Ec2, Project) {
-    let ec2 = Ec2::without_hosts(Options { clock_factor: 10.0 });
+    let ec2 = Ec2::without_hosts(Options { clock_factor: 30.0 });
     python(&ec2, MAKE, &runs.to_string());
     let project = ec2.in_project(Project::new(), "");
     // The instances of the fleets come a moment later.
     let wanted = runs.as_array().map_or(0, Vec::len);
     for _ in 0..600 {
         if ec2.left()["instances"].as_array().map_or(0, Vec::len) == wanted {
+            ec2.settle();
             return (ec2, project);
         }
         thread::sleep(Duration::from_millis(50));
@@ -65,7 +69,10 @@ fn account(runs: &Value) -> (Ec2, Project) {
 /// Runs a program with boto3 against the test EC2.
 fn python(ec2: &Ec2, program: &str, argument: &str) {
     let mut python = ec2::python();
-    python.args(["-c", program, argument]).envs(ec2.environment()).env("AWS_DEFAULT_REGION", "us-east-1");
+    python
+        .args(["-c", program, argument])
+        .envs(ec2.kind_environment())
+        .env("AWS_DEFAULT_REGION", "us-east-1");
     let output = python.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{python:?}: {error}"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -154,7 +161,7 @@ ec2.create_tags(Resources=ids, Tags=[{"Key": "gpu-harness:expires-at", "Value": 
 fn what_is_given_more_time_between_the_look_and_the_end_lives() {
     let (ec2, project) = account(&json!([["moved", PAST]]));
     // The look is over when the tags are read again, which now takes a while.
-    ec2.fault(&json!({"fault": "slow-api", "operation": "DescribeTags", "seconds": 60}));
+    ec2.fault(&json!({"fault": "slow-api", "operation": "DescribeTags", "seconds": 180}));
     let reaped = thread::scope(|scope| {
         let reaper = scope.spawn(|| reap(&project, &[]));
         let is_reading = |call: &Value| call["operation"] == "DescribeTags";
@@ -185,6 +192,26 @@ fn what_cannot_be_ended_is_told_and_is_an_error_and_what_fails_for_a_while_is_en
     ec2.clear_faults();
     assert_eq!(reap(&project, &[]).code(), 0);
     ec2.wait_until_nothing_is_left(Duration::from_secs(60));
+}
+
+#[test]
+fn what_another_owner_has_made_is_told_and_left_unless_it_is_asked_for() {
+    let (ec2, project) = account(&json!([["dead", PAST], ["alive", LATER]]));
+    let other = project.env("GITHUB_REPOSITORY", "acme/trees").env("GITHUB_RUN_ID", "7");
+    let theirs = reap(&other, &[]);
+    assert_eq!(theirs.code(), 0, "{theirs:?}");
+    assert!(theirs.stdout.contains("left: made by tester@"), "{}", theirs.stdout);
+    let named = reap(&other, &["--run", "alive"]);
+    assert_eq!(named.code(), 3, "a run that was named and is left is no success: {named:?}");
+    let dry = reap(&other, &["--older-than", "1s", "--yes"]);
+    assert_eq!(dry.code(), 0, "{dry:?}");
+    assert_eq!((left_of(&ec2, "dead"), left_of(&ec2, "alive")), (ALL.to_vec(), ALL.to_vec()));
+    let hint =
+        named.stdout.split("--owner '").nth(1).and_then(|rest| rest.split('\'').next()).expect("a hint");
+    let asked = reap(&other, &["--run", "alive", "--owner", hint]);
+    assert_eq!((asked.code(), left_of(&ec2, "alive")), (0, NOTHING.to_vec()), "{asked:?}");
+    let all = reap(&other, &["--all-owners"]);
+    assert_eq!((all.code(), left_of(&ec2, "dead")), (0, NOTHING.to_vec()), "{all:?}");
 }
 
 /// How often reap runs beside live runs.

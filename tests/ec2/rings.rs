@@ -3,15 +3,16 @@
 //! | ring | how it is switched off |
 //! | --- | --- |
 //! | owner | the harness is killed with SIGKILL |
-//! | node | its `shutdown` fails (and with it both the armed end and the lease's) |
+//! | node | its `shutdown` fails (and with it both the armed end and the lease's, whoever watches it) |
 //! | cloud | the fleet's `ValidUntil` does nothing |
 //! | reaper | nobody runs it (the run's own background reap finds nothing that is past its time) |
 
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::project::Project;
-use gpu_suites::event::Event;
+use gpu_suites::event::{Event, NodeState};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -44,6 +45,11 @@ fn killed_in_its_case(project: &Project) -> String {
     project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     harness.kill().unwrap();
     harness.wait().unwrap();
+    had(project)
+}
+
+/// The instance that the newest run has had.
+fn had(project: &Project) -> String {
     let events = gpu_harness_tests::project::events_in(&project.latest().unwrap());
     let had = events.iter().find_map(|record| match &record.event {
         Event::Had(had) => Some(had.instance.clone()),
@@ -136,6 +142,151 @@ fn the_lease_that_nobody_renews_is_enough() {
     killed_in_its_case(&project);
     // Twenty seconds of lease, five of grace for the case, and the cloud's own time.
     await_nothing_that_costs(&ec2, Duration::from_secs(60));
+}
+
+/// Waits for the harness's event, kills it, and says which instance it had.
+fn killed_when(project: &Project, mut harness: Child, seen: impl Fn(&Event) -> bool) -> String {
+    project.await_event(seen);
+    harness.kill().unwrap();
+    harness.wait().unwrap();
+    had(project)
+}
+
+#[test]
+fn a_node_whose_owner_is_killed_while_it_boots_ends_by_its_lease_too() {
+    let ec2 = Ec2::start(Options { clock_factor: 1.0 });
+    let settings = "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s\nboot-timeout: 5m";
+    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    ec2.fault(&json!({ "fault": "no-expiry" }));
+    let harness = project.start(&["--node", "cloud", "--case", "quick"]);
+    killed_when(&project, harness, |event| matches!(event, Event::Had(_)));
+    assert_eq!(instances(&ec2), 1, "the owner was killed, and there it is");
+    // Nine seconds until it has booted, the least that a login is waited for, and the cloud's own time.
+    await_nothing_that_costs(&ec2, Duration::from_secs(60));
+}
+
+#[test]
+fn a_node_whose_boot_never_ends_ends_by_the_time_that_booting_may_take() {
+    let ec2 = Ec2::start(Options { clock_factor: 1.0 });
+    let settings = "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s\nboot-timeout: 20s";
+    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    ec2.fault(&json!({ "fault": "no-expiry" }));
+    // Its port is open, and nobody gets in.
+    ec2.fault(&json!({ "fault": "ssh-silent" }));
+    let harness = project.start(&["--node", "cloud", "--case", "quick"]);
+    killed_when(&project, harness, |event| matches!(event, Event::Had(_)));
+    await_nothing_that_costs(&ec2, Duration::from_secs(60));
+}
+
+#[test]
+fn a_node_ends_by_its_lease_also_after_its_last_case() {
+    let ec2 = Ec2::start(Options { clock_factor: 1.0 });
+    let settings = "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s";
+    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    ec2.fault(&json!({ "fault": "no-expiry" }));
+    // Nothing that the owner asks for comes about.
+    for operation in ["TerminateInstances", "DeleteFleets"] {
+        ec2.fault(&json!({ "fault": "error-5xx", "operation": operation }));
+    }
+    let harness = project.start(&["--node", "cloud", "--case", "quick"]);
+    let terminating =
+        |event: &Event| matches!(event, Event::Node(node) if node.state == NodeState::Terminating);
+    killed_when(&project, harness, terminating);
+    await_nothing_that_costs(&ec2, Duration::from_secs(60));
+}
+
+#[test]
+fn a_node_whose_cloud_refuses_to_end_it_is_told_over_ssh_and_the_receipt_says_so() {
+    let (ec2, project) = cloud();
+    ec2.fault(&json!({ "fault": "no-expiry" }));
+    for operation in ["TerminateInstances", "DeleteFleets"] {
+        ec2.fault(&json!({ "fault": "unauthorized", "operation": operation }));
+    }
+    let run = project.run(&["--node", "cloud", "--case", "quick"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    let instance = had(&project);
+    let told = format!("instance {instance} was told over ssh to shut down");
+    assert!(run.stdout.contains("NOT confirmed gone") && run.stdout.contains(&told), "{run:?}");
+    let receipt = std::fs::read_to_string(run.folder().join("receipt.json")).unwrap();
+    assert!(receipt.contains("told_to_end_at"), "{receipt}");
+    await_nothing_that_costs(&ec2, MINUTE);
+}
+
+/// `gpu-harness run ARGUMENTS`, which can write no file that is longer than this, nor a standard output at all where it is
+/// `/dev/full`.
+fn with_a_disk_of(project: &Project, bytes: u64, stdout: &str, arguments: &[&str]) -> Command {
+    let wanted = project.command(&[&["run", "--node", "cloud"], arguments].concat());
+    let mut command = Command::new("sh");
+    // In blocks of 512 bytes, as POSIX has it.
+    command.args(["-c", "ulimit -f $1; out=$2; shift 2; exec \"$@\" >\"$out\"", "sh"]);
+    command.arg((bytes / 512).to_string()).arg(stdout).arg(wanted.get_program()).args(wanted.get_args());
+    for (name, value) in wanted.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    command.current_dir(project.path()).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn whatever_cannot_be_written_from_any_moment_on_nothing_is_left_in_the_cloud() {
+    let ec2 = Ec2::without_hosts(Options { clock_factor: 60.0 });
+    let settings = "types: [g4dn.xlarge]\nmarket: on-demand\nboot-timeout: 30s";
+    let fleets = || {
+        let calls = ec2.calls();
+        calls.as_array().unwrap().iter().filter(|call| call["operation"] == "CreateFleet").count()
+    };
+    let mut filled = 0;
+    for blocks in 2..=10 {
+        let project = ec2.in_project(Project::with_suite(SUITE), settings);
+        let out = project.path().join("out").display().to_string();
+        let before = fleets();
+        let run = with_a_disk_of(&project, blocks * 512, &out, &["--case", "quick"]).output().unwrap();
+        let told = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(3), "{blocks} blocks: {told}");
+        ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+        if fleets() > before {
+            // What was had can be read up, or is said.
+            let kept = project.latest().is_some_and(|folder| folder.join("receipt.json").exists());
+            assert!(kept || told.contains("each confirmed gone"), "{blocks} blocks: {told}");
+            filled += usize::from(told.contains("events.ndjson"));
+        }
+    }
+    assert!(filled >= 2, "some of them filled the disk while they had a node: {filled}");
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_case_runs_and_a_terminal_that_takes_nothing_leave_nothing_in_the_cloud() {
+    let (ec2, project) = cloud();
+    let suite = SUITE.replace("echo begun", "seq 40000; echo begun");
+    let project = project.file("suites/s.yaml", suite);
+    let out = project.path().join("out").display().to_string();
+    let run = with_a_disk_of(&project, 64 << 10, &out, &["--case", "long"]).output().unwrap();
+    let told = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(3), "{told}");
+    assert!(told.contains("failed to write") && told.contains("each confirmed gone"), "{told}");
+    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+
+    let run = with_a_disk_of(&project, 1 << 30, "/dev/full", &["--case", "quick"]).output().unwrap();
+    assert!(run.status.code().is_some(), "{run:?}");
+    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+}
+
+#[test]
+fn an_owner_that_is_stopped_while_its_node_boots_gives_it_back() {
+    let ec2 = Ec2::without_hosts(Options { clock_factor: 60.0 });
+    for signal in [Signal::INT, Signal::TERM] {
+        let project = ec2.in_project(Project::with_suite(SUITE), SETTINGS);
+        let harness = project.start(&["--node", "cloud", "--case", "quick"]);
+        project.await_event(|event| matches!(event, Event::Had(_)));
+        kill_process(Pid::from_child(&harness), signal).unwrap();
+        let run = project.collect(harness);
+        assert_eq!(run.code(), 130, "{run:?}");
+        assert!(run.stdout.contains("each confirmed gone"), "{run:?}");
+        ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    }
 }
 
 #[test]

@@ -156,7 +156,7 @@ impl Nights {
 
 #[test]
 fn from_the_start_to_the_launch_there_are_four_calls_in_sequence_at_most() {
-    let ec2 = Ec2::start(Options::default());
+    let ec2 = Ec2::start_kind(Options::default());
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g6.xlarge, g4dn.xlarge]");
     // Half a second of ours: calls that could be made side by side show that they are.
     ec2.fault(&json!({ "fault": "slow-api", "seconds": 30 }));

@@ -60,6 +60,44 @@ fn where_one_type_is_refused_another_is_had_and_where_one_region_is_the_next() {
 }
 
 #[test]
+fn a_region_that_says_no_to_the_asking_itself_is_left_out_and_the_next_is_asked() {
+    for (operation, code) in [
+        ("DescribeSubnets", "OptInRequired"),
+        ("CreateLaunchTemplate", "UnauthorizedOperation"),
+        ("CreateFleet", "Unsupported"),
+    ] {
+        let (ec2, project) = cloud("region: [eu-west-1, us-east-1]\ntypes: [g4dn.xlarge]\nmarket: on-demand");
+        ec2.fault(&json!({ "fault": "error", "operation": operation, "code": code, "times": 1 }));
+        let run = project.run(&["--node", "cloud"]);
+        assert_eq!(run.code(), 0, "{operation}: {run:?}\n{}", ec2.log());
+        assert!(run.stdout.contains("eu-west-1 is left out"), "{operation}: {}", run.stdout);
+        nothing_is_left(&ec2);
+    }
+}
+
+#[test]
+fn where_every_region_says_no_the_run_ends_with_the_first_no() {
+    let (ec2, project) = cloud("region: [eu-west-1, us-east-1]\ntypes: [g4dn.xlarge]");
+    ec2.fault(&json!({ "fault": "error", "operation": "CreateFleet", "code": "OptInRequired" }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 3, "{run:?}");
+    for said in ["OptInRequired", "enable it, or name another in `region:`"] {
+        assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
+    }
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn where_spot_itself_is_refused_on_demand_is_asked_for() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]");
+    let code = "AuthFailure.ServiceLinkedRoleCreationNotPermitted";
+    ec2.fault(&json!({ "fault": "error", "operation": "CreateFleet", "code": code, "times": 1 }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!((run.code(), had(&run)[0].1.as_str()), (0, "on-demand"), "{run:?}");
+    nothing_is_left(&ec2);
+}
+
+#[test]
 fn no_capacity_is_waited_for_and_said_and_then_it_is_infrastructure() {
     let (ec2, project) = cloud("types: [g6.xlarge, g4dn.xlarge]\nmarket: spot");
     ec2.fault(&json!({ "fault": "capacity" }));

@@ -170,3 +170,83 @@ fn clients_of_other_authors_speak_with_the_server() {
     let uploads = fs::read_dir(root.path().join(".uploads")).expect("there were some");
     assert_eq!(uploads.count(), 0);
 }
+
+const GLACIER: &str = "<Error><Code>InvalidObjectState</Code><Message>The operation is not valid for the object's storage class</Message><StorageClass>GLACIER</StorageClass></Error>";
+const KMS: &str = "<Error><Code>AccessDenied</Code><Message>User: arn:aws:iam::1:user/ci is not authorized to perform: kms:Decrypt on the resource associated with this ciphertext</Message></Error>";
+const DENIED: &str = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>";
+const MALFORMED: &str = "<Error><Code>AuthorizationHeaderMalformed</Code><Message>The authorization header is malformed; the region 'us-east-1' is wrong; expecting 'eu-west-1'</Message><Region>eu-west-1</Region></Error>";
+
+/// A pipeline over five images of an S3, the first of which has a word of its own in its key.
+fn over_five(served: &Served, root: &Path, weather: &Weather) -> Pipeline {
+    for key in ["odd.jpg", "p1.jpg", "p2.jpg", "p3.jpg", "p4.jpg"] {
+        let path = root.join("tiles/in").join(key);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("the folder is writable");
+        fs::write(path, LEAF).expect("the folder is writable");
+    }
+    let mut pipeline = Pipeline::new();
+    pipeline.set("s3", json!({ "endpoint": weather.endpoint(), "region": "us-east-1" }));
+    pipeline.set("images", json!({ "from": "s3://tiles/in/" }));
+    pipeline.set("patience", "2s");
+    for (name, value) in served.env() {
+        pipeline.env(name, value);
+    }
+    pipeline
+}
+
+#[test]
+fn what_is_one_objects_trouble_is_its_row_and_what_is_everyones_ends_the_run_by_its_name() {
+    let root = tempfile::tempdir().expect("a temporary folder");
+    let served = Served::start(root.path(), 0, None);
+    let weather = Weather::before(served.port(), 9);
+    let mut pipeline = over_five(&served, root.path(), &weather);
+    for (document, said) in
+        [(GLACIER, "it is archived"), (KMS, "encryption key cannot be used"), (DENIED, "not allowed")]
+    {
+        weather.set(Faults { refused: Some(("odd.jpg", "403 Forbidden", document)), ..Faults::default() });
+        // Whichever comes first, the one that is refused or one that is not.
+        for clients in [1, 5] {
+            pipeline.set("clients", clients);
+            let _ = fs::remove_dir_all(pipeline.path().join("out"));
+            let ran = pipeline.run();
+            assert!(ran.output.status.success(), "{said}: {}", ran.said());
+            let rows = pipeline.rows();
+            let odd =
+                rows.iter().find(|row| row.0 == "odd.jpg").and_then(|row| row.1.clone()).unwrap_or_default();
+            assert!(odd.contains(said), "{rows:#?}");
+            assert_eq!(rows.iter().filter(|row| row.1.is_none()).count(), 4, "{rows:#?}");
+        }
+    }
+    for (faults, what, hint) in [
+        (
+            Faults { refused: Some((".jpg", "403 Forbidden", DENIED)), ..Faults::default() },
+            "not allowed",
+            "s3:GetObject",
+        ),
+        (
+            Faults { refused: Some((".jpg", "403 Forbidden", KMS)), ..Faults::default() },
+            "encryption key",
+            "kms:Decrypt",
+        ),
+        (
+            Faults { all: Some(("400 Bad Request", "", MALFORMED)), ..Faults::default() },
+            "another region",
+            "AWS_REGION=eu-west-1",
+        ),
+        (
+            Faults {
+                all: Some(("301 Moved Permanently", "x-amz-bucket-region: eu-west-1\r\n", "")),
+                ..Faults::default()
+            },
+            "another region",
+            "AWS_REGION=eu-west-1",
+        ),
+    ] {
+        weather.set(faults);
+        let _ = fs::remove_dir_all(pipeline.path().join("out"));
+        let ran = pipeline.run();
+        assert_eq!(ran.output.status.code(), Some(70), "{}", ran.said());
+        let (said, told) = ran.error.expect("an error");
+        assert!(said.contains(what) && told.contains(hint), "{said}; {told}");
+    }
+    served.end();
+}

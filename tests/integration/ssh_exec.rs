@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use gpu_harness::transport::{Command, Exec, ExitStatus, SshOptions, Transport, TransportError};
 use gpu_harness_tests::sshd::Sshd;
 use sha2::{Digest as _, Sha256};
-use tokio::io::AsyncReadExt as _;
 
 const MIB: usize = 1 << 20;
 
@@ -20,7 +19,9 @@ async fn shell(transport: &Transport, line: &str) -> Exec {
 
 async fn output(exec: &mut Exec) -> Vec<u8> {
     let mut output = Vec::new();
-    exec.stdout.read_to_end(&mut output).await.unwrap();
+    while let Some(chunk) = exec.stdout.recv().await {
+        output.extend(chunk.unwrap());
+    }
     output
 }
 

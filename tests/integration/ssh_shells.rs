@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::sshd::Sshd;
-use tokio::io::AsyncReadExt as _;
 
 /// A script that every command of the server is given to, as a login shell is.
 fn forced(folder: &Path, script: &str) -> String {
@@ -63,7 +62,9 @@ async fn what_a_login_shell_says_before_is_not_the_commands_output() {
     exec.stdin.write(b"exactly this".as_slice()).await.unwrap();
     exec.stdin.close();
     let mut said = Vec::new();
-    exec.stdout.read_to_end(&mut said).await.unwrap();
+    while let Some(chunk) = exec.stdout.recv().await {
+        said.extend(chunk.unwrap());
+    }
     assert_eq!(said, b"exactly this");
     assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(4));
     assert!(!exec.stderr_text().contains("Welcome"), "{}", exec.stderr_text());

@@ -19,6 +19,14 @@ use crate::project::Project;
 
 /// Names the Python that has what the server imports; `cargo xtask test` sets it.
 const PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
+/// Says how hard every test EC2 is: a seed, or `kind`.
+const SEED: &str = "GPU_HARNESS_EC2_SEED";
+/// The seed where the environment names none.
+const USUAL_SEED: u64 = 7;
+/// Until all of EC2 has heard of a change, in its own time at most: what its documentation asks clients to wait.
+const LONGEST_LAG: Duration = Duration::from_secs(300);
+/// And in this machine's: a test with a slow clock is not to wait for minutes.
+const LONGEST_REAL_LAG: Duration = Duration::from_secs(5);
 /// How long the server may take to end its hosts.
 const END: Duration = Duration::from_secs(20);
 
@@ -35,6 +43,52 @@ impl Default for Options {
     }
 }
 
+/// How hard EC2 is: it answers eventually, slowly, in small pages, throttled and sometimes not at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weather {
+    /// Not at all: what was just done is seen by the next call, and every call is answered.
+    Kind,
+    /// As this seed draws it; the same seed is as hard every time.
+    Seed(u64),
+}
+
+impl Weather {
+    /// As the environment says; `None`: it says nothing.
+    ///
+    /// # Panics
+    /// Where the environment's value is none.
+    pub fn of_the_environment() -> Option<Self> {
+        let set = env::var(SEED).ok().filter(|value| !value.is_empty())?;
+        Some(match set.as_str() {
+            "kind" | "0" => Self::Kind,
+            number => {
+                Self::Seed(number.parse().unwrap_or_else(|_| panic!("{SEED}={number}: a number, or `kind`")))
+            }
+        })
+    }
+
+    /// As the environment says, or else kind: what hosts do takes this machine's time, and not all tests with hosts hold
+    /// under a schedule yet (fixtures/ec2/README.md names those that do not).
+    ///
+    /// # Panics
+    /// Where the environment's value is none.
+    pub fn of_this_test() -> Self {
+        Self::of_the_environment().unwrap_or(Self::Kind)
+    }
+
+    /// As the environment says, or else hard: where instances are records only.
+    fn without_hosts() -> Self {
+        Self::of_the_environment().unwrap_or(Self::Seed(USUAL_SEED))
+    }
+
+    fn seed(self) -> u64 {
+        match self {
+            Self::Kind => 0,
+            Self::Seed(seed) => seed,
+        }
+    }
+}
+
 /// A running test EC2.
 #[derive(Debug)]
 pub struct Ec2 {
@@ -42,36 +96,68 @@ pub struct Ec2 {
     port: u16,
     pid: u64,
     clock_factor: f64,
+    weather: Weather,
+    longest_lag: Duration,
     folder: TempDir,
 }
 
 impl Ec2 {
-    /// Starts one, and waits until it answers.
+    /// Starts one, and waits until it answers. It is as hard as [`Weather::of_this_test`].
     ///
     /// # Panics
     /// Where it does not start: its log is told.
     pub fn start(options: Options) -> Self {
-        Self::start_with(options, &[])
+        let longest = LONGEST_LAG.min(LONGEST_REAL_LAG.mul_f64(options.clock_factor));
+        Self::start_with(options, Weather::of_this_test(), longest, &[])
     }
 
-    /// Starts one whose instances are records only: for what concerns the account and no node.
+    /// Starts one as hard as a soak says, with lags as long as EC2's.
+    ///
+    /// # Panics
+    /// Where it does not start: its log is told.
+    pub fn start_in(weather: Weather, options: Options) -> Self {
+        Self::start_with(options, weather, LONGEST_LAG, &[])
+    }
+
+    /// Starts one that is kind whatever the environment says: for what tells of the fixture itself, or of time.
+    ///
+    /// # Panics
+    /// Where it does not start: its log is told.
+    pub fn start_kind(options: Options) -> Self {
+        Self::start_with(options, Weather::Kind, LONGEST_LAG, &[])
+    }
+
+    /// Starts one whose instances are records only: for what concerns the account and no node. It is hard unless the
+    /// environment says otherwise.
     ///
     /// # Panics
     /// Where it does not start: its log is told.
     pub fn without_hosts(options: Options) -> Self {
-        Self::start_with(options, &["--hosts", "none"])
+        let longest = LONGEST_LAG.min(LONGEST_REAL_LAG.mul_f64(options.clock_factor));
+        Self::start_with(options, Weather::without_hosts(), longest, &["--hosts", "none"])
     }
 
-    fn start_with(options: Options, flags: &[&str]) -> Self {
+    /// Like [`Ec2::without_hosts`], and kind: for what counts calls.
+    ///
+    /// # Panics
+    /// Where it does not start: its log is told.
+    pub fn kind_without_hosts(options: Options) -> Self {
+        Self::start_with(options, Weather::Kind, LONGEST_LAG, &["--hosts", "none"])
+    }
+
+    fn start_with(options: Options, weather: Weather, longest_lag: Duration, flags: &[&str]) -> Self {
         let folder = tempfile::Builder::new().prefix("ec2-").tempdir().expect("a temporary folder");
         let log = File::create(folder.path().join("log")).expect("a log");
         let mut command = python();
         command.args(["-m", "gpu_harness_ec2", "--until-stdin-closes"]);
         command.args(["--clock-factor", &options.clock_factor.to_string()]).args(flags);
+        command.args(["--seed", &weather.seed().to_string()]);
+        command.args(["--longest-lag", &longest_lag.as_secs_f64().to_string()]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
         let mut server = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let said = server.stdout.take().expect("its standard output");
-        let mut ec2 = Self { server, port: 0, pid: 0, clock_factor: options.clock_factor, folder };
+        let clock_factor = options.clock_factor;
+        let mut ec2 = Self { server, port: 0, pid: 0, clock_factor, weather, longest_lag, folder };
         let (port, pid) =
             birth(said).unwrap_or_else(|| panic!("the test EC2 does not start:\n{}", ec2.log()));
         (ec2.port, ec2.pid) = (port, pid);
@@ -96,7 +182,28 @@ impl Ec2 {
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("AWS_REGION", "us-east-1".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+            // Who owns what is made there.
+            ("USER", "tester".to_owned()),
         ]
+    }
+
+    /// The same for a test's own hand, which EC2 is always kind to.
+    pub fn kind_environment(&self) -> Vec<(&'static str, String)> {
+        let mine = |(name, value)| match name {
+            "AWS_ACCESS_KEY_ID" => (name, "kind".to_owned()),
+            _ => (name, value),
+        };
+        self.environment().into_iter().map(mine).collect()
+    }
+
+    /// Waits until all of EC2 has heard of what was made until now.
+    pub fn settle(&self) {
+        std::thread::sleep(self.longest_lag());
+    }
+
+    /// How long here, at most, until all of EC2 has heard of a change.
+    pub fn longest_lag(&self) -> Duration {
+        if self.weather == Weather::Kind { Duration::ZERO } else { self.real(self.longest_lag) }
     }
 
     /// The project with that environment, and with a node `cloud` of provider ec2 in its gpu-harness.yaml; `settings`
@@ -197,12 +304,14 @@ impl Ec2 {
         now.unwrap_or_else(|| panic!("no time in {clock}"))
     }
 
-    /// Waits until nothing is left, for at most that much of EC2's time.
+    /// Waits until nothing is left, for at most that much of EC2's time, and longer where EC2 is slow.
     ///
     /// # Panics
     /// Where something still is: it is told.
     pub fn wait_until_nothing_is_left(&self, within: Duration) {
-        let (begun, within) = (Instant::now(), self.real(within));
+        // What is asked to end is known late, and takes as long again.
+        let slow = if self.weather == Weather::Kind { Duration::ZERO } else { self.longest_lag * 2 };
+        let (begun, within) = (Instant::now(), self.real(within + slow));
         loop {
             let left = self.left();
             if is_nothing(&left) {
@@ -229,6 +338,9 @@ impl Ec2 {
 
 impl Drop for Ec2 {
     fn drop(&mut self) {
+        if let (true, Weather::Seed(seed)) = (std::thread::panicking(), self.weather) {
+            eprintln!("the test EC2 was as hard as {SEED}={seed} makes it; `{SEED}=kind` makes it kind");
+        }
         drop(self.server.stdin.take());
         let begun = Instant::now();
         while matches!(self.server.try_wait(), Ok(None)) && begun.elapsed() < END {

@@ -1,6 +1,8 @@
 //! The promise that a killed harness leaks nothing, at every step of a node's life and at as many random moments as one
 //! likes, with the API or the node's network cut at that moment too.
 //!
+//! EC2 is as hard as a seed makes it (`fixtures/ec2`), with lags as long as EC2's own; some harnesses' credentials expire.
+//!
 //! What is checked is the API's own account: while the rounds go on, that no instance is older than its time to live
 //! and a minute; at the end, that nothing which costs money is left by then, and after one `gpu-harness reap` nothing of
 //! any kind. The test EC2's clock runs faster than ours, so the times that are checked are real ones.
@@ -15,7 +17,7 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::ec2::{Ec2, Options};
+use crate::ec2::{Ec2, Options, Weather};
 use crate::project::{Project, events_in};
 
 const TTL: Duration = Duration::from_secs(5 * 60);
@@ -26,15 +28,19 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FACTOR: f64 = 10.0;
 /// The agent counts this in this machine's time; it is shorter than the TTL.
 const LEASE: Duration = Duration::from_secs(20);
-/// How long a host may take to end, in this machine's time, once EC2 says that its instance is shutting down (and bills
-/// it no more): a busy machine takes seconds to clear its namespaces away.
-const ENDING: Duration = Duration::from_secs(30);
+/// How long an instance may be shutting down (EC2 bills it no more): up to five minutes of EC2's, and then a busy machine
+/// takes seconds to clear the host's namespaces away.
+const ENDING: Duration = Duration::from_secs(60);
 /// How long past its expiry the reaper lets a thing be.
 const GRACE: Duration = Duration::from_secs(60);
+/// How much longer than its node a security group may live: it is made before any way of paying for one is tried.
+const ASKING: Duration = Duration::from_secs(3 * 60);
 /// How long a run goes on asking for a node.
 const WAIT: Duration = Duration::from_secs(60);
 /// The longest that a run goes on before it is killed.
-const LONGEST: Duration = Duration::from_secs(15);
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long a run whose credentials have expired may take to give up, in this machine's time.
+const GIVING_UP: Duration = Duration::from_secs(20);
 
 const SUITE: &str = r#"
 suite: s
@@ -101,6 +107,8 @@ enum Besides {
     Api,
     /// The node's network is cut for good.
     Network,
+    /// The harness lives on, with credentials that have expired, and is killed only if it does not give up.
+    Credentials,
 }
 
 /// What was seen.
@@ -124,8 +132,8 @@ pub struct Seen {
 ///
 /// # Panics
 /// Where anything is.
-pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
-    let ec2 = Ec2::start(Options { clock_factor: FACTOR });
+pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Seen {
+    let ec2 = Ec2::start_in(weather, Options { clock_factor: FACTOR });
     let (next, killed, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let done = AtomicBool::new(false);
     let lives = std::thread::scope(|scope| {
@@ -133,14 +141,13 @@ pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
         let workers: Vec<_> = (0..at_once)
             .map(|_| {
                 scope.spawn(|| {
-                    let project = project(&ec2);
                     loop {
                         let round = next.fetch_add(1, Ordering::Relaxed);
                         if round >= rounds {
                             return;
                         }
                         let seed = seed.wrapping_add(round);
-                        let was_killed = kill_one(&ec2, &project, round, &mut StdRng::seed_from_u64(seed));
+                        let was_killed = kill_one(&ec2, round, &mut StdRng::seed_from_u64(seed));
                         if was_killed { &killed } else { &ended }.fetch_add(1, Ordering::Relaxed);
                     }
                 })
@@ -153,7 +160,8 @@ pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
         watch.join().expect("no instance outlives its time")
     });
     let begun = Instant::now();
-    while ec2.left()["hosts"] != json!([]) && begun.elapsed() < ENDING {
+    let ends = |left: &Value| left["hosts"] != json!([]) || left["instances"] != json!([]);
+    while ends(&ec2.left()) && begun.elapsed() < ENDING {
         std::thread::sleep(Duration::from_millis(100));
     }
     let left = ec2.left();
@@ -167,7 +175,7 @@ pub fn check(rounds: u64, seed: u64, at_once: u64) -> Seen {
     }
     let free = ["security_groups", "launch_templates"].map(|kind| left[kind].as_array().map_or(0, Vec::len));
     await_expiry(&ec2, &left);
-    let reap = project(&ec2).gpu_harness(&["reap"]);
+    let reap = project(&ec2, "reaper").gpu_harness(&["reap"]);
     assert_eq!(reap.code(), 0, "{reap:?}");
     ec2.wait_until_nothing_is_left(MINUTE);
     Seen {
@@ -188,18 +196,21 @@ fn await_expiry(ec2: &Ec2, left: &Value) {
     let expiries = things.filter_map(|thing| thing["tags"]["gpu-harness:expires-at"].as_str()?.parse().ok());
     let latest = expiries.max().unwrap_or(Timestamp::MIN);
     let still = Duration::try_from(ec2.now().duration_until(latest)).unwrap_or_default();
-    assert!(still <= TTL + WAIT, "{left:#} lasts {still:?} more");
+    assert!(still <= TTL + WAIT + ASKING, "{left:#} lasts {still:?} more");
     std::thread::sleep(ec2.real(still + GRACE + Duration::from_secs(1)));
 }
 
-fn project(ec2: &Ec2) -> Project {
+/// A project whose credentials nobody else has.
+fn project(ec2: &Ec2, key: &str) -> Project {
     let [ttl, lease, wait] = [TTL, LEASE, WAIT].map(|time| time.as_secs());
     let settings = format!("types: [g4dn.xlarge, g6.xlarge]\nttl: {ttl}s\nlease: {lease}s\nwait: {wait}s");
-    ec2.in_project(Project::with_suite(SUITE), &settings)
+    ec2.in_project(Project::with_suite(SUITE), &settings).env("AWS_ACCESS_KEY_ID", key)
 }
 
 /// Whether the harness was killed before it had ended by itself.
-fn kill_one(ec2: &Ec2, project: &Project, round: u64, random: &mut StdRng) -> bool {
+fn kill_one(ec2: &Ec2, round: u64, random: &mut StdRng) -> bool {
+    let key = format!("round-{round}");
+    let project = project(ec2, &key);
     let while_after = Duration::from_millis(random.random_range(0..250));
     // The named steps come first, one round each, then again and again between random moments.
     let moment = match usize::try_from(round).ok().and_then(|round| STEPS.get(round)) {
@@ -207,20 +218,17 @@ fn kill_one(ec2: &Ec2, project: &Project, round: u64, random: &mut StdRng) -> bo
         None if random.random_bool(0.5) => {
             Moment::Step(STEPS[random.random_range(0..STEPS.len())], while_after)
         }
-        None => Moment::After(Duration::from_millis(random.random_range(0..8_000))),
+        None => Moment::After(Duration::from_millis(random.random_range(0..12_000))),
     };
-    let besides = match random.random_range(0..4) {
-        0 => Besides::Api,
-        1 => Besides::Network,
+    let besides = match random.random_range(0..8) {
+        0 | 1 => Besides::Api,
+        2 | 3 => Besides::Network,
+        4 => Besides::Credentials,
         _ => Besides::Nothing,
     };
-    let before = project.latest();
     let mut harness = project.start(&["--node", "cloud", "-q"]);
     let begun = Instant::now();
-    let events = || match project.latest() {
-        Some(folder) if Some(&folder) != before.as_ref() => events_in(&folder),
-        _ => Vec::new(),
-    };
+    let events = || project.latest().map(|folder| events_in(&folder)).unwrap_or_default();
     loop {
         let is_time = match moment {
             Moment::After(time) => begun.elapsed() >= time,
@@ -235,7 +243,15 @@ fn kill_one(ec2: &Ec2, project: &Project, round: u64, random: &mut StdRng) -> bo
     if let Moment::Step(_, after) = moment {
         std::thread::sleep(after);
     }
-    let was_running = harness.try_wait().expect("a child can be waited for").is_none();
+    let mut runs = || harness.try_wait().expect("a child can be waited for").is_none();
+    let was_running = runs();
+    if besides == Besides::Credentials {
+        ec2.fault(&json!({ "fault": "expired", "caller": key }));
+        let begun = Instant::now();
+        while runs() && begun.elapsed() < GIVING_UP {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
     harness.kill().expect("a child can be killed");
     harness.wait().expect("a child can be waited for");
     let instance = events().iter().find_map(|record| match &record.event {

@@ -11,6 +11,7 @@
 //! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
+//! | [`iam`] | a simulator of IAM's policies |
 //! | [`theirs`] | a user's crate with tests of its own, run by `gpu-harness cargo` |
 //! | [`fixture`] | a user's crate, run by cargo and nextest |
 //! | [`xml`] | a real XML parser |
@@ -21,6 +22,11 @@
 //! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
 //! | [`resumes`] | the promise that a killed pipeline loses no image and doubles none |
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is for whoever develops this project"
+)]
 
 pub mod big_binary;
 pub mod browser;
@@ -30,6 +36,7 @@ pub mod cuts;
 pub mod ec2;
 pub mod faults;
 pub mod fixture;
+pub mod iam;
 pub mod kills;
 pub mod leaks;
 pub mod pipeline;

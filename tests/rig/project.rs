@@ -97,7 +97,13 @@ impl Project {
         command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
         command.env("GPU_HARNESS_CACHE", self.cache()).env("NO_COLOR", "1");
         // These tests may run in a step of CI themselves.
-        for name in ["GPU_HARNESS_NODE", "GITHUB_ACTIONS", "BITBUCKET_BUILD_NUMBER"] {
+        for name in [
+            "GPU_HARNESS_NODE",
+            "GITHUB_ACTIONS",
+            "GITHUB_RUN_ID",
+            "BITBUCKET_BUILD_NUMBER",
+            "CI_PROJECT_PATH",
+        ] {
             command.env_remove(name);
         }
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

@@ -10,6 +10,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -31,6 +32,8 @@ const FACTOR: f64 = 30.0;
 const MAKER: &str = r#"
 import boto3, datetime, json, os, random, select, sys, time, urllib.request
 ec2 = boto3.client("ec2")
+# As gpu-harness names whoever runs it here.
+owner = os.environ["USER"] + "@" + os.uname().nodename
 
 def ask(path):
     return json.load(urllib.request.urlopen(os.environ["AWS_ENDPOINT_URL"] + path))
@@ -41,6 +44,7 @@ def make(run, seconds):
     now = datetime.datetime.fromisoformat(ask("/_test/clock")["now"].replace("Z", "+00:00"))
     expires = (now + datetime.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
     tags = [{"Key": "gpu-harness:run", "Value": run}, {"Key": "gpu-harness:node", "Value": "cloud"},
+            {"Key": "gpu-harness:owner", "Value": owner},
             {"Key": "gpu-harness:expires-at", "Value": expires}]
     on = lambda *kinds: [{"ResourceType": kind, "Tags": tags} for kind in kinds]
     group = ec2.create_security_group(
@@ -93,6 +97,8 @@ pub struct Seen {
 
 /// A run that left things behind.
 struct Left {
+    /// Since when all of it is there.
+    since: Instant,
     expires_at: Timestamp,
     /// Its things, where it had so much time left that all of them were seen.
     things: BTreeSet<String>,
@@ -103,14 +109,18 @@ struct Left {
 /// # Panics
 /// Where a thing that lives is touched, or one that does not is left.
 pub fn check(rounds: u64, seed: u64) -> Seen {
-    let ec2 = Ec2::without_hosts(Options { clock_factor: FACTOR });
+    let ec2 = Ec2::kind_without_hosts(Options { clock_factor: FACTOR });
     let mut maker = Maker::start(&ec2, seed);
     let runs: Mutex<BTreeMap<String, Left>> = Mutex::default();
     let (next, spared) = (AtomicU64::new(0), AtomicU64::new(0));
     let project = ec2.in_project(Project::new(), "");
     let reap = || {
-        // A run whose things come while the reaper looks is the next reaper's.
-        let known = BTreeSet::from_iter(runs.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned());
+        // A run whose things come while the reaper looks, or that EC2 may not tell it of yet, is the next reaper's.
+        let known = {
+            let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
+            let old = runs.iter().filter(|(_, made)| made.since.elapsed() >= ec2.longest_lag());
+            BTreeSet::from_iter(old.map(|(run, _)| run.clone()))
+        };
         let begun = ec2.now();
         let reaped = project.gpu_harness(&["reap"]);
         assert_eq!(reaped.code(), 0, "{reaped:?}\n{}", ec2.log());
@@ -182,7 +192,10 @@ fn read(line: &str) -> (String, Left) {
     let made: Value = serde_json::from_str(line).expect("JSON");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     let things = made["things"].as_array().expect("a list").iter().map(text).collect();
-    (text(&made["run"]), Left { expires_at: text(&made["expires"]).parse().expect("a time"), things })
+    (
+        text(&made["run"]),
+        Left { since: Instant::now(), expires_at: text(&made["expires"]).parse().expect("a time"), things },
+    )
 }
 
 /// The things that are left, by the run that their tags name.
@@ -207,7 +220,7 @@ impl Maker {
     fn start(ec2: &Ec2, seed: u64) -> Self {
         let mut command = python();
         command.args(["-c", MAKER, &LIVE.to_string(), &seed.to_string()]);
-        command.envs(ec2.environment()).env("AWS_DEFAULT_REGION", "us-east-1");
+        command.envs(ec2.kind_environment()).env("AWS_DEFAULT_REGION", "us-east-1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let until = process.stdin.take();

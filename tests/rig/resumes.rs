@@ -1,13 +1,15 @@
 //! The promise that a pipeline that is killed anywhere and started again ends with each image in exactly one row, and
 //! makes no shard twice that was done, at as many random moments as one likes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use serde_json::Value;
 
 use crate::pipeline::{Pipeline, SHARDS};
 
@@ -85,13 +87,14 @@ fn run_to_the_end(pipeline: &Pipeline, kills: u64, random: &mut StdRng, seen: &m
 fn done(pipeline: &Pipeline) -> BTreeMap<String, (u64, i64)> {
     let out = pipeline.path().join(SHARDS);
     let marks = fs::read_dir(out.join("_done")).into_iter().flatten().flatten();
-    let names = marks.filter_map(|mark| mark.file_name().to_str()?.strip_suffix(".json").map(str::to_owned));
-    let shards = COUNT / ROWS as usize;
-    names
-        .map(|name| {
-            let about = fs::metadata(out.join(format!("part-{name}-of-{shards:05}.parquet")));
+    let marks = marks.filter(|mark| mark.path().extension().is_some_and(|ending| ending == "json"));
+    marks
+        .map(|mark| {
+            let text = fs::read(mark.path()).expect("a mark can be read");
+            let told: Value = serde_json::from_slice(&text).expect("a mark is JSON");
+            let about = fs::metadata(out.join(told["key"].as_str().expect("a mark names its shard")));
             let about = about.expect("a shard that is marked is there");
-            (name, (about.ino(), about.mtime_nsec()))
+            (mark.file_name().to_string_lossy().into_owned(), (about.ino(), about.mtime_nsec()))
         })
         .collect()
 }
@@ -100,5 +103,72 @@ fn check_kept(pipeline: &Pipeline, before: &BTreeMap<String, (u64, i64)>, how: &
     let now = done(pipeline);
     for (name, about) in before {
         assert_eq!(now.get(name), Some(about), "{how}: shard {name} was done and was made again");
+    }
+}
+
+/// Starts two workers on one plan at the same time, again and again, and kills one or both of them at a random moment, until both
+/// end by themselves; `rounds` times.
+///
+/// # Panics
+/// Where an image is in no row or in two, where something is left that no mark names, or where the manifest does not name what is
+/// there.
+pub fn check_two_at_once(rounds: u64, seed: u64) -> Seen {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut pipeline = Pipeline::new();
+    pipeline.set("rows-per-shard", 10);
+    let picture = include_bytes!("leaf.jpg");
+    for number in 0..TWO {
+        pipeline.image(&format!("{number}.jpg"), picture);
+    }
+    let mut seen = Seen::default();
+    for round in 0..rounds {
+        let how = format!("seed {seed}, round {round}");
+        let _ = fs::remove_dir_all(pipeline.path().join(SHARDS));
+        // At first both run to their end, beside each other; then one or two are killed.
+        for kills in [round.min(2), 1, 0] {
+            let mut workers = [0, 1].map(|_| pipeline.worker().spawn().expect("gpu-worker starts"));
+            let victims = usize::try_from(kills).unwrap_or(0);
+            if victims > 0 {
+                std::thread::sleep(Duration::from_millis(random.random_range(300..1500)));
+                let first = random.random_range(0..2);
+                for victim in 0..victims {
+                    workers[(first + victim) % 2].kill().expect("a child can be killed");
+                    seen.killed += 1;
+                }
+            }
+            let ended = workers.map(|mut worker| worker.wait().expect("a child can be waited for"));
+            assert!(victims > 0 || ended.iter().all(|status| status.success()), "{how}: {ended:?}");
+        }
+        check_whole(&pipeline, &how);
+        seen.ended += 1;
+    }
+    seen
+}
+
+/// Images of two workers.
+const TWO: usize = 200;
+
+fn check_whole(pipeline: &Pipeline, how: &str) {
+    let rows = pipeline.rows();
+    let mut keys = Vec::from_iter(rows.iter().map(|(key, _)| key.as_str()));
+    keys.dedup();
+    assert_eq!((rows.len(), keys.len()), (TWO, TWO), "{how}");
+    let out = pipeline.path().join(SHARDS);
+    let read = |path: &Path| -> Value {
+        serde_json::from_slice(&fs::read(path).expect("it can be read")).expect("it is JSON")
+    };
+    let manifest = read(&out.join("_manifest.json"));
+    let named: BTreeSet<String> = manifest["shards"]
+        .as_array()
+        .expect("a list of shards")
+        .iter()
+        .map(|shard| shard["key"].as_str().expect("a name").to_owned())
+        .collect();
+    let there: BTreeSet<String> = pipeline.tables().into_keys().collect();
+    assert_eq!(named, there, "{how}: what no mark names is gone, and what the manifest names is there");
+    for mark in fs::read_dir(out.join("_done")).expect("marks").flatten() {
+        let mark = read(&mark.path());
+        assert_eq!(mark["plan"], manifest["plan"], "{how}");
+        assert!(named.contains(mark["key"].as_str().unwrap_or_default()), "{how}: {mark}");
     }
 }

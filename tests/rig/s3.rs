@@ -110,6 +110,10 @@ pub struct Faults {
     pub short: Option<&'static str>,
     /// Keys that have this in them come at 1 KB/s.
     pub slow: Option<&'static str>,
+    /// Keys that have the first in them are answered with this status and document, as often as they are asked for.
+    pub refused: Option<(&'static str, &'static str, &'static str)>,
+    /// Every request is answered with this status, this header and document.
+    pub all: Option<(&'static str, &'static str, &'static str)>,
     /// Writes are refused.
     pub read_only: bool,
     /// No connection is answered.
@@ -196,6 +200,18 @@ fn pass_on(
     let named = |part: Option<&str>| part.is_some_and(|part| read && line.contains(part));
     if by_chance(faults.slow_down) {
         return answer(&mut client, "503 Slow Down", SLOW_DOWN);
+    }
+    if let Some((status, header, document)) = faults.all {
+        let length = document.len();
+        return write!(
+            client,
+            "HTTP/1.1 {status}\r\n{header}Connection: close\r\nContent-Length: {length}\r\n\r\n{document}"
+        );
+    }
+    if let Some((key, status, document)) = faults.refused
+        && named(Some(key))
+    {
+        return answer(&mut client, status, document);
     }
     if write && faults.read_only {
         return answer(&mut client, "403 Forbidden", DENIED);

@@ -19,6 +19,9 @@ pub(crate) struct Options {
     /// The port on 127.0.0.1; by default a free one
     #[arg(long, default_value_t = 0, hide_default_value = true)]
     port: u16,
+    /// How hard it is: from the same seed, the same late answers, throttled calls and small pages; 0 is kind
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
 }
 
 /// Starts it, says how to use it, and stays for as long as it runs.
@@ -51,7 +54,8 @@ fn command(python: &Path, options: &Options) -> Command {
     }
     command.arg(format!("PYTHONPATH={}", fixtures.display())).arg("PYTHONDONTWRITEBYTECODE=1").arg(python);
     command.args(["-m", "gpu_harness_ec2", "--until-stdin-closes", "--port", &options.port.to_string()]);
-    command.args(["--clock-factor", &options.clock_factor.to_string()]).process_group(0);
+    command.args(["--clock-factor", &options.clock_factor.to_string()]);
+    command.args(["--seed", &options.seed.to_string()]).process_group(0);
     command
 }
 

@@ -1,11 +1,17 @@
 //! The project's own commands: `cargo xtask demo` shows the main job, `cargo xtask test` passes the tests, and each
 //! sets up what is missing first.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "what it prints is for whoever develops this project"
+)]
 
 mod bench;
 mod build;
 mod cargo;
 mod demo;
 mod ec2;
+mod fuzz;
 mod lint;
 mod pipeline;
 mod python;

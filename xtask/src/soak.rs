@@ -25,6 +25,11 @@ const SOAKS: &[Entry] = &[
         run: |arguments| rig::run("soak", "cuts", arguments),
     },
     Entry {
+        name: "fuzz",
+        about: "a fuzzer at every door where bytes of other people's come in [SECONDS=600]",
+        run: crate::fuzz::run,
+    },
+    Entry {
         name: "kills",
         about: "kills gpu-harness at random moments [COUNT=200] [SEED=1]",
         run: |arguments| rig::run("soak", "kills", arguments),

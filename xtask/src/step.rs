@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
 fn prepare(folder: &Path, cache: &Path, threads: usize) -> Result<()> {
     fs::create_dir_all(folder.join("cache"))?;
     for name in ["image.png", "boxes.csv"] {
-        fs::copy(cache.join("tiles/osbs-029").join(name), folder.join("cache").join(name))
+        fs::copy(cache.join("data/tiles/osbs-029").join(name), folder.join("cache").join(name))
             .with_context(|| format!("failed to copy {name} of the tile"))?;
     }
     let data =

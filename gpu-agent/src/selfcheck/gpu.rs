@@ -1,6 +1,11 @@
 //! The GPUs, as the driver's own library (NVML) describes them. It is loaded at run time: a node without one has none.
+//!
+//! A driver whose GPU has died may never answer, and a process that asks it then cannot even be killed. So a process of
+//! its own asks, and is left behind where it does not come back.
 
 use std::ffi::OsStr;
+use std::process::Command;
+use std::time::Duration;
 
 use gpu_suites::facts::{Gpu, Gpus, Process, RowRemap, Throttle};
 use nvml_wrapper::bitmasks::device::ThrottleReasons;
@@ -10,10 +15,31 @@ use nvml_wrapper::error::NvmlError;
 use nvml_wrapper::struct_wrappers::device::ProcessInfo;
 use nvml_wrapper::{Device, Nvml};
 
+use crate::libtorch;
+
 /// The name that every driver installs; the one without a number comes with developers' packages only.
 pub(crate) const LIBRARY: &str = "libnvidia-ml.so.1";
 
+/// A driver that nothing has used yet takes seconds for each GPU to begin.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(30);
+/// Seconds in place of that, for tests.
+const VARIABLE: &str = "GPU_AGENT_DRIVER_ANSWERS_WITHIN";
+/// What the process that asks is started with.
+pub(crate) const ASKING: &str = "--gpus";
+
+/// Has them looked at by a process of its own.
 pub(super) fn look() -> Gpus {
+    let limit =
+        std::env::var(VARIABLE).ok().and_then(|seconds| Some(Duration::from_secs(seconds.parse().ok()?)));
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["selfcheck", ASKING]);
+    let said = libtorch::run(&mut command, limit.unwrap_or(ANSWERS_WITHIN));
+    let gpus = said.and_then(|said| serde_json::from_str(&said).map_err(|error| error.to_string()));
+    gpus.unwrap_or_else(|why| Gpus::Absent(format!("the NVIDIA driver does not answer: {why}")))
+}
+
+/// Looks at them in this process.
+pub(crate) fn ask() -> Gpus {
     let nvml = match Nvml::builder().lib_path(OsStr::new(LIBRARY)).init() {
         Ok(nvml) => nvml,
         Err(NvmlError::LibloadingError(error)) => {

@@ -28,6 +28,12 @@ pub(crate) fn command(folder: &Folder, json: bool, worker: Option<&Worker>) -> i
     io::stdout().lock().write_all(said.as_bytes())
 }
 
+/// Prints what the driver says of its GPUs, or never comes back: see [`gpu`].
+pub(crate) fn gpus() -> io::Result<()> {
+    let said = serde_json::to_string(&gpu::ask())?;
+    io::stdout().lock().write_all(said.as_bytes())
+}
+
 fn look(folder: &Folder, worker: Option<&Worker>) -> NodeFacts {
     let found = libtorch::find(None, folder);
     NodeFacts {

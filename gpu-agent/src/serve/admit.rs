@@ -1,10 +1,12 @@
 //! Is a plan one that can be run? Everything in it came over the wire: names become paths here.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use gpu_suites::id::CaseId;
+use gpu_suites::link::leads_to;
 use gpu_suites::plan::{PROTOCOL, Plan, PlannedCase};
-use gpu_suites::spec::Work;
+use gpu_suites::spec::{InputPath, Work};
 use gpu_suites::wire::Refusal;
 
 /// Refuses a plan whose names could leave their folders, or that makes no sense.
@@ -40,11 +42,35 @@ fn is_name(text: &str) -> bool {
     (1..=100).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('.')
 }
 
+/// A link stays below the case's folder, and nothing is made through one.
+fn links(case: &PlannedCase) -> Result<(), String> {
+    let mut at = BTreeSet::new();
+    for (link, target) in &case.links {
+        let name = link.on_node().ok_or_else(|| format!("the link {link:?} leaves the case's folder"))?;
+        if target.is_empty() || leads_to(&name, Path::new(target)).is_none() {
+            return Err(format!("the link {link:?} leads out of the case's folder"));
+        }
+        at.insert(name);
+    }
+    if at.is_empty() {
+        return Ok(());
+    }
+    let through = |path: &InputPath, skip: usize| {
+        path.on_node().is_some_and(|path| path.ancestors().skip(skip).any(|above| at.contains(above)))
+    };
+    let inputs = case.inputs.keys().find(|input| through(input, 0));
+    match inputs.or_else(|| case.links.keys().find(|link| through(link, 1))) {
+        Some(path) => Err(format!("the input {path:?} lies behind a link")),
+        None => Ok(()),
+    }
+}
+
 fn sensible(case: &PlannedCase, plan: &Plan) -> Result<(), String> {
     let PlannedCase { id, spec, inputs, .. } = case;
     if let Some(path) = inputs.keys().find(|path| path.on_node().is_none()) {
         return Err(format!("the input {path:?} leaves the case's folder"));
     }
+    links(case)?;
     if let Some(path) = spec.inputs().into_iter().find(|path| !inputs.contains_key(path)) {
         return Err(format!("the input {path} has no content"));
     }

@@ -1,11 +1,13 @@
 //! Hears the harness's requests, one JSON object a line, and passes renewals and cancellations on at once.
 
-use std::io::{self, BufRead, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use gpu_suites::lines::{self, End, TooLong};
+use gpu_suites::seal::Key;
 use gpu_suites::wire::Request;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
@@ -13,7 +15,7 @@ use crate::control::{Control, Wire};
 use crate::folder::{Folder, RunDir};
 
 /// The longest request that is taken: a plan with thousands of cases.
-const LONGEST: u64 = 16 << 20;
+const LONGEST: usize = 16 << 20;
 
 /// What was heard.
 #[derive(Debug)]
@@ -49,8 +51,8 @@ struct Attended {
 }
 
 impl Attended {
-    fn open(dir: &RunDir) -> io::Result<Self> {
-        Ok(Self { wire: Wire::open(dir)?, dir: dir.clone() })
+    fn open(dir: &RunDir, key: Key) -> io::Result<Self> {
+        Ok(Self { wire: Wire::open(dir, key)?, dir: dir.clone() })
     }
 }
 
@@ -74,8 +76,8 @@ impl Hearing {
     }
 
     /// From now on renewals and cancellations are about this run.
-    pub(super) fn attend(&self, dir: &RunDir) -> io::Result<()> {
-        *self.shared.attended() = Some(Attended::open(dir)?);
+    pub(super) fn attend(&self, dir: &RunDir, key: Key) -> io::Result<()> {
+        *self.shared.attended() = Some(Attended::open(dir, key)?);
         Ok(())
     }
 
@@ -113,25 +115,18 @@ impl Shared {
     }
 
     fn listen(&self, tell: &SyncSender<Heard>) {
-        let mut input = io::stdin().lock();
-        let mut line = Vec::new();
+        let mut lines = lines::Reader::new(io::stdin().lock(), LONGEST);
         loop {
-            line.clear();
-            let read = input.by_ref().take(LONGEST).read_until(b'\n', &mut line);
-            let whole = read.is_ok() && line.last() == Some(&b'\n');
-            if !whole && line.len() as u64 == LONGEST {
-                self.tell(tell, Heard::Nonsense(format!("a line of more than {LONGEST} bytes")));
-                self.tell(tell, Heard::End);
-                return;
-            }
-            if !whole {
+            match lines.next_line() {
+                Ok(Some((line, End::Newline))) => match serde_json::from_slice(line) {
+                    Ok(request) => self.hear(tell, request),
+                    Err(error) => self.tell(tell, Heard::Nonsense(error.to_string())),
+                },
+                Ok(Some((_, End::TooLong))) => {
+                    self.tell(tell, Heard::Nonsense(TooLong { most: LONGEST }.to_string()));
+                }
                 // Half a line is what a cut connection leaves.
-                self.tell(tell, Heard::End);
-                return;
-            }
-            match serde_json::from_slice(&line) {
-                Ok(request) => self.hear(tell, request),
-                Err(error) => self.tell(tell, Heard::Nonsense(error.to_string())),
+                Ok(Some((_, End::Stream)) | None) | Err(_) => return self.tell(tell, Heard::End),
             }
         }
     }
@@ -148,9 +143,9 @@ impl Shared {
                 self.send(Control::Cancel { reason: reason.clone(), limit: *limit });
             }
             // So that a renewal right behind it reaches the run though the answer is still being made.
-            Request::Attach { run, .. } if run.is_valid() => {
+            Request::Attach { run, key, .. } if run.is_valid() => {
                 let dir = self.folder.run(run);
-                *self.attended() = Attended::open(&dir).ok();
+                *self.attended() = Attended::open(&dir, key.clone()).ok();
             }
             _ => {}
         }

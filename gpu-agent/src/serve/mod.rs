@@ -13,13 +13,15 @@ use std::fs;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use gpu_suites::plan::{PROTOCOL, Plan};
+use gpu_suites::plan::PROTOCOL;
+use gpu_suites::seal::Key;
 use gpu_suites::wire::{Refusal, Reply, Request};
 use jiff::Timestamp;
 
 use crate::control::Control;
 use crate::folder::{Folder, RunDir};
 use crate::lock::Lock;
+use crate::orders::Orders;
 use crate::{store, strays};
 use follow::{Follower, Step};
 use hear::{Heard, Hearing};
@@ -95,7 +97,7 @@ impl Conversation<'_> {
                         strays::end(&follower.dir);
                         // Why it died, where it could still say so.
                         let log = fs::read_to_string(follower.dir.log()).unwrap_or_default();
-                        eprint!("{log}");
+                        crate::streams::tell(log.trim_end());
                     }
                     say(&Reply::Gone)?;
                 }
@@ -128,17 +130,17 @@ impl Conversation<'_> {
             _ if !self.opened => {
                 refuse(Refusal::BadRequest { cause: "the first request must be `open`".to_owned() })
             }
-            Request::Start { plan } => match self.start(&plan) {
+            Request::Start { plan, key } => match self.start(Orders { plan: *plan, key }) {
                 Ok(None) => Ok(()),
                 Ok(Some(reply)) => say(&reply),
                 Err(error) => refuse(error),
             },
-            Request::Attach { run, from } => {
+            Request::Attach { run, from, key } => {
                 let dir = self.folder.run(&run);
-                if !run.is_valid() || !dir.plan().is_file() {
+                if !run.is_valid() || !dir.journal().is_file() {
                     return refuse(Refusal::NoSuchRun { run });
                 }
-                self.follow(dir, from).map_or_else(refuse, |()| Ok(()))
+                self.follow(dir, from, key).map_or_else(refuse, |()| Ok(()))
             }
             Request::Cancel { reason, limit } => {
                 // Heard before the run was attended to, it is passed on here; twice does no harm.
@@ -150,7 +152,8 @@ impl Conversation<'_> {
     }
 
     /// `None` where the journal follows, else what to say.
-    fn start(&mut self, plan: &Plan) -> Result<Option<Reply>, Refusal> {
+    fn start(&mut self, orders: Orders) -> Result<Option<Reply>, Refusal> {
+        let plan = &orders.plan;
         admit::admit(plan)?;
         let unwritable = |(path, error): (std::path::PathBuf, io::Error)| Refusal::Unwritable {
             path: path.display().to_string(),
@@ -158,20 +161,20 @@ impl Conversation<'_> {
         };
         self.folder.prepare().map_err(unwritable)?;
         let dir = self.folder.run(&plan.run);
-        if !dir.plan().is_file() {
+        if !dir.journal().is_file() {
             let blobs = store::missing(self.folder, &plan.blobs());
             if !blobs.is_empty() {
                 return Ok(Some(Reply::Missing { blobs }));
             }
         }
-        start::start(&dir, plan).map_err(|error| unwritable((dir.path().to_owned(), error)))?;
-        self.follow(dir, 0)?;
+        start::start(&dir, &orders).map_err(|error| unwritable((dir.path().to_owned(), error)))?;
+        self.follow(dir, 0, orders.key)?;
         Ok(None)
     }
 
-    fn follow(&mut self, dir: RunDir, from: u64) -> Result<(), Refusal> {
+    fn follow(&mut self, dir: RunDir, from: u64, key: Key) -> Result<(), Refusal> {
         let path = dir.journal();
-        let attended = self.hearing.attend(&dir);
+        let attended = self.hearing.attend(&dir, key);
         // Whoever asks for a run wants it to go on.
         self.hearing.pass_on(Control::Renew);
         let follower = attended.and_then(|()| Follower::open(dir, from)).map_err(|error| {

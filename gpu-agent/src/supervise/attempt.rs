@@ -3,19 +3,22 @@
 mod gather;
 mod output;
 
-use std::ffi::OsString;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use gpu_suites::budget;
 use gpu_suites::checks::{End, Evaluator, ProcessEnd};
-use gpu_suites::event::{CaseStarted, Check, Finding, GpusWatched, ProcessEnded, Stream};
+use gpu_suites::event::{CaseStarted, Check, Device, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
 use gpu_suites::unit::Span;
 
+use super::disk::DiskWatch;
 use super::ending::{Seen, ending};
 use super::gpus::{self, GpuWatch};
 use super::intake::Intake;
@@ -23,7 +26,7 @@ use super::log::{Log, Tail};
 use super::process::Process;
 use super::readers::{Message, Readers};
 use super::watch::Stop;
-use super::{Left, Run, case_folder, environment, memory, signals};
+use super::{Left, Run, case_folder, demands, environment, memory, signals};
 use crate::folder::CaseDir;
 
 /// What a process that is asked to end has to do so.
@@ -42,14 +45,23 @@ pub(super) struct Attempt<'r, 'a> {
     /// Bytes of log that may still be kept.
     log_left: u64,
     log_dropped: u64,
+    /// What its output, metrics included, may still cost of the run's budget.
+    output_left: u64,
+    output_cut: bool,
     stderr: Tail,
     intake: Intake,
     evaluator: Evaluator,
     announced: Vec<String>,
+    /// JUnit reports that lay in the working folder before it began.
+    before: gather::Before,
+    /// What was announced, or is to be brought back, and is not there.
+    missing: Vec<String>,
     progress: Option<String>,
     stop: Option<Stop>,
     /// When what waits for the journal is written.
     flush_at: Option<Instant>,
+    /// What the disks have left, once the case has its folder.
+    disk: Option<DiskWatch>,
 }
 
 impl<'r, 'a> Attempt<'r, 'a> {
@@ -63,25 +75,39 @@ impl<'r, 'a> Attempt<'r, 'a> {
             logs: [Log::of(Stream::Stdout), Log::of(Stream::Stderr)],
             log_left: case.spec.limits.log.0,
             log_dropped: 0,
+            output_left: budget::of_output(case),
+            output_cut: false,
             stderr: Tail::default(),
             intake: Intake::default(),
             evaluator: Evaluator::for_case(&case.spec),
             announced: Vec::new(),
+            before: gather::Before::default(),
+            missing: Vec::new(),
             progress: None,
             stop: None,
             flush_at: None,
+            disk: None,
             run,
             case,
         };
         let oom_kills = memory::oom_kills();
-        let watch = GpuWatch::begin(&case.spec);
-        let (process, readers) = match this.start() {
+        let (watch, found) = GpuWatch::begin(&case.spec);
+        let started = demands::unmet(&case.spec, &found).map_or_else(|| this.start(), |why| Err(why.into()));
+        let (process, readers) = match started {
             Ok(started) => started,
-            Err(reason) => {
+            Err(Unstarted { reason, code }) => {
+                if let Some(code) = code {
+                    let case = case.id.clone();
+                    this.run.journal.append(ProcessEnded { case, attempt, code: Some(code), signal: None });
+                }
                 return Left { started: false, outcome: Outcome::Errored, reason: Some(reason), stop: None };
             }
         };
         this.run.journal.append(CaseStarted { case: case.id.clone(), attempt });
+        if let Some(device) = demands::ran_on(&case.spec, &found) {
+            let facts = BTreeMap::from([("ran_on".to_owned(), device.into())]);
+            this.run.journal.append(Device { case: case.id.clone(), facts });
+        }
         this.run.journal.flush();
         let process = this.pump(process, &readers);
         let gpus = watch.map(|watch| watch.end(&case.spec));
@@ -92,18 +118,22 @@ impl<'r, 'a> Attempt<'r, 'a> {
         this.conclude(attempt, &process, out_of_memory, gpu_broke.as_deref())
     }
 
-    fn start(&mut self) -> Result<(Process, Readers), String> {
+    fn start(&mut self) -> Result<(Process, Readers), Unstarted> {
         let case = self.case;
         case_folder::make(&self.dir, case, &self.run.folder).map_err(|error| error.to_string())?;
+        if let Some(command) = &case.spec.command {
+            self.before = gather::Before::look(&self.dir.work(), command);
+        }
         // Open both ways, it neither waits for a writer nor ends with one.
         let metrics = OpenOptions::new().read(true).write(true).open(self.dir.metrics());
         let metrics = metrics.map_err(|error| format!("{}: {error}", self.dir.metrics().display()))?;
         let argv = self.argv()?;
         let libtorch = self.run.libtorch.as_ref().and_then(|found| found.as_ref().ok());
         let environment = environment::of_case(case, self.run.dir, &self.dir, libtorch, std::env::vars_os());
+        self.disk = Some(DiskWatch::begin(&self.dir.work(), environment.get(OsStr::new("TMPDIR"))));
         let limit = case.spec.limits.memory.map(|size| size.0);
         let started = Process::start(&argv, environment, &self.dir.work(), limit);
-        let (process, [out, err]) = started.map_err(|error| cannot_start(&argv[0], &error))?;
+        let (process, [out, err]) = started.map_err(|error| Unstarted::of(&argv[0], &error))?;
         let readers = Readers::start([out, err, metrics.into()], process.pid(), &self.run.outbox);
         let readers = readers.map_err(|error| {
             process.kill();
@@ -127,6 +157,9 @@ impl<'r, 'a> Attempt<'r, 'a> {
         let mut kill_at = None;
         let mut drained = 0;
         while drained < Readers::COUNT {
+            if let Some(disk) = &mut self.disk {
+                disk.look();
+            }
             if let Some(process) = &running {
                 self.see_to_the_end(process, &mut kill_at);
             }
@@ -215,7 +248,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
         out_of_memory: bool,
         gpu_broke: Option<&str>,
     ) -> Left {
-        let Self { run, case, evaluator, stop, begun, .. } = self;
+        let Self { run, case, evaluator, stop, begun, missing, stderr, progress, mut disk, .. } = self;
         let (code, signal) = match process {
             ProcessEnd::Exited(code) => (Some(*code), None),
             ProcessEnd::Signalled { signal, .. } => (None, Some(*signal)),
@@ -229,18 +262,22 @@ impl<'r, 'a> Attempt<'r, 'a> {
             }
             Some(_) => Vec::<Finding>::new(),
         };
-        let (outcome, reason) = ending(
+        let (mut outcome, mut reason) = ending(
             &Seen {
                 case: &case.spec,
                 findings: &findings,
                 process,
-                stderr: &self.stderr.text(),
-                progress: self.progress.as_deref(),
+                stderr: &stderr.text(),
+                progress: progress.as_deref(),
                 out_of_memory,
                 gpu_broke,
+                disk_full: disk.as_mut().and_then(|disk| disk.full(&stderr.text())).as_deref(),
             },
             stop.as_ref(),
         );
+        if outcome == Outcome::Passed && !missing.is_empty() {
+            (outcome, reason) = (Outcome::Failed, Some(missing.join("\n")));
+        }
         for finding in findings {
             run.journal.append(Check { case: case.id.clone(), attempt, finding });
         }
@@ -257,16 +294,39 @@ fn process_end(status: &io::Result<ExitStatus>) -> ProcessEnd {
     }
 }
 
-fn cannot_start(program: &OsString, error: &io::Error) -> String {
-    let hint = match error.kind() {
-        io::ErrorKind::NotFound => {
-            "is it installed on the node and on the PATH there, or named in `files` and called as ./NAME?"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "is it executable (chmod +x), or should its interpreter be named first?"
-        }
-        io::ErrorKind::OutOfMemory => "`limits: memory` may be too little to start it at all",
-        _ => "the program must be one that this node can run",
-    };
-    format!("{} cannot be started: {error}\nhint: {hint}", program.display())
+/// Why a case was not started.
+struct Unstarted {
+    reason: String,
+    /// What a shell would exit with, where it is the program that cannot be started.
+    code: Option<i32>,
+}
+
+impl From<String> for Unstarted {
+    fn from(reason: String) -> Self {
+        Self { reason, code: None }
+    }
+}
+
+impl From<&str> for Unstarted {
+    fn from(reason: &str) -> Self {
+        Self::from(reason.to_owned())
+    }
+}
+
+impl Unstarted {
+    fn of(program: &OsString, error: &io::Error) -> Self {
+        let (code, hint) = match error.kind() {
+            io::ErrorKind::NotFound => (
+                Some(127),
+                "is it installed on the node and on the PATH there, or named in `files` and called as ./NAME?",
+            ),
+            io::ErrorKind::PermissionDenied => {
+                (Some(126), "is it executable (chmod +x), or should its interpreter be named first?")
+            }
+            io::ErrorKind::OutOfMemory => (None, "`limits: memory` may be too little to start it at all"),
+            io::ErrorKind::WouldBlock => (None, "the node has no more processes to give"),
+            _ => (Some(126), "the program must be one that this node can run"),
+        };
+        Self { reason: format!("{} cannot be started: {error}\nhint: {hint}", program.display()), code }
+    }
 }

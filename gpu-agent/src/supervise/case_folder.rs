@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use gpu_suites::plan::{PlannedCase, WorkerCase};
@@ -37,7 +37,13 @@ pub(super) fn make(dir: &CaseDir, case: &PlannedCase, store: &Folder) -> Result<
         // The plan was admitted: every input has a name.
         let Some(name) = input.on_node() else { continue };
         let path = dir.work().join(name);
-        to(&path, copy(&store.blob(sha256), &path))?;
+        to(&path, copy(&store.blob(sha256), &path, case.executable.contains(input)))?;
+    }
+    // After the files: none of them is written through a link.
+    for (link, target) in &case.links {
+        let Some(name) = link.on_node() else { continue };
+        let path = dir.work().join(name);
+        to(&path, make_parent(&path).and_then(|()| symlink(target, &path)))?;
     }
     let fifo = mknodat(CWD, dir.metrics(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
     to(&dir.metrics(), fifo.map_err(io::Error::from))?;
@@ -46,11 +52,14 @@ pub(super) fn make(dir: &CaseDir, case: &PlannedCase, store: &Folder) -> Result<
     to(&dir.case(), written.and_then(|bytes| fs::write(dir.case(), bytes)))
 }
 
-fn copy(blob: &Path, path: &Path) -> io::Result<()> {
-    if let Some(parent) = path.parent() {
-        folder::make(parent)?;
-    }
+/// One content may be a program under one name and none under another.
+fn copy(blob: &Path, path: &Path, executable: bool) -> io::Result<()> {
+    make_parent(path)?;
     fs::copy(blob, path)?;
-    let executable = fs::metadata(blob)?.permissions().mode() & 0o100;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600 | executable))
+    let mode = if executable { 0o700 } else { 0o600 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+fn make_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), folder::make)
 }

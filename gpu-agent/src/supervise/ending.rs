@@ -25,14 +25,18 @@ pub(super) struct Seen<'a> {
     pub(super) out_of_memory: bool,
     /// Why a GPU that it may have used is broken.
     pub(super) gpu_broke: Option<&'a str>,
+    /// Why what it could not write is the node's fault.
+    pub(super) disk_full: Option<&'a str>,
 }
 
 /// The outcome and the reason, unless the checks alone say that it passed.
 pub(super) fn ending(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) {
     let (outcome, reason) = by_itself(seen, stop);
-    // A test that fails on a broken GPU, or hangs on one, says nothing of the code.
-    let is_blamed = outcome == Outcome::Failed || matches!(stop, Some(Stop::CaseLimit(_)));
-    match seen.gpu_broke.filter(|_| is_blamed) {
+    // A test that fails on a broken GPU, or hangs on one, says nothing of the code; nor does one that fails on a full disk.
+    let has_failed = outcome == Outcome::Failed;
+    let is_blamed = has_failed || matches!(stop, Some(Stop::CaseLimit(_)));
+    let gpu_broke = seen.gpu_broke.filter(|_| is_blamed);
+    match gpu_broke.or(seen.disk_full.filter(|_| has_failed)) {
         Some(why) => {
             let reason = reason.map_or(String::new(), |reason| format!("\nthe case itself: {reason}"));
             (Outcome::Errored, Some(format!("{why}{reason}")))

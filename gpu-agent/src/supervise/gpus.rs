@@ -41,6 +41,17 @@ pub(super) struct GpuWatch {
     seen: Receiver<Vec<Watched>>,
 }
 
+/// What there is for a case.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The GPUs that it may use.
+    Gpus(Vec<Gpu>),
+    /// The driver does not answer.
+    Silent,
+    /// It is to use none.
+    NotAsked,
+}
+
 /// What the watch came to.
 pub(super) struct Outcome {
     pub(super) gpus: Vec<GpuSeen>,
@@ -48,34 +59,38 @@ pub(super) struct Outcome {
 }
 
 impl GpuWatch {
-    /// Begins to watch the GPUs that the case may use; `None` where there is no driver, or none is meant.
-    pub(super) fn begin(case: &Case) -> Option<Self> {
+    /// Begins to watch the GPUs that the case may use, and tells which these are; no watch where there is no driver, or none
+    /// is meant.
+    pub(super) fn begin(case: &Case) -> (Option<Self>, Found) {
         let visible = Visible::of(case);
         if case.device == Wanted::Cpu || visible == Visible::None {
-            return None;
+            return (None, Found::NotAsked);
         }
         let (stop, stopped) = channel();
         let (ended, seen) = channel();
         if SILENT.load(Ordering::Relaxed) {
-            return Some(Self { stop, seen });
+            return (Some(Self { stop, seen }), Found::Silent);
         }
         let (began, begun) = channel();
         let thread = std::thread::Builder::new().name("gpus".into());
         let started = thread.spawn(move || {
             let devices = devices(&visible);
             let watching = Watching::begin(&devices);
-            let _ = began.send(!devices.is_empty());
+            let _ = began.send(Vec::from_iter(devices.iter().map(|(_, device)| gpu::device(device))));
             // Where nobody waits for it any more, it came too late.
             let _ = ended.send(watching.follow(&stopped));
         });
-        started.ok()?;
+        if started.is_err() {
+            return (None, Found::Silent);
+        }
         match begun.recv_timeout(BEGINS_WITHIN) {
-            Ok(true) => Some(Self { stop, seen }),
+            Ok(gpus) if gpus.is_empty() => (None, Found::Gpus(gpus)),
+            Ok(gpus) => (Some(Self { stop, seen }), Found::Gpus(gpus)),
             Err(RecvTimeoutError::Timeout) => {
                 SILENT.store(true, Ordering::Relaxed);
-                Some(Self { stop, seen })
+                (Some(Self { stop, seen }), Found::Silent)
             }
-            Ok(false) | Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Disconnected) => (None, Found::Silent),
         }
     }
 

@@ -1,7 +1,9 @@
 //! Takes in what a case writes to its metrics FIFO: whole lines, understood, within bounds.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 
+use gpu_suites::lines::{self, Lines};
 use gpu_suites::metrics::{self, Line};
 
 /// The longest line that is taken.
@@ -12,15 +14,18 @@ const COMPLAINTS: usize = 10;
 const SHOWN: usize = 100;
 
 /// The lines of one case.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Intake {
-    /// The beginning of a line whose rest has not come yet.
-    rest: Vec<u8>,
-    /// The line is too long: what comes until its end is dropped.
-    dropping: bool,
+    lines: Lines,
     complaints: BTreeSet<String>,
     /// Bad lines that were not complained about.
     unsaid: u64,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self { lines: Lines::of_at_most(LONGEST), complaints: BTreeSet::new(), unsaid: 0 }
+    }
 }
 
 /// What a piece of the stream holds.
@@ -34,40 +39,20 @@ pub(super) enum Taken {
 impl Intake {
     /// Takes in bytes.
     pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Taken)) {
-        let mut bytes = bytes;
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
-            let (line, after) = (&bytes[..end], &bytes[end + 1..]);
-            bytes = after;
-            if std::mem::take(&mut self.dropping) {
-                continue;
+        let mut lines = std::mem::replace(&mut self.lines, Lines::of_at_most(LONGEST));
+        let Ok(()) = lines.feed(bytes, |line| {
+            match line {
+                lines::Line::Whole(line) => self.line(line, &mut each),
+                lines::Line::TooLong => self.too_long(&mut each),
             }
-            if self.rest.is_empty() && line.len() <= LONGEST {
-                self.line(line, &mut each);
-            } else if self.rest.len() + line.len() > LONGEST {
-                self.rest.clear();
-                self.too_long(&mut each);
-            } else {
-                let mut whole = std::mem::take(&mut self.rest);
-                whole.extend_from_slice(line);
-                self.line(&whole, &mut each);
-                whole.clear();
-                self.rest = whole;
-            }
-        }
-        if self.dropping {
-        } else if self.rest.len() + bytes.len() > LONGEST {
-            self.rest.clear();
-            self.dropping = true;
-            self.too_long(&mut each);
-        } else {
-            self.rest.extend_from_slice(bytes);
-        }
+            Ok::<_, Infallible>(())
+        });
+        self.lines = lines;
     }
 
     /// No more comes: a last line may lack its newline.
     pub(super) fn finish(&mut self, mut each: impl FnMut(Taken)) {
-        let rest = std::mem::take(&mut self.rest);
-        if !rest.is_empty() {
+        if let Some(rest) = self.lines.finish() {
             self.line(&rest, &mut each);
         }
         if self.unsaid > 0 {

@@ -1,5 +1,7 @@
-//! Turns a process's output into log events: valid text of at most 16 KiB each, which put together are the stream.
+//! Turns a process's output into log events: text of at most 16 KiB each, with the bytes beside it where they are no text;
+//! put together they are the stream.
 
+use gpu_suites::bytes::Bytes;
 use gpu_suites::event::Stream;
 
 /// The longest text of one event.
@@ -8,6 +10,22 @@ const LONGEST: usize = 16 << 10;
 const TAIL: usize = 2 << 10;
 /// How many lines of it are shown.
 const TAIL_LINES: usize = 10;
+
+/// What one event holds of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// What is not UTF-8 is replaced.
+    pub(super) text: String,
+    /// The bytes, where the text is something else.
+    pub(super) raw: Option<Bytes>,
+}
+
+impl Piece {
+    fn of(text: String, bytes: &[u8]) -> Self {
+        let raw = (text.as_bytes() != bytes).then(|| Bytes(bytes.to_vec()));
+        Self { text, raw }
+    }
+}
 
 /// One stream on its way to the journal.
 #[derive(Debug)]
@@ -22,22 +40,22 @@ impl Log {
         Self { stream, waiting: Vec::new() }
     }
 
-    /// Takes in bytes; each full event's text goes to `emit`.
-    pub(super) fn push(&mut self, bytes: &[u8], emit: impl FnMut(String)) {
+    /// Takes in bytes; each full event's piece goes to `emit`.
+    pub(super) fn push(&mut self, bytes: &[u8], emit: impl FnMut(Piece)) {
         self.waiting.extend_from_slice(bytes);
         self.emit(LONGEST, emit);
     }
 
     /// Emits what waits, but for the beginning of a character whose rest may still come.
-    pub(super) fn flush(&mut self, emit: impl FnMut(String)) {
+    pub(super) fn flush(&mut self, emit: impl FnMut(Piece)) {
         self.emit(1, emit);
     }
 
     /// Emits everything: no more comes.
-    pub(super) fn finish(&mut self, mut emit: impl FnMut(String)) {
+    pub(super) fn finish(&mut self, mut emit: impl FnMut(Piece)) {
         self.emit(1, &mut emit);
         if !self.waiting.is_empty() {
-            emit(String::from_utf8_lossy(&self.waiting).into_owned());
+            emit(Piece::of(String::from_utf8_lossy(&self.waiting).into_owned(), &self.waiting));
             self.waiting.clear();
         }
     }
@@ -46,15 +64,15 @@ impl Log {
         self.waiting.is_empty()
     }
 
-    /// Emits texts for as long as at least `least` bytes wait.
-    fn emit(&mut self, least: usize, mut emit: impl FnMut(String)) {
+    /// Emits pieces for as long as at least `least` bytes wait.
+    fn emit(&mut self, least: usize, mut emit: impl FnMut(Piece)) {
         let mut start = 0;
         while self.waiting.len() - start >= least {
             let (text, used) = take(&self.waiting[start..]);
             if used == 0 {
                 break;
             }
-            emit(text);
+            emit(Piece::of(text, &self.waiting[start..start + used]));
             start += used;
         }
         self.waiting.drain(..start);
@@ -120,20 +138,20 @@ impl Tail {
 mod tests {
     use super::*;
 
-    fn run(chunks: &[&[u8]], flush: bool) -> Vec<String> {
-        let (mut log, mut texts) = (Log::of(Stream::Stdout), Vec::new());
+    fn run(chunks: &[&[u8]], flush: bool) -> Vec<Piece> {
+        let (mut log, mut pieces) = (Log::of(Stream::Stdout), Vec::new());
         for chunk in chunks {
-            log.push(chunk, |text| texts.push(text));
+            log.push(chunk, |piece| pieces.push(piece));
             if flush {
-                log.flush(|text| texts.push(text));
+                log.flush(|piece| pieces.push(piece));
             }
         }
-        log.finish(|text| texts.push(text));
-        texts
+        log.finish(|piece| pieces.push(piece));
+        pieces
     }
 
     #[test]
-    fn the_texts_put_together_are_the_stream() {
+    fn the_pieces_put_together_are_the_stream_byte_for_byte() {
         let long = "ä🦀x\n".repeat(20_000);
         let odd: Vec<u8> =
             long.bytes().enumerate().map(|(at, b)| if at % 7001 == 0 { 0xff } else { b }).collect();
@@ -141,9 +159,13 @@ mod tests {
             for size in [1, 3, 1000, 65_536] {
                 for flush in [false, true] {
                     let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
-                    let texts = run(&chunks, flush);
-                    assert!(texts.iter().all(|text| (1..=LONGEST).contains(&text.len())));
-                    assert!(texts.concat() == String::from_utf8_lossy(bytes), "size {size}, flush {flush}");
+                    let pieces = run(&chunks, flush);
+                    assert!(pieces.iter().all(|piece| (1..=LONGEST).contains(&piece.text.len())));
+                    let texts: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+                    assert!(texts == String::from_utf8_lossy(bytes), "size {size}, flush {flush}");
+                    let raw = |piece: Piece| piece.raw.map_or(piece.text.into_bytes(), |raw| raw.0);
+                    let whole = Vec::from_iter(pieces.into_iter().flat_map(raw));
+                    assert!(whole == bytes, "size {size}, flush {flush}");
                 }
                 if bytes.len() > 10_000 && size == 1 {
                     break;

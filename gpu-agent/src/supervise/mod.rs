@@ -1,10 +1,13 @@
 //! Runs a run, case by case, detached from everybody: the one process that writes the journal.
 //!
-//! It lives as long as the lease: while cases run, and after the last one until the harness has said bye, so that a
-//! harness that was cut off can come back for the end.
+//! It lives as long as the run's lease: while cases run, and after the last one until the harness has said bye, so that a
+//! harness that was cut off can come back for the end. The machine's own lease, where it has one, is another: each
+//! renewal of a run's puts it off, and no run's end ends it ([`crate::node_lease`]).
 
 mod attempt;
 mod case_folder;
+mod demands;
+mod disk;
 mod ending;
 mod environment;
 mod gpus;
@@ -20,7 +23,7 @@ mod watch;
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -29,6 +32,7 @@ use std::time::{Duration, Instant};
 use gpu_suites::event::{CaseFinished, EndCause, GpusWatched, Hello, RunFinished};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan, PlannedCase};
+use gpu_suites::seal::Key;
 use gpu_suites::spec::Device;
 
 use crate::artifacts::Budget;
@@ -36,7 +40,9 @@ use crate::folder::{Folder, RunDir};
 use crate::journal::Journal;
 use crate::libtorch::{self, Libtorch, NotFound};
 use crate::lock::Lock;
-use crate::{store, strays};
+use crate::node_lease::NodeLease;
+use crate::orders::Orders;
+use crate::{control, store, strays, streams};
 use attempt::Attempt;
 use readers::Message;
 use watch::{EarlyEnd, Stop, Watch};
@@ -59,23 +65,24 @@ fn to<T>(doing: &'static str, path: &Path, result: io::Result<T>) -> Result<T, S
     result.map_err(|source| SuperviseError { doing, path: path.to_owned(), source })
 }
 
-/// Runs the run in `dir`, whose lock is the standard input.
-pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
+/// Runs the run in `dir`: its orders are the standard input, its lock the standard output, and `control` is the number of the
+/// socket at which the harness is heard.
+pub(crate) fn supervise(dir: &str, control: Option<RawFd>) -> Result<(), SuperviseError> {
     let dir = RunDir::at(dir);
     let lock = to("keep the lock of", dir.path(), keep_lock(&dir))?;
     // Whatever a case leaves behind becomes a child of this process, which ends it.
     let _ = rustix::process::set_child_subreaper(Some(rustix::process::getpid()));
-    let plan = fs::read(dir.plan()).and_then(|bytes| Ok(serde_json::from_slice::<Plan>(&bytes)?));
-    let plan = to("read", &dir.plan(), plan)?;
+    let control = control.map_or_else(|| control::bind(&dir), control::inherited);
+    let control = to("listen to the harness for", dir.path(), control)?;
+    let Orders { plan, key } = to("read the orders for", dir.path(), Orders::from_stdin())?;
     let journal = to("write", &dir.journal(), Journal::create(&dir))?;
-    let control = to("open", &dir.control(), crate::control::open(&dir))?;
     let (outbox, inbox) = sync_channel(QUEUED);
     let watch = Arc::new(Watch::begin(&plan));
     let listener = Arc::clone(&watch);
-    let bell = outbox.clone();
-    let heard =
-        std::thread::Builder::new().name("control".into()).spawn(move || listener.listen(control, &bell));
-    to("listen at", &dir.control(), heard)?;
+    let (bell, shown) = (outbox.clone(), key.clone());
+    let heard = std::thread::Builder::new().name("control".into());
+    let heard = heard.spawn(move || listener.listen(&control, &shown, &bell));
+    to("listen to the harness for", dir.path(), heard)?;
     if plan.reclaimable {
         let (watch, bell) = (Arc::clone(&watch), outbox.clone());
         let started = std::thread::Builder::new().name("reclaim".into());
@@ -86,7 +93,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
         let watch = Arc::clone(&watch);
         let started = std::thread::Builder::new().name("overdue".into()).spawn(move || {
             shutdown::wait_until_overdue(&watch, shutdown::OVERDUE);
-            shutdown::shut_down()
+            shutdown::shut_down_unless_held(&NodeLease::here())
         });
         to("watch the lease of", dir.path(), started)?;
     }
@@ -94,6 +101,7 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     let libtorch = plan.worker.as_ref().map(|_| libtorch::find(plan.libtorch.as_deref(), &folder));
     let mut run = Run {
         plan: &plan,
+        key: &key,
         dir: &dir,
         folder,
         journal,
@@ -115,29 +123,30 @@ pub(crate) fn supervise(dir: &str) -> Result<(), SuperviseError> {
     let removed = fs::remove_dir_all(dir.path());
     drop(lock);
     if expired && plan.lease.on_expiry == OnExpiry::Shutdown {
-        shutdown::shut_down();
+        shutdown::shut_down_unless_held(&NodeLease::here());
     }
     to("remove", dir.path(), removed)
 }
 
-/// The lock came as standard input; it must not be handed on to a case.
+/// The lock came as standard output; it must not be handed on to a case.
 fn keep_lock(dir: &RunDir) -> io::Result<Lock> {
-    // By hand, standard input is no lock.
+    // By hand, standard output is no lock.
     if let Some(lock) = Lock::take(dir)? {
         return Ok(lock);
     }
-    let (input, lock) = (rustix::fs::fstat(rustix::stdio::stdin())?, rustix::fs::stat(dir.lock())?);
-    if (input.st_dev, input.st_ino) != (lock.st_dev, lock.st_ino) {
+    let (output, lock) = (rustix::fs::fstat(rustix::stdio::stdout())?, rustix::fs::stat(dir.lock())?);
+    if (output.st_dev, output.st_ino) != (lock.st_dev, lock.st_ino) {
         return Err(io::Error::other("another supervisor holds it"));
     }
-    let kept: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
-    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    let kept: OwnedFd = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
+    rustix::stdio::dup2_stdout(File::options().write(true).open("/dev/null")?)?;
     Ok(kept.into())
 }
 
 /// A run under way.
 struct Run<'a> {
     plan: &'a Plan,
+    key: &'a Key,
     dir: &'a RunDir,
     folder: Folder,
     journal: Journal,
@@ -192,6 +201,11 @@ impl<'a> Run<'a> {
         for case in &plan.cases {
             if ended.is_none() {
                 ended = self.ended_already();
+                // A limit that is reached between two cases is reached all the same.
+                if let Some(EarlyEnd { cause: EndCause::Limit, reason, .. }) = &ended {
+                    self.never_started(case, Outcome::TimedOut, reason.clone());
+                    continue;
+                }
             }
             match &ended {
                 Some(EarlyEnd { rest: None, .. }) => break,
@@ -295,14 +309,15 @@ impl<'a> Run<'a> {
             && let Err(error) = self.journal.rescue()
         {
             // Without a journal nobody can be told; the lock is released and the harness finds the run gone.
-            eprintln!("gpu-agent: {}: {error}", self.journal.trouble().unwrap_or_default());
+            streams::tell(&format!("gpu-agent: {}: {error}", self.journal.trouble().unwrap_or_default()));
             std::process::exit(1);
         }
     }
 
     fn close(&mut self, ended: Option<EarlyEnd>) {
         let (reason, cause) = ended.map(|ended| (ended.reason, ended.cause)).unzip();
-        self.journal.append(RunFinished { reason, cause });
+        let seal = Some(self.journal.seal(self.key));
+        self.journal.append(RunFinished { reason, cause, seal });
         self.watch.finish();
         self.flush();
     }

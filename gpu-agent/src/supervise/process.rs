@@ -10,7 +10,6 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{Mode, OFlags};
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, getpid, getppid, kill_process, kill_process_group,
     set_parent_process_death_signal, setrlimit, wait,
@@ -47,6 +46,8 @@ impl Process {
         }
         let mut child = command.spawn()?;
         let pid = Pid::from_child(&child);
+        // Where memory runs out, the kernel is to end the case and not the agent.
+        let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), "500");
         let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(io::ErrorKind::BrokenPipe.into());
         };
@@ -100,10 +101,6 @@ fn confine(supervisor: Pid, memory: Option<u64>) -> rustix::io::Result<()> {
     setrlimit(Resource::Core, limit(0))?;
     if let Some(memory) = memory {
         setrlimit(Resource::As, limit(memory))?;
-    }
-    // Where memory runs out, the kernel is to end the case and not the agent.
-    if let Ok(file) = rustix::fs::open(c"/proc/self/oom_score_adj", OFlags::WRONLY, Mode::empty()) {
-        let _ = rustix::io::write(&file, b"500");
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) enum Message {
     Drained,
     /// The case's process has ended; it is not reaped yet.
     Exited,
-    /// Something was said at the control FIFO.
+    /// The harness said something.
     Woken,
 }
 

@@ -1,10 +1,15 @@
 //! Ends the machine, and does not give up: a machine that is nobody's any more costs money by the second.
+//!
+//! Whether it is nobody's, the machine's own lease tells, where it has one: a run that nobody asks for any more may be one
+//! of several there. What watches that lease ends the machine too; this does where that does not.
 
 use std::ffi::OsString;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::watch::Watch;
+use crate::node_lease::NodeLease;
+use crate::streams::tell;
 
 /// The environment variable that replaces the command, for machines that are ended in another way.
 const VARIABLE: &str = "GPU_AGENT_SHUTDOWN";
@@ -17,15 +22,23 @@ pub(super) const OVERDUE: Duration = Duration::from_secs(20);
 /// Where the program is, whatever the login's path leaves out.
 const SYSTEM: &str = "/usr/sbin:/sbin";
 
+/// Shuts the machine down when nobody wants it any more.
+pub(super) fn shut_down_unless_held(lease: &NodeLease) -> ! {
+    while lease.holds() {
+        std::thread::sleep(super::TICK);
+    }
+    shut_down()
+}
+
 /// Shuts the machine down: it goes, or this tries on and on.
-pub(super) fn shut_down() -> ! {
+fn shut_down() -> ! {
     let replaced = std::env::var(VARIABLE).ok();
     let words = words(replaced.as_deref(), rustix::process::geteuid().is_root());
     loop {
         let pause = match attempt(&words) {
             Ok(()) => PATIENCE,
             Err(why) => {
-                eprintln!("gpu-agent: failed to shut the node down by {}: {why}", words.join(" "));
+                tell(&format!("gpu-agent: failed to shut the node down by {}: {why}", words.join(" ")));
                 AGAIN
             }
         };

@@ -1,18 +1,19 @@
 //! When must a case end before its time? The lease, the run's limit, a cancellation, and the case's own limit.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::sync::mpsc::SyncSender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use gpu_suites::event::{EndCause, ReclaimNotice};
 use gpu_suites::outcome::Outcome;
-use gpu_suites::plan::Plan;
+use gpu_suites::plan::{OnExpiry, Plan};
+use gpu_suites::seal::Key;
 use gpu_suites::unit::Span;
 
 use super::readers::Message;
-use crate::control::Control;
+use crate::control::{self, Control, Letter};
+use crate::node_lease::NodeLease;
 
 /// Why a case is ended from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,10 +63,12 @@ impl Stop {
     }
 }
 
-/// What is watched, shared with the threads that listen at the control FIFO and to the cloud.
+/// What is watched, shared with the threads that listen to the harness and to the cloud.
 #[derive(Debug)]
 pub(super) struct Watch {
     ttl: Duration,
+    /// The machine's, where it was made for the run.
+    node_lease: Option<NodeLease>,
     limit: Option<(Instant, Span)>,
     said: Mutex<Said>,
 }
@@ -84,6 +87,7 @@ impl Watch {
         let now = Instant::now();
         Self {
             ttl: plan.lease.ttl.0,
+            node_lease: (plan.lease.on_expiry == OnExpiry::Shutdown).then(NodeLease::here),
             // A limit beyond what the clock can hold is none.
             limit: plan.timeout.and_then(|limit| Some((now.checked_add(limit.0)?, limit))),
             said: Mutex::new(Said {
@@ -100,22 +104,31 @@ impl Watch {
         self.said.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what is said at the control FIFO, for as long as the process lives.
-    pub(super) fn listen(&self, control: File, bell: &SyncSender<Message>) {
-        for line in BufReader::new(control).lines() {
-            let Ok(line) = line else { return };
-            match serde_json::from_str(&line) {
-                Ok(Control::Renew) => self.said().renewed = Instant::now(),
-                Ok(Control::Cancel { reason, limit }) => {
+    /// Takes in what whoever has the key says, for as long as the process lives.
+    pub(super) fn listen(&self, control: &UnixDatagram, key: &Key, bell: &SyncSender<Message>) {
+        let mut letter = vec![0; control::LONGEST];
+        loop {
+            let Ok(length) = control.recv(&mut letter) else { return };
+            let Ok(letter) = serde_json::from_slice::<Letter>(&letter[..length]) else { continue };
+            if !letter.key.fits(key) {
+                continue;
+            }
+            match letter.control {
+                Control::Renew => {
+                    self.said().renewed = Instant::now();
+                    if let Some(lease) = &self.node_lease {
+                        lease.renew(self.ttl);
+                    }
+                }
+                Control::Cancel { reason, limit } => {
                     let stop = if limit { Stop::Limit(reason) } else { Stop::Cancelled(reason) };
                     self.said().cancelled.get_or_insert(stop);
                 }
-                Ok(Control::Bye) => {
+                Control::Bye => {
                     let mut said = self.said();
                     // Nobody can have received everything of a run that goes on.
                     said.bye |= said.finished;
                 }
-                Err(error) => eprintln!("gpu-agent: at the control FIFO: {error}"),
             }
             // A full channel is being read anyway.
             let _ = bell.try_send(Message::Woken);

@@ -1,6 +1,7 @@
 //! A connection that is cut loses nothing.
 
 use gpu_suites::event::Event;
+use gpu_suites::seal::Key;
 use gpu_suites::wire::{Refusal, Reply, Request};
 
 use crate::rig::{Node, kill, kill_group, log, plan, processes, sh, wait_until};
@@ -98,7 +99,7 @@ fn a_killed_supervisor_is_told_and_leaves_no_orphan() {
 fn a_run_that_is_not_here_is_refused() {
     let node = Node::new();
     let mut talk = node.talk();
-    talk.say(&Request::Attach { run: "nothing".into(), from: 0 });
+    talk.say(&Request::Attach { run: "nothing".into(), from: 0, key: Key::default() });
     assert_eq!(talk.reply(), Reply::Refused { error: Refusal::NoSuchRun { run: "nothing".into() } });
 }
 

@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use gpu_suites::event::Event;
+use gpu_suites::seal::Key;
 use gpu_suites::wire::{Refusal, Reply, Request};
 use serde_json::json;
 
@@ -75,11 +76,46 @@ fn a_disk_without_room_for_the_run_is_told_before_anything_runs() {
     let node = Node::new();
     for taken in [7, 8] {
         let mut talk = on_a_small_disk(&node, taken);
-        talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])) });
+        talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])), key: Key::default() });
         let reply = talk.reply();
         let Reply::Refused { error: Refusal::Unwritable { path, cause } } = reply else {
             panic!("{reply:?}")
         };
         assert!(path.ends_with("runs/r") && cause.contains("No space left"), "{path}: {cause}");
     }
+}
+
+#[test]
+fn a_case_that_fails_because_the_nodes_disk_is_full_is_errored_also_where_it_tidied_up() {
+    let node = Node::new();
+    let temporary = node.path().join("tmp");
+    std::fs::create_dir_all(&temporary).unwrap();
+    let temporary = temporary.display().to_string();
+    let mut unshare = Command::new("unshare");
+    unshare.arg(if is_root() { "-m" } else { "-rm" });
+    let script = format!(
+        "mount -t tmpfs -o size=8m,nr_inodes=100 none {temporary} && TMPDIR={temporary} exec {AGENT} serve"
+    );
+    let mut talk = node.talk_through(unshare, &["sh", "-c", &script]);
+    // It is seen while the disk is full, whatever becomes of it.
+    let fill = "head -c 9000000 /dev/zero > $TMPDIR/big; sleep 1.2; rm $TMPDIR/big";
+    let inodes = "for i in $(seq 200); do touch $TMPDIR/$i; done 2>/dev/null; sleep 1.2; rm -f $TMPDIR/*";
+    talk.start(plan(
+        "r",
+        &[
+            sh(&format!("{fill}; exit 1")),
+            sh(&format!("{inodes}; exit 1")),
+            sh("echo 'OSError: [Errno 122] Disk quota exceeded' >&2; exit 1"),
+            sh(&format!("{fill}; exit 0")),
+            sh("exit 1"),
+        ],
+    ));
+    let ends = ends(&talk.finish());
+    for (end, said) in ends.iter().zip(["B were left", "no file more can be made", "quota is used up"]) {
+        assert!(end.starts_with("errored: the node's disk") && end.contains(said), "{ends:#?}");
+        assert!(end.contains("the case itself: exit-status"), "{ends:#?}");
+    }
+    // A full disk harms nobody who passes, and what fails on its own goes on to.
+    assert_eq!(ends[3], "passed");
+    assert!(ends[4].starts_with("failed"), "{ends:#?}");
 }

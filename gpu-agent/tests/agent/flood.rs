@@ -1,6 +1,7 @@
 //! A case may write as much as it likes: nothing is lost, and the agent's memory stays as it is.
 
 use gpu_suites::event::Event;
+use gpu_suites::seal::Key;
 use gpu_suites::wire::Request;
 use serde_json::json;
 
@@ -48,7 +49,7 @@ fn a_reader_who_does_not_read_costs_no_memory_and_keeps_the_lease() {
     let mut talk = node.talk();
     let mut plan = plan("r", &[sh("yes | head -c 33554432; sleep 2.5")]);
     plan.lease.ttl = gpu_suites::unit::Span(std::time::Duration::from_secs(1));
-    talk.say(&Request::Start { plan: Box::new(plan) });
+    talk.say(&Request::Start { plan: Box::new(plan), key: Key::default() });
     for _ in 0..30 {
         std::thread::sleep(std::time::Duration::from_millis(100));
         talk.say(&Request::Renew);

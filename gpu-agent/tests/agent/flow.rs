@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gpu_suites::event::Event;
+use gpu_suites::seal::Key;
 use gpu_suites::unit::Span;
 use gpu_suites::wire::Request;
 use serde_json::json;
@@ -39,7 +40,7 @@ fn a_cancellation_right_behind_the_start_is_heard() {
     let node = Node::new();
     let mut talk = node.talk();
     let plan = plan("r", &[sh("exec sleep 6392")]);
-    talk.say(&Request::Start { plan: Box::new(plan) });
+    talk.say(&Request::Start { plan: Box::new(plan), key: Key::default() });
     talk.say(&Request::Cancel { reason: "changed my mind".into(), limit: false });
     talk.reply();
     assert_eq!(ends(&talk.finish()), ["cancelled: changed my mind"]);

@@ -146,8 +146,14 @@ fn an_old_trouble_is_not_the_cases() {
 fn a_gpu_that_is_not_what_the_case_asks_for_is_told() {
     let command = json!({ "run": ["sh", "-c", script("tell throttle=0")] });
     let records = Gpu::new().case(&json!({ "command": command, "gpu": { "memory": "40 GiB" } }));
-    let broken = &watched(&records)[0].broken;
-    assert!(broken[0].contains("has 22.5 GiB of memory; the case asks for 1 GPU of 40.0 GiB"), "{broken:?}");
+    let ends = ends(&records);
+    assert!(
+        ends[0].starts_with(
+            "errored: the case needs 1 GPU of 40.0 GiB or more, and this node has NVIDIA L4 (22.5 GiB"
+        ),
+        "{ends:?}"
+    );
+    assert!(!records.iter().any(|record| matches!(record.event, Event::CaseStarted(_))), "nothing was run");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What comes over the wire becomes paths and processes: nothing in it may leave its place.
 
 use gpu_suites::plan::{PROTOCOL, Plan};
+use gpu_suites::seal::Key;
 use gpu_suites::wire::{Refusal, Reply, Request};
 use serde_json::json;
 
@@ -8,7 +9,7 @@ use crate::rig::{Node, plan, sh};
 
 fn refusal(node: &Node, plan: Plan) -> Refusal {
     let mut talk = node.talk();
-    talk.say(&Request::Start { plan: Box::new(plan) });
+    talk.say(&Request::Start { plan: Box::new(plan), key: Key::default() });
     match talk.reply() {
         Reply::Refused { error } => error,
         other => panic!("{other:?}"),
@@ -50,9 +51,9 @@ fn names_that_would_leave_their_folder_are_refused() {
 fn an_attach_or_a_fetch_cannot_name_another_folder() {
     let node = Node::new();
     std::fs::create_dir_all(node.path().join("elsewhere/cases/s.c/artifacts")).unwrap();
-    std::fs::write(node.path().join("elsewhere/plan.json"), "{}").unwrap();
+    std::fs::write(node.path().join("elsewhere/journal.ndjson"), "{}").unwrap();
     let mut talk = node.talk();
-    talk.say(&Request::Attach { run: "../../elsewhere".into(), from: 0 });
+    talk.say(&Request::Attach { run: "../../elsewhere".into(), from: 0, key: Key::default() });
     assert!(matches!(talk.reply(), Reply::Refused { error: Refusal::NoSuchRun { .. } }));
     let fetched = node.command(&["fetch", "--run", "../../elsewhere"]).output().unwrap();
     assert!(!fetched.status.success() && fetched.stdout.is_empty());

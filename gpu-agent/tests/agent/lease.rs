@@ -77,6 +77,51 @@ fn a_machine_goes_within_seconds_of_its_lease_and_after_everything_that_ran_ther
     assert!(!node.run_dir("r").exists());
 }
 
+/// Seconds since the machine was started.
+fn uptime() -> u64 {
+    let text = std::fs::read_to_string("/proc/uptime").unwrap();
+    text.split('.').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_run_that_nobody_asks_for_ends_and_the_machine_lives_on_for_as_long_as_its_own_lease_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (down, lease) = (folder.path().join("down"), folder.path().join("lease"));
+    // Another run is asked for yet.
+    std::fs::write(&lease, format!("{:010}\n", uptime() + 600)).unwrap();
+    let node = Node::new()
+        .with("GPU_AGENT_SHUTDOWN", &format!("touch {}", down.display()))
+        .with("GPU_AGENT_NODE_LEASE", &lease.display().to_string());
+    let mut talk = node.talk();
+    let mut plan = plan("r", &[sh("exec sleep 5295")]);
+    plan.lease.ttl = SHORT;
+    plan.lease.on_expiry = OnExpiry::Shutdown;
+    talk.start(plan);
+    wait_until("the run's end", || !node.run_dir("r").exists());
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(!down.exists());
+    std::fs::write(&lease, "0000000001\n").unwrap();
+    wait_until("the node being shut down", || down.exists());
+}
+
+#[test]
+fn what_renews_a_run_puts_off_the_end_of_its_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let lease = folder.path().join("lease");
+    std::fs::write(&lease, "0000000001\n").unwrap();
+    let node = Node::new()
+        .with("GPU_AGENT_SHUTDOWN", "true")
+        .with("GPU_AGENT_NODE_LEASE", &lease.display().to_string());
+    let mut talk = node.talk();
+    let mut plan = plan("r", &[sh("exec sleep 5")]);
+    plan.lease.ttl = Span(Duration::from_secs(60));
+    plan.lease.on_expiry = OnExpiry::Shutdown;
+    talk.start(plan);
+    talk.say(&Request::Renew);
+    let until = || std::fs::read_to_string(&lease).unwrap().trim().parse::<u64>().unwrap();
+    wait_until("a later end", || until() >= uptime() + 50);
+}
+
 #[test]
 fn a_lease_that_is_renewed_lasts() {
     let node = Node::new();

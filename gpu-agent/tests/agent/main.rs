@@ -12,5 +12,6 @@ mod lease;
 mod metadata;
 mod reclaim;
 mod rig;
+mod secrets;
 mod selfcheck;
 mod store;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use gpu_suites::event::{CaseFinished, Event, Record};
 use gpu_suites::id::RunId;
 use gpu_suites::plan::{PROTOCOL, Plan};
+use gpu_suites::seal::Key;
 use gpu_suites::wire::{Reply, Request};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::{Value, json};
@@ -165,12 +166,12 @@ impl Talk {
     }
 
     pub(crate) fn start(&mut self, plan: Plan) {
-        self.say(&Request::Start { plan: Box::new(plan) });
+        self.say(&Request::Start { plan: Box::new(plan), key: Key::default() });
         assert_eq!(self.reply(), Reply::Started);
     }
 
     pub(crate) fn attach(&mut self, run: &str, from: u64) {
-        self.say(&Request::Attach { run: RunId::from(run), from });
+        self.say(&Request::Attach { run: RunId::from(run), from, key: Key::default() });
         assert_eq!(self.reply(), Reply::Started);
     }
 

@@ -84,3 +84,13 @@ fn a_folder_that_cannot_be_written_is_a_fact() {
     let facts: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(facts["folder"]["unwritable"].is_string(), "{facts:#}");
 }
+
+#[test]
+fn a_driver_that_never_answers_is_told_of_and_holds_up_nothing() {
+    let node = Node::new().with_nvml().with("GPU_AGENT_DRIVER_ANSWERS_WITHIN", "1");
+    node.stand_in_nvml("hang=1\n");
+    let output = node.command(&["selfcheck", "--json"]).output().unwrap();
+    let facts: NodeFacts = serde_json::from_slice(&output.stdout).unwrap();
+    let Gpus::Absent(why) = facts.gpus else { panic!("{:?}", facts.gpus) };
+    assert!(why.contains("does not answer"), "{why}");
+}

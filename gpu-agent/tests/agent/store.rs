@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
+use gpu_suites::seal::Key;
 use gpu_suites::spec::InputPath;
 use gpu_suites::wire::{Refusal, Reply, Request};
 use serde_json::json;
@@ -56,7 +57,7 @@ fn a_run_asks_for_what_is_missing_and_runs_when_it_is_there() {
     wanted.cases[0].inputs =
         inputs.into_iter().map(|(name, sha)| (InputPath(name.into()), sha.into())).collect();
     let mut talk = node.talk();
-    talk.say(&Request::Start { plan: Box::new(wanted.clone()) });
+    talk.say(&Request::Start { plan: Box::new(wanted.clone()), key: Key::default() });
     assert_eq!(talk.reply(), Reply::Missing { blobs: vec![SHA_OF_HELLO.into()] });
     assert!(!node.run_dir("r").exists());
     send_hello(&node);

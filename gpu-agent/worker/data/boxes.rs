@@ -42,8 +42,9 @@ impl Rect {
     }
 }
 
-/// Reads the boxes of a CSV file with a header; other columns than xmin, ymin, xmax and ymax are ignored.
-pub(crate) fn read(path: &Path) -> Result<Vec<Rect>> {
+/// Reads the boxes of a CSV file with a header; other columns than xmin, ymin, xmax and ymax are ignored. Each has to lie on the
+/// image, whose width and height are `on`: a box at its edge may reach beyond it, and one beside it belongs to something else.
+pub(crate) fn read(path: &Path, on: [u32; 2]) -> Result<Vec<Rect>> {
     let unreadable = |cause: String| WorkerError::Boxes { path: path.to_owned(), cause };
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
@@ -66,7 +67,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Rect>> {
             None => unreadable(error.to_string()),
         })?;
         let line = record.position().map_or(0, csv::Position::line);
-        boxes.push(rect(&record, columns).map_err(|cause| wrong_line(path, line, &cause))?);
+        let rect = rect(&record, columns).and_then(|rect| lies_on(rect, on).map(|()| rect));
+        boxes.push(rect.map_err(|cause| wrong_line(path, line, &cause))?);
     }
     if boxes.is_empty() {
         return Err(unreadable("it has a header and no box".into()));
@@ -76,6 +78,30 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Rect>> {
 
 fn wrong_line(path: &Path, line: u64, cause: &str) -> WorkerError {
     WorkerError::BoxesLine { path: path.to_owned(), line, cause: cause.to_owned() }
+}
+
+/// Less of a box than this on the image, and it is not the image's.
+const ON_IT: f64 = 0.5;
+
+fn lies_on(rect: Rect, on: [u32; 2]) -> std::result::Result<(), String> {
+    let [width, height] = on.map(f64::from);
+    let Rect { xmin, ymin, xmax, ymax } = rect;
+    let (across, down) = (xmax - xmin, ymax - ymin);
+    let of = |width: f64, height: f64| {
+        rect.overlap(Rect { xmin: 0.0, ymin: 0.0, xmax: width, ymax: height }) / (across * down)
+    };
+    if across < 1.0 || down < 1.0 {
+        return Err(format!(
+            "the box {xmin},{ymin},{xmax},{ymax} is less than a pixel: are these shares of the image, or metres?"
+        ));
+    }
+    if of(width, height) >= ON_IT {
+        return Ok(());
+    }
+    let swapped = if of(height, width) >= ON_IT { ": are x and y swapped?" } else { "" };
+    Err(format!(
+        "the box {xmin},{ymin},{xmax},{ymax} lies beside the image of {width} × {height} pixels{swapped}"
+    ))
 }
 
 fn rect(record: &csv::StringRecord, columns: [usize; 4]) -> std::result::Result<Rect, String> {
@@ -103,7 +129,7 @@ mod tests {
     fn read_text(text: &str) -> Result<Vec<Rect>> {
         let path = std::env::temp_dir().join(format!("boxes-{}-{:p}.csv", std::process::id(), text.as_ptr()));
         std::fs::write(&path, text).unwrap();
-        let read = read(&path);
+        let read = read(&path, [400, 100]);
         std::fs::remove_file(&path).unwrap();
         read
     }
@@ -115,12 +141,31 @@ mod tests {
     }
 
     #[test]
+    fn a_box_at_the_edge_may_reach_beyond_it() {
+        let boxes = read_text("xmin,ymin,xmax,ymax\n-2,-3,18,20\n390,90,404,103\n").unwrap();
+        assert_eq!(boxes.len(), 2);
+    }
+
+    #[test]
     fn a_bad_line_is_named_with_its_number() {
         for (text, wanted) in [
             ("xmin,ymin,xmax,ymax\n1,2,3,4\n1,x,3,4\n", "line 3: `ymin` is `x` and not a number"),
             ("xmin,ymin,xmax,ymax\n5,2,3,4\n", "line 2: the box 5,2,3,4 is empty"),
             ("xmin,ymin,xmax,ymax\n1,2,3\n", "line 2: "),
             ("xmin,ymin,xmax,ymax\n1,2,3,NaN\n", "line 2: `ymax` is `NaN`"),
+            (
+                "xmin,ymin,xmax,ymax\n10,10,20,20\n500,10,520,20\n",
+                "line 3: the box 500,10,520,20 lies beside the image of 400 × 100",
+            ),
+            ("xmin,ymin,xmax,ymax\n-30,10,-5,20\n", "line 2: the box -30,10,-5,20 lies beside"),
+            (
+                "xmin,ymin,xmax,ymax\n10,150,30,190\n",
+                "line 2: the box 10,150,30,190 lies beside the image of 400 × 100 pixels: are x and y swapped?",
+            ),
+            (
+                "xmin,ymin,xmax,ymax\n0.1,0.2,0.3,0.4\n",
+                "line 2: the box 0.1,0.2,0.3,0.4 is less than a pixel",
+            ),
             ("xmin,ymin,xmax\n1,2,3\n", "no column `ymax` but xmin, ymin, xmax"),
             ("xmin,ymin,xmax,ymax\n", "a header and no box"),
             ("", "no column `xmin`"),

@@ -7,19 +7,25 @@ use image::imageops::FilterType;
 use tch::{Device, Tensor};
 
 use crate::error::{Result, WorkerError};
+use crate::pixels::{Encoded, Unusable};
 
 /// Mean and standard deviation of the channels over ImageNet, which pretrained models expect.
 pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
 pub(crate) const DEVIATION: [f32; 3] = [0.229, 0.224, 0.225];
 
-/// Reads an image file of any format that the worker knows; what the file is, is told by its content.
+/// Bytes that decoding an image may take: more would end the process in an allocation that nothing can catch.
+const MOST_MEMORY: u64 = 4 << 30;
+
+/// Reads an image file as a pipeline reads it; what the file is, is told by its content.
 pub(crate) fn read(path: &Path) -> Result<RgbImage> {
     let failed = |cause: String| WorkerError::Image { path: path.to_owned(), cause };
-    let reader = image::ImageReader::open(path)
-        .and_then(image::ImageReader::with_guessed_format)
-        .map_err(|error| failed(error.to_string()))?;
-    let image = reader.decode().map_err(|error| failed(error.to_string()))?;
-    Ok(image.into_rgb8())
+    let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
+    let encoded = Encoded::open(&bytes).map_err(|Unusable(why)| failed(why))?;
+    if encoded.memory() > MOST_MEMORY {
+        let Encoded { width, height, .. } = encoded;
+        return Err(failed(format!("{width} × {height} pixels are too many for one batch")));
+    }
+    encoded.decode().map_err(|Unusable(why)| failed(why))
 }
 
 /// The image at `size` × `size` pixels.
@@ -51,7 +57,20 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         let error = read(&path).unwrap_err().to_string();
         std::fs::remove_file(&path).unwrap();
-        assert!(error.contains("not-an-image") && error.contains("PNG signature"), "{error}");
+        assert!(
+            error.contains("not-an-image") && error.contains("none of JPEG, PNG, TIFF and WebP"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn half_a_jpeg_is_not_trained_on() {
+        let leaf = include_bytes!("../../../tests/rig/leaf.jpg");
+        let path = std::env::temp_dir().join(format!("half-a-leaf-{}.jpg", std::process::id()));
+        std::fs::write(&path, &leaf[..leaf.len() / 2]).unwrap();
+        let error = read(&path).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(error.contains("half-a-leaf") && error.contains("the JPEG is cut off"), "{error}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ impl Batch {
         }
         let image_path = here(&data.image)?;
         let image = image::read(&image_path)?;
-        let boxes = boxes::read(&here(&data.boxes)?)?;
+        let boxes = boxes::read(&here(&data.boxes)?, [image.width(), image.height()])?;
         match data.task {
             Task::Segment => {
                 let scale = |side: u32| f64::from(size) / f64::from(side);

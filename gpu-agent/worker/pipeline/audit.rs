@@ -8,21 +8,25 @@ use gpu_suites::metrics::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::digest::{Digest, Said};
-use super::plan::{Mark, Plan};
+use super::marks::{Mark, Marks};
+use super::plan::Plan;
 use super::{Job, PipelineError, figure};
 use crate::data::here;
-use crate::emit::{Emitter, count};
+use crate::emit::{Emitter, count, number};
 use crate::error::Result;
 
 /// What was found.
 #[derive(Default)]
 pub(super) struct Audit {
-    pub(super) shards: Vec<Mark>,
+    /// The mark of each shard that was read back, and is what its mark says.
+    pub(super) shards: BTreeMap<usize, Mark>,
     pub(super) rows: usize,
     pub(super) errors: usize,
     missing: usize,
     doubled: usize,
     foreign: usize,
+    /// What was written and never marked, and was removed.
+    pub(super) removed: Vec<String>,
     golden: Option<Golden>,
     digest: Digest,
 }
@@ -44,7 +48,8 @@ impl Audit {
             ("rows/missing".into(), count(self.missing)),
             ("rows/doubled".into(), count(self.doubled)),
             ("rows/foreign".into(), count(self.foreign)),
-            ("shards_bytes".into(), count(self.shards.iter().map(|mark| mark.bytes).sum())),
+            ("shards_bytes".into(), number(self.shards.values().map(|mark| mark.bytes as f64).sum::<f64>())),
+            ("shards_removed".into(), count(self.removed.len())),
         ];
         if let Some(golden) = &self.golden {
             figures.push(("predictions/compared".into(), count(golden.compared)));
@@ -56,7 +61,7 @@ impl Audit {
     }
 }
 
-/// Reads every shard that lies in the place, those of earlier tries included.
+/// Reads back every shard, those of earlier tries and of other workers included, by its mark.
 pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<Audit> {
     let mut audit = Audit { golden: known(job)?, ..Audit::default() };
     // In a folder the tag says when a file was written, not what is in it.
@@ -66,53 +71,68 @@ pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Re
     }
     // A row's place in the plan, found by its key; rows of a shard lie in the order of the plan.
     let mut seen = vec![0u16; plan.inputs.len()];
-    // A list that is asked for again names the first ones twice.
-    let mut files = BTreeSet::new();
-    let mut take = |object: Object| {
-        if object.key.ends_with(".parquet") {
-            files.insert(object.key);
-        }
-        true
-    };
-    let listed = job.patience().exercise(&|| false, || job.shards.list("", &mut take));
-    listed.map_err(PipelineError::Store)?;
-    let total = files.len() as u64;
-    let numbers: HashMap<String, usize> =
-        (0..plan.shards()).map(|shard| (plan.key_of(shard), shard)).collect();
-    audit.shards.extend((0..plan.shards()).map(|_| Mark {
-        rows: 0,
-        errors: 0,
-        bytes: 0,
-        sha256: String::new(),
-    }));
-    for (index, file) in files.iter().enumerate() {
+    let marks = plan.marks_now(job)?;
+    let total = marks.of.len() as u64;
+    for (index, (shard, mark)) in marks.of.iter().enumerate() {
         emitter.progress("read back", index as u64, total)?;
-        let Some(shard) = numbers.get(file) else {
-            audit.foreign += 1;
-            continue;
-        };
-        let bytes =
-            job.patience().exercise(&|| false, || job.shards.read(file)).map_err(PipelineError::Store)?;
+        let read = job.patience().exercise(&|| false, || job.shards.read(&mark.key));
+        let bytes = read.map_err(PipelineError::Store)?;
+        // A bit that was lost on a disk may still be a number.
+        if hex::encode(Sha256::digest(&bytes)) != mark.sha256 {
+            return Err(PipelineError::Changed { place: job.shards.name(), key: mark.key.clone() }.into());
+        }
         let table = gpu_shards::read(&bytes).map_err(|source| PipelineError::ReadBack {
             place: job.shards.name(),
-            key: file.clone(),
+            key: mark.key.clone(),
             source,
         })?;
         let errors = audit.shard(plan, *shard, &table, &mut seen);
-        let sha256 = hex::encode(Sha256::digest(&bytes));
-        // A bit that was lost on a disk may still be a number.
-        if Plan::read_mark(job, *shard)?.sha256 != sha256 {
-            return Err(PipelineError::Changed { place: job.shards.name(), key: file.clone() }.into());
-        }
-        audit.shards[*shard] = Mark { rows: table.rows.len(), errors, bytes: bytes.len(), sha256 };
+        audit.shards.insert(*shard, Mark { rows: table.rows.len(), errors, ..mark.clone() });
     }
     emitter.progress("read back", total, total)?;
     audit.missing = seen.iter().filter(|times| **times == 0).count();
     audit.doubled = seen.iter().filter(|times| **times > 1).count();
+    audit.others(job, plan, &marks)?;
     Ok(audit)
 }
 
 impl Audit {
+    /// Whether each input is in exactly one row, and nothing else is there.
+    pub(super) fn is_clean(&self) -> bool {
+        (self.missing, self.doubled, self.foreign) == (0, 0, 0)
+    }
+
+    /// Looks at whatever else lies there. What a worker with this plan wrote and no mark names was left by one that was killed,
+    /// or that came second: once every shard has its mark none of it can be named any more, and it goes. Anything else is
+    /// counted, and left.
+    fn others(&mut self, job: &Job<'_>, plan: &Plan, marks: &Marks) -> Result<()> {
+        let named = marks.named();
+        // A list that is asked for again names the first ones twice.
+        let mut others = BTreeSet::new();
+        let mut take = |object: Object| {
+            if object.key.ends_with(".parquet") && !named.contains(object.key.as_str()) {
+                others.insert(object.key);
+            }
+            true
+        };
+        let patience = job.patience();
+        patience.exercise(&|| false, || job.shards.list("", &mut take)).map_err(PipelineError::Store)?;
+        for key in others {
+            if !plan.wrote(&key) {
+                self.foreign += 1;
+            } else if marks.of.len() == plan.shards() {
+                let removed = patience.exercise(&|| false, || job.shards.remove(&key));
+                removed.map_err(PipelineError::Store)?;
+                crate::tell(&format!(
+                    "gpu-worker: removed {}{key}, which no mark names: a worker was killed",
+                    job.shards.name()
+                ));
+                self.removed.push(key);
+            }
+        }
+        Ok(())
+    }
+
     /// Counts the rows of one shard; gives how many are errors.
     fn shard(&mut self, plan: &Plan, shard: usize, table: &Table, seen: &mut [u16]) -> usize {
         let range = plan.inputs_of(shard);
@@ -137,7 +157,7 @@ impl Audit {
                 && let Some(known) = golden.known.remove(key)
             {
                 golden.compared += 1;
-                golden.difference = golden.difference.max(difference(table, row, &known));
+                golden.difference = worse(golden.difference, difference(table, row, &known));
             }
         }
         self.errors += errors;
@@ -169,11 +189,16 @@ fn said<'r>(table: &Table, row: &'r [Cell]) -> Said<'r> {
     }
 }
 
+/// The larger difference. One that is no number is worse than any: `f64::max` would pass it over.
+fn worse(one: f64, other: f64) -> f64 {
+    if one.is_nan() || other.is_nan() { f64::NAN } else { one.max(other) }
+}
+
 /// The largest difference between a row and what is known; infinite where the two cannot be compared.
 fn difference(table: &Table, row: &[Cell], known: &[f64]) -> f64 {
     let cell = |name: &str| table.column(name).map(|at| &row[at]);
     let largest = |pairs: &mut dyn Iterator<Item = (f64, f64)>| {
-        pairs.map(|(one, other)| (one - other).abs()).fold(0.0, f64::max)
+        pairs.map(|(one, other)| (one - other).abs()).fold(0.0, worse)
     };
     match (cell("classes"), cell("scores"), cell("embedding"), cell("mask_counts")) {
         (Some(Cell::Int32s(classes)), Some(Cell::Floats(scores)), ..) => {
@@ -184,7 +209,7 @@ fn difference(table: &Table, row: &[Cell], known: &[f64]) -> f64 {
             // The classes that were kept have their probabilities, and no likelier one was left out.
             let named = classes.iter().map(|class| of_class(class).unwrap_or(f64::INFINITY));
             let scores = || scores.iter().map(|score| f64::from(*score));
-            largest(&mut named.zip(scores())).max(largest(&mut ranked.into_iter().zip(scores())))
+            worse(largest(&mut named.zip(scores())), largest(&mut ranked.into_iter().zip(scores())))
         }
         (_, _, Some(Cell::Floats(values)), _) if values.len() == known.len() => {
             largest(&mut values.iter().map(|value| f64::from(*value)).zip(known.iter().copied()))

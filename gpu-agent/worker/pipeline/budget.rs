@@ -22,6 +22,10 @@ impl Budget {
         Self { whole, left: Mutex::new(whole), freed: Condvar::new() }
     }
 
+    pub(super) fn whole(&self) -> u64 {
+        self.whole
+    }
+
     /// Waits until `bytes` are left and takes them; what is larger than the whole budget takes all of it. `None` where
     /// the pipeline is to stop.
     pub(super) fn take(&self, bytes: u64, halt: &Halt) -> Option<Held<'_>> {

@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 
 use super::gate::Gate;
 use super::halt::Halt;
+use super::marks::{Made, Mark};
 use super::meter::Meter;
-use super::plan::{Mark, Plan};
+use super::plan::Plan;
 use super::rows::{Row, columns};
 use super::{Job, PipelineError};
 use crate::error::Result;
@@ -73,7 +74,8 @@ impl Write<'_> {
         }
     }
 
-    /// Writes a shard, and then its mark: a shard without one is made again.
+    /// Writes a shard under a name of this worker's own, and then its mark: a shard without one is made again. Where another
+    /// worker has marked the shard meanwhile, that one counts, and what was written here goes.
     pub(super) fn write(&self, shard: usize, mut rows: Vec<Row>) -> Result<usize> {
         rows.sort_unstable_by_key(|row| row.input);
         let output = self.job.wanted.output;
@@ -86,12 +88,14 @@ impl Write<'_> {
         let errors = rows.iter().filter(|row| row.is_error()).count();
         let file = table.finish().map_err(wrong)?;
         let sha256 = hex::encode(Sha256::digest(&file));
-        let mark = Mark { rows: rows.len(), errors, bytes: file.len(), sha256 };
-        let mark = serde_json::to_vec(&mark).unwrap_or_default();
-        for (key, bytes) in [(self.plan.key_of(shard), &file), (Plan::mark_of(shard), &mark)] {
-            let stop = || self.halt.is_set();
-            let put = self.job.patience().exercise(&stop, || self.job.shards.put(&key, bytes));
-            put.map_err(PipelineError::Store)?;
+        let (plan, key) = (self.plan.id.clone(), self.plan.key_of(shard));
+        let mark = Mark { plan, key, rows: rows.len(), errors, bytes: file.len() as u64, sha256 };
+        let stop = || self.halt.is_set();
+        let put = self.job.patience().exercise(&stop, || self.job.shards.put(&mark.key, &file));
+        put.map_err(PipelineError::Store)?;
+        if self.plan.marks.make(self.job, shard, &mark, &stop)? == Made::Theirs {
+            // What cannot be removed now is an object that no mark names: whoever reads all back removes it.
+            let _ = self.job.shards.remove(&mark.key);
         }
         Ok(file.len())
     }

@@ -7,8 +7,9 @@ use super::budget::Budget;
 use super::fetch::Fetched;
 use super::halt::Halt;
 use super::meter::Meter;
-use super::picture::{About, Form, Unusable};
+use super::picture::{About, Form};
 use super::rows::Row;
+use crate::pixels::Unusable;
 
 /// An image ready for the model.
 pub(super) struct Decoded {

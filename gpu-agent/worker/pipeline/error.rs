@@ -1,9 +1,12 @@
 //! Why a pipeline cannot go on. A bad image is not among it: that is a row.
 
+use std::borrow::Cow;
+
 use gpu_bucket::ServerError;
 use gpu_shards::{ReadError, WriteError};
 use gpu_stores::StoreError;
 use gpu_stores::location::NoLocation;
+use gpu_suites::metrics::Blame;
 
 /// Why a pipeline cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +42,18 @@ pub(crate) enum PipelineError {
 }
 
 impl PipelineError {
-    pub(crate) fn hint(&self) -> &'static str {
+    /// Whose fault it is: a model whose output does not fit, a list that cannot be read are the code's on every node.
+    pub(crate) fn fault(&self) -> Blame {
         match self {
+            Self::Location { .. } | Self::Output { .. } | Self::List { .. } => Blame::Code,
+            _ => Blame::Node,
+        }
+    }
+
+    pub(crate) fn hint(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Location { .. } => "begin with s3://, file:/// or memory://",
-            Self::Store(error) => error.fault.hint(),
+            Self::Store(error) => return error.fault.hint(),
             Self::Server { .. } => "look at the folder and the space left on the node's disk",
             Self::NoImages { .. } => "look at the location and its prefix; a prefix ends in a slash",
             Self::AnotherPlan { .. } => {
@@ -51,14 +62,14 @@ impl PipelineError {
             Self::Foreign { .. } => "use the version that began these shards, or another `to`",
             Self::Shard { .. } | Self::Thread => "this is a fault of gpu-harness: please report it",
             Self::ReadBack { .. } | Self::Changed { .. } => {
-                "something else wrote to this prefix, or the store is damaged: remove the shard and its mark in _done/, and run again"
+                "something else wrote to this prefix, or the store is damaged: remove that object, and run again (its mark in _done/ counts no more then)"
             }
             Self::Output { .. } => {
                 "`classify` wants [N, K], `segment` [N, 1, H, W]; `embed` takes whatever begins with N"
             }
             Self::Cut { .. } => "look at the image and at the space left on the node's disk",
             Self::List { .. } => "docs/pipeline.md shows both kinds of file",
-        }
+        })
     }
 }
 

@@ -1,14 +1,13 @@
 //! Fetches images from their store.
 
-use crossbeam_channel::{Receiver, Sender};
-use gpu_stores::Fault;
-
 use super::budget::{Budget, Held};
 use super::halt::Halt;
 use super::meter::Meter;
 use super::plan::Plan;
+use super::refused::{Refused, Verdict};
 use super::rows::Row;
 use super::{Job, PipelineError};
+use crossbeam_channel::{Receiver, Sender};
 
 /// An image's bytes, and the memory that they take.
 pub(super) struct Fetched<'a> {
@@ -22,6 +21,7 @@ pub(super) struct Fetch<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) plan: &'a Plan,
     pub(super) budget: &'a Budget,
+    pub(super) refused: &'a Refused,
     pub(super) halt: &'a Halt,
     pub(super) meter: &'a Meter,
 }
@@ -31,6 +31,18 @@ impl<'a> Fetch<'a> {
     pub(super) fn run(&self, inputs: &Receiver<usize>, fetched: &Sender<Fetched<'a>>, rows: &Sender<Row>) {
         for input in inputs {
             let object = &self.plan.inputs[input];
+            if object.size > self.budget.whole() {
+                let why = format!(
+                    "not read: its {} bytes are more than the {} that `memory` has for encoded images",
+                    object.size,
+                    self.budget.whole()
+                );
+                self.meter.count(1, 0);
+                if rows.send(Row::failed(input, None, &why)).is_err() {
+                    return;
+                }
+                continue;
+            }
             let Some(held) = self.budget.take(object.size, self.halt) else { return };
             let patience = self.job.patience();
             let got =
@@ -38,26 +50,39 @@ impl<'a> Fetch<'a> {
             let sent = match got {
                 Ok(bytes) => {
                     self.meter.count(1, bytes.len());
-                    fetched.send(Fetched { input, bytes, _held: held }).is_ok()
+                    self.settle(Verdict::Rows(self.refused.read()), rows)
+                        && fetched.send(Fetched { input, bytes, _held: held }).is_ok()
                 }
-                Err(error) if is_about_all(&error.fault) => {
+                Err(error) if error.fault.is_the_stores() => {
                     self.halt.stop(PipelineError::Store(error).into());
                     return;
                 }
                 Err(error) => {
                     self.meter.count(1, 0);
-                    rows.send(Row::failed(input, None, &format!("not read: {}", error.fault))).is_ok()
+                    let row = Row::failed(input, None, &format!("not read: {}", error.fault));
+                    let verdict = if error.fault.may_be_all() {
+                        self.refused.refuse(row, error)
+                    } else {
+                        Verdict::Rows(vec![row])
+                    };
+                    self.settle(verdict, rows)
                 }
             };
             if !sent || self.halt.is_set() {
                 return;
             }
         }
+        self.settle(self.refused.leave(), rows);
     }
-}
 
-/// Whether every other image would fail as well: then the run ends, and what is done is kept, instead of every image
-/// becoming a row with an error.
-fn is_about_all(fault: &Fault) -> bool {
-    fault.is_the_stores() || matches!(fault, Fault::Denied(_))
+    /// Hands on the rows, or ends the run; whether it goes on.
+    fn settle(&self, verdict: Verdict, rows: &Sender<Row>) -> bool {
+        match verdict {
+            Verdict::Rows(failed) => failed.into_iter().all(|row| rows.send(row).is_ok()),
+            Verdict::All(error) => {
+                self.halt.stop(PipelineError::Store(error).into());
+                false
+            }
+        }
+    }
 }

@@ -20,7 +20,9 @@ use super::meter::{Meters, STAGES};
 use super::occupancy::Occupancy;
 use super::picture::Form;
 use super::plan::Plan;
+use super::refused::Refused;
 use super::replica::{Replica, Speed};
+use super::resize::Resizing;
 use super::rows::Row;
 use super::timeline::{self, Point, Queues, Timeline};
 use super::{Job, PipelineError, chart, feed, figure, rate};
@@ -63,15 +65,15 @@ struct Past<'a> {
 /// Runs what is left of the plan; gives the record of it.
 pub(super) fn run(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Result<serde_json::Value> {
     let form = Form {
-        size: i64::from(job.wanted.size.get()),
-        resize: job.wanted.resize,
+        resizing: Resizing { size: i64::from(job.wanted.size.get()), how: job.wanted.resize },
         largest: job.wanted.largest_image.get(),
     };
     let (halt, meters) = (Halt::default(), Meters::new(Occupancy::of(&job.place.devices())));
     let encoded = Budget::new(job.wanted.memory.0 / ENCODED);
     let unpacked = Budget::new(job.wanted.memory.0 - job.wanted.memory.0 / ENCODED);
     let gate = Gate::new(OPEN_SHARDS);
-    let fetch = Fetch { job, plan, budget: &encoded, halt: &halt, meter: &meters.fetch };
+    let refused = Refused::new(job.wanted.clients.get() as usize);
+    let fetch = Fetch { job, plan, budget: &encoded, refused: &refused, halt: &halt, meter: &meters.fetch };
     let decode = Decode { form, budget: &unpacked, halt: &halt, meter: &meters.decode };
     let write = Write { job, plan, gate: &gate, halt: &halt, meter: &meters.write };
 

@@ -1,80 +1,134 @@
-//! Where on Earth a `GeoTIFF`'s pixels are (OGC 19-008r4): its origin, the size of a pixel, and the system of coordinates.
+//! Where on Earth a `GeoTIFF`'s pixels are (OGC 19-008r4), as GDAL and rasterio read it: its origin, the size of a pixel, and the
+//! system of coordinates.
 
-use std::io::Cursor;
-
-use tiff::decoder::Decoder;
-use tiff::tags::Tag;
+use crate::pixels::Directory;
 
 /// The place of an image whose axes are those of its system of coordinates.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Geo {
-    /// Outer corner of the first pixel.
-    pub(super) origin: [f64; 2],
-    /// Width and height of a pixel, both above 0; rows run towards smaller y.
-    pub(super) pixel: [f64; 2],
+    /// Outer corner of the first pixel, and the width and height of a pixel: rows run towards smaller y where the height is
+    /// above 0. Nothing of an image that lies askew, or whose place is a list of points.
+    pub(super) place: Option<Place>,
     /// Number of the system of coordinates in EPSG's list.
     pub(super) epsg: Option<i32>,
 }
 
-const PIXEL_SCALE: Tag = Tag::Unknown(33_550);
-const TIE_POINT: Tag = Tag::Unknown(33_922);
-const KEYS: Tag = Tag::Unknown(34_735);
-/// Keys of the directory: a projected and a geographic system.
-const PROJECTED: u16 = 3072;
-const GEOGRAPHIC: u16 = 2048;
-/// "User-defined", which is no number of EPSG's.
-const USER_DEFINED: u16 = 32_767;
+/// Origin and size of the pixels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Place {
+    pub(super) origin: [f64; 2],
+    pub(super) pixel: [f64; 2],
+}
+
+const PIXEL_SCALE: u16 = 33_550;
+const TIE_POINTS: u16 = 33_922;
+const TRANSFORMATION: u16 = 34_264;
+const KEYS: u16 = 34_735;
+/// Keys of the directory.
+const MODEL_TYPE: u64 = 1024;
+const RASTER_TYPE: u64 = 1025;
+const GEOGRAPHIC: u64 = 2048;
+const PROJECTED: u64 = 3072;
+const LINEAR_UNITS: u64 = 3076;
+/// Of `RASTER_TYPE`: tie points are centres of pixels, and no corners.
+const PIXEL_IS_POINT: u64 = 2;
+/// Of `LINEAR_UNITS`.
+const METRES: u64 = 9001;
+/// Systems in metres: UTM's zones.
+const UTM: std::ops::RangeInclusive<u64> = 32_601..=32_760;
+/// Numbers that EPSG gives; "user-defined" and private ones lie above.
+const EPSG: std::ops::RangeInclusive<u64> = 1024..=32_766;
 
 /// The place that a TIFF says it is at, where it does.
 pub(super) fn of(bytes: &[u8]) -> Option<Geo> {
     if !matches!(bytes.get(..4)?, b"II*\0" | b"MM\0*" | b"II+\0" | b"MM\0+") {
         return None;
     }
-    let mut decoder = Decoder::new(Cursor::new(bytes)).ok()?;
-    let scale = number_list(&mut decoder, PIXEL_SCALE)?;
-    let tie = number_list(&mut decoder, TIE_POINT)?;
-    let (&[width, height, ..], &[column, row, _, x, y, ..]) = (scale.as_slice(), tie.as_slice()) else {
-        return None;
-    };
-    let origin = [x - column * width, y + row * height];
-    let sound = width > 0.0 && height > 0.0 && origin.iter().all(|number| number.is_finite());
-    sound.then(|| Geo { origin, pixel: [width, height], epsg: epsg(&mut decoder) })
+    let directory = Directory::of_first_page(bytes).ok()?;
+    let place = place(&directory);
+    // Points of control are in a system of their own.
+    let epsg = if place.is_none() && has_points(&directory) { None } else { epsg(&directory) };
+    let geo = Geo { place, epsg };
+    (geo.place.is_some() || geo.epsg.is_some()).then_some(geo)
 }
 
-fn number_list(decoder: &mut Decoder<Cursor<&[u8]>>, tag: Tag) -> Option<Vec<f64>> {
-    decoder.find_tag(tag).ok()??.into_f64_vec().ok()
+/// Whether points are tied to places, one by one.
+fn has_points(directory: &Directory<'_>) -> bool {
+    directory.values(TIE_POINTS).is_some() && directory.values(TRANSFORMATION).is_none()
+}
+
+/// From a scale and the first tie point, or from a matrix; tie points alone are points of control, which tell no one place.
+fn place(directory: &Directory<'_>) -> Option<Place> {
+    let numbers = |tag| directory.floats(tag).unwrap_or_default();
+    let (scale, ties, matrix) = (numbers(PIXEL_SCALE), numbers(TIE_POINTS), numbers(TRANSFORMATION));
+    let ([mut x, mut y], [width, height]) = match (scale.as_slice(), ties.as_slice(), matrix.as_slice()) {
+        (&[width, height, ..], &[column, row, _, x, y, ..], _) if width != 0.0 && height != 0.0 => {
+            // A scale below 0 is taken for one above 0, as GDAL does: those who write it mean north-up.
+            let height = height.abs();
+            ([x - column * width, y + row * height], [width, height])
+        }
+        (&[width, height, ..], [], _) if width != 0.0 && height != 0.0 => ([0.0, 0.0], [width, height.abs()]),
+        (_, _, &[right, 0.0, _, x, 0.0, down, _, y, ..]) if scale.is_empty() => ([x, y], [right, -down]),
+        _ => return None,
+    };
+    if key(directory, RASTER_TYPE) == Some(PIXEL_IS_POINT) {
+        (x, y) = (x - width / 2.0, y + height / 2.0);
+    }
+    let sound =
+        [x, y, width, height].iter().all(|number| number.is_finite()) && width != 0.0 && height != 0.0;
+    sound.then_some(Place { origin: [x, y], pixel: [width, height] })
+}
+
+/// The number of the projected system, or of the geographic one where the image is in degrees: that one is also named as what
+/// a projected system is based on. A system in other units than its number's is another one.
+fn epsg(directory: &Directory<'_>) -> Option<i32> {
+    let number = match key(directory, MODEL_TYPE) {
+        Some(1) | None => key(directory, PROJECTED),
+        Some(2 | 3) => key(directory, GEOGRAPHIC),
+        Some(_) => None,
+    };
+    let in_metres = key(directory, LINEAR_UNITS).is_none_or(|units| units == METRES);
+    let number = number.filter(|number| in_metres || !UTM.contains(number));
+    number.filter(|number| EPSG.contains(number)).and_then(|number| i32::try_from(number).ok())
 }
 
 /// Keys come in fours: the key, where its value is (0: right here), how many, the value.
-fn epsg(decoder: &mut Decoder<Cursor<&[u8]>>) -> Option<i32> {
-    let keys = decoder.find_tag(KEYS).ok()??.into_u16_vec().ok()?;
-    let entries = Vec::from_iter(keys.get(4..)?.chunks_exact(4));
-    let value = |wanted: u16| {
-        let entry = entries.iter().find(|entry| entry[0] == wanted && entry[1] == 0)?;
-        (entry[3] != USER_DEFINED).then(|| i32::from(entry[3]))
-    };
-    value(PROJECTED).or_else(|| value(GEOGRAPHIC))
+fn key(directory: &Directory<'_>, wanted: u64) -> Option<u64> {
+    let keys = directory.values(KEYS)?;
+    (1..keys.len() / 4)
+        .map(|entry| [0, 1, 2, 3].map(|column| keys.unsigned(4 * entry + column)))
+        .find_map(|[key, place, _, value]| if key == Some(wanted) && place == Some(0) { value } else { None })
 }
 
 #[cfg(test)]
 mod tests {
-    use tiff::encoder::{TiffEncoder, colortype};
-
     use super::*;
+    use crate::pixels::corpus;
 
     #[test]
-    fn a_geotiff_says_where_it_is_and_another_image_does_not() {
-        let mut bytes = Cursor::new(Vec::new());
-        let mut encoder = TiffEncoder::new(&mut bytes).unwrap();
-        let mut image = encoder.new_image::<colortype::RGB8>(2, 1).unwrap();
-        let directory = image.encoder();
-        directory.write_tag(PIXEL_SCALE, [0.1f64, 0.2, 0.0].as_slice()).unwrap();
-        directory.write_tag(TIE_POINT, [10.0f64, 20.0, 0.0, 500_000.0, 4_000_000.0, 0.0].as_slice()).unwrap();
-        directory.write_tag(KEYS, [1u16, 1, 0, 1, PROJECTED, 0, 1, 32_617].as_slice()).unwrap();
-        image.write_data(&[0; 6]).unwrap();
-        let geo = of(&bytes.into_inner()).unwrap();
-        assert_eq!(geo.epsg, Some(32_617));
-        assert!((geo.origin[0] - 499_999.0).abs() < 1e-6 && (geo.origin[1] - 4_000_004.0).abs() < 1e-6);
+    fn the_place_is_the_one_that_rasterio_says() {
+        let mut count = 0;
+        for (name, bytes, right) in corpus::files() {
+            let Some(right) = right.get("geo") else { continue };
+            let found = of(&bytes);
+            let place = found.and_then(|geo| geo.place);
+            let numbers = |key: &str| {
+                let pair = right[key].as_array()?;
+                Some(Vec::from_iter(pair.iter().map(|number| number.as_f64().unwrap())))
+            };
+            let near = |found: Option<[f64; 2]>, right: Option<Vec<f64>>| match (found, right) {
+                (None, None) => true,
+                (Some(found), Some(right)) => {
+                    found.iter().zip(right).all(|(one, other)| (one - other).abs() < 1e-9)
+                }
+                _ => false,
+            };
+            assert!(near(place.map(|place| place.origin), numbers("origin")), "{name}: {found:?}, {right}");
+            assert!(near(place.map(|place| place.pixel), numbers("pixel")), "{name}: {found:?}, {right}");
+            assert_eq!(found.and_then(|geo| geo.epsg).map(i64::from), right["epsg"].as_i64(), "{name}");
+            count += 1;
+        }
+        assert!(count > 25, "{count}");
         assert_eq!(of(b"\x89PNG\r\n"), None);
         assert_eq!(of(b"II*\0"), None);
     }

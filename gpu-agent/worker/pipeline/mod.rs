@@ -6,14 +6,15 @@
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | [`plan`] | which images, in which shards; what an earlier try has done |
+//! | [`plan`] | which images, in which shards |
+//! | [`marks`] | which shards are done, by whomever |
 //! | [`cut`] | images to run on where there are none |
 //! | [`local`] | an S3 for them |
 //! | [`flow`] | the stages and their queues |
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
-//! | [`picture`], [`geo`] | an image's bytes as pixels, and where on Earth they are |
+//! | [`picture`], [`resize`], [`taps`], [`geo`] | an image's bytes as pixels of the model's size, and where on Earth they are |
+//! | [`refused`] | is it this image that may not be read, or all? |
 //! | [`rows`] | predictions as rows of a table |
-//! | `jpeg` | is a JPEG whole? |
 //! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
 //! | [`budget`], [`gate`], [`halt`], [`meter`], [`occupancy`] | what the stages share |
 //! | [`timeline`], [`chart`] | what was going on second by second, and its picture |
@@ -36,16 +37,19 @@ mod flow;
 mod gate;
 mod geo;
 mod halt;
-mod jpeg;
 mod lane;
 mod local;
+mod marks;
 mod meter;
 mod occupancy;
 mod picture;
 mod plan;
+mod refused;
 mod replica;
+mod resize;
 mod rows;
 mod seats;
+mod taps;
 mod timeline;
 
 use std::fs::File;
@@ -101,7 +105,7 @@ impl Job<'_> {
 pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     // Replicas and decoders are the threads: none of them is to start others of its own.
-    let place = Place::prepare(case.spec.device, Some(NonZeroU32::MIN), false)?;
+    let place = Place::prepare(case.spec.wanted_device(), Some(NonZeroU32::MIN), false)?;
     let cores = case.spec.limits.threads.map_or(cores, |threads| threads.get() as usize);
     let each = if place.device.is_cuda() { REPLICAS_OF_GPU } else { cores };
     let as_usize =
@@ -126,16 +130,19 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
         vec![
             ("rows/inputs".into(), count(plan.inputs.len())),
             ("shards".into(), count(plan.shards())),
-            ("shards_found_done".into(), count(plan.done.len())),
+            ("shards_found_done".into(), count(plan.marks.of.len())),
             ("replicas".into(), count(job.replicas.len())),
             ("devices".into(), count(job.place.devices().len())),
         ],
     )?;
     let record = if plan.is_done() { None } else { Some(flow::run(&job, &plan, emitter)?) };
     let audit = audit::read_back(&job, &plan, emitter)?;
-    plan.write_manifest(&job, &audit)?;
+    // Whoever waits for the manifest takes what it names for all that there is.
+    if audit.is_clean() {
+        plan.write_manifest(&job, &audit)?;
+    }
     emitter.metrics(None, audit.figures())?;
-    write(&job, &plan, record.as_ref(), emitter)
+    write(&job, &plan, (record.as_ref(), audit.removed.as_slice()), emitter)
 }
 
 /// The stores of images and shards.
@@ -185,7 +192,12 @@ fn open(location: &str, settings: &S3Settings) -> Result<Arc<dyn Store>> {
 }
 
 /// Leaves the whole record in the artifacts.
-fn write(job: &Job<'_>, plan: &Plan, flow: Option<&serde_json::Value>, emitter: &mut Emitter) -> Result<()> {
+fn write(
+    job: &Job<'_>,
+    plan: &Plan,
+    (flow, removed): (Option<&serde_json::Value>, &[String]),
+    emitter: &mut Emitter,
+) -> Result<()> {
     let record = json!({
         "run": std::env::var("GPU_HARNESS_RUN").ok(),
         "case": std::env::var("GPU_HARNESS_CASE").ok(),
@@ -195,6 +207,7 @@ fn write(job: &Job<'_>, plan: &Plan, flow: Option<&serde_json::Value>, emitter: 
         "shards": job.shards.name(),
         "device": job.place.facts(job.seed),
         "flow": flow,
+        "removed": removed,
     });
     let path = emitter.artifact_path(RECORD);
     let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };

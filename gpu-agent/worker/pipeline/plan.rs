@@ -1,10 +1,11 @@
 //! Which images, in which shards, and what an earlier try has done of it.
 //!
 //! A plan is made once for a place and kept there: what is listed once is what is done, whatever comes to the bucket
-//! meanwhile, and a run that was killed goes on with the same shards. A shard is done when its mark is there; without
-//! it the shard is made again, whole, under the same name. The manifest comes last.
+//! meanwhile, and a run that was killed goes on with the same shards. Of several workers that begin at once one makes the
+//! plan, and the others read it. A shard is done when its [mark](super::marks) and its object are there; else it is made
+//! again, whole, under another name. The manifest comes last, and only where all that it names was read back and is right.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use gpu_stores::{Fault, Object, Store};
@@ -12,16 +13,16 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::audit::Audit;
+use super::marks::{Mark, Marks};
 use super::{Job, PipelineError};
 use crate::data::here;
 use crate::error::{Result, WorkerError};
 
 const PLAN: &str = "_plan.json";
-const INPUTS: &str = "_inputs.ndjson.zst";
-const DONE: &str = "_done/";
+const INPUTS: &str = "_inputs-";
 const MANIFEST: &str = "_manifest.json";
 /// Of the objects above, and of the columns.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const LEVEL: i32 = 3;
 
 /// What is to be done, and what is done.
@@ -32,8 +33,10 @@ pub(super) struct Plan {
     pub(super) inputs: Vec<Object>,
     /// Where each shard's inputs begin; one more than there are shards.
     starts: Vec<usize>,
-    /// Shards that an earlier try has finished.
-    pub(super) done: BTreeSet<usize>,
+    /// What lay there when the worker began: shards that an earlier try, or another worker, has finished.
+    pub(super) marks: Marks,
+    /// Part of the names of what this worker writes, and of nobody else's.
+    attempt: String,
 }
 
 /// What is kept beside the shards.
@@ -56,15 +59,6 @@ struct Line {
     etag: String,
 }
 
-/// The mark of a shard that is done.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Mark {
-    pub(super) rows: usize,
-    pub(super) errors: usize,
-    pub(super) bytes: usize,
-    pub(super) sha256: String,
-}
-
 impl Plan {
     /// The plan that lies beside the shards, or a new one.
     pub(super) fn make(job: &Job<'_>) -> Result<Self> {
@@ -72,26 +66,34 @@ impl Plan {
         let patience = |call: &mut dyn FnMut() -> gpu_stores::error::Result<Option<Vec<u8>>>| {
             job.patience().exercise(&|| false, call).map_err(PipelineError::Store)
         };
-        let found = patience(&mut || there(job.shards.as_ref(), PLAN))?;
-        let (kept, inputs) = match found {
-            Some(bytes) => {
-                let kept = read_kept(job, &bytes)?;
+        let mut found = patience(&mut || there(job.shards.as_ref(), PLAN))?;
+        let begun = match found {
+            Some(_) => None,
+            None => Self::begin(job, &recipe)?,
+        };
+        let (kept, inputs) = match begun {
+            Some(begun) => begun,
+            None => {
+                if found.is_none() {
+                    found = patience(&mut || there(job.shards.as_ref(), PLAN))?;
+                }
+                let kept = read_kept(job, &found.unwrap_or_default())?;
                 check_same(job, &kept, &recipe)?;
-                let list = patience(&mut || there(job.shards.as_ref(), INPUTS))?;
+                let list = patience(&mut || there(job.shards.as_ref(), &inputs_key(&kept.inputs)))?;
                 let inputs = read_list(job, &kept, list.as_deref().unwrap_or_default())?;
                 (kept, inputs)
             }
-            None => Self::begin(job, recipe)?,
         };
         let starts = starts(&inputs, kept.shards);
         let id = hex::encode(&Sha256::digest(serde_json::to_vec(&kept).unwrap_or_default())[..8]);
-        let mut plan = Self { id, inputs, starts, done: BTreeSet::new() };
-        plan.done = plan.find_done(job)?;
-        Ok(plan)
+        let marks = Marks::read(job, &id, kept.shards)?;
+        let attempt = hex::encode(rand::random::<[u8; ATTEMPT / 2]>());
+        Ok(Self { id, inputs, starts, marks, attempt })
     }
 
-    /// Lists the images and writes the plan down before anything else is written.
-    fn begin(job: &Job<'_>, recipe: serde_json::Value) -> Result<(Kept, Vec<Object>)> {
+    /// Lists the images and writes the plan down before anything else is written. `None` where another worker was first:
+    /// then its plan is everybody's.
+    fn begin(job: &Job<'_>, recipe: &serde_json::Value) -> Result<Option<(Kept, Vec<Object>)>> {
         let mut inputs = list(job)?;
         if inputs.is_empty() {
             return Err(PipelineError::NoImages { place: job.images.name() }.into());
@@ -101,7 +103,7 @@ impl Plan {
         let text = lines(&inputs);
         let kept = Kept {
             format: FORMAT,
-            recipe,
+            recipe: recipe.clone(),
             images: job.images.name(),
             count: inputs.len(),
             shards,
@@ -110,11 +112,17 @@ impl Plan {
         let packed = zstd::bulk::compress(text.as_bytes(), LEVEL)
             .map_err(|error| WorkerError::Libtorch(error.to_string()))?;
         let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-        for (key, bytes) in [(INPUTS, packed), (PLAN, bytes)] {
-            let put = job.patience().exercise(&|| false, || job.shards.put(key, &bytes));
-            put.map_err(PipelineError::Store)?;
+        let patience = job.patience();
+        // Named by its content: whoever lists the same writes the same.
+        let list = inputs_key(&kept.inputs);
+        let put = patience.exercise(&|| false, || job.shards.put(&list, &packed));
+        put.map_err(PipelineError::Store)?;
+        match patience.exercise(&|| false, || job.shards.create(PLAN, &bytes)) {
+            Ok(()) => Ok(Some((kept, inputs))),
+            // Another worker's, or ours, of a write whose answer was lost: either way it is the plan.
+            Err(error) if error.fault == Fault::Exists => Ok(None),
+            Err(error) => Err(PipelineError::Store(error).into()),
         }
-        Ok((kept, inputs))
     }
 
     pub(super) fn shards(&self) -> usize {
@@ -132,53 +140,40 @@ impl Plan {
 
     /// Shards that are still to be made.
     pub(super) fn to_do(&self) -> impl Iterator<Item = usize> + '_ {
-        (0..self.shards()).filter(|shard| !self.done.contains(shard))
+        (0..self.shards()).filter(|shard| !self.marks.of.contains_key(shard))
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.done.len() == self.shards()
+        self.marks.of.len() == self.shards()
     }
 
+    /// Where this worker writes a shard.
     pub(super) fn key_of(&self, shard: usize) -> String {
-        format!("part-{shard:05}-of-{:05}.parquet", self.shards())
+        format!("part-{shard:05}-of-{:05}-{}.parquet", self.shards(), self.attempt)
     }
 
-    pub(super) fn mark_of(shard: usize) -> String {
-        format!("{DONE}{shard:05}.json")
-    }
-
-    /// What was written down of a shard once it was done.
-    pub(super) fn read_mark(job: &Job<'_>, shard: usize) -> Result<Mark> {
-        let key = Self::mark_of(shard);
-        let read = job.patience().exercise(&|| false, || job.shards.read(&key));
-        let bytes = read.map_err(PipelineError::Store)?;
-        let foreign = |error: serde_json::Error| PipelineError::Foreign {
-            place: job.shards.name(),
-            key: key.clone(),
-            cause: error.to_string(),
+    /// Whether a worker with this plan wrote an object of this name.
+    pub(super) fn wrote(&self, key: &str) -> bool {
+        let parts = || {
+            let (shard, rest) = key.strip_prefix("part-")?.strip_suffix(".parquet")?.split_once("-of-")?;
+            let (shards, attempt) = rest.split_once('-')?;
+            let shard = shard.parse::<usize>().ok()?;
+            let is_attempt = attempt.len() == ATTEMPT && attempt.bytes().all(|byte| byte.is_ascii_hexdigit());
+            Some(is_attempt && shards.parse() == Ok(self.shards()) && shard < self.shards())
         };
-        Ok(serde_json::from_slice(&bytes).map_err(foreign)?)
+        parts().unwrap_or(false)
     }
 
-    fn find_done(&self, job: &Job<'_>) -> Result<BTreeSet<usize>> {
-        let mut done = BTreeSet::new();
-        let mut take = |object: Object| {
-            let number = object.key.strip_prefix(DONE).and_then(|name| name.strip_suffix(".json"));
-            done.extend(
-                number.and_then(|number| number.parse::<usize>().ok()).filter(|it| *it < self.shards()),
-            );
-            true
-        };
-        let listed = job.patience().exercise(&|| false, || job.shards.list(DONE, &mut take));
-        listed.map_err(PipelineError::Store)?;
-        Ok(done)
+    /// The marks as they are now.
+    pub(super) fn marks_now(&self, job: &Job<'_>) -> Result<Marks> {
+        Marks::read(job, &self.id, self.shards())
     }
 
-    /// Writes down what there is, now that all of it is there.
+    /// Writes down what there is, now that all of it is there and was read back.
     pub(super) fn write_manifest(&self, job: &Job<'_>, audit: &Audit) -> Result<()> {
-        let shards = Vec::from_iter(audit.shards.iter().enumerate().map(|(shard, mark)| {
+        let shards = Vec::from_iter(audit.shards.values().map(|mark: &Mark| {
             serde_json::json!({
-                "key": self.key_of(shard),
+                "key": mark.key,
                 "rows": mark.rows,
                 "errors": mark.errors,
                 "bytes": mark.bytes,
@@ -196,6 +191,13 @@ impl Plan {
         let put = job.patience().exercise(&|| false, || job.shards.put(MANIFEST, &bytes));
         Ok(put.map_err(PipelineError::Store)?)
     }
+}
+
+/// Hex digits of an attempt's name.
+const ATTEMPT: usize = 12;
+
+fn inputs_key(sha256: &str) -> String {
+    format!("{INPUTS}{}.ndjson.zst", sha256.get(..16).unwrap_or(sha256))
 }
 
 /// Everything that a row depends on but its image.
@@ -254,8 +256,11 @@ fn read_kept(job: &Job<'_>, bytes: &[u8]) -> Result<Kept> {
 }
 
 fn read_list(job: &Job<'_>, kept: &Kept, packed: &[u8]) -> Result<Vec<Object>> {
-    let foreign =
-        |cause: String| PipelineError::Foreign { place: job.shards.name(), key: INPUTS.into(), cause };
+    let foreign = |cause: String| PipelineError::Foreign {
+        place: job.shards.name(),
+        key: inputs_key(&kept.inputs),
+        cause,
+    };
     let text = zstd::decode_all(packed).map_err(|error| foreign(error.to_string()))?;
     if hex::encode(Sha256::digest(&text)) != kept.inputs {
         return Err(foreign("it is not the list that the plan was made with".into()).into());
@@ -292,14 +297,17 @@ fn list(job: &Job<'_>) -> Result<Vec<Object>> {
         None => None,
         Some(file) => Some(read_keys(&here(file)?)?),
     };
-    let mut found = Vec::new();
+    // By key: a listing that is tried again names the first ones twice.
+    let mut found = BTreeMap::new();
     let mut take = |object: Object| {
         if only.as_ref().is_none_or(|only| only.contains(&object.key)) {
-            found.push(object);
+            found.insert(object.key.clone(), object);
         }
         true
     };
-    job.images.list("", &mut take).map_err(PipelineError::Store)?;
+    let listed = job.patience().exercise(&|| false, || job.images.list("", &mut take));
+    listed.map_err(PipelineError::Store)?;
+    let mut found = Vec::from_iter(found.into_values());
     // A key that is asked for and is not there is an input all the same: its row says so.
     let listed: BTreeSet<&str> = found.iter().map(|object| object.key.as_str()).collect();
     let missing = Vec::from_iter(only.iter().flatten().filter(|key| !listed.contains(key.as_str())).cloned());
@@ -313,11 +321,17 @@ fn read_keys(path: &std::path::Path) -> Result<BTreeSet<String>> {
     let wrong = |cause: String| PipelineError::List { file: file.clone(), what: "keys", cause };
     let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let keys = lines.map(|(index, line)| {
-        let key = serde_json::from_str::<String>(line);
-        key.map_err(|error| wrong(format!("line {}: {error}", index + 1)))
-    });
-    Ok(keys.collect::<std::result::Result<_, _>>()?)
+    let mut keys = BTreeMap::new();
+    for (index, line) in lines {
+        let number = index + 1;
+        let key =
+            serde_json::from_str::<String>(line).map_err(|error| wrong(format!("line {number}: {error}")))?;
+        if let Some(first) = keys.insert(key, number) {
+            // One row is less than two lines ask for: nothing is left out without a word.
+            return Err(wrong(format!("line {number} has the key of line {first}")).into());
+        }
+    }
+    Ok(keys.into_keys().collect())
 }
 
 /// A key stays in its shard whatever else there is.

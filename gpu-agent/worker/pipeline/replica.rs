@@ -121,7 +121,11 @@ impl<'a> Replica<'a> {
             match predicted {
                 Ok(predictions) => {
                     for (image, prediction) in batch.into_iter().zip(predictions) {
-                        if rows.send(Row::predicted(image.input, image.about, prediction)).is_err() {
+                        let row = match prediction {
+                            Ok(prediction) => Row::predicted(image.input, image.about, prediction),
+                            Err(why) => Row::failed(image.input, Some(image.about), &why),
+                        };
+                        if rows.send(row).is_err() {
                             return;
                         }
                     }
@@ -137,7 +141,7 @@ impl<'a> Replica<'a> {
         }
     }
 
-    fn of_batch(&self, batch: &[Decoded], meters: &Meters) -> Result<Vec<Prediction>> {
+    fn of_batch(&self, batch: &[Decoded], meters: &Meters) -> Result<Vec<Answer>> {
         let images = Vec::from_iter(batch.iter().map(|image| &image.pixels));
         let pixels = meters.copy.busy(|| self.lane.carry(&images))?;
         meters.copy.count(batch.len(), pixels.numel());
@@ -146,8 +150,8 @@ impl<'a> Replica<'a> {
         predicted
     }
 
-    /// `[N, 3, S, S]` of bytes on the device to N predictions.
-    fn predict(&self, pixels: &Tensor) -> Result<Vec<Prediction>> {
+    /// `[N, 3, S, S]` of bytes on the device to N predictions. Numbers that are none are no answer.
+    fn predict(&self, pixels: &Tensor) -> Result<Vec<Answer>> {
         let _no_grad = tch::no_grad_guard();
         let count = pixels.size()[0];
         let mut input = pixels.f_to_kind(Kind::Float)?;
@@ -171,28 +175,50 @@ impl<'a> Replica<'a> {
                 let classes = numbers::<i32>(&classes, Kind::Int)?;
                 let top = usize::try_from(top).unwrap_or(1);
                 let pairs = classes.chunks(top).zip(scores.chunks(top));
-                Ok(pairs
-                    .map(|(classes, scores)| Prediction::Classes {
-                        classes: classes.to_vec(),
-                        scores: scores.to_vec(),
-                    })
-                    .collect())
+                let of = |(classes, scores): (&[i32], &[f32])| {
+                    let answer = Prediction::Classes { classes: classes.to_vec(), scores: scores.to_vec() };
+                    finite(scores).map(|()| answer)
+                };
+                Ok(pairs.map(of).collect())
             }
             Output::Embed => {
                 let values = numbers::<f32>(&output, Kind::Float)?;
                 let length = usize::try_from(shape[1..].iter().product::<i64>()).unwrap_or(1).max(1);
-                Ok(values.chunks(length).map(|values| Prediction::Embedding(values.to_vec())).collect())
+                let of = |values: &[f32]| finite(values).map(|()| Prediction::Embedding(values.to_vec()));
+                Ok(values.chunks(length).map(of).collect())
             }
             Output::Segment => {
+                // A NaN is not above 0, and would be background.
+                let odd = output.f_isnan()?.f_flatten(1, -1)?.f_sum_dim_intlist(1_i64, false, Kind::Int64)?;
+                let odd = numbers::<i64>(&odd, Kind::Int64)?;
                 let mask = numbers::<u8>(&output.f_gt(0.0)?, Kind::Uint8)?;
                 let (height, width) = (as_usize(shape[2]), as_usize(shape[3]));
-                let of = |mask: &[u8]| Prediction::Mask {
-                    width: i32::try_from(width).unwrap_or(i32::MAX),
-                    height: i32::try_from(height).unwrap_or(i32::MAX),
-                    counts: runs(mask, width, height),
+                let of = |(mask, odd): (&[u8], &i64)| match odd {
+                    0 => Ok(Prediction::Mask {
+                        width: i32::try_from(width).unwrap_or(i32::MAX),
+                        height: i32::try_from(height).unwrap_or(i32::MAX),
+                        counts: runs(mask, width, height),
+                    }),
+                    some => {
+                        Err(format!("the model's answer is no number: {some} of {} are NaN", width * height))
+                    }
                 };
-                Ok(mask.chunks((width * height).max(1)).map(of).collect())
+                Ok(mask.chunks((width * height).max(1)).zip(&odd).map(of).collect())
             }
+        }
+    }
+}
+
+/// What the model says of one image, or why that is no answer.
+type Answer = std::result::Result<Prediction, String>;
+
+/// Whether all of an answer's numbers are numbers.
+fn finite(values: &[f32]) -> std::result::Result<(), String> {
+    let odd = values.iter().filter(|value| !value.is_finite()).count();
+    match odd {
+        0 => Ok(()),
+        some => {
+            Err(format!("the model's answer is no number: {some} of {} are NaN or infinite", values.len()))
         }
     }
 }

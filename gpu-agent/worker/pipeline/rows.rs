@@ -46,16 +46,18 @@ impl Row {
         let side = |side: u32| Cell::Int32(i32::try_from(side).unwrap_or(i32::MAX));
         let geo = self.about.and_then(|about| about.geo);
         let place = |number: Option<f64>| number.map_or(Cell::Null, Cell::Double);
+        let origin = geo.and_then(|geo| geo.place).map(|place| place.origin);
+        let pixel = geo.and_then(|geo| geo.place).map(|place| place.pixel);
         let mut cells = vec![
             Cell::Text(object.key.clone()),
             if object.etag.is_empty() { Cell::Null } else { Cell::Text(object.etag.clone()) },
             Cell::Int64(i64::try_from(object.size).unwrap_or(i64::MAX)),
             self.about.map_or(Cell::Null, |about| side(about.width)),
             self.about.map_or(Cell::Null, |about| side(about.height)),
-            place(geo.map(|geo| geo.origin[0])),
-            place(geo.map(|geo| geo.origin[1])),
-            place(geo.map(|geo| geo.pixel[0])),
-            place(geo.map(|geo| geo.pixel[1])),
+            place(origin.map(|[x, _]| x)),
+            place(origin.map(|[_, y]| y)),
+            place(pixel.map(|[width, _]| width)),
+            place(pixel.map(|[_, height]| height)),
             geo.and_then(|geo| geo.epsg).map_or(Cell::Null, Cell::Int32),
             self.said.as_ref().err().map_or(Cell::Null, |why| Cell::Text(why.clone())),
         ];

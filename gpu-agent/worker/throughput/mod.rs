@@ -63,7 +63,7 @@ struct Job<'a> {
 
 /// Runs the case and writes all that it shows. Whether it is good is for the checks to say.
 pub(crate) fn run(case: &WorkerCase, measured: &Throughput, emitter: &mut Emitter) -> Result<()> {
-    let place = Place::prepare(case.spec.device, case.spec.limits.threads, false)?;
+    let place = Place::prepare(case.spec.wanted_device(), case.spec.limits.threads, false)?;
     let job = Job { measured, place, seed: case.spec.seed };
     emitter.device(&job.place.facts(job.seed))?;
     let rules = Rules {
@@ -89,7 +89,7 @@ pub(crate) fn run(case: &WorkerCase, measured: &Throughput, emitter: &mut Emitte
 
 /// What the device can do at best, as a case of its own.
 pub(crate) fn canary(case: &WorkerCase, wanted: &Canary, emitter: &mut Emitter) -> Result<()> {
-    let place = Place::prepare(case.spec.device, case.spec.limits.threads, false)?;
+    let place = Place::prepare(case.spec.wanted_device(), case.spec.limits.threads, false)?;
     emitter.device(&place.facts(case.spec.seed))?;
     // On a CPU half precision is another instruction set, and says nothing more about the machine.
     let formats: &[Dtype] = if place.device.is_cuda() { &[Dtype::Fp32, Dtype::Bf16] } else { &[Dtype::Fp32] };
@@ -167,7 +167,9 @@ fn find_knee(job: &Job<'_>, rules: &Rules, subject: &mut Subject, emitter: &mut 
         }
         match probe(rules, subject, batch, length) {
             Ok(rate) => knee.ran(batch, rate),
-            Err(WorkerError::OutOfMemory { .. }) if knee.batch().is_some() => knee.enough(),
+            Err(WorkerError::OutOfMemory { .. } | WorkerError::TooMuch { .. }) if knee.batch().is_some() => {
+                knee.enough();
+            }
             Err(error) => return Err(error),
         }
     }

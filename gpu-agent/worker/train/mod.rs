@@ -51,7 +51,7 @@ impl<'a> Job<'a> {
         let nothing = || WorkerError::NothingToDo { id: case.id.to_string() };
         let train = case.spec.train.as_ref().ok_or_else(nothing)?;
         let seed = case.spec.seed;
-        let place = Place::prepare(case.spec.device, case.spec.limits.threads, true)?;
+        let place = Place::prepare(case.spec.wanted_device(), case.spec.limits.threads, true)?;
         let batch = Batch::load(&train.data, seed, place.device)?;
         Ok(Self { case: &case.spec, train, place, batch, seed })
     }

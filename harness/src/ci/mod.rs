@@ -133,7 +133,10 @@ impl Service {
                 if let Some(path) = summary
                     && let Err(error) = github::append(path, &markdown::page(state, exit))
                 {
-                    eprintln!("note: the step's summary could not be written to {}: {error}", path.display());
+                    crate::streams::tell(&format!(
+                        "note: the step's summary could not be written to {}: {error}",
+                        path.display()
+                    ));
                 }
             }
             Self::Bitbucket(step) => tell_bitbucket(step, state, exit).await,
@@ -145,10 +148,15 @@ impl Service {
 async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit) {
     match bitbucket::tell(step, state, exit).await {
         Ok(annotations) => {
-            eprintln!("note: reported to Bitbucket's Code Insights ({annotations} annotations)");
+            crate::streams::tell(&format!(
+                "note: reported to Bitbucket's Code Insights ({annotations} annotations)"
+            ));
         }
         Err(error) => {
-            eprintln!("note: not reported to Bitbucket's Code Insights: {}", crate::failure::chain(&error));
+            crate::streams::tell(&format!(
+                "note: not reported to Bitbucket's Code Insights: {}",
+                crate::failure::chain(&error)
+            ));
         }
     }
 }
@@ -156,7 +164,9 @@ async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit) {
 #[cfg(not(feature = "bitbucket"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits for Bitbucket")]
 async fn tell_bitbucket(_: &BitbucketStep, _: &RunState, _: Exit) {
-    eprintln!("note: not reported to Bitbucket's Code Insights: this build has no feature `bitbucket`");
+    crate::streams::tell(&format!(
+        "note: not reported to Bitbucket's Code Insights: this build has no feature `bitbucket`"
+    ));
 }
 
 #[cfg(test)]

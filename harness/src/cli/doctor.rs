@@ -33,10 +33,10 @@ impl Doctor {
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();
         if self.json {
-            super::say(&format!("{:#}\n", doctor::json(&findings)));
+            crate::streams::say(&format!("{:#}\n", doctor::json(&findings)));
         } else {
             let look = Look { colour: console::colors_enabled(), width: Some(WIDTH) };
-            super::say(&doctor::text(&findings, look, WIDTH));
+            crate::streams::say(&doctor::text(&findings, look, WIDTH));
         }
         Ok(doctor::exit(&findings))
     }

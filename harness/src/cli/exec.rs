@@ -5,17 +5,21 @@ use std::process::ExitCode;
 
 use gpu_suites::unit::Span;
 
-use super::runtime;
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::{dollars, runtime};
 use crate::exec::{self, Ready, Wanted};
 use crate::report::terminal::Through;
 use crate::run::{Asked, RunError};
 use crate::run_dir::DEFAULT_PARENT;
+use crate::streams::{self, tell};
 
 /// Flags of `exec`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Output comes as it is printed; the exit status is the command's, or 128 and the number of the signal that ended it. Where
-the command could not be run to its end: 125 trouble with the node, 124 a limit was reached, 130 interrupted.
+Output comes as it is printed, byte for byte where it goes to a file or a pipe; the exit status is the command's, or as in a
+shell 128 and the number of the signal that ended it, 127 not found, 126 not executable. Where the command could not be run
+to its end, or not all of it came back: 125 trouble with the node, 124 a limit was reached, 130 interrupted.
 
 Examples:
   gpu-harness exec --node gpu --sync -- pytest -m gpu
@@ -30,10 +34,12 @@ pub(super) struct Exec {
     /// already is not sent again
     #[arg(long)]
     sync: bool,
-    /// Bring a file or folder back that the command leaves in its working folder, to the same place here; may be repeated
+    /// Bring a file or folder back that the command leaves in its working folder (a pattern such as `*.pt` means all that it
+    /// matches), to the same place here; may be repeated
     #[arg(long, value_name = "PATH")]
     bring: Vec<String>,
-    /// Bring a JUnit report back and make its tests part of the run's junit.xml; may be repeated
+    /// Bring a JUnit report back (or all of a folder, or of a pattern) and make its tests part of the run's junit.xml; may be
+    /// repeated
     #[arg(long = "junit-from", visible_alias = "junit", value_name = "PATH")]
     junit_from: Vec<String>,
     /// Set a variable for the command: NAME, with the value that it has here, or NAME=VALUE; may be repeated
@@ -46,7 +52,7 @@ pub(super) struct Exec {
     #[arg(long, value_name = "D")]
     wait: Option<Span>,
     /// US dollars that the run may cost [default: the node's `max-cost:`]
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
     max_cost: Option<f64>,
     /// Keep the node for so long where the command fails, and print the ssh command that gets in
     #[arg(long, value_name = "D")]
@@ -73,9 +79,11 @@ impl Exec {
             timeout: Some(self.timeout),
         };
         let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-        let ready = Ready::read(&wanted, &cwd)?;
+        // What this program keeps here for itself is for nobody else.
+        let ours = Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::cache::folder()));
+        let ready = Ready::read(&wanted, &cwd, &ours)?;
         for note in &ready.notes {
-            eprintln!("gpu-harness: {note}");
+            tell(&format!("gpu-harness: {note}"));
         }
         let asked = Asked {
             node: self.node,
@@ -85,14 +93,27 @@ impl Exec {
             keep_node_on_failure: self.keep_node_on_failure,
             ..Asked::default()
         };
+        let (sender, stop) = unbounded_channel();
+        let gone = sender.clone();
+        streams::when_unheard(move || {
+            // Where nobody listens any more, the run is over.
+            let _ = gone.send(exec::UNHEARD);
+        });
+        let reporter = Box::new(Through::new(self.quiet).or_stop(sender));
         let runtime = runtime()?;
-        let ended = runtime.block_on(crate::run::exec(asked, ready, Box::new(Through::new(self.quiet))));
+        let ended = runtime.block_on(crate::run::exec(asked, ready, reporter, stop));
         // A thread that still waits for a dead connection must not keep the process.
         runtime.shutdown_background();
         let (state, run_dir) = ended?;
-        for told in exec::put_back(&state, &run_dir, &wanted, &cwd) {
-            eprintln!("gpu-harness: warning: {told}");
+        let told = exec::put_back(&state, &run_dir, &wanted, &cwd);
+        for told in &told {
+            tell(&format!("gpu-harness: warning: {told}"));
         }
-        Ok(exec::exit_code(&state))
+        let is_short = !told.is_empty() || streams::lost().is_some();
+        let status = match exec::exit_status(&state) {
+            0 if is_short => exec::INFRASTRUCTURE,
+            status => status,
+        };
+        Ok(ExitCode::from(status))
     }
 }

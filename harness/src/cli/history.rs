@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use gpu_suites::exit::Exit;
 
-use super::say;
 use crate::config::Config;
 use crate::history::judge::Judge;
 use crate::history::{self, History, Location, Put, Store, show};
 use crate::plan;
 use crate::report::look::Look;
+use crate::streams::say;
 
 /// Flags of `history`.
 #[derive(Debug, clap::Args)]
@@ -120,6 +120,9 @@ impl HistoryVerb {
 
 fn warn_of_skipped(history: &History) {
     for skipped in &history.skipped {
-        eprintln!("gpu-harness: warning: {} was left out: {}", skipped.name, skipped.why);
+        crate::streams::tell(&format!(
+            "gpu-harness: warning: {} was left out: {}",
+            skipped.name, skipped.why
+        ));
     }
 }

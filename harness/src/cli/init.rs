@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use gpu_suites::exit::Exit;
 
-use super::say;
 use crate::init::{Change, Ci, Values, change};
+use crate::streams::say;
 
 /// Flags of `init`.
 #[derive(Debug, clap::Args)]
@@ -62,12 +62,12 @@ impl Init {
             Change::UpToDate => say(&format!("{} is up to date\n", path.display())),
             Change::Theirs(text) => {
                 say(&text);
-                eprintln!(
+                crate::streams::tell(&format!(
                     "{} is yours (it does not have gpu-harness's marker comments once each, in order) and was not \
                      touched.\nTo do: take the text above; {}",
                     path.display(),
                     self.ci.place()
-                );
+                ));
                 return Ok(Exit::CheckFailed);
             }
         }

@@ -19,7 +19,7 @@ mod show;
 mod table;
 
 use std::ffi::OsString;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ use gpu_suites::unit::Span;
 use crate::config::Config;
 use crate::run::{Asked, RunError};
 use crate::run_dir::DEFAULT_PARENT;
+use crate::streams::say;
 
 /// Test training and inference on a GPU node from a machine that has no GPU.
 ///
@@ -177,7 +178,7 @@ struct Bounds {
     #[arg(long, value_name = "D")]
     wait: Option<Span>,
     /// US dollars that each run may cost [default: the node's `max-cost:`]
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", value_parser = dollars)]
     max_cost: Option<f64>,
 }
 
@@ -210,9 +211,11 @@ fn no_ec2() -> anyhow::Result<Exit> {
     anyhow::bail!("this build of gpu-harness has no EC2; build it with its feature `ec2`")
 }
 
-/// Prints to standard output. Whoever reads the first lines only, as `head` does, has seen enough: that is no error.
-fn say(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+/// An amount of money, for whatever node: none is less than nothing, or without end.
+fn dollars(text: &str) -> Result<f64, String> {
+    let amount = text.trim().trim_start_matches('$').parse::<f64>().ok();
+    let amount = amount.filter(|amount| amount.is_finite() && *amount >= 0.0);
+    amount.ok_or_else(|| "an amount of US dollars such as 2.50 is wanted".to_owned())
 }
 
 /// One thread is enough: it moves lines from a socket to a file, and every blocking part has its own thread.
@@ -228,6 +231,14 @@ fn is_live() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn money_is_an_amount() {
+        assert_eq!([dollars("2.50"), dollars("$0")], [Ok(2.5), Ok(0.0)]);
+        for odd in ["NaN", "-1", "inf", "1e400", "", "two"] {
+            assert!(dollars(odd).is_err(), "{odd}");
+        }
+    }
 
     #[test]
     fn as_a_subcommand_of_cargo_it_is_our_own_cargo() {

@@ -14,6 +14,9 @@ pub(super) struct Nodes {
     /// Look in this region; may be given several times
     #[arg(long = "region", value_name = "REGION", conflicts_with = "node")]
     regions: Vec<String>,
+    /// Only what this owner has started: a repository in CI (github:acme/trees), user@machine elsewhere
+    #[arg(long, value_name = "OWNER")]
+    owner: Option<String>,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -53,7 +56,10 @@ mod with_ec2 {
                 Ok::<_, CloudError>(try_join_all(each).await?.concat())
             });
             runtime.shutdown_background();
-            let nodes = nodes?;
+            let mut nodes = nodes?;
+            if self.owner.is_some() {
+                nodes.retain(|node| node.found.owner.owner == self.owner);
+            }
             if self.json {
                 say(&format!("{:#}\n", serde_json::json!({ "nodes": nodes })));
             } else {

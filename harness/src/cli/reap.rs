@@ -12,13 +12,15 @@ by the API's own clock, and ends it: instances, fleets, spot requests, volumes, 
 never touches a live run, needs no file of any run, and may run many times at once. Every run does the same for its own
 region while its node boots; a scheduled job that reaps is for accounts in which no runs come.
 
-Things whose tags do not say when they end are told and left; --run ends them too.
+Things whose tags do not say when they end are told and left; --run ends them too. What another owner has made (the tag
+gpu-harness:owner: a repository in CI, user@machine elsewhere) is told and left, unless --owner or --all-owners asks for it.
 
 Examples:
   gpu-harness reap                          what is past its expiry, in the regions of gpu-harness.yaml
   gpu-harness reap --dry-run --region us-east-1
   gpu-harness reap --run 20261123-100000-1a2b3c4d     all of one run, at once
   gpu-harness reap --older-than 12h --yes   everything that is older, also before its expiry
+  gpu-harness reap --all-owners             for an account that is nobody else's
 
 Exit codes: 0 nothing is left that should be gone, 2 usage error, 3 something is left (with --dry-run: was found).")]
 pub(super) struct Reap {
@@ -34,6 +36,12 @@ pub(super) struct Reap {
     /// End everything of this run, whatever its expiry
     #[arg(long, value_name = "ID")]
     run: Option<String>,
+    /// End what this owner has made [default: whoever would own a run that is started here]
+    #[arg(long, value_name = "OWNER", conflicts_with = "all_owners")]
+    owner: Option<String>,
+    /// End whatever is due, whoever made it
+    #[arg(long)]
+    all_owners: bool,
     /// Say what would be ended, and end nothing
     #[arg(long)]
     dry_run: bool,
@@ -55,21 +63,30 @@ impl Reap {
 
 #[cfg(feature = "ec2")]
 mod with_ec2 {
-    use std::io::{IsTerminal as _, Write as _};
+    use std::fs;
+    use std::io::IsTerminal as _;
+    use std::path::Path;
+    use std::time::Duration;
 
     use anyhow::bail;
     use futures_util::future::try_join_all;
     use gpu_suites::exit::Exit;
-    use jiff::Timestamp;
+    use gpu_suites::unit::Span;
+    use jiff::{SignedDuration, Timestamp};
 
     use super::Reap;
+    use crate::clean::log_line;
     use crate::cli::table::Table;
     use crate::cli::{project, runtime, say};
     use crate::ec2::cloud::{Cloud, CloudError};
+    use crate::ec2::consistency::CONSISTENT;
     use crate::ec2::deeds::{Deed, Did};
     use crate::ec2::found::{Verdict, Wanted};
-    use crate::ec2::reap::{Order, PATIENCE, is_clean, reap, unreadable};
+    use crate::ec2::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
+    use crate::ec2::who::Who;
     use crate::ec2::{hand_on, kept, regions, stale_keys};
+    use crate::report;
+    use crate::run_dir::DEFAULT_PARENT;
 
     impl Reap {
         pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
@@ -85,9 +102,22 @@ mod with_ec2 {
         }
 
         async fn in_regions(&self, clouds: &[Cloud]) -> anyhow::Result<Exit> {
-            let wanted =
-                Wanted { run: self.run.clone(), older_than: self.older_than.map(|older_than| older_than.0) };
-            let order = |dry_run| Order { wanted: wanted.clone(), dry_run, patience: PATIENCE };
+            let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
+            let wanted = Wanted {
+                run: self.run.clone(),
+                older_than: self.older_than.map(|older_than| older_than.0),
+                owner: (!self.all_owners).then(owner),
+            };
+            let young_for = self.run.as_deref().map(young_for).unwrap_or_default();
+            if !young_for.is_zero() && !self.dry_run {
+                let whole = Duration::from_secs(young_for.as_secs());
+                crate::streams::tell(&format!(
+                    "the run ended without proof that everything is given back, and EC2 may not show all of it yet: \
+                     looking for {}",
+                    Span(whole)
+                ));
+            }
+            let order = |dry_run| Order { wanted: wanted.clone(), dry_run, patience: PATIENCE, young_for };
             if self.older_than.is_some() && !self.yes && !self.dry_run {
                 let marked = each(clouds, &order(true)).await?;
                 if !confirmed(&marked)? {
@@ -106,8 +136,22 @@ mod with_ec2 {
             } else {
                 say(&text(&deeds));
             }
-            Ok(if is_clean(&deeds) { Exit::AllPassed } else { Exit::Infrastructure })
+            // A run that was named was meant, whoever's it is.
+            let is_anothers = self.run.is_some() && anothers(&deeds).next().is_some();
+            Ok(if is_clean(&deeds) && !is_anothers { Exit::AllPassed } else { Exit::Infrastructure })
         }
+    }
+
+    /// For how long EC2 may not show yet what this run has made. Its record, where it is here, tells when it made the last
+    /// of it, and whether all of that is proven to be gone already.
+    fn young_for(run: &str) -> Duration {
+        let folder = Path::new(DEFAULT_PARENT).join(run);
+        let changed = fs::metadata(folder.join("events.ndjson")).and_then(|events| events.modified());
+        let Some(changed) = changed.ok().filter(|_| !run.contains('/')) else { return Duration::ZERO };
+        let is_settled =
+            report::read(&folder).is_ok_and(|state| state.closed.is_some() && !state.receipt.may_cost());
+        let known = if is_settled { SignedDuration::ZERO } else { CONSISTENT };
+        Duration::try_from(known).unwrap_or_default().saturating_sub(changed.elapsed().unwrap_or_default())
     }
 
     /// All regions at once: an instance takes a minute or two to end, wherever it is.
@@ -128,8 +172,7 @@ mod with_ec2 {
                 due.len()
             );
         }
-        print!("{}\nend these? [y/N] ", text(&due));
-        std::io::stdout().flush()?;
+        say(&format!("{}\nend these? [y/N] ", text(&due)));
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -142,6 +185,7 @@ mod with_ec2 {
             "ended": count(&|deed| deed.did == Did::Ended),
             "left": count(&Deed::is_left),
             "unreadable": unreadable(deeds).count(),
+            "anothers": anothers(deeds).count(),
             "things": deeds,
         })
     }
@@ -170,6 +214,14 @@ mod with_ec2 {
                  `gpu-harness reap --run RUN`.\n",
             );
         }
+        if anothers(deeds).next().is_some() {
+            let owner = anothers(deeds).find_map(|deed| deed.found.owner.owner.as_deref());
+            let by_name =
+                owner.map(|owner| format!("--owner '{}', or ", log_line(owner))).unwrap_or_default();
+            text.push_str("\nWhat others have made is left. To end theirs, too: `gpu-harness reap` with ");
+            text.push_str(&by_name);
+            text.push_str("--all-owners.\n");
+        }
         text
     }
 
@@ -180,6 +232,10 @@ mod with_ec2 {
     fn what(deed: &Deed) -> String {
         match (&deed.did, deed.verdict) {
             (Did::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
+            (Did::Nothing, Verdict::Anothers) => {
+                let owner = deed.found.owner.owner.as_deref().map(log_line);
+                format!("left: made by {}", owner.unwrap_or_else(|| "nobody knows whom".to_owned()))
+            }
             (Did::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
             (Did::Nothing, _) => "lives".to_owned(),
             (Did::WouldEnd, _) => "would be ended".to_owned(),
@@ -219,15 +275,18 @@ mod with_ec2 {
         #[test]
         fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
             let refused = Refused { why: "not allowed".into(), may_pass: false };
+            let mut theirs = deed(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, Did::Nothing);
+            theirs.found.owner.owner = Some("ada@laptop".into());
             let deeds = [
                 deed(ResourceKind::Instance, "i-1", Verdict::Expired, Did::Ended),
                 deed(ResourceKind::Instance, "i-2", Verdict::Live, Did::Nothing),
                 deed(ResourceKind::Volume, "vol-1", Verdict::Unreadable, Did::Nothing),
+                theirs,
                 deed(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, Did::Left(refused)),
             ];
             insta::assert_snapshot!(text(&deeds));
-            insta::assert_json_snapshot!(json(&deeds[3..]));
-            assert!(!is_clean(&deeds) && is_clean(&deeds[..3]));
+            insta::assert_json_snapshot!(json(&deeds[4..]));
+            assert!(!is_clean(&deeds) && is_clean(&deeds[..4]));
         }
     }
 }

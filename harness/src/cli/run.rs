@@ -65,7 +65,7 @@ impl Run {
             let runtime = runtime()?;
             let code = runtime.block_on(command::run(self.bounds.node, self.command, project, Vec::new()));
             runtime.shutdown_background();
-            return Ok(code?);
+            return Ok(code?.code);
         }
         let verbosity = match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,

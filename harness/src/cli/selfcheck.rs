@@ -32,7 +32,7 @@ impl Selfcheck {
             selfcheck::selfcheck(&remote, self.json).await
         });
         runtime.shutdown_background();
-        super::say(&text?);
+        crate::streams::say(&text?);
         Ok(Exit::AllPassed)
     }
 }

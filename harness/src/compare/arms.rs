@@ -184,7 +184,7 @@ impl Ready {
             cases: head.cases.clone(),
             skipped: Vec::new(),
             inputs: Vec::new(),
-            blobs: vec![blob.clone()],
+            blobs: Vec::new(),
         };
         let is_it = |input: &InputPath| Path::new(&input.0).file_name() == Some(name);
         base.plan.cases.retain(|case| case.inputs.keys().any(is_it));
@@ -192,6 +192,7 @@ impl Ready {
             for (input, sha256) in &mut case.inputs {
                 if is_it(input) {
                     *sha256 = blob.sha256.clone();
+                    base.blobs.push(blob.clone().named(input.clone()));
                 }
             }
         }

@@ -41,11 +41,16 @@ pub enum Culprit {
     OneOf(Vec<String>),
 }
 
+/// How far a ratio is from 1. One that is not above 0, of figures that are not either, is as far as can be.
+fn far(ratio: Ratio) -> f64 {
+    ratio.ratio.max(f64::MIN_POSITIVE).ln()
+}
+
 impl Search {
     /// Among `commits`, whose last makes this of the figure.
     pub fn new(commits: Vec<String>, head: Ratio) -> Option<Self> {
         let bad = commits.len().checked_sub(1)?;
-        Some(Self { commits, good: 0, bad, untestable: Vec::new(), half: head.ratio.ln() / 2.0 })
+        Some(Self { commits, good: 0, bad, untestable: Vec::new(), half: far(head) / 2.0 })
     }
 
     /// The commit to be measured next; `None` when the search is over.
@@ -69,7 +74,7 @@ impl Search {
             return None;
         };
         // The same sign and at least half as far.
-        let is_bad = ratio.ratio.ln() / self.half >= 1.0;
+        let is_bad = far(ratio) / self.half >= 1.0;
         if is_bad {
             self.bad = place;
         } else {

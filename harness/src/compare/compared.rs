@@ -1,12 +1,12 @@
 //! What came of a comparison: for each case and figure the ratio of the pairs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::Direction;
-use gpu_suites::regression::pairs::{Found, LEAST, Ratio};
+use gpu_suites::regression::pairs::{Found, LEAST, Ratio, without_ratio};
 use serde::Serialize;
 
 use super::arms::Arm;
@@ -41,6 +41,8 @@ pub struct ComparedCase {
     pub head_is_good: bool,
     /// Each figure that both have.
     pub metrics: Vec<ComparedMetric>,
+    /// Figures whose name says which way is better, and that the head did not measure as often as the base.
+    pub gone: Vec<String>,
 }
 
 /// A figure of both versions.
@@ -97,6 +99,15 @@ fn of_case(state: &RunState, case: &CaseId, judge: &Judge) -> ComparedCase {
             metrics.entry(metric).or_default().push((last(base), last(head)));
         }
     }
+    let came = |run: &CaseState, metric: &str| run.metrics.contains_key(metric);
+    let of_base: BTreeSet<&String> = whole.iter().flat_map(|(base, _)| base.metrics.keys()).collect();
+    let is_gone = |metric: &&&String| {
+        let count =
+            |of: &dyn Fn(&(&CaseState, &CaseState)) -> bool| whole.iter().filter(|pair| of(pair)).count();
+        judge.direction(metric).is_some()
+            && count(&|(_, head)| came(head, metric)) < count(&|(base, _)| came(base, metric))
+    };
+    let gone = of_base.iter().filter(is_gone).map(|metric| (*metric).clone()).collect();
     // A figure that some runs lack cannot be compared with itself.
     metrics.retain(|_, values| values.len() == whole.len());
     let is_bad = |run: &&CaseState| !state.ending(run).outcome.is_good();
@@ -115,11 +126,15 @@ fn of_case(state: &RunState, case: &CaseId, judge: &Judge) -> ComparedCase {
         why_not,
         head_is_good: runs(Arm::Head).all(|run| state.ending(run).outcome.is_good()),
         metrics: metrics.into_iter().map(|(metric, values)| of_metric(metric, values, judge)).collect(),
+        gone,
     }
 }
 
 fn of_metric(metric: &str, values: Vec<(f64, f64)>, judge: &Judge) -> ComparedMetric {
     let (better, ratio) = (judge.direction(metric), Ratio::of(&values));
-    let found = ratio.zip(better).map(|(ratio, better)| ratio.found(better));
+    let found = better.and_then(|better| match ratio {
+        Some(ratio) => Some(ratio.found(better)),
+        None => without_ratio(&values, better),
+    });
     ComparedMetric { metric: metric.to_owned(), better, values, ratio, found }
 }

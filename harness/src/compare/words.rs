@@ -29,18 +29,27 @@ fn of_case(case: &ComparedCase, look: Look) -> Vec<String> {
     }
     // What nobody knows to be good or bad is for machines: --json has it.
     let judged = Vec::from_iter(case.metrics.iter().filter(|metric| metric.better.is_some()));
-    if judged.is_empty() {
+    let gone = case.gone.iter().map(|metric| {
+        let missing = "not measured any more: it has another name now, or what measures it is no longer run";
+        format!("  {}  {}", log_line(metric), look.odd(missing))
+    });
+    if judged.is_empty() && case.gone.is_empty() {
         return vec!["  no figure whose name says which way is better; say so in `metrics:`".to_owned()];
     }
     let width = judged.iter().map(|metric| log_line(&metric.metric).chars().count()).max().unwrap_or(0);
-    judged.into_iter().map(|metric| of_metric(metric, width, look)).collect()
+    judged.into_iter().map(|metric| of_metric(metric, width, look)).chain(gone).collect()
 }
 
 fn of_metric(metric: &ComparedMetric, width: usize, look: Look) -> String {
     let name = log_line(&metric.metric);
     let Some(ratio) = &metric.ratio else {
         let (base, head) = metric.values.last().copied().unwrap_or((f64::NAN, f64::NAN));
-        return format!("  {name:width$}  no ratio: {} → {}", figure(base), figure(head));
+        let said = match metric.found {
+            Some(Found::Worse) => look.bad("worse"),
+            Some(Found::Better) => look.good("better"),
+            Some(Found::NoDifference) | None => look.dim("not judged"),
+        };
+        return format!("  {name:width$}  no ratio: {} → {}  {said}", figure(base), figure(head));
     };
     let share = change(ratio);
     let said = match metric.found {

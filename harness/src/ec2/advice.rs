@@ -3,6 +3,7 @@
 use super::candidates::Candidate;
 use super::quota::Quota;
 use super::refusal::{Refusal, RefusalKind};
+use super::regions::console;
 use super::{Purchase, Usd};
 
 /// What was asked for when it was refused.
@@ -155,7 +156,8 @@ fn quota(asked: &Asked<'_>) -> String {
     let raise = String::from_iter(raise);
     if raise.is_empty() {
         return format!(
-            "{head} Raise the quota of this family at https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas"
+            "{head} Raise the quota of this family at {}/servicequotas/home/services/ec2/quotas",
+            console(region)
         );
     }
     head + &raise

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{
-    DefaultTargetCapacityType, FleetLaunchTemplateConfigRequest, FleetLaunchTemplateOverridesRequest,
+    DefaultTargetCapacityType, Filter, FleetLaunchTemplateConfigRequest, FleetLaunchTemplateOverridesRequest,
     FleetLaunchTemplateSpecificationRequest, FleetOnDemandAllocationStrategy, FleetType, InstanceType,
     IpPermission, IpRange, Ipv6Range, OnDemandOptionsRequest, ResourceType, SpotAllocationStrategy,
     SpotOptionsRequest, TagSpecification, TargetCapacitySpecificationRequest,
@@ -17,17 +17,21 @@ use gpu_suites::event::ResourceKind;
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use jiff::{SignedDuration, Timestamp};
-use sha2::{Digest as _, Sha256};
+use tokio::time::sleep;
 
 use super::candidates::Choice;
 use super::cloud::{Cloud, CloudError};
+use super::consistency::CONSISTENT;
 use super::labels::Labels;
 use super::ledger::Ledger;
 use super::look_up::{Ground, LookUpError, Offer, Subnet};
 use super::template;
 use super::user_data::UserData;
+use super::young::once_known;
 use super::{Ec2Settings, Purchase};
 
+/// Between two looks for a group whose making went unanswered.
+const LOOK: Duration = Duration::from_secs(1);
 /// A `CreateFleet` call takes no more overrides.
 const MOST_POOLS: usize = 300;
 
@@ -50,7 +54,14 @@ pub struct Footing {
     /// What there is.
     pub ground: Ground,
     group: Group,
-    template: Option<Template>,
+}
+
+impl Footing {
+    /// The latest end that a node may have here: the group that lets in its owner must not be taken for left over while
+    /// the node lives.
+    pub fn latest(&self) -> Timestamp {
+        self.group.until.unwrap_or(Timestamp::MAX)
+    }
 }
 
 /// Who lets in whom.
@@ -58,13 +69,8 @@ pub struct Footing {
 struct Group {
     id: String,
     is_open: bool,
-}
-
-#[derive(Debug)]
-struct Template {
-    id: String,
-    /// What it was made from.
-    of: (Timestamp, Vec<u8>),
+    /// When it expires by its tag; `None` for the user's own.
+    until: Option<Timestamp>,
 }
 
 /// One attempt.
@@ -109,13 +115,13 @@ impl Asker<'_> {
         let offer = Offer::look_up(self.cloud, self.settings).await?;
         let group = async {
             match &self.settings.security_group {
-                Some(id) => Ok(Group { id: id.clone(), is_open: true }),
+                Some(id) => Ok(Group { id: id.clone(), is_open: true, until: None }),
                 None => self.group(offer.vpc()?, longest).await,
             }
         };
         let ground = offer.clone().ground(self.cloud, self.settings, need);
         let (ground, group) = tokio::try_join!(Box::pin(ground), Box::pin(group))?;
-        Ok(Footing { ground, group, template: None })
+        Ok(Footing { ground, group })
     }
 
     async fn group(&self, vpc: &str, longest: Duration) -> Result<Group, LookUpError> {
@@ -127,31 +133,36 @@ impl Asker<'_> {
             .ec2()
             .create_security_group()
             .group_name(&name)
-            .description(format!("gpu-harness run {}: ssh from the caller's address only", self.labels.run))
+            .description(format!("gpu-harness run {}: ssh from its caller only", self.labels.run))
             .vpc_id(vpc)
-            .tag_specifications(self.tagged(ResourceType::SecurityGroup, until));
+            .tag_specifications(self.tagged(ResourceType::SecurityGroup, until, None));
+        let (cloud, known) = (self.cloud.clone(), name.clone());
         let making = async move {
-            let answer =
-                request.send().await.map_err(|error| CloudError::of("CreateSecurityGroup", &error))?;
-            answer.group_id.ok_or_else(|| CloudError::lacks("CreateSecurityGroup", "the group's id"))
-        };
-        let id = self.ledger.make(ResourceKind::SecurityGroup, self.cloud.region(), &name, making).await?;
-        Ok(Group { id, is_open: false })
-    }
-
-    /// Opens the security group, makes the launch template, and asks for a fleet of one.
-    pub async fn ask(&self, footing: &mut Footing, request: &Request<'_>) -> Result<Asked, CloudError> {
-        let of = (request.expires_at, Sha256::digest(request.user_data.text()).to_vec());
-        let template = async {
-            match &footing.template {
-                Some(template) if template.of == of => Ok(template.id.clone()),
-                _ => self.template(footing, request).await,
+            match request.send().await.map_err(|error| CloudError::of("CreateSecurityGroup", &error)) {
+                Ok(answer) => {
+                    answer.group_id.ok_or_else(|| CloudError::lacks("CreateSecurityGroup", "the group's id"))
+                }
+                // Nothing else has that name: it is the one that an earlier try has made, whose answer was lost.
+                Err(error) if error.code() == Some("InvalidGroup.Duplicate") => {
+                    made_before(&cloud, &known).await?.ok_or(error)
+                }
+                Err(error) => Err(error),
             }
         };
-        let (template, ()) = tokio::try_join!(Box::pin(template), Box::pin(self.open(footing)))?;
+        let id = self.ledger.make(ResourceKind::SecurityGroup, self.cloud.region(), &name, making).await?;
+        Ok(Group { id, is_open: false, until: Some(until) })
+    }
+
+    /// Opens the security group, makes the launch template, and asks for a fleet of one. Each attempt has its own
+    /// template: what it tags depends on how the instance is paid for, and its keys are its own.
+    pub async fn ask(&self, footing: &mut Footing, request: &Request<'_>) -> Result<Asked, CloudError> {
+        let token = token();
+        let (template, ()) = tokio::try_join!(
+            Box::pin(self.template(footing, request, &token)),
+            Box::pin(self.open(footing))
+        )?;
         footing.group.is_open = true;
-        footing.template = Some(Template { id: template.clone(), of });
-        Box::pin(self.fleet(&footing.ground, &template, request)).await
+        Box::pin(self.fleet(&footing.ground, &template, request, token)).await
     }
 
     /// Lets the caller in, and nobody else.
@@ -167,24 +178,35 @@ impl Asker<'_> {
             rule.ip_ranges(IpRange::builder().cidr_ip(cidr).description("gpu-harness").build())
         };
         let call = self.cloud.ec2().authorize_security_group_ingress().group_id(&footing.group.id);
-        match call.ip_permissions(rule.build()).send().await {
-            Ok(_) => Ok(()),
-            Err(error) => match CloudError::of("AuthorizeSecurityGroupIngress", &error) {
-                // A call that was sent twice because its first answer was lost.
-                error if error.code() == Some("InvalidPermission.Duplicate") => Ok(()),
-                error => Err(error),
-            },
+        let call = call.ip_permissions(rule.build());
+        let opened = once_known(self.cloud, || {
+            let sent = call.clone().send();
+            async move {
+                let answer = sent.await.map(drop);
+                answer.map_err(|error| CloudError::of("AuthorizeSecurityGroupIngress", &error))
+            }
+        });
+        match opened.await {
+            // A call that was sent twice because its first answer was lost.
+            Err(error) if error.code() == Some("InvalidPermission.Duplicate") => Ok(()),
+            opened => opened,
         }
     }
 
-    async fn template(&self, footing: &Footing, request: &Request<'_>) -> Result<String, CloudError> {
+    async fn template(
+        &self,
+        footing: &Footing,
+        request: &Request<'_>,
+        launch: &str,
+    ) -> Result<String, CloudError> {
         let name = unique_name(&self.labels.run);
         let data = template::Wanted {
             settings: self.settings,
+            purchase: request.purchase,
             image: &footing.ground.image,
             security_group: &footing.group.id,
             user_data: request.user_data,
-            tags: &self.labels.tags(request.expires_at, &self.settings.tags),
+            tags: &self.labels.tags(request.expires_at, Some(launch), &self.settings.tags),
         };
         let call = self
             .cloud
@@ -193,7 +215,7 @@ impl Asker<'_> {
             .launch_template_name(&name)
             .client_token(token())
             .launch_template_data(data.build())
-            .tag_specifications(self.tagged(ResourceType::LaunchTemplate, request.expires_at));
+            .tag_specifications(self.tagged(ResourceType::LaunchTemplate, request.expires_at, Some(launch)));
         let making = async move {
             let answer = call.send().await.map_err(|error| CloudError::of("CreateLaunchTemplate", &error))?;
             let id = answer.launch_template.and_then(|template| template.launch_template_id);
@@ -207,6 +229,7 @@ impl Asker<'_> {
         ground: &Ground,
         template: &str,
         request: &Request<'_>,
+        token: String,
     ) -> Result<Asked, CloudError> {
         let pools = pools(request.choice, &ground.subnets);
         let price = request.choice.max_price.filter(|_| request.purchase == Purchase::Spot);
@@ -226,7 +249,6 @@ impl Asker<'_> {
             .launch_template_specification(specification)
             .set_overrides(Some(overrides.collect()))
             .build();
-        let token = token();
         let call = self
             .cloud
             .ec2()
@@ -236,7 +258,7 @@ impl Asker<'_> {
             .launch_template_configs(config)
             .valid_until(DateTime::from_secs(request.expires_at.as_second()))
             .terminate_instances_with_expiration(true)
-            .tag_specifications(self.tagged(ResourceType::Fleet, request.expires_at));
+            .tag_specifications(self.tagged(ResourceType::Fleet, request.expires_at, Some(&token)));
         let capacity = TargetCapacitySpecificationRequest::builder().total_target_capacity(1);
         let call = match request.purchase {
             Purchase::Spot => call
@@ -257,9 +279,13 @@ impl Asker<'_> {
                 ),
         };
         let at = self.cloud.now();
+        let cloud = self.cloud.clone();
         let making = async move {
-            let answer = call.send().await.map_err(|error| CloudError::of("CreateFleet", &error))?;
-            answer.fleet_id.ok_or_else(|| CloudError::lacks("CreateFleet", "the fleet's id"))
+            let answer = once_known(&cloud, || {
+                let sent = call.clone().send();
+                async move { sent.await.map_err(|error| CloudError::of("CreateFleet", &error)) }
+            });
+            answer.await?.fleet_id.ok_or_else(|| CloudError::lacks("CreateFleet", "the fleet's id"))
         };
         let fleet = self.ledger.make(ResourceKind::Fleet, self.cloud.region(), &token, making).await?;
         Ok(Asked { fleet, pools, at })
@@ -279,9 +305,25 @@ impl Asker<'_> {
         }
     }
 
-    fn tagged(&self, what: ResourceType, expires_at: Timestamp) -> TagSpecification {
-        let tags = self.labels.tags(expires_at, &self.settings.tags);
+    fn tagged(&self, what: ResourceType, expires_at: Timestamp, launch: Option<&str>) -> TagSpecification {
+        let tags = self.labels.tags(expires_at, launch, &self.settings.tags);
         TagSpecification::builder().resource_type(what).set_tags(Some(tags)).build()
+    }
+}
+
+/// The group of that name, as soon as EC2 shows it; `None` where it does not through five minutes.
+async fn made_before(cloud: &Cloud, name: &str) -> Result<Option<String>, CloudError> {
+    let by_name = Filter::builder().name("group-name").values(name).build();
+    let until = cloud.now().saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    loop {
+        let asked = cloud.ec2().describe_security_groups().filters(by_name.clone());
+        let found = asked.into_paginator().items().send().try_collect().await;
+        let found = found.map_err(|error| CloudError::of("DescribeSecurityGroups", &error))?;
+        let id = found.into_iter().find_map(|group| group.group_id);
+        if id.is_some() || cloud.now() >= until {
+            return Ok(id);
+        }
+        sleep(LOOK).await;
     }
 }
 

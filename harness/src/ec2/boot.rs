@@ -1,5 +1,9 @@
 //! From an instance's id to a node that can be used: running, reachable, known to be itself, and healthy.
+//!
+//! Every step has a limit of its own, and all of them together what booting may take: a node that answers and hangs is as
+//! bad as one that does not answer.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gpu_suites::event::{Event, Node as NodeEvent, NodeState, Phase, StartPhase, Warning};
@@ -9,18 +13,22 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Ec2Settings;
+use super::access::Access;
 use super::cloud::{Cloud, CloudError};
 use super::keys::NodeKeys;
+use super::lease::Renewal;
 use super::ledger::Ledger;
 use super::life::{self, Action, Contact, InstanceState, Observed, Unfit, Wanted};
 use super::observe::{self, InstanceSeen};
 use super::release;
 use crate::failure::chain;
 use crate::health::{self, Unhealthy};
-use crate::node::{Node, Place};
+use crate::moment::Moment;
+use crate::node::Node;
 use crate::remote::{Remote, RemoteError};
 use crate::selfcheck;
-use crate::transport::{SshOptions, Transport, TransportError};
+use crate::session::Budget;
+use crate::transport::TransportError;
 
 /// How often the cloud is asked what has become of an instance that is not running yet.
 const LOOK: Duration = Duration::from_secs(1);
@@ -30,6 +38,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const KNOCK: Duration = Duration::from_secs(2);
 /// Between two tries at the port, or at logging in.
 const PAUSE: Duration = Duration::from_millis(250);
+/// How long one login may take.
+const LOGIN: Duration = Duration::from_secs(30);
+/// How long the agent may take to come and to look at the node, also where booting took nearly all of its time.
+const EXAMINED: Duration = Duration::from_secs(30);
 
 /// A node that can be used.
 pub(super) struct Booted {
@@ -37,6 +49,8 @@ pub(super) struct Booted {
     pub(super) remote: Remote,
     /// The instance, as it was last seen.
     pub(super) instance: InstanceSeen,
+    /// What keeps it alive.
+    pub(super) renewal: Renewal,
 }
 
 /// Why an instance did not become a node.
@@ -58,6 +72,9 @@ pub enum BootError {
     /// What has to go to the node is not here.
     #[error(transparent)]
     Remote(#[from] RemoteError),
+    /// The money that the run may cost is spent.
+    #[error("{0}")]
+    Money(String),
 }
 
 fn told(unfit: Unfit, last: &str) -> String {
@@ -77,7 +94,9 @@ pub(super) struct Boot<'a> {
     pub(super) ledger: &'a Ledger,
     pub(super) settings: &'a Ec2Settings,
     pub(super) node: &'a Node,
-    pub(super) keys: &'a NodeKeys,
+    pub(super) keys: &'a Arc<NodeKeys>,
+    /// Learns the way in as soon as there is one.
+    pub(super) access: &'a OnceLock<Access>,
     pub(super) health: health::Wanted,
     pub(super) sink: &'a UnboundedSender<Event>,
     /// When the cloud was asked for it.
@@ -89,6 +108,7 @@ struct Way {
     instance: InstanceSeen,
     seen: Observed,
     remote: Option<Remote>,
+    renewal: Option<Renewal>,
     looked_at: Instant,
     phase_at: Instant,
     /// By the cloud's clock, as everything that decides on the node's life.
@@ -98,8 +118,17 @@ struct Way {
 }
 
 impl Boot<'_> {
-    /// Leads the instance `id` up.
-    pub(super) async fn lead(&self, id: &str) -> Result<Booted, BootError> {
+    /// Leads the instance `id` up, for as long as the money lasts.
+    pub(super) async fn lead(&self, id: &str, budget: Option<&Budget>) -> Result<Booted, BootError> {
+        tokio::select! {
+            led = self.lead_up(id) => led,
+            () = Moment::of(budget.map(|budget| budget.end_at.0)) => {
+                Err(BootError::Money(budget.map(|budget| budget.end_at.1.clone()).unwrap_or_default()))
+            }
+        }
+    }
+
+    async fn lead_up(&self, id: &str) -> Result<Booted, BootError> {
         let now = Instant::now();
         let instance = observe::instance(self.cloud, id).await?;
         let mut way = Way {
@@ -113,6 +142,7 @@ impl Boot<'_> {
             },
             instance,
             remote: None,
+            renewal: None,
             looked_at: now,
             phase_at: now,
             stranger_since: None,
@@ -142,8 +172,8 @@ impl Boot<'_> {
                 }
                 Action::Examine => self.examine(&mut way).await?,
                 Action::Run => {
-                    if let Some(remote) = way.remote.take() {
-                        return Ok(Booted { remote, instance: way.instance });
+                    if let Some((remote, renewal)) = way.remote.take().zip(way.renewal.take()) {
+                        return Ok(Booted { remote, instance: way.instance, renewal });
                     }
                     way.seen.contact = Contact::None;
                 }
@@ -168,10 +198,15 @@ impl Boot<'_> {
             return Ok(());
         }
         way.looked_at = Instant::now();
-        match observe::instance(self.cloud, &way.instance.id).await {
-            Ok(instance) => {
+        match observe::now(self.cloud, &way.instance.id).await {
+            Ok(Some(instance)) => {
                 instance.note(self.ledger, self.cloud.region());
                 way.instance = instance;
+            }
+            // It was shown before: a part of EC2 does not know it yet.
+            Ok(None) => {
+                "EC2 does not show it just now".clone_into(&mut way.last);
+                return Ok(());
             }
             // An API that is out of reach for a while is no reason to give a booting node up.
             Err(error) if error.is_transient() => {
@@ -216,12 +251,17 @@ impl Boot<'_> {
             way.seen.contact = Contact::None;
             return Ok(());
         };
-        let address = address(&self.settings.user, &host, self.settings.port);
-        let options = SshOptions::of_new_node(self.keys.client_key(), self.keys.pinned());
-        match Transport::ssh(&address, options).await {
+        let access = Access::new(self.settings, &host, Arc::clone(self.keys));
+        let Ok(connected) = timeout(LOGIN, access.connect()).await else {
+            way.last = format!("its ssh server answers and lets nobody in within {} s", LOGIN.as_secs());
+            way.seen.contact = Contact::PortOpen;
+            return Ok(());
+        };
+        match connected {
             Ok(transport) => {
-                let place = Place::Ssh { address, identity: None, known_hosts: None };
-                let node = Node { place, ..self.node.clone() };
+                let node = access.node(self.node);
+                way.renewal.get_or_insert_with(|| Renewal::begin(access.clone(), node.lease));
+                let _ = self.access.set(access);
                 way.remote = Some(Remote::new(node, transport)?);
                 way.seen.contact = Contact::LoggedIn;
                 self.phase(way, StartPhase::Ssh);
@@ -247,7 +287,9 @@ impl Boot<'_> {
             way.seen.contact = Contact::None;
             return Ok(());
         };
-        let facts = match selfcheck::facts(remote).await {
+        let limit = self.settings.boot_timeout.saturating_sub(way.seen.age).max(EXAMINED);
+        let asked = remote.within(limit, "tell what it has", selfcheck::facts(remote));
+        let facts = match asked.await {
             Ok(facts) => facts,
             Err(error) if error.is_transient() => {
                 way.last = chain(&error);
@@ -264,7 +306,7 @@ impl Boot<'_> {
         };
         if facts.armed.is_none() {
             let message = format!(
-                "{} says nothing of its own end: its user data did not arm it; EC2's own end and the agent's lease stand",
+                "{} says nothing of its own end: its user data did not arm it; EC2's own end and the lease of its runs stand",
                 way.instance.id
             );
             let _ = self.sink.send(Warning { case: None, message }.into());
@@ -293,14 +335,5 @@ impl Boot<'_> {
     fn became(&self, state: NodeState, detail: &str) {
         let event = NodeEvent { node: self.node.name.clone(), state, detail: detail.to_owned() };
         let _ = self.sink.send(event.into());
-    }
-}
-
-/// `ssh://user@host:port`, with an IPv6 address in brackets.
-fn address(user: &str, host: &str, port: u16) -> String {
-    if host.contains(':') {
-        format!("ssh://{user}@[{host}]:{port}")
-    } else {
-        format!("ssh://{user}@{host}:{port}")
     }
 }

@@ -9,7 +9,7 @@ use std::fmt;
 use gpu_suites::gpu::{GpuNeed, Sm};
 use gpu_suites::unit::ByteSize;
 
-use super::prices::{OnDemandPrice, on_demand};
+use super::prices::{OnDemandPrice, about, on_demand};
 use super::sm::capability;
 use super::waiting::shortened;
 use super::{Ec2Settings, ImageChoice, Purchase, Usd};
@@ -153,14 +153,26 @@ pub enum Why {
     Fractional,
     /// It is not sold in this way.
     NotSold(Purchase),
-    /// There is a highest price, and what it costs is not known.
-    NoPrice,
+    /// There is a limit on the money, and what it costs in that region is not known.
+    NoPrice {
+        /// The way of paying.
+        purchase: Purchase,
+        /// Where.
+        region: String,
+    },
     /// It costs more than is to be paid.
     TooDear {
         /// What it costs an hour.
         costs: Usd,
         /// What may be paid an hour.
         most: Usd,
+    },
+    /// The money of the run would not last until it has booted.
+    TooDearToBoot {
+        /// What it costs an hour.
+        costs: Usd,
+        /// What is left of the money, in US dollars.
+        left: f64,
     },
     /// So many others that cost less will do.
     Enough,
@@ -187,10 +199,26 @@ impl fmt::Display for Why {
                 "its part of a GPU needs NVIDIA's GRID driver, which the default image lacks; name another in `image:`",
             ),
             Self::NotSold(purchase) => write!(f, "not sold as {purchase}"),
-            Self::NoPrice => f.write_str("no price known: give it in `prices:`"),
+            Self::NoPrice { purchase: Purchase::Spot, region } => {
+                write!(f, "EC2 tells no spot price of it in {region}")
+            }
+            Self::NoPrice { purchase: Purchase::OnDemand, region } => {
+                write!(f, "its on-demand price in {region} is not known: give it in `prices:`")
+            }
+            Self::TooDearToBoot { costs, left } => {
+                let left = crate::report::receipt::dollars(*left);
+                write!(f, "at {costs} an hour, the {left} that max-cost leaves do not pay for booting it")
+            }
             Self::TooDear { costs, most } => write!(f, "costs {costs} an hour on demand, above max-price {most}"),
             Self::Enough => write!(f, "{MOST_TYPES} cheaper types will do"),
         }
+    }
+}
+
+impl Why {
+    /// Whether it would do, but for the limit on the money.
+    pub fn is_for_money(&self) -> bool {
+        matches!(self, Self::NoPrice { .. } | Self::TooDear { .. } | Self::TooDearToBoot { .. })
     }
 }
 
@@ -232,8 +260,15 @@ pub struct NoneFits {
     pub left_out: Vec<LeftOut>,
 }
 
+impl NoneFits {
+    /// Whether something would do, but for the limit on the money.
+    pub fn is_for_money(&self) -> bool {
+        self.left_out.iter().any(|one| one.why.is_for_money())
+    }
+}
+
 /// One line for each reason, with the types that it keeps out.
-fn list(left_out: &[LeftOut]) -> String {
+pub(super) fn list(left_out: &[LeftOut]) -> String {
     if left_out.is_empty() {
         return ": this region offers none with a GPU; name another in `region:`".to_owned();
     }
@@ -249,18 +284,23 @@ fn list(left_out: &[LeftOut]) -> String {
     String::from_iter(lines)
 }
 
-/// The types that will do for `need` (the node's and the suites' together), and why each other will not.
-pub fn choose(
-    facts: &[TypeFacts],
-    settings: &Ec2Settings,
-    need: &GpuNeed,
-    purchase: Purchase,
-) -> Result<Choice, NoneFits> {
-    let judged = if settings.types.is_empty() {
-        by_need(facts, settings, need, purchase)
-    } else {
-        by_name(facts, settings, need, purchase)
-    };
+/// What candidates are chosen for.
+#[derive(Debug, Clone, Copy)]
+pub struct For<'a> {
+    /// What the user asks of the node.
+    pub settings: &'a Ec2Settings,
+    /// The GPUs that the node and the suites need together.
+    pub need: &'a GpuNeed,
+    /// How it is paid for.
+    pub purchase: Purchase,
+    /// Where.
+    pub region: &'a str,
+}
+
+/// The types that will do, and why each other will not.
+pub fn choose(facts: &[TypeFacts], wanted: For<'_>) -> Result<Choice, NoneFits> {
+    let For { settings, need, purchase, .. } = wanted;
+    let judged = if settings.types.is_empty() { by_need(facts, wanted) } else { by_name(facts, wanted) };
     let (candidates, left_out) = judged;
     if candidates.is_empty() {
         return Err(NoneFits { need: need.clone(), left_out });
@@ -272,11 +312,11 @@ pub fn choose(
 type Judged = (Vec<Candidate>, Vec<LeftOut>);
 
 /// The user's types in the user's order.
-fn by_name(facts: &[TypeFacts], settings: &Ec2Settings, need: &GpuNeed, purchase: Purchase) -> Judged {
+fn by_name(facts: &[TypeFacts], wanted: For<'_>) -> Judged {
     let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
-    for name in &settings.types {
+    for name in &wanted.settings.types {
         let found = facts.iter().find(|facts| facts.name == *name).ok_or(Why::NotOffered);
-        match found.and_then(|facts| judge(facts, settings, need, purchase)) {
+        match found.and_then(|facts| judge(facts, wanted)) {
             Ok(candidate) => candidates.push(candidate),
             Err(why) => left_out.push(LeftOut { name: name.clone(), why }),
         }
@@ -284,17 +324,19 @@ fn by_name(facts: &[TypeFacts], settings: &Ec2Settings, need: &GpuNeed, purchase
     (candidates, left_out)
 }
 
-/// All that will do, the cheapest first; those of no known price last.
-fn by_need(facts: &[TypeFacts], settings: &Ec2Settings, need: &GpuNeed, purchase: Purchase) -> Judged {
+/// All that will do, the cheapest first, as far as that is known; what nobody has a price of is last.
+fn by_need(facts: &[TypeFacts], wanted: For<'_>) -> Judged {
     let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
     for facts in facts.iter().filter(|facts| !facts.gpus.is_empty()) {
-        match judge(facts, settings, need, purchase) {
+        match judge(facts, wanted) {
             Ok(candidate) => candidates.push(candidate),
             Err(why) => left_out.push(LeftOut { name: facts.name.clone(), why }),
         }
     }
-    let dollars =
-        |candidate: &Candidate| candidate.on_demand.as_ref().map_or(f64::INFINITY, |price| price.usd.0);
+    let dollars = |candidate: &Candidate| {
+        let known = candidate.on_demand.as_ref().map(|price| price.usd.0);
+        known.or_else(|| about(&candidate.name)).unwrap_or(f64::INFINITY)
+    };
     candidates.sort_by(|a, b| dollars(a).total_cmp(&dollars(b)).then_with(|| a.name.cmp(&b.name)));
     let rest = candidates.split_off(candidates.len().min(MOST_TYPES));
     left_out.extend(rest.into_iter().map(|candidate| LeftOut { name: candidate.name, why: Why::Enough }));
@@ -303,12 +345,8 @@ fn by_need(facts: &[TypeFacts], settings: &Ec2Settings, need: &GpuNeed, purchase
 }
 
 /// Whether one type will do.
-fn judge(
-    facts: &TypeFacts,
-    settings: &Ec2Settings,
-    need: &GpuNeed,
-    purchase: Purchase,
-) -> Result<Candidate, Why> {
+fn judge(facts: &TypeFacts, wanted: For<'_>) -> Result<Candidate, Why> {
+    let For { settings, need, purchase, region } = wanted;
     let gpu = facts.gpus.iter().find(|gpu| gpu.manufacturer.eq_ignore_ascii_case("nvidia"));
     let other = || facts.gpus.first().map(|gpu| format!("{} {}", gpu.manufacturer, gpu.name));
     let gpu = gpu.ok_or_else(|| Why::NotNvidia(other()))?;
@@ -333,9 +371,10 @@ fn judge(
     if facts.zones.is_empty() {
         return Err(Why::NoZone);
     }
-    let price = on_demand(&facts.name, &settings.prices);
+    let price = on_demand(&facts.name, region, &settings.prices);
     if let Some(most) = settings.max_price.filter(|_| purchase == Purchase::OnDemand) {
-        let costs = price.as_ref().ok_or(Why::NoPrice)?.usd;
+        let unknown = || Why::NoPrice { purchase, region: region.to_owned() };
+        let costs = price.as_ref().ok_or_else(unknown)?.usd;
         if costs > most {
             return Err(Why::TooDear { costs, most });
         }
@@ -401,6 +440,15 @@ mod tests {
             markets: vec![Purchase::Spot, Purchase::OnDemand],
             zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
         }
+    }
+
+    fn pick(
+        facts: &[TypeFacts],
+        settings: &Ec2Settings,
+        need: &GpuNeed,
+        purchase: Purchase,
+    ) -> Result<Choice, NoneFits> {
+        choose(facts, For { settings, need, purchase, region: "us-east-1" })
     }
 
     /// A part of what a region offers, as EC2 tells it.
@@ -495,7 +543,7 @@ mod tests {
                 &["p5.48xlarge", "g6.12xlarge", "g5.12xlarge", "p4d.24xlarge"],
             ),
         ] {
-            let choice = choose(&region(), &settings(more), &need(wanted), Purchase::Spot).unwrap();
+            let choice = pick(&region(), &settings(more), &need(wanted), Purchase::Spot).unwrap();
             assert_eq!(names(&choice), expected, "{wanted} {more}");
         }
     }
@@ -504,7 +552,7 @@ mod tests {
     fn the_users_types_keep_their_order_and_one_that_does_not_fit_is_left_out_with_the_reason() {
         let types = "types: [g6e.xlarge, g5.xlarge, g5g.xlarge, g4ad.xlarge, m7i.large, p3.2xlarge, g6f.xlarge, g4dn.xlarge, x1.unheard, p5en.48xlarge, g7e.2xlarge, g9.none, g6.xlarge]";
         let wanted = need("{memory: 2 GiB}");
-        let choice = choose(&region(), &settings(types), &wanted, Purchase::Spot).unwrap();
+        let choice = pick(&region(), &settings(types), &wanted, Purchase::Spot).unwrap();
         assert_eq!(names(&choice), ["g6e.xlarge", "g5.xlarge", "g4dn.xlarge", "x1.unheard", "g6.xlarge"]);
         insta::assert_snapshot!(told(&choice.left_out));
     }
@@ -513,10 +561,10 @@ mod tests {
     fn where_no_type_fits_each_is_told_why_not() {
         let of_name = settings("types: [g4dn.xlarge, g5.xlarge, x1.unheard, g5.12xlarge]");
         let by_name =
-            choose(&region(), &of_name, &need("{memory: 40 GiB, arch: [ada, hopper]}"), Purchase::Spot);
-        let by_need = choose(&region(), &settings(""), &need("{count: 16}"), Purchase::Spot);
-        let by_arch = choose(&region(), &settings(""), &need("{arch: [blackwell]}"), Purchase::OnDemand);
-        let nothing = choose(&[], &settings(""), &need("{}"), Purchase::Spot);
+            pick(&region(), &of_name, &need("{memory: 40 GiB, arch: [ada, hopper]}"), Purchase::Spot);
+        let by_need = pick(&region(), &settings(""), &need("{count: 16}"), Purchase::Spot);
+        let by_arch = pick(&region(), &settings(""), &need("{arch: [blackwell]}"), Purchase::OnDemand);
+        let nothing = pick(&[], &settings(""), &need("{}"), Purchase::Spot);
         let said = [by_name, by_need, by_arch, nothing].map(|none| none.unwrap_err().to_string());
         insta::assert_snapshot!(said.join("\n\n"));
     }
@@ -524,28 +572,27 @@ mod tests {
     #[test]
     fn a_highest_price_keeps_dear_and_unpriced_types_out_on_demand_and_is_the_bid_on_spot() {
         let settings = settings("max-price: 0.9\ntypes: [g5.xlarge, g6.xlarge, x1.unheard]");
-        let on_demand = choose(&region(), &settings, &need("{}"), Purchase::OnDemand).unwrap();
+        let on_demand = pick(&region(), &settings, &need("{}"), Purchase::OnDemand).unwrap();
         assert_eq!((names(&on_demand), on_demand.max_price), (vec!["g6.xlarge"], None));
         insta::assert_snapshot!(told(&on_demand.left_out), @r"
         g5.xlarge: costs $1.01 an hour on demand, above max-price $0.90
-        x1.unheard: no price known: give it in `prices:`
+        x1.unheard: its on-demand price in us-east-1 is not known: give it in `prices:`
         ");
-        let spot = choose(&region(), &settings, &need("{}"), Purchase::Spot).unwrap();
+        let spot = pick(&region(), &settings, &need("{}"), Purchase::Spot).unwrap();
         assert_eq!((names(&spot).len(), spot.max_price), (3, Some(Usd(0.9))));
     }
 
     #[test]
     fn no_more_types_are_asked_for_than_a_fleet_takes() {
         let many = Vec::from_iter((0..100).map(|n| facts(&format!("g9.{n:03}xlarge"), "L4", 1, 22_888)));
-        let choice = choose(&many, &settings(""), &need("{}"), Purchase::Spot).unwrap();
+        let choice = pick(&many, &settings(""), &need("{}"), Purchase::Spot).unwrap();
         assert_eq!((choice.candidates.len(), choice.left_out.len()), (MOST_TYPES, 60));
         assert!(choice.left_out.iter().all(|left| left.why == Why::Enough));
     }
 
     #[test]
     fn a_candidate_tells_what_the_report_shows() {
-        let choice =
-            choose(&region(), &settings("types: [g6.12xlarge]"), &need("{}"), Purchase::Spot).unwrap();
+        let choice = pick(&region(), &settings("types: [g6.12xlarge]"), &need("{}"), Purchase::Spot).unwrap();
         insta::assert_debug_snapshot!(choice.candidates[0]);
         assert_eq!(choice.processor(), Processor::X86_64);
     }
@@ -562,7 +609,7 @@ mod tests {
             let wanted = need(&format!("{{count: {count}{memory}, arch: [{}]}}", arch.join(", ")));
             let named = Vec::from_iter(order.iter().map(|facts| facts.name.clone()));
             let settings = settings(&format!("types: [{}]", named.join(", ")));
-            let (kept, left) = match choose(&region(), &settings, &wanted, Purchase::Spot) {
+            let (kept, left) = match pick(&region(), &settings, &wanted, Purchase::Spot) {
                 Ok(choice) => (choice.candidates, choice.left_out),
                 Err(none) => (Vec::new(), none.left_out),
             };

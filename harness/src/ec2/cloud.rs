@@ -29,6 +29,8 @@ pub use super::cloud_error::CloudError;
 use super::cloud_error::FROM;
 use crate::failure::chain;
 
+/// The header by which AWS names a request that it has answered, as its services spell it.
+const REQUEST_ID: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long one try may take.
@@ -83,7 +85,10 @@ impl Cloud {
         let log = env::var_os(API_LOG).filter(|path| !path.is_empty()).map(PathBuf::from);
         let watch = Watch {
             region: region.clone(),
-            clock: Arc::new(ApiClock::new()),
+            clock: Arc::new(match sdk.endpoint_url() {
+                Some(_) => ApiClock::of_another_api(),
+                None => ApiClock::new(),
+            }),
             calls: Arc::new(Calls::new(log.as_deref())),
         };
         let (ec2, ssm) = (client!(aws_sdk_ec2, &sdk, watch), client!(aws_sdk_ssm, &sdk, watch));
@@ -198,7 +203,9 @@ impl Intercept for Watch {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response_mut();
-        if let Some(date) = response.headers().get("date") {
+        // AWS names each request that it has answered; whoever else answers on the way has a clock of his own.
+        let is_theirs = REQUEST_ID.iter().any(|name| response.headers().get(*name).is_some());
+        if let Some(date) = response.headers().get("date").filter(|_| is_theirs) {
             self.clock.hear(date);
         }
         response.headers_mut().insert(FROM, self.region.clone());

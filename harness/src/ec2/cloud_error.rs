@@ -70,6 +70,18 @@ pub enum CloudError {
 /// A header with the region that an answer came from, which [`super::cloud::Cloud`] writes on every response.
 pub(super) const FROM: &str = "x-gpu-harness-region";
 
+/// What is refused while something else still has to end, whoever asks.
+const BUSY: [&str; 8] = [
+    "DependencyViolation",
+    "IncorrectInstanceState",
+    "IncorrectState",
+    "InvalidGroup.InUse",
+    "InvalidNetworkInterface.InUse",
+    "OperationNotPermitted",
+    "ResourceInUse",
+    "VolumeInUse",
+];
+
 fn place(region: Option<&str>) -> String {
     region.map(|region| format!(" in {region}")).unwrap_or_default()
 }
@@ -155,9 +167,38 @@ impl CloudError {
         }
     }
 
-    /// Whether what was asked about does not exist (any more).
+    /// Whether what was asked about is not known to EC2: it may be gone, or too young to be known everywhere.
     pub fn is_not_found(&self) -> bool {
-        self.code().is_some_and(|code| code.ends_with(".NotFound") || code.ends_with("NotFoundException"))
+        let code = self.code().unwrap_or_default();
+        code.ends_with(".NotFound") || code.ends_with("NotFoundException") || code == "fleetIdDoesNotExist"
+    }
+
+    /// Whether a call that makes something may have made it all the same: its answer was lost on the way, or it was told
+    /// that a name which nothing else has is taken already, which an earlier try of the same call has done.
+    pub fn leaves_a_doubt(&self) -> bool {
+        let is_taken = ["InvalidGroup.Duplicate", "InvalidLaunchTemplateName.AlreadyExistsException"];
+        self.is_transient() || self.code().is_some_and(|code| is_taken.contains(&code))
+    }
+
+    /// Whether another region may grant what this one refuses, or answer where this one is out of reach.
+    pub fn is_worth_another_region(&self) -> bool {
+        match self {
+            Self::OutOfReach { .. } | Self::Unreadable { .. } => true,
+            Self::Refused { refusal, status, .. } => *status >= 500 || refusal.is_worth_another_region(),
+            Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => false,
+        }
+    }
+
+    /// Whether a call is refused for how it was asked, and may be granted when it is asked more plainly.
+    pub fn is_about_parameters(&self) -> bool {
+        let code = self.code().unwrap_or_default();
+        let begins = |head: &str| code.starts_with(head);
+        begins("InvalidParameter") || begins("UnknownParameter") || begins("Unsupported")
+    }
+
+    /// Whether it is refused while something else still has to end: the same call may be granted in a moment.
+    pub fn is_busy(&self) -> bool {
+        self.code().is_some_and(|code| BUSY.contains(&code))
     }
 }
 

@@ -1,16 +1,19 @@
 //! What the reaper does with each thing, over several looks at the cloud.
 //!
-//! Nothing is believed gone because a call said so: a thing is ended when a later look does not find it, or finds it
-//! in a final state. So it makes no difference who ended it, and two reapers at once get the same answer.
+//! A thing is ended when a later look finds it in a final state, or does not find it although it is old enough to be known
+//! everywhere in EC2, or when the call that deletes it was carried out. So it makes no difference who ended it, and two
+//! reapers at once get the same answer; a thing that was made minutes ago and is not found may only not be known yet.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
 
 use gpu_suites::event::ResourceKind;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::found::{Found, Verdict, Wanted, judge};
+use super::consistency::CONSISTENT;
+use super::found::{Found, Verdict, Wanted, age, judge};
 
 /// A thing and what was done with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,9 +75,18 @@ impl Deeds {
     /// Takes in a look at the cloud, and judges what it shows.
     pub fn look(&mut self, found: Vec<Found>, now: Timestamp, wanted: &Wanted) {
         let seen: HashSet<_> = found.iter().map(place).collect();
+        let ended: HashSet<String> = self.ended_instances();
         for (_, deed) in self.0.iter_mut().filter(|(place, deed)| deed.is_due() && !seen.contains(*place)) {
-            deed.did = Did::Ended;
-            "gone".clone_into(&mut deed.found.state);
+            // A volume goes with its instance.
+            let went_with =
+                deed.found.resource == ResourceKind::Volume && ended.contains(&deed.found.owner.run);
+            if went_with || is_old(deed, now) {
+                deed.did = Did::Ended;
+                "gone".clone_into(&mut deed.found.state);
+            } else {
+                let why = "EC2 does not show it, which proves nothing of a thing that was made minutes ago";
+                deed.did = Did::Left(Refused { why: why.to_owned(), may_pass: true });
+            }
         }
         for mut found in found {
             let deed = self.0.entry(place(&found));
@@ -92,7 +104,7 @@ impl Deeds {
                     let known = known.get_mut();
                     match verdict {
                         Verdict::Final if known.verdict.is_due() => known.did = Did::Ended,
-                        Verdict::Live if known.is_due() => known.did = Did::Spared,
+                        Verdict::Live | Verdict::Anothers if known.is_due() => known.did = Did::Spared,
                         Verdict::Expired | Verdict::Asked => known.verdict = verdict,
                         _ => {}
                     }
@@ -100,6 +112,13 @@ impl Deeds {
                 }
             }
         }
+    }
+
+    /// The runs whose instances have all ended, where they had any.
+    fn ended_instances(&self) -> HashSet<String> {
+        let instances = self.0.values().filter(|deed| deed.found.resource == ResourceKind::Instance);
+        let runs = instances.map(|deed| deed.found.owner.run.clone());
+        runs.filter(|run| !self.has_instance(run)).collect()
     }
 
     /// The things that are to be ended and are still there, of one kind.
@@ -144,6 +163,12 @@ impl Deeds {
     pub fn into_vec(self) -> Vec<Deed> {
         self.0.into_values().collect()
     }
+}
+
+/// Whether a thing is so old that all of EC2 knows it. What EC2 does not date is, when it is past its expiry.
+fn is_old(deed: &Deed, now: Timestamp) -> bool {
+    let known = Duration::try_from(CONSISTENT).unwrap_or_default();
+    age(&deed.found, now).map_or(deed.verdict == Verdict::Expired, |age| age >= known)
 }
 
 impl Deed {
@@ -219,6 +244,21 @@ mod tests {
     }
 
     #[test]
+    fn a_young_thing_that_is_not_found_again_is_not_called_ended_and_an_old_one_is() {
+        let wanted = Wanted { run: Some("r".into()), ..Wanted::default() };
+        for (made_at, ended) in [("2026-11-23T09:56:00Z", false), ("2026-11-23T09:50:00Z", true)] {
+            let young =
+                Found { made_at: made_at.parse().ok(), ..thing(ResourceKind::Instance, "i-1", LATER) };
+            let group = thing(ResourceKind::SecurityGroup, "sg-1", LATER);
+            let mut deeds = Deeds::default();
+            deeds.look(vec![young, group], NOW.parse().unwrap(), &wanted);
+            deeds.look(Vec::new(), NOW.parse().unwrap(), &wanted);
+            assert_eq!(deeds.due(ResourceKind::Instance).is_empty(), ended, "{made_at}");
+            assert!(deeds.is_worth_another_try() && deeds.into_vec().iter().any(Deed::is_left));
+        }
+    }
+
+    #[test]
     fn what_was_moved_between_two_looks_is_spared_and_what_is_final_at_first_is_not_told() {
         let mut deeds = Deeds::default();
         look(&mut deeds, &[thing(ResourceKind::Instance, "moved", PAST)]);
@@ -230,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_was_dated_by_an_instance_that_is_gone_keeps_its_date() {
-        let wanted = Wanted { older_than: Some(std::time::Duration::from_secs(60)), run: None };
+        let wanted = Wanted { older_than: Some(Duration::from_secs(60)), ..Wanted::default() };
         let dated = Found { made_at: PAST.parse().ok(), ..thing(ResourceKind::SecurityGroup, "sg", LATER) };
         let mut deeds = Deeds::default();
         deeds.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);

@@ -8,14 +8,15 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use aws_sdk_ec2::primitives::DateTime;
-use aws_sdk_ec2::types::{FleetActivityStatus, FleetStateCode, HistoryRecordEntry};
+use aws_sdk_ec2::types::{ActiveInstance, FleetActivityStatus, FleetStateCode, HistoryRecordEntry};
 use gpu_suites::event::ResourceKind;
 use tokio::time::{Instant, sleep};
 
 use super::ask::{Asked, Pool};
 use super::cloud::{Cloud, CloudError};
-use super::ledger::Ledger;
-use super::observe;
+use super::ledger::{Evidence, Ledger};
+use super::life::InstanceState;
+use super::observe::{self, InstanceSeen};
 use super::refusal::Refusal;
 use super::waiting::PoolRefusal;
 
@@ -60,6 +61,10 @@ pub async fn follow(
             Ok(seen) if Instant::now() >= until => {
                 return Ok(Followed::Refused(Refused { by_pool: or_silence(seen.refused, patience) }));
             }
+            // A fleet that is not known yet says nothing; whoever gives it up goes on looking for it.
+            Err(error) if Instant::now() >= until && error.is_not_found() => {
+                return Ok(Followed::Refused(Refused { by_pool: or_silence(Vec::new(), patience) }));
+            }
             Err(error) if Instant::now() >= until || !(error.is_transient() || error.is_not_found()) => {
                 return Err(error);
             }
@@ -86,21 +91,22 @@ impl Seen {
                     && refused.zone.as_ref().is_none_or(|zone| *zone == pool.zone)
             })
         };
-        !self.refused.is_empty() && (self.says_error || pools.iter().all(said))
+        // What is too young to be known will be, and the fleet tries again.
+        let is_settled = self.refused.iter().any(|refused| !refused.refusal.may_be_youth());
+        is_settled && (self.says_error || pools.iter().all(said))
     }
 }
 
 async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, CloudError> {
     let since = DateTime::from_secs(asked.at.as_second() - BEFORE);
     let (instances, history, fleets) = tokio::join!(
-        cloud.ec2().describe_fleet_instances().fleet_id(&asked.fleet).send(),
-        cloud.ec2().describe_fleet_history().fleet_id(&asked.fleet).start_time(since).send(),
+        active(cloud, &asked.fleet),
+        history(cloud, &asked.fleet, since),
         cloud.ec2().describe_fleets().fleet_ids(&asked.fleet).send(),
     );
     // An instance counts even where the other two calls fail.
-    let instances = instances.map_err(|error| CloudError::of("DescribeFleetInstances", &error))?;
     let mut first = None;
-    for instance in instances.active_instances() {
+    for instance in &instances? {
         let Some(id) = instance.instance_id() else { continue };
         ledger.made(ResourceKind::Instance, id, cloud.region());
         if let Some(request) = instance.spot_instance_request_id().filter(|id| !id.is_empty()) {
@@ -111,14 +117,43 @@ async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, Clo
     if first.is_some() {
         return Ok(Seen { instance: first, refused: Vec::new(), says_error: false });
     }
-    let history = history.map_err(|error| CloudError::of("DescribeFleetHistory", &error))?;
+    let history = history?;
     let fleets = fleets.map_err(|error| CloudError::of("DescribeFleets", &error))?;
     let status = fleets.fleets().first().and_then(|fleet| fleet.activity_status());
     Ok(Seen {
         instance: None,
-        refused: refusals(history.history_records(), &asked.pools),
+        refused: refusals(&history, &asked.pools),
         says_error: status == Some(&FleetActivityStatus::Error),
     })
+}
+
+/// What a fleet has launched. The SDK has no pages for this call and the next.
+async fn active(cloud: &Cloud, fleet: &str) -> Result<Vec<ActiveInstance>, CloudError> {
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let asked = cloud.ec2().describe_fleet_instances().fleet_id(fleet).set_next_token(token).send().await;
+        let answer = asked.map_err(|error| CloudError::of("DescribeFleetInstances", &error))?;
+        all.extend(answer.active_instances.unwrap_or_default());
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
+}
+
+/// What a fleet tells of itself, the oldest first.
+async fn history(cloud: &Cloud, fleet: &str, since: DateTime) -> Result<Vec<HistoryRecordEntry>, CloudError> {
+    let (mut all, mut token) = (Vec::new(), None);
+    loop {
+        let asked = cloud.ec2().describe_fleet_history().fleet_id(fleet).start_time(since);
+        let answer = asked.set_next_token(token).send().await;
+        let answer = answer.map_err(|error| CloudError::of("DescribeFleetHistory", &error))?;
+        all.extend(answer.history_records.unwrap_or_default());
+        token = answer.next_token.filter(|token| !token.is_empty());
+        if token.is_none() {
+            return Ok(all);
+        }
+    }
 }
 
 /// Silence is an answer too.
@@ -191,21 +226,20 @@ pub async fn abandon(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), 
     }
 }
 
-async fn end(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), CloudError> {
+/// Ends a fleet, and writes down what it has launched and whether it is gone.
+pub(super) async fn end(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), CloudError> {
     delete(cloud, fleet).await?;
-    // Only now can nothing more come: what is there is all.
+    // Only now can nothing more come: what is there is all, as soon as EC2 shows it.
     let (instances, state) = tokio::try_join!(observe::of_fleet(cloud, fleet), state(cloud, fleet))?;
     for instance in &instances {
         instance.note(ledger, cloud.region());
     }
-    if instances.is_empty() && is_deleted(state.as_ref()) {
-        let word = state.map_or_else(|| "not found".to_owned(), |state| state.as_str().to_owned());
-        ledger.gone(ResourceKind::Fleet, fleet, &word);
-    }
+    ledger.heard(ResourceKind::Fleet, fleet, evidence(state.as_ref(), &instances, cloud));
     Ok(())
 }
 
-/// Ends a fleet and everything that it launched; one that is not there any more is as good.
+/// Ends a fleet and everything that it launched. One that EC2 does not know may be too young: only its state tells that
+/// it has ended.
 pub(super) async fn delete(cloud: &Cloud, fleet: &str) -> Result<(), CloudError> {
     let asked = cloud.ec2().delete_fleets().fleet_ids(fleet).terminate_instances(true).send().await;
     let answer = asked.map_err(|error| CloudError::of("DeleteFleets", &error))?;
@@ -218,8 +252,8 @@ pub(super) async fn delete(cloud: &Cloud, fleet: &str) -> Result<(), CloudError>
     }
 }
 
-/// A fleet's state; `None` where EC2 does not know it (any more).
-pub(super) async fn state(cloud: &Cloud, fleet: &str) -> Result<Option<FleetStateCode>, CloudError> {
+/// A fleet's state; `None` where EC2 does not know it (yet, or any more).
+async fn state(cloud: &Cloud, fleet: &str) -> Result<Option<FleetStateCode>, CloudError> {
     let asked = cloud.ec2().describe_fleets().fleet_ids(fleet).send().await;
     match asked.map_err(|error| CloudError::of("DescribeFleets", &error)) {
         Ok(answer) => Ok(answer.fleets().first().and_then(|fleet| fleet.fleet_state().cloned())),
@@ -228,9 +262,21 @@ pub(super) async fn state(cloud: &Cloud, fleet: &str) -> Result<Option<FleetStat
     }
 }
 
-/// Whether a fleet in this state asks for nothing and has nothing.
-pub(super) fn is_deleted(state: Option<&FleetStateCode>) -> bool {
-    matches!(state, None | Some(FleetStateCode::Deleted | FleetStateCode::Failed))
+/// What a fleet's state says of its end. `deleted` is said when its instances have ended, too; where some are shown that
+/// have not, one of both is late.
+fn evidence<'a>(
+    state: Option<&'a FleetStateCode>,
+    instances: &[InstanceSeen],
+    cloud: &Cloud,
+) -> Evidence<'a> {
+    let all_ended = instances.iter().all(|seen| seen.state == InstanceState::Terminated);
+    match state {
+        Some(state @ (FleetStateCode::Deleted | FleetStateCode::Failed)) if all_ended => {
+            Evidence::Ended(state.as_str())
+        }
+        Some(_) => Evidence::Shown,
+        None => Evidence::Absent(cloud.now()),
+    }
 }
 
 #[cfg(test)]
@@ -309,5 +355,8 @@ mod tests {
         assert!(!seen(vec![one.clone()], false).is_over(&pools));
         assert!(seen(vec![one.clone()], true).is_over(&pools));
         assert!(seen(vec![one, other], false).is_over(&pools));
+        let young =
+            said("g6.xlarge, ami-1, Linux/UNIX, us-east-1a: InvalidGroup.NotFound: sg-1 does not exist");
+        assert!(!seen(vec![young], true).is_over(&pools));
     }
 }

@@ -3,7 +3,8 @@
 //! Everything here is arranged round one promise: between the first call that makes something and the last word of
 //! the receipt there is no way out that leaves a node behind while this process lives. An interruption drops what is
 //! being waited for, never a call that makes something (`ledger` sees to that); a panic is caught, the node given
-//! back, and the panic goes on.
+//! back, and the panic goes on. Nothing on the way can fail for want of a disk, a terminal or a history: recording never
+//! does (`recorder`), and a run that cannot be recorded ends like any other.
 
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::path::PathBuf;
@@ -17,9 +18,10 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry, Plan};
 use gpu_suites::unit::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::had::Had;
+use super::hand_on::REACHED;
 use super::labels::Labels;
 use super::limits::{self, Work};
 use super::provision::{Order, Provision};
@@ -31,9 +33,14 @@ use crate::history::tonight::Tonight;
 use crate::interrupt::Interrupts;
 use crate::node::Node;
 use crate::plan::Prepared;
-use crate::recorder::{Recorder, RecorderError};
+use crate::recorder::{Recorder, Records as _};
 use crate::rest;
 use crate::session::{Followed, Session, SessionError};
+
+/// How often it is looked whether what happens can be recorded yet.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long the runs of a search may leave their node to the next: what prepares a version may build it.
+const SEARCHED: Duration = Duration::from_secs(30 * 60);
 
 /// How many nodes may be taken away from one run before it gives up.
 const REPLACEMENTS: u32 = 3;
@@ -68,9 +75,9 @@ pub async fn follow(
     let mut provision = Provision::new(order, sink);
     let mut job = Job { prepared, keep, recorder, interrupts, tonight, events, had_a_slow_node: false };
     let ended = AssertUnwindSafe(job.nodes(&mut provision)).catch_unwind().await;
-    let closed = job.close(provision).await;
+    job.close(provision).await;
     match ended {
-        Ok(ended) => ended.and(closed.map_err(SessionError::from)),
+        Ok(ended) => ended,
         Err(panic) => resume_unwind(panic),
     }
 }
@@ -87,6 +94,7 @@ pub(super) fn order(node: Node, asked: Asked, run: RunId, work: Work) -> Order {
         work,
         labels: Labels { run, node: node.name.clone(), who: Who::find() },
         keep: keep.unwrap_or_default(),
+        pause: if runs > 1 { SEARCHED } else { REACHED },
         job,
         node,
         settings,
@@ -136,7 +144,7 @@ impl Job<'_> {
                 NodeEnd::Finished => return Ok(()),
                 NodeEnd::Slow(left) => plan = *left,
                 NodeEnd::Taken(why) => {
-                    rest::end_running(self.recorder, &why)?;
+                    rest::end_running(self.recorder, &why);
                     let Some(left) = rest::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
                     else {
                         return Ok(());
@@ -157,14 +165,19 @@ impl Job<'_> {
     async fn have(&mut self, provision: &mut Provision) -> Result<Had, SessionError> {
         let mut having = Box::pin(provision.have());
         loop {
+            if self.recorder.is_broken() {
+                return Err(SessionError::Unrecorded);
+            }
             tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => self.recorder.own(event)?,
+                Some(event) = self.events.recv() => self.recorder.own(event),
                 by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
                 had = &mut having => {
-                    self.catch_up()?;
+                    self.catch_up();
                     return had.map_err(SessionError::from);
                 }
+                // The disk may fill up while there is nothing to tell.
+                () = sleep(LOOK) => {}
             }
         }
     }
@@ -210,12 +223,12 @@ impl Job<'_> {
                 why = watch => Err(SessionError::Taken { node: had.instance().to_owned(), why }),
             }
         };
-        self.catch_up()?;
+        self.catch_up();
         let left = match &ended {
-            Ok(Followed::Finished) => self.left_by_a_slow_node(run_began)?,
+            Ok(Followed::Finished) => self.left_by_a_slow_node(run_began),
             _ => None,
         };
-        self.give_back(provision, had, &ended, left.is_some()).await?;
+        self.give_back(provision, had, &ended, left.is_some()).await;
         match ended {
             Ok(Followed::Finished) => {
                 Ok(left.map_or(NodeEnd::Finished, |left| NodeEnd::Slow(Box::new(left))))
@@ -233,8 +246,8 @@ impl Job<'_> {
 
     /// What is to run once more on another node, since this one was slower than such nodes are. One other node is had for
     /// that: where it is slow too, its figures are shown for what they are.
-    fn left_by_a_slow_node(&mut self, run_began: Instant) -> Result<Option<Plan>, RecorderError> {
-        let Some(tonight) = self.tonight.filter(|_| !self.had_a_slow_node) else { return Ok(None) };
+    fn left_by_a_slow_node(&mut self, run_began: Instant) -> Option<Plan> {
+        let tonight = self.tonight.filter(|_| !self.had_a_slow_node)?;
         let degraded = tonight.degraded(self.recorder.state());
         let left = again::elsewhere(&self.prepared.plan, &degraded, self.recorder.state(), run_began);
         if left.is_some() {
@@ -242,12 +255,12 @@ impl Job<'_> {
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
             let message =
                 format!("{} is slow or sick, and another node is had: {why}", self.recorder.node_name());
-            self.recorder.own(Warning { case: None, message })?;
+            self.recorder.own(Warning { case: None, message });
             for judged in degraded.into_iter().filter(|_| tonight.has_history()) {
-                self.recorder.own(judged)?;
+                self.recorder.own(judged);
             }
         }
-        Ok(left)
+        left
     }
 
     /// Begins to give the node back, or keeps it where somebody wants to look at it.
@@ -257,7 +270,7 @@ impl Job<'_> {
         had: Had,
         ended: &Result<Followed, SessionError>,
         is_slow: bool,
-    ) -> Result<(), RecorderError> {
+    ) {
         let is_there = matches!(ended, Ok(Followed::Finished) | Err(SessionError::Money { .. }));
         let is_bad = |outcome: Outcome| !outcome.is_good() && outcome != Outcome::Cancelled;
         let cases = self.recorder.state().cases();
@@ -272,22 +285,22 @@ impl Job<'_> {
                     && !any(|ending| ending == Outcome::Errored);
                 let had = if is_well { provision.hand_on(had).await } else { Some(had) };
                 if let Some(had) = had {
-                    self.recorder.node_is(NodeState::Terminating, "giving it back")?;
+                    self.recorder.node_is(NodeState::Terminating, "giving it back");
                     provision.give_back(&had);
                 }
             }
         }
-        self.catch_up()
+        self.catch_up();
     }
 
     /// Waits until everything is given back; the first signal while it waits asks for patience, the second ends it.
-    async fn close(&mut self, provision: Provision) -> Result<(), RecorderError> {
+    async fn close(&mut self, provision: Provision) {
         let mut closing = Box::pin(provision.close());
         let mut signals = 0;
         loop {
             tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => self.recorder.own(event)?,
+                Some(event) = self.events.recv() => self.recorder.own(event),
                 () = &mut closing => break,
                 _ = self.interrupts.next() => {
                     signals += 1;
@@ -297,14 +310,13 @@ impl Job<'_> {
                 }
             }
         }
-        self.catch_up()
+        self.catch_up();
     }
 
     /// Keeps what has happened meanwhile.
-    fn catch_up(&mut self) -> Result<(), RecorderError> {
+    fn catch_up(&mut self) {
         while let Ok(event) = self.events.try_recv() {
-            self.recorder.own(event)?;
+            self.recorder.own(event);
         }
-        Ok(())
     }
 }

@@ -87,6 +87,15 @@ pub struct Wanted {
     pub run: Option<String>,
     /// Everything that is at least this old, whatever its expiry, and nothing that is younger.
     pub older_than: Option<Duration>,
+    /// Only what this owner has made; `None`: everybody's.
+    pub owner: Option<String>,
+}
+
+impl Wanted {
+    /// Whether a thing is another's, and so is not to be touched. One that does not say whose it is is nobody's who asks.
+    pub fn is_anothers(&self, found: &Found) -> bool {
+        self.owner.is_some() && found.owner.owner != self.owner
+    }
 }
 
 /// What is to become of a thing.
@@ -103,6 +112,8 @@ pub enum Verdict {
     Asked,
     /// Its tags do not say when its time is over.
     Unreadable,
+    /// It would be ended, and is another's.
+    Anothers,
 }
 
 impl Verdict {
@@ -114,6 +125,11 @@ impl Verdict {
 
 /// What is to become of `found` at `now`, which has to be the cloud's own time.
 pub fn judge(found: &Found, now: Timestamp, wanted: &Wanted) -> Verdict {
+    let verdict = regardless_of_owner(found, now, wanted);
+    if verdict.is_due() && wanted.is_anothers(found) { Verdict::Anothers } else { verdict }
+}
+
+fn regardless_of_owner(found: &Found, now: Timestamp, wanted: &Wanted) -> Verdict {
     if found.is_final {
         return Verdict::Final;
     }
@@ -200,7 +216,7 @@ mod tests {
 
     #[test]
     fn older_than_reaps_what_is_older_and_nothing_that_is_younger_also_when_it_is_expired() {
-        let wanted = Wanted { older_than: Some(Duration::from_secs(3600)), run: None };
+        let wanted = Wanted { older_than: Some(Duration::from_secs(3600)), ..Wanted::default() };
         let (later, past) = (Some("2026-11-23T12:00:00Z"), Some("2026-11-23T09:00:00Z"));
         for (expires_at, made_at, expected) in [
             (later, Some("2026-11-23T08:59:59Z"), Verdict::Asked),
@@ -217,13 +233,33 @@ mod tests {
 
     #[test]
     fn a_run_that_is_named_goes_at_once_and_alone_and_unreadable_tags_go_only_so() {
-        let named = |run: &str| Wanted { run: Some(run.into()), older_than: None };
+        let named = |run: &str| Wanted { run: Some(run.into()), ..Wanted::default() };
         let (live, unreadable) = (thing(Some("2027-01-01T00:00:00Z"), None), thing(None, None));
         let now = "2026-11-23T10:00:00Z";
         assert_eq!(verdict(&live, now, &named("run-1")), Verdict::Asked);
         assert_eq!(verdict(&live, now, &named("run-2")), Verdict::Live);
         assert_eq!(verdict(&unreadable, now, &Wanted::default()), Verdict::Unreadable);
         assert_eq!(verdict(&unreadable, now, &named("run-1")), Verdict::Asked);
+    }
+
+    #[test]
+    fn what_is_anothers_is_never_due_however_it_is_asked_for() {
+        let mine = Some("github:acme/trees".to_owned());
+        let past = Some("2026-11-23T09:00:00Z");
+        for wanted in [
+            Wanted { owner: mine.clone(), ..Wanted::default() },
+            Wanted { owner: mine.clone(), run: Some("run-1".into()), ..Wanted::default() },
+            Wanted { owner: mine.clone(), older_than: Some(Duration::ZERO), ..Wanted::default() },
+        ] {
+            for (owner, is_due) in [(mine.clone(), true), (Some("ada@laptop".into()), false), (None, false)] {
+                let mut found = thing(past, past);
+                found.owner.owner = owner;
+                let verdict = verdict(&found, "2026-11-23T10:00:00Z", &wanted);
+                assert_eq!((verdict.is_due(), verdict == Verdict::Anothers), (is_due, !is_due), "{found:?}");
+                let everybodys = Wanted { owner: None, ..wanted.clone() };
+                assert!(judge(&found, "2026-11-23T10:00:00Z".parse().unwrap(), &everybodys).is_due());
+            }
+        }
     }
 
     #[test]

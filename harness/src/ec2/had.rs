@@ -6,13 +6,15 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
+use super::access::Access;
 use super::boot::Booted;
 use super::cloud::Cloud;
 use super::keys::NodeKeys;
+use super::lease::{self, Renewal};
 use super::ledger::Ledger;
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
-use super::{Purchase, Usd};
+use super::{Ec2Settings, Purchase, Usd};
 use crate::remote::Remote;
 use crate::session::Budget;
 
@@ -30,6 +32,8 @@ pub struct Had {
     /// When the cloud ends it by itself.
     pub(super) expires_at: Timestamp,
     budget: Option<Budget>,
+    /// Keeps it alive for as long as this run has it.
+    renewal: Option<Renewal>,
 }
 
 /// What an instance costs.
@@ -49,9 +53,9 @@ impl Had {
         expires_at: Timestamp,
         budget: Option<Budget>,
     ) -> Self {
-        let Booted { remote, instance } = booted;
+        let Booted { remote, instance, renewal } = booted;
         let (cloud, ledger) = book;
-        Self { remote, cloud, ledger, keys, instance, expires_at, budget }
+        Self { remote, cloud, ledger, keys, instance, expires_at, budget, renewal: Some(renewal) }
     }
 
     /// The instance.
@@ -62,6 +66,14 @@ impl Had {
     /// Whether the cloud may take it back.
     pub fn is_spot(&self) -> bool {
         self.instance.purchase == Purchase::Spot
+    }
+
+    /// Leaves the node alone: it ends after that time, unless somebody else renews its lease by then.
+    pub(super) async fn leave(&mut self, settings: &Ec2Settings, bound: Duration) -> Result<(), String> {
+        let host = self.instance.address.clone().unwrap_or_default();
+        let access = Access::new(settings, &host, Arc::clone(&self.keys));
+        self.renewal = None;
+        lease::leave(&access, bound).await
     }
 
     /// What it may cost, in time.
@@ -76,7 +88,7 @@ impl Had {
             loop {
                 sleep(WATCH).await;
                 // An API that is out of reach says nothing about the node.
-                let Ok(seen) = observe::instance(&cloud, &id).await else { continue };
+                let Ok(Some(seen)) = observe::now(&cloud, &id).await else { continue };
                 if matches!(seen.state, InstanceState::Ending | InstanceState::Terminated) {
                     return seen.reason.unwrap_or_else(|| "the cloud ended it and says no reason".to_owned());
                 }

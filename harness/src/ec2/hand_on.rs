@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use super::boot::Boot;
 use super::cloud::{Cloud, CloudError};
+use super::consistency::CONSISTENT;
 use super::had::{Had, Price};
 use super::keys::NodeKeys;
 use super::ledger::Ledger;
@@ -36,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(250);
 /// How often a person is told that it is not.
 const TELL: Duration = Duration::from_secs(15);
 /// A node that has just been used answers at once; in this time it may also have lost its way for a moment.
-const REACHED: Duration = Duration::from_secs(3 * 60);
+pub(super) const REACHED: Duration = Duration::from_secs(3 * 60);
 
 impl Provision {
     /// Where the runs of the job take turns: waits for this one's, and takes over the node that was left to it.
@@ -104,7 +105,9 @@ impl Provision {
         let seen = observe::instances(&cloud, std::slice::from_ref(&left.instance)).await;
         // From here to the ledger there is no waiting: nobody can drop this in between, and the file tells of it until
         // the ledger does.
-        let is_there = !matches!(&seen, Ok(seen) if seen.is_empty());
+        // One that EC2 does not show may only not be known yet; past its end it is no more.
+        let is_over = cloud.now() > left.expires_at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+        let is_there = !(is_over && matches!(&seen, Ok(seen) if seen.is_empty()));
         let ledger = self.take(&left, &cloud, is_there);
         if !is_there {
             return Err("it is no more".to_owned());
@@ -114,7 +117,7 @@ impl Provision {
         let led = match seen {
             Ok(seen) => match seen.into_iter().next() {
                 Some(seen) => self.lead_on(&left, &cloud, &ledger, seen).await,
-                None => Err("it is no more".to_owned()),
+                None => Err("EC2 does not show it".to_owned()),
             },
             Err(error) => Err(chain(&error)),
         };
@@ -217,29 +220,41 @@ impl Provision {
             health.gpus = health.gpus.max(*count);
             health.name = Some(name.clone());
         }
+        let place = self.place_of(ledger);
+        let access = place.map(|place| Arc::clone(&self.books[place].access)).unwrap_or_default();
         let boot = Boot {
             cloud,
             ledger,
             settings: &settings,
             node: &self.order.node,
             keys: &keys,
+            access: &access,
             health,
             sink: &self.sink,
             asked_at: now,
         };
-        let booted = boot.lead(&seen.id).await.map_err(|error| chain(&error))?;
         let budget = self.budget(cloud, price);
+        let booted = boot.lead(&seen.id, budget.as_ref()).await.map_err(|error| chain(&error))?;
         Ok(Had::new(booted, (cloud.clone(), ledger.clone()), keys, left.expires_at, budget))
     }
 
     /// Leaves the node to the next run, where one waits for it and it lives for long enough; else the node comes back.
-    pub async fn hand_on(&mut self, had: Had) -> Option<Had> {
+    pub async fn hand_on(&mut self, mut had: Had) -> Option<Had> {
         if !self.is_awaited() || !had.ledger.settle(SETTLE).await || !had.ledger.doubts().is_empty() {
             return Some(had);
         }
         let now = had.cloud.now();
         let left = lasts(had.expires_at, now);
         if left < still_needed(&self.order.settings, self.order.work) {
+            return Some(had);
+        }
+        if self.turn.is_none() {
+            return Some(had);
+        }
+        // Where the next run does not come, the node ends.
+        let bound = self.order.pause.saturating_add(self.order.node.lease);
+        if let Err(why) = had.leave(&self.order.settings, bound).await {
+            self.warn(format!("{} is not handed on but given back: {why}", had.instance()));
             return Some(had);
         }
         let (Some(turn), Some(at)) = (&self.turn, self.place_of(&had.ledger)) else { return Some(had) };
@@ -288,12 +303,12 @@ pub async fn forget_gone(cache: &Path, clouds: &[Cloud]) -> Result<(), CloudErro
         let here = Vec::from_iter(left.iter().filter(|node| node.region == cloud.region()));
         let ids = Vec::from_iter(here.iter().map(|node| node.instance.clone()));
         let seen = observe::instances(cloud, &ids).await?;
-        let lives = |id: &str| {
-            seen.iter().any(|seen| {
-                seen.id == id && matches!(seen.state, InstanceState::Pending | InstanceState::Running)
-            })
+        // That it is not shown proves nothing until it is past its end, too.
+        let is_gone = |node: &reuse::Left| match seen.iter().find(|seen| seen.id == node.instance) {
+            Some(seen) => !matches!(seen.state, InstanceState::Pending | InstanceState::Running),
+            None => cloud.now() > node.expires_at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX),
         };
-        for node in here.into_iter().filter(|node| !lives(&node.instance)) {
+        for node in here.into_iter().filter(|node| is_gone(node)) {
             // What cannot be removed is tried again by the next.
             let _ = node.forget();
         }

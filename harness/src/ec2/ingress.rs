@@ -1,10 +1,20 @@
 //! From where the node is to be reached: the caller's address as the internet sees it.
+//!
+//! Whoever is asked for it decides to whom the node's ssh port is open. So it is asked by https, redirects are not
+//! followed, no more is read than an address takes, and what it answers is one address and is shown.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use reqwest::Url;
+use reqwest::redirect::Policy;
+
+use crate::clean::log_line;
+
 /// How long asking for the address may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// No address is longer, with a line end and some blanks.
+const LONGEST: usize = 64;
 
 /// The address is not known.
 #[derive(Debug, thiserror::Error)]
@@ -25,18 +35,43 @@ pub async fn caller(from: &str) -> Result<String, AddressError> {
         return Ok(cidr);
     }
     let failed = |why: String| AddressError { from: from.to_owned(), why };
-    if !from.starts_with("http://") && !from.starts_with("https://") {
-        return Err(failed("it is no address, no CIDR and no URL".to_owned()));
+    let url = Url::parse(from).map_err(|_| failed("it is no address, no CIDR and no URL".to_owned()))?;
+    if url.scheme() != "https" && !(url.scheme() == "http" && is_here(&url)) {
+        let why = "only an https:// URL is asked: what answers decides who may reach the node's ssh port";
+        return Err(failed(why.to_owned()));
     }
-    let text = ask(from).await.map_err(|error| failed(crate::failure::chain(&error)))?;
+    let text = ask(url).await.map_err(|error| failed(crate::failure::chain(&error)))?;
+    let said = || log_line(&String::from_utf8_lossy(&text));
+    if text.len() > LONGEST {
+        return Err(failed(format!("it answers with more than an address: {}…", said())));
+    }
     // Whoever answers there is believed one address, not a network.
-    let address: IpAddr = text.trim().parse().map_err(|_| failed("it answers with no address".to_owned()))?;
+    let address = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse::<IpAddr>().ok());
+    let address = address.ok_or_else(|| failed(format!("it answers with no address: {}", said())))?;
+    if address.is_unspecified() || address.is_multicast() {
+        return Err(failed(format!("{address} is no machine's address")));
+    }
     Ok(single(address))
 }
 
-async fn ask(url: &str) -> Result<String, reqwest::Error> {
-    let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-    client.get(url).send().await?.error_for_status()?.text().await
+/// Whether it is this machine that is asked: there is no way on which anybody could change the answer.
+fn is_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The begin of what it answers: one byte more than an address may take tells that it is none.
+async fn ask(url: Url) -> Result<Vec<u8>, reqwest::Error> {
+    let client = reqwest::Client::builder().timeout(PATIENCE).redirect(Policy::none()).build()?;
+    let mut answer = client.get(url).send().await?.error_for_status()?;
+    let mut text = Vec::new();
+    while let Some(part) = answer.chunk().await? {
+        text.extend(part.iter().take(LONGEST + 1 - text.len()));
+        if text.len() > LONGEST {
+            break;
+        }
+    }
+    Ok(text)
 }
 
 fn single(address: IpAddr) -> String {
@@ -77,5 +112,42 @@ mod tests {
     async fn an_address_that_cannot_be_learnt_says_what_to_write_instead() {
         let error = caller("nowhere").await.unwrap_err().to_string();
         assert!(error.contains("caller-address: 203.0.113.7"), "{error}");
+    }
+
+    /// Answers one request with this.
+    fn answering(answer: &'static [u8]) -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = std::io::Read::read(&mut stream, &mut [0; 4096]);
+            let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.0 200 OK\r\n\r\n");
+            // One that never ends: whoever reads on reads for ever.
+            while std::io::Write::write_all(&mut stream, answer).is_ok() && answer.len() > LONGEST {}
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn what_answers_is_believed_one_address_and_no_more_of_it_is_read() {
+        assert_eq!(caller(&answering(b"203.0.113.7\n")).await.unwrap(), "203.0.113.7/32");
+        for (answer, said) in [
+            (&b"0.0.0.0/0"[..], "no address: 0.0.0.0/0"),
+            (b"0.0.0.0", "no machine's address"),
+            (b"<html>\x1b[2J sign in", "no address: <html>"),
+            (b"", "no address"),
+            (&[b'1'; 100], "more than an address"),
+        ] {
+            let error = caller(&answering(answer)).await.unwrap_err().to_string();
+            assert!(error.contains(said) && !error.contains('\x1b'), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_is_asked_for_where_nobody_on_the_way_can_change_it() {
+        for url in ["http://checkip.example.com", "ftp://example.com", "http://10.0.0.1/"] {
+            let error = caller(url).await.unwrap_err().to_string();
+            assert!(error.contains("https://"), "{error}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_ec2::types::Tag;
 use gpu_suites::id::{NodeName, RunId};
 use jiff::Timestamp;
 
-use super::tags::{EXPIRES_AT, NODE, OWNER, PIPELINE, RUN};
+use super::tags::{EXPIRES_AT, LAUNCH, NODE, OWNER, PIPELINE, RUN};
 use super::who::Who;
 
 /// Whose everything is.
@@ -21,8 +21,14 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The tags of a thing that is to be gone by `expires_at`, the user's own included.
-    pub fn tags(&self, expires_at: Timestamp, users: &BTreeMap<String, String>) -> Vec<Tag> {
+    /// The tags of a thing that is to be gone by `expires_at`, the user's own included. `launch`: the client token of the
+    /// fleet that it comes of.
+    pub fn tags(
+        &self,
+        expires_at: Timestamp,
+        launch: Option<&str>,
+        users: &BTreeMap<String, String>,
+    ) -> Vec<Tag> {
         // Whole seconds: what a person reads in the console.
         let expires_at = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let ours = [
@@ -31,6 +37,7 @@ impl Labels {
             (NODE, Some(self.node.to_string())),
             (OWNER, Some(self.who.owner.clone())),
             (PIPELINE, self.who.pipeline.clone()),
+            (LAUNCH, launch.map(str::to_owned)),
             (EXPIRES_AT, Some(expires_at)),
         ];
         let mut all: BTreeMap<&str, String> =
@@ -49,12 +56,13 @@ mod tests {
         let who = Who { owner: "me@laptop".into(), pipeline: None };
         let labels = Labels { run: RunId("r-1".into()), node: NodeName("cloud".into()), who };
         let users = BTreeMap::from([("team".into(), "vision".into()), ("Name".into(), "mine".into())]);
-        let tags = labels.tags("2026-11-23T10:00:00.123Z".parse().unwrap(), &users);
+        let tags = labels.tags("2026-11-23T10:00:00.123Z".parse().unwrap(), Some("token"), &users);
         let texts =
             Vec::from_iter(tags.iter().map(|tag| format!("{}={}", tag.key().unwrap(), tag.value().unwrap())));
         let wanted = [
             "Name=mine",
             "gpu-harness:expires-at=2026-11-23T10:00:00Z",
+            "gpu-harness:launch=token",
             "gpu-harness:node=cloud",
             "gpu-harness:owner=me@laptop",
             "gpu-harness:run=r-1",

@@ -4,6 +4,9 @@
 //! So every call that makes something runs in a task of its own, which writes down what it made even when whoever
 //! asked has long gone away, and [`Ledger::settle`] waits for such calls. Where not even the answer came, so that nobody
 //! knows whether something was made, the ledger keeps a [`Doubt`] under a name that was given in the call.
+//!
+//! EC2 is eventually consistent: what one call has made, another may not know for minutes. So nothing is struck out
+//! because one look did not find it; [`Evidence`] is what counts.
 
 use std::collections::BTreeMap;
 use std::panic::resume_unwind;
@@ -12,11 +15,13 @@ use std::time::Duration;
 
 use gpu_suites::event::{Event, ResourceGone, ResourceKind, ResourceMade};
 use gpu_suites::id::NodeName;
+use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::cloud::CloudError;
+use super::consistency::CONSISTENT;
 
 /// The book of one node. Clones write in the same book.
 #[derive(Debug, Clone)]
@@ -30,11 +35,41 @@ struct Inner {
     in_flight: watch::Sender<usize>,
 }
 
+/// What a look at the cloud says of a thing's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence<'a> {
+    /// It was shown in a final state, or the call that ends it was carried out: the cloud's word for that.
+    Ended(&'a str),
+    /// It was shown, and has not ended.
+    Shown,
+    /// It was asked for at this time, by the cloud's clock, and not shown. That proves something only when it goes on
+    /// for [`CONSISTENT`].
+    Absent(Timestamp),
+}
+
 #[derive(Debug, Default)]
 struct Book {
     /// `None`: it is gone.
-    things: BTreeMap<(ResourceKind, String), Option<Made>>,
-    doubts: Vec<Doubt>,
+    things: BTreeMap<(ResourceKind, String), Option<Entry>>,
+    doubts: Vec<(Doubt, Absence)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    made: Made,
+    absence: Absence,
+}
+
+/// Since when a thing was asked for and never shown.
+#[derive(Debug, Default, Clone, Copy)]
+struct Absence(Option<Timestamp>);
+
+impl Absence {
+    /// Whether it has lasted for long enough to be believed.
+    fn goes_on(&mut self, at: Timestamp) -> bool {
+        let since = *self.0.get_or_insert(at);
+        since.duration_until(at) >= CONSISTENT
+    }
 }
 
 /// A thing that was made and is not known to be gone.
@@ -86,24 +121,37 @@ impl Ledger {
             return;
         }
         let made = Made { resource, id: id.to_owned(), region: region.to_owned() };
-        book.things.insert(key, Some(made));
+        book.things.insert(key, Some(Entry { made, absence: Absence::default() }));
         let (node, id, region) = (self.0.node.clone(), id.to_owned(), region.to_owned());
         let _ = self.0.sink.send(ResourceMade { node, resource, id, region }.into());
     }
 
-    /// Strikes out what the cloud says is no more; `state` is its word for that.
-    pub fn gone(&self, resource: ResourceKind, id: &str, state: &str) {
-        let was_there =
-            self.book().things.get_mut(&(resource, id.to_owned())).and_then(Option::take).is_some();
-        if was_there {
-            let (id, state) = (id.to_owned(), state.to_owned());
-            let _ = self.0.sink.send(ResourceGone { resource, id, state }.into());
-        }
+    /// Takes in what a look has shown, and strikes out what is proven to be gone: the only way out of the book.
+    pub fn heard(&self, resource: ResourceKind, id: &str, evidence: Evidence<'_>) {
+        let mut book = self.book();
+        let Some(slot) = book.things.get_mut(&(resource, id.to_owned())) else { return };
+        let Some(entry) = slot else { return };
+        let state = match evidence {
+            Evidence::Ended(state) => state,
+            Evidence::Shown => return entry.absence = Absence::default(),
+            Evidence::Absent(at) if entry.absence.goes_on(at) => "not found for 5 minutes",
+            Evidence::Absent(_) => return,
+        };
+        *slot = None;
+        let (id, state) = (id.to_owned(), state.to_owned());
+        let _ = self.0.sink.send(ResourceGone { resource, id, state }.into());
+    }
+
+    /// Whether a thing that is not known to be gone was not shown when it was last asked for.
+    pub fn is_absent(&self, resource: ResourceKind, id: &str) -> bool {
+        let book = self.book();
+        let entry = book.things.get(&(resource, id.to_owned())).and_then(Option::as_ref);
+        entry.is_some_and(|entry| entry.absence.0.is_some())
     }
 
     /// Everything that is not known to be gone.
     pub fn left(&self) -> Vec<Made> {
-        self.book().things.values().flatten().cloned().collect()
+        self.book().things.values().flatten().map(|entry| entry.made.clone()).collect()
     }
 
     /// The ids of one kind that are not known to be gone.
@@ -111,19 +159,20 @@ impl Ledger {
         self.left().into_iter().filter(|made| made.resource == resource).map(|made| made.id).collect()
     }
 
-    /// The ids of one kind that ever stood here.
-    pub fn all_of(&self, resource: ResourceKind) -> Vec<String> {
-        self.book().things.keys().filter(|(kind, _)| *kind == resource).map(|(_, id)| id.clone()).collect()
-    }
-
     /// The calls whose answers never came.
     pub fn doubts(&self) -> Vec<Doubt> {
-        self.book().doubts.clone()
+        self.book().doubts.iter().map(|(doubt, _)| doubt.clone()).collect()
     }
 
-    /// It is known now what became of that call.
+    /// It is known now what that call has made.
     pub fn is_cleared(&self, doubt: &Doubt) {
-        self.book().doubts.retain(|other| other != doubt);
+        self.book().doubts.retain(|(other, _)| other != doubt);
+    }
+
+    /// Nothing of that call was to be found at this time, by the cloud's clock: where that goes on for [`CONSISTENT`], it
+    /// has made nothing.
+    pub fn made_nothing(&self, doubt: &Doubt, at: Timestamp) {
+        self.book().doubts.retain_mut(|(other, absence)| *other != *doubt || !absence.goes_on(at));
     }
 
     /// Whether there is nothing left to give back.
@@ -147,7 +196,9 @@ impl Ledger {
             let made = making.await;
             match &made {
                 Ok(id) => ledger.made(resource, id, &region),
-                Err(error) if error.is_transient() => ledger.book().doubts.push(doubt),
+                Err(error) if error.leaves_a_doubt() => {
+                    ledger.book().doubts.push((doubt, Absence::default()));
+                }
                 Err(_) => {}
             }
             made
@@ -227,6 +278,18 @@ mod tests {
         assert!(ledger.is_clear());
     }
 
+    #[tokio::test]
+    async fn a_name_that_is_taken_already_is_an_earlier_try_whose_answer_was_lost() {
+        let (ledger, _events) = ledger();
+        let taken = async { Err(CloudError::refused("CreateSecurityGroup", "InvalidGroup.Duplicate", "")) };
+        assert!(ledger.make(ResourceKind::SecurityGroup, "r", "name", taken).await.is_err());
+        assert_eq!(ledger.doubts().len(), 1);
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_900_000_000 + seconds).unwrap()
+    }
+
     #[test]
     fn every_thing_is_told_once_when_it_is_made_and_once_when_it_is_gone() {
         let (ledger, mut events) = ledger();
@@ -234,12 +297,61 @@ mod tests {
             ledger.made(ResourceKind::Instance, "i-1", "us-east-1");
         }
         for state in ["terminated", "not found"] {
-            ledger.gone(ResourceKind::Instance, "i-1", state);
+            ledger.heard(ResourceKind::Instance, "i-1", Evidence::Ended(state));
         }
         ledger.made(ResourceKind::Instance, "i-1", "us-east-1");
-        ledger.gone(ResourceKind::Instance, "i-2", "terminated");
+        ledger.heard(ResourceKind::Instance, "i-2", Evidence::Ended("terminated"));
         assert!(matches!(events.try_recv(), Ok(Event::ResourceMade(made)) if made.id == "i-1"));
         assert!(matches!(events.try_recv(), Ok(Event::ResourceGone(gone)) if gone.state == "terminated"));
         assert!(events.try_recv().is_err() && ledger.is_clear());
+    }
+
+    #[test]
+    fn a_look_that_finds_nothing_proves_nothing_until_it_has_gone_on_for_five_minutes() {
+        let (ledger, _events) = ledger();
+        let (kind, id) = (ResourceKind::Fleet, "fleet-1");
+        ledger.made(kind, id, "r");
+        for (seconds, shown) in [(0, false), (299, false), (300, true), (301, false), (600, false)] {
+            let evidence = if shown { Evidence::Shown } else { Evidence::Absent(at(seconds)) };
+            ledger.heard(kind, id, evidence);
+            assert_eq!((ledger.left().len(), ledger.is_absent(kind, id)), (1, !shown), "{seconds}");
+        }
+        ledger.heard(kind, id, Evidence::Absent(at(601)));
+        assert!(ledger.is_clear());
+    }
+
+    #[test]
+    fn a_call_without_an_answer_has_made_nothing_only_when_nothing_was_found_for_five_minutes() {
+        let (ledger, _events) = ledger();
+        let doubt = Doubt { resource: ResourceKind::Fleet, by: "token".into() };
+        ledger.book().doubts.push((doubt.clone(), Absence::default()));
+        for seconds in [0, 3, 299] {
+            ledger.made_nothing(&doubt, at(seconds));
+            assert!(!ledger.is_clear(), "{seconds}");
+        }
+        ledger.made_nothing(&doubt, at(300));
+        assert!(ledger.is_clear());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_that_was_shown_in_the_last_five_minutes_is_ever_struck_out_for_being_absent(
+            looks in proptest::collection::vec((0i64..120, proptest::bool::weighted(0.2)), 1..40),
+        ) {
+            let (ledger, _events) = ledger();
+            ledger.made(ResourceKind::Instance, "i-1", "r");
+            let (mut now, mut first_absent) = (0, None);
+            for (step, is_shown) in looks {
+                now += step;
+                let evidence = if is_shown { Evidence::Shown } else { Evidence::Absent(at(now)) };
+                ledger.heard(ResourceKind::Instance, "i-1", evidence);
+                first_absent = if is_shown { None } else { first_absent.or(Some(now)) };
+                let is_proven = first_absent.is_some_and(|since| now - since >= 300);
+                proptest::prop_assert_eq!(ledger.is_clear(), is_proven);
+                if is_proven {
+                    break;
+                }
+            }
+        }
     }
 }

@@ -130,10 +130,10 @@ fn towards_running(seen: &Observed, boot_timeout: Duration) -> Action {
         (Some(InstanceState::Ending | InstanceState::Terminated), _) => Action::Replace(Unfit::Ended),
         (_, Contact::Healthy) => Action::Run,
         (_, Contact::Unfit) => Action::Replace(Unfit::Unhealthy),
-        // One that lets us in is not hung, however long it took.
-        (_, Contact::LoggedIn) => Action::Examine,
         (_, Contact::Stranger) if seen.stranger_for >= STRANGER_PATIENCE => Action::Replace(Unfit::Stranger),
+        // Also one that lets us in: it may hang after that, in a driver or a disk.
         _ if hung => Action::Replace(Unfit::HungBoot),
+        (_, Contact::LoggedIn) => Action::Examine,
         (None | Some(InstanceState::Pending), _) => Action::AwaitInstance,
         (Some(InstanceState::Running), Contact::None) => Action::AwaitPort,
         (Some(InstanceState::Running), Contact::PortOpen | Contact::Stranger) => Action::LogIn,
@@ -186,6 +186,7 @@ mod tests {
         let cases = [
             (seen(Some(Running), Contact::None, 480), Unfit::HungBoot),
             (seen(None, Contact::None, 480), Unfit::HungBoot),
+            (seen(Some(Running), Contact::LoggedIn, 480), Unfit::HungBoot),
             (old_stranger, Unfit::Stranger),
             (seen(Some(Running), Contact::Unfit, 40), Unfit::Unhealthy),
             (seen(Some(Ending), Contact::None, 40), Unfit::Ended),
@@ -194,9 +195,9 @@ mod tests {
         for (observed, why) in cases {
             assert_eq!(next(&observed, Wanted::Ready, BOOT), Action::Replace(why), "{observed:?}");
         }
-        // Late, but there.
-        let late = seen(Some(Running), Contact::LoggedIn, 481);
-        assert_eq!(next(&late, Wanted::Ready, BOOT), Action::Examine);
+        // Late, but well.
+        let late = seen(Some(Running), Contact::Healthy, 481);
+        assert_eq!(next(&late, Wanted::Ready, BOOT), Action::Run);
     }
 
     fn any_instance() -> impl Strategy<Value = Option<InstanceState>> {
@@ -239,7 +240,11 @@ mod tests {
         fn no_node_is_waited_for_longer_than_booting_may_take(observed in anything()) {
             if observed.asked && observed.age >= BOOT {
                 let action = next(&observed, Wanted::Ready, BOOT);
-                prop_assert!(!matches!(action, Action::AwaitInstance | Action::AwaitPort | Action::LogIn));
+                let waits = matches!(
+                    action,
+                    Action::AwaitInstance | Action::AwaitPort | Action::LogIn | Action::Examine
+                );
+                prop_assert!(!waits);
             }
         }
     }

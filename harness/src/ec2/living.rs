@@ -64,7 +64,7 @@ fn told(
     let usd_per_hour = if instance.market == "spot" {
         spot.get(&(instance.instance_type, instance.zone)).copied()
     } else {
-        prices::on_demand(&instance.instance_type, users).map(|price| price.usd.0)
+        prices::on_demand(&instance.instance_type, &found.region, users).map(|price| price.usd.0)
     };
     let age = age(&found, now);
     Living {

@@ -3,7 +3,7 @@
 //! Two rounds of calls side by side: the second needs the first one's answers (the image's id, the zones). Everything
 //! that makes a launch impossible is found here, and each message says what to write in gpu-harness.yaml.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_ec2::types::{
     ArchitectureType, DeviceType, Filter, GpuDeviceMemoryInfo, GpuInfo, InstanceTypeInfo, LocationType,
@@ -12,7 +12,8 @@ use aws_sdk_ec2::types::{
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::unit::ByteSize;
 
-use super::candidates::{Choice, GpuFacts, NoneFits, Processor, TypeFacts, choose};
+use super::candidates::{Choice, For, GpuFacts, NoneFits, Processor, TypeFacts, choose};
+use super::capped::{self, SpotPrices};
 use super::cloud::{Cloud, CloudError};
 use super::ingress::{AddressError, caller};
 use super::living::spot_prices;
@@ -27,6 +28,8 @@ const ACCELERATED: [&str; 2] = ["g*", "p*"];
 /// What a region has for us.
 #[derive(Debug, Clone)]
 pub struct Ground {
+    /// Where.
+    pub region: String,
     /// The instance types that come into question.
     pub facts: Vec<TypeFacts>,
     /// What is booted.
@@ -36,7 +39,7 @@ pub struct Ground {
     /// The addresses that are let in; `None` where the user names a security group.
     pub ingress: Option<String>,
     /// What spot costs an hour now, by type and zone.
-    pub spot: BTreeMap<(String, String), Usd>,
+    pub spot: SpotPrices,
 }
 
 /// An image.
@@ -112,6 +115,17 @@ pub enum LookUpError {
     NoneFits(#[from] NoneFits),
 }
 
+impl LookUpError {
+    /// Whether another region may have what this one lacks.
+    pub fn is_worth_another_region(&self) -> bool {
+        match self {
+            Self::Cloud(error) => error.is_worth_another_region(),
+            Self::NoDefaultVpc { .. } | Self::NoImage { .. } | Self::Image { .. } | Self::NoneFits(_) => true,
+            Self::SeveralVpcs { .. } | Self::Address(_) => false,
+        }
+    }
+}
+
 /// What the first round of calls has told.
 #[derive(Debug, Clone)]
 pub struct Offer {
@@ -134,14 +148,20 @@ pub async fn look_up(cloud: &Cloud, settings: &Ec2Settings, need: &GpuNeed) -> R
 }
 
 impl Ground {
-    /// Which types will do, paid for in this way.
+    /// Which types will do, paid for in this way. `left`: the US dollars that may be spent on it, where there is a limit.
     pub fn choose(
         &self,
         settings: &Ec2Settings,
         need: &GpuNeed,
         purchase: Purchase,
+        left: Option<f64>,
     ) -> Result<Choice, NoneFits> {
-        choose(&self.facts, settings, need, purchase)
+        let wanted = For { settings, need, purchase, region: &self.region };
+        let choice = choose(&self.facts, wanted)?;
+        match left {
+            Some(left) => capped::within(choice, wanted, &self.spot, left),
+            None => Ok(choice),
+        }
     }
 }
 
@@ -187,7 +207,10 @@ impl Offer {
         need: &GpuNeed,
     ) -> Result<Ground, LookUpError> {
         let purchases = settings.market.purchases(false);
-        let choices = Vec::from_iter(purchases.iter().map(|way| choose(&self.facts, settings, need, *way)));
+        let choices =
+            Vec::from_iter(purchases.iter().map(|way| {
+                choose(&self.facts, For { settings, need, purchase: *way, region: cloud.region() })
+            }));
         // One way of paying that has something is enough.
         if let ([Err(none), ..], true) = (choices.as_slice(), choices.iter().all(Result::is_err)) {
             return Err(none.clone().into());
@@ -199,7 +222,8 @@ impl Offer {
         let prices = async { Ok(spot_prices(cloud, names, cloud.now()).await?) };
         let (image, prices) = tokio::try_join!(image(cloud, &self.image), prices)?;
         let spot = prices.into_iter().map(|(pool, dollars)| (pool, Usd(dollars))).collect();
-        Ok(Ground { facts: self.facts, image, subnets: self.subnets, ingress: self.ingress, spot })
+        let region = cloud.region().to_owned();
+        Ok(Ground { region, facts: self.facts, image, subnets: self.subnets, ingress: self.ingress, spot })
     }
 }
 
@@ -314,13 +338,13 @@ async fn image(cloud: &Cloud, wanted: &AskedImage) -> Result<Image, LookUpError>
         }
     };
     let none = || LookUpError::NoImage { region: cloud.region().to_owned(), image: name.to_owned(), hint };
-    let answer = match asked.send().await.map_err(|error| CloudError::of("DescribeImages", &error)) {
-        Ok(answer) => answer,
+    let pages = asked.into_paginator().items().send().try_collect().await;
+    let images = match pages.map_err(|error| CloudError::of("DescribeImages", &error)) {
+        Ok(images) => images,
         Err(error) if error.code().is_some_and(|code| code.starts_with("InvalidAMIID")) => return Err(none()),
         Err(error) => return Err(error.into()),
     };
     // Creation dates are ISO 8601 in UTC: the greatest is the newest.
-    let images = answer.images.unwrap_or_default();
     let newest = images.into_iter().max_by(|a, b| a.creation_date.cmp(&b.creation_date)).ok_or_else(none)?;
     read_image(&newest)
 }

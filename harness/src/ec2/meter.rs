@@ -13,19 +13,6 @@ use super::Usd;
 pub const TEARDOWN: Duration = Duration::from_secs(120);
 /// EC2 bills by the second, but no instance for less than this.
 const LEAST: f64 = 60.0;
-/// The share of the limit at which a person is warned.
-const WARN: f64 = 0.8;
-
-/// How the money stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Verdict {
-    /// There is enough, or no limit, or nobody knows what it costs.
-    Fine,
-    /// Four fifths are gone.
-    Warn80,
-    /// To go on would cost more than it may.
-    Over,
-}
 
 /// What an instance costs for so long; EC2 bills a minute at least.
 pub fn bill(lasted: Duration, per_hour: Usd) -> f64 {
@@ -92,19 +79,6 @@ impl Meter {
         self.limit.map(|limit| limit.0 - self.after(now, TEARDOWN))
     }
 
-    /// How the money stands: what has been spent, and what giving back what runs will cost yet.
-    pub fn verdict(&self, now: Timestamp) -> Verdict {
-        let Some(limit) = self.limit else { return Verdict::Fine };
-        let cost = self.after(now, TEARDOWN);
-        if cost >= limit.0 {
-            Verdict::Over
-        } else if cost >= limit.0 * WARN {
-            Verdict::Warn80
-        } else {
-            Verdict::Fine
-        }
-    }
-
     fn after(&self, now: Timestamp, more: Duration) -> f64 {
         self.running.iter().fold(self.ended, |all, (_, running)| all + running.bill(now, more))
     }
@@ -128,17 +102,11 @@ mod tests {
     const PRICE: Option<Usd> = Some(Usd(60.0));
 
     #[test]
-    fn a_run_is_warned_at_four_fifths_and_is_over_before_the_teardown_would_pass_the_limit() {
+    fn what_is_left_has_paid_for_the_teardown_already() {
         let mut meter = Meter::new(Some(Usd(20.0)));
         meter.begin("i-1", at(0), PRICE);
-        for (minute, verdict) in [
-            (0, Verdict::Fine),
-            (13, Verdict::Fine),
-            (14, Verdict::Warn80),
-            (17, Verdict::Warn80),
-            (18, Verdict::Over),
-        ] {
-            assert_eq!(meter.verdict(at(minute * 60)), verdict, "{minute}");
+        for (minute, left) in [(0, 18.0), (13, 5.0), (18, 0.0), (20, -2.0)] {
+            assert!(near(meter.left(at(minute * 60)).unwrap(), left), "{minute}");
         }
         assert_eq!(meter.end("i-1", at(18 * 60)), Some(18.0));
         assert_eq!((meter.spent(at(9999)), meter.left(at(9999))), (18.0, Some(2.0)));
@@ -157,18 +125,15 @@ mod tests {
     }
 
     #[test]
-    fn without_a_limit_or_a_price_nothing_is_ever_over() {
+    fn without_a_limit_there_is_no_end_of_the_money() {
         let mut meter = Meter::new(None);
         meter.begin("i-1", at(0), PRICE);
-        assert_eq!((meter.verdict(at(1_000_000)), meter.left(at(0))), (Verdict::Fine, None));
-        let mut meter = Meter::new(Some(Usd(1.0)));
-        meter.begin("i-1", at(0), None);
-        assert_eq!(meter.verdict(at(1_000_000)), Verdict::Fine);
+        assert_eq!(meter.left(at(1_000_000)), None);
     }
 
     proptest! {
         #[test]
-        fn money_only_ever_grows_and_a_verdict_never_softens(
+        fn what_is_spent_only_ever_grows_and_what_is_left_never_does(
             limit in 0.01..100.0f64, price in 0.01..100.0f64, mut times in prop::collection::vec(0i64..100_000, 2..20),
         ) {
             let mut meter = Meter::new(Some(Usd(limit)));
@@ -177,7 +142,7 @@ mod tests {
             for pair in times.windows(2) {
                 let (before, after) = (at(pair[0]), at(pair[1]));
                 prop_assert!(meter.spent(before) <= meter.spent(after));
-                prop_assert!(meter.verdict(before) <= meter.verdict(after));
+                prop_assert!(meter.left(before) >= meter.left(after));
             }
         }
     }

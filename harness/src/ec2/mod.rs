@@ -1,5 +1,7 @@
 //! Nodes from EC2: how one is chosen, asked for, reached, paid for and, always, given back.
 
+#[cfg(feature = "ec2")]
+mod access;
 pub mod advice;
 #[cfg(feature = "ec2")]
 pub mod ask;
@@ -9,12 +11,14 @@ pub mod breaker;
 #[cfg(feature = "ec2")]
 pub mod calls;
 pub mod candidates;
+pub mod capped;
 #[cfg(feature = "ec2")]
 pub mod clock;
 #[cfg(feature = "ec2")]
 pub mod cloud;
 #[cfg(feature = "ec2")]
 mod cloud_error;
+pub mod consistency;
 pub mod deeds;
 #[cfg(feature = "ec2")]
 pub mod doctor;
@@ -39,6 +43,10 @@ pub mod kept;
 pub mod keys;
 #[cfg(feature = "ec2")]
 pub mod labels;
+#[cfg(feature = "ec2")]
+mod last_resort;
+#[cfg(feature = "ec2")]
+mod lease;
 #[cfg(feature = "ec2")]
 pub mod ledger;
 pub mod life;
@@ -74,6 +82,8 @@ mod template;
 pub mod user_data;
 pub mod waiting;
 pub mod who;
+#[cfg(feature = "ec2")]
+mod young;
 
 pub use purchase::Purchase;
 pub use settings::{Ec2Settings, Ec2SettingsError, ImageChoice, Market, Usd};

@@ -8,17 +8,17 @@ use gpu_suites::event::ResourceKind;
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::Purchase;
 use super::cloud::{Cloud, CloudError};
-use super::ledger::Ledger;
+use super::consistency::CONSISTENT;
+use super::ledger::{Evidence, Ledger};
 use super::life::InstanceState;
+use super::tags;
 
-/// How long a new instance may be unknown to a part of EC2: what one call has made, the next may not see yet.
-const UNKNOWN: Duration = Duration::from_secs(30);
-/// Between two looks for one.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two looks for one, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
 /// An instance as the cloud tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,14 +45,17 @@ pub struct InstanceSeen {
     pub reason: Option<String>,
     /// Its volumes.
     pub volumes: Vec<String>,
+    /// Of these, those that EC2 deletes with it.
+    pub goes_with: Vec<String>,
     /// The spot request that it came from.
     pub spot_request: Option<String>,
 }
 
 impl InstanceSeen {
-    /// Writes down what came with it.
+    /// Writes down what came with it, and that it was shown.
     pub fn note(&self, ledger: &Ledger, region: &str) {
         ledger.made(ResourceKind::Instance, &self.id, region);
+        ledger.heard(ResourceKind::Instance, &self.id, Evidence::Shown);
         for volume in &self.volumes {
             ledger.made(ResourceKind::Volume, volume, region);
         }
@@ -75,7 +78,9 @@ impl InstanceSeen {
         let reason =
             instance.state_reason().and_then(|reason| reason.message().or(reason.code())).and_then(told);
         let transition = instance.state_transition_reason().and_then(told);
-        let volumes = instance.block_device_mappings().iter().filter_map(|device| device.ebs()?.volume_id());
+        let disks =
+            instance.block_device_mappings().iter().filter_map(types::InstanceBlockDeviceMapping::ebs);
+        let goes_with = disks.clone().filter(|disk| disk.delete_on_termination() == Some(true));
         Some(Self {
             id: instance.instance_id()?.to_owned(),
             state,
@@ -94,39 +99,53 @@ impl InstanceSeen {
             launched_at: instance.launch_time().and_then(timestamp),
             ended_at: transition.as_deref().and_then(transition_time),
             reason: reason.or(transition),
-            volumes: volumes.map(str::to_owned).collect(),
+            volumes: disks.filter_map(|disk| disk.volume_id().map(str::to_owned)).collect(),
+            goes_with: goes_with.filter_map(|disk| disk.volume_id().map(str::to_owned)).collect(),
             spot_request: instance.spot_instance_request_id().and_then(told),
         })
     }
 }
 
-/// One of ours. Right after its launch it may be unknown for a while, which is waited out.
+/// One of ours. Right after its launch it may be unknown for minutes, which are waited out by the cloud's clock.
 pub async fn instance(cloud: &Cloud, id: &str) -> Result<InstanceSeen, CloudError> {
-    let until = Instant::now() + UNKNOWN;
+    let until = cloud.now().saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    let mut pause = PAUSE.0;
     loop {
-        let asked = cloud.ec2().describe_instances().instance_ids(id).send().await;
-        let error = match asked.map_err(|error| CloudError::of("DescribeInstances", &error)) {
-            Ok(answer) => {
-                let found = answer.reservations().iter().flat_map(types::Reservation::instances);
-                match found.filter_map(InstanceSeen::of).find(|seen| seen.id == id) {
-                    Some(seen) => return Ok(seen),
-                    None => CloudError::lacks("DescribeInstances", "the instance that was asked for")
-                        .at(cloud.region()),
-                }
-            }
-            Err(error) if error.is_not_found() => error,
-            Err(error) => return Err(error),
-        };
-        if Instant::now() >= until {
-            return Err(error);
+        if let Some(seen) = now(cloud, id).await? {
+            return Ok(seen);
         }
-        sleep(PAUSE).await;
+        if cloud.now() >= until {
+            let what = "the instance that was asked for, for five minutes";
+            return Err(CloudError::lacks("DescribeInstances", what).at(cloud.region()));
+        }
+        sleep(pause).await;
+        pause = (pause * 3 / 2).min(PAUSE.1);
     }
+}
+
+/// What one look shows of one of ours; `None` where it is not shown, which proves nothing.
+pub async fn now(cloud: &Cloud, id: &str) -> Result<Option<InstanceSeen>, CloudError> {
+    let seen = instances(cloud, &[id.to_owned()]).await?;
+    Ok(seen.into_iter().find(|seen| seen.id == id))
 }
 
 /// Every instance that a fleet has launched, the ended ones too, for as long as EC2 tells of them.
 pub async fn of_fleet(cloud: &Cloud, fleet: &str) -> Result<Vec<InstanceSeen>, CloudError> {
-    let filter = types::Filter::builder().name("tag:aws:ec2:fleet-id").values(fleet).build();
+    by(cloud, "tag:aws:ec2:fleet-id", fleet).await
+}
+
+/// Every instance that came of the launch with this client token, by its tag.
+pub(super) async fn of_launch(cloud: &Cloud, token: &str) -> Result<Vec<InstanceSeen>, CloudError> {
+    by(cloud, &format!("tag:{}", tags::LAUNCH), token).await
+}
+
+/// Every instance that a security group lets somebody in to.
+pub(super) async fn of_group(cloud: &Cloud, group: &str) -> Result<Vec<InstanceSeen>, CloudError> {
+    by(cloud, "instance.group-id", group).await
+}
+
+async fn by(cloud: &Cloud, name: &str, value: &str) -> Result<Vec<InstanceSeen>, CloudError> {
+    let filter = types::Filter::builder().name(name).values(value).build();
     found(cloud.ec2().describe_instances().filters(filter)).await
 }
 

@@ -1,23 +1,22 @@
-//! What an instance type costs on demand: a small table, which the user's own figures replace.
+//! What an instance type costs on demand in a region: small tables, which the user's own figures replace.
 //!
-//! Spot prices come from the EC2 API; on-demand prices do not, and AWS's price list is a file of hundreds of megabytes.
-//! The table is of one region and one day. It orders types by what they cost and bounds the money of a run; where it
-//! has to be exact, `prices:` in `gpu-harness.yaml` says what is paid.
+//! Spot prices come from the EC2 API, for each region and zone; on-demand prices do not, and AWS's price list is a file of
+//! hundreds of megabytes. The tables are of a few regions and one day. In any other region a price is not known until
+//! `prices:` of the node tells it: another region's price would be a wrong one, and money is bounded by it. Only where
+//! types are put in an order does the first table stand in for every region.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::Usd;
 
-/// The region of [`TABLE`].
-pub const TABLE_REGION: &str = "us-east-1";
-/// When [`TABLE`] was compared with figures that others published in 2025 and 2026.
-pub const TABLE_DATE: &str = "2026-11-23";
+/// The day of the price list that the tables are taken from.
+pub const TABLE_DATE: &str = "2026-07-20";
 
 /// Where a price is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceSource {
-    /// The built-in table: right for one region on one day, near elsewhere.
+    /// A built-in table: right for its region on one day.
     Table {
         /// The day.
         date: &'static str,
@@ -46,14 +45,14 @@ pub struct OnDemandPrice {
     pub source: PriceSource,
 }
 
-/// US dollars an hour on demand for Linux in [`TABLE_REGION`], without taxes and discounts; source: AWS's list prices
-/// (<https://aws.amazon.com/ec2/pricing/on-demand/>) as price tables in public repositories repeat them. A type whose
-/// price no two of them agreed on is not here.
-const TABLE: [(&str, f64); 58] = [
-    ("g3s.xlarge", 0.75),
+/// US dollars an hour on demand for Linux, without taxes and discounts; source: AWS's price list as karpenter repeats it
+/// (`pkg/providers/pricing/zz_generated.pricing_aws*.go` in <https://github.com/aws/karpenter-provider-aws>, generated from
+/// `pricing:GetProducts`).
+const US_EAST_1: [(&str, f64); 71] = [
     ("g3.4xlarge", 1.14),
     ("g3.8xlarge", 2.28),
     ("g3.16xlarge", 4.56),
+    ("g3s.xlarge", 0.75),
     ("g4dn.xlarge", 0.526),
     ("g4dn.2xlarge", 0.752),
     ("g4dn.4xlarge", 1.204),
@@ -83,8 +82,6 @@ const TABLE: [(&str, f64); 58] = [
     ("g6.16xlarge", 3.3968),
     ("g6.24xlarge", 6.6752),
     ("g6.48xlarge", 13.3504),
-    ("gr6.4xlarge", 1.5392),
-    ("gr6.8xlarge", 2.4464),
     ("g6e.xlarge", 1.861),
     ("g6e.2xlarge", 2.24208),
     ("g6e.4xlarge", 3.00424),
@@ -93,31 +90,119 @@ const TABLE: [(&str, f64); 58] = [
     ("g6e.16xlarge", 7.57719),
     ("g6e.24xlarge", 15.06559),
     ("g6e.48xlarge", 30.13118),
-    ("g7e.2xlarge", 3.3631),
-    ("g7e.4xlarge", 3.9982),
-    ("g7e.8xlarge", 5.2682),
-    ("g7e.12xlarge", 8.2861),
-    ("g7e.24xlarge", 16.5722),
-    ("g7e.48xlarge", 33.1443),
+    ("g6f.large", 0.202),
+    ("g6f.xlarge", 0.2375),
+    ("g6f.2xlarge", 0.475),
+    ("g6f.4xlarge", 0.95),
+    ("g7.2xlarge", 2.52),
+    ("g7.4xlarge", 3.04208),
+    ("g7.8xlarge", 4.08624),
+    ("g7.12xlarge", 7.12832),
+    ("g7.24xlarge", 14.25664),
+    ("g7.48xlarge", 28.51328),
+    ("g7e.2xlarge", 3.36312),
+    ("g7e.4xlarge", 3.99816),
+    ("g7e.8xlarge", 5.26824),
+    ("g7e.12xlarge", 8.28608),
+    ("g7e.24xlarge", 16.57216),
+    ("g7e.48xlarge", 33.14432),
+    ("gr6.4xlarge", 1.5392),
+    ("gr6.8xlarge", 2.4464),
+    ("gr6f.4xlarge", 1.066),
     ("p3.2xlarge", 3.06),
     ("p3.8xlarge", 12.24),
     ("p3.16xlarge", 24.48),
     ("p3dn.24xlarge", 31.212),
     ("p4d.24xlarge", 21.957_642),
-    ("p4de.24xlarge", 27.447_05),
+    ("p4de.24xlarge", 27.44705),
     ("p5.4xlarge", 6.88),
     ("p5.48xlarge", 55.04),
     ("p5en.48xlarge", 63.296),
+    ("p6-b200.48xlarge", 113.9328),
+    ("p6-b300.48xlarge", 142.416),
 ];
 
-/// The on-demand price of a type: the user's, else the table's.
-pub fn on_demand(instance_type: &str, users: &BTreeMap<String, Usd>) -> Option<OnDemandPrice> {
-    if let Some(&usd) = users.get(instance_type) {
+/// In the west of the government's partition.
+const US_GOV_WEST_1: [(&str, f64); 30] = [
+    ("g3.4xlarge", 1.32),
+    ("g3.8xlarge", 2.64),
+    ("g3.16xlarge", 5.28),
+    ("g3s.xlarge", 0.868),
+    ("g4dn.xlarge", 0.663),
+    ("g4dn.2xlarge", 0.948),
+    ("g4dn.4xlarge", 1.518),
+    ("g4dn.8xlarge", 2.743),
+    ("g4dn.12xlarge", 4.931),
+    ("g4dn.16xlarge", 5.486),
+    ("g4dn.metal", 9.862),
+    ("g6.xlarge", 1.0144),
+    ("g6.2xlarge", 1.2322),
+    ("g6.4xlarge", 1.66781),
+    ("g6.8xlarge", 2.53903),
+    ("g6.12xlarge", 5.80003),
+    ("g6.16xlarge", 4.28145),
+    ("g6.24xlarge", 8.41367),
+    ("g6.48xlarge", 16.82734),
+    ("gr6.4xlarge", 1.9401),
+    ("gr6.8xlarge", 3.08359),
+    ("p3.2xlarge", 3.672),
+    ("p3.8xlarge", 14.688),
+    ("p3.16xlarge", 29.376),
+    ("p3dn.24xlarge", 37.454),
+    ("p4d.24xlarge", 26.3511),
+    ("p5.4xlarge", 8.256),
+    ("p5.48xlarge", 66.048),
+    ("p5en.48xlarge", 75.9552),
+    ("p6-b200.48xlarge", 136.71936),
+];
+
+/// In its east.
+const US_GOV_EAST_1: [(&str, f64); 19] = [
+    ("g4dn.xlarge", 0.663),
+    ("g4dn.2xlarge", 0.948),
+    ("g4dn.4xlarge", 1.518),
+    ("g4dn.8xlarge", 2.743),
+    ("g4dn.12xlarge", 4.931),
+    ("g4dn.16xlarge", 5.486),
+    ("g6.xlarge", 1.0144),
+    ("g6.2xlarge", 1.2322),
+    ("g6.4xlarge", 1.66781),
+    ("g6.8xlarge", 2.53903),
+    ("g6.12xlarge", 5.80003),
+    ("g6.16xlarge", 4.28145),
+    ("g6.24xlarge", 8.41367),
+    ("g6.48xlarge", 16.82734),
+    ("gr6.4xlarge", 1.9401),
+    ("gr6.8xlarge", 3.08359),
+    ("p3dn.24xlarge", 37.454),
+    ("p6-b200.48xlarge", 136.71936),
+    ("p6-b300.48xlarge", 170.9),
+];
+
+/// The regions whose prices are known here.
+const TABLES: [(&str, &[(&str, f64)]); 3] =
+    [("us-east-1", &US_EAST_1), ("us-gov-west-1", &US_GOV_WEST_1), ("us-gov-east-1", &US_GOV_EAST_1)];
+
+/// The on-demand price of a type in a region: the user's, for `REGION/TYPE` or for `TYPE` everywhere, else the table's of
+/// that region. Another region's is none.
+pub fn on_demand(instance_type: &str, region: &str, users: &BTreeMap<String, Usd>) -> Option<OnDemandPrice> {
+    let here = users.get(&format!("{region}/{instance_type}"));
+    if let Some(&usd) = here.or_else(|| users.get(instance_type)) {
         return Some(OnDemandPrice { usd, source: PriceSource::User });
     }
-    let (_, dollars) = TABLE.iter().find(|(name, _)| *name == instance_type)?;
-    let source = PriceSource::Table { date: TABLE_DATE, region: TABLE_REGION };
-    Some(OnDemandPrice { usd: Usd(*dollars), source })
+    let (region, table) = TABLES.into_iter().find(|(name, _)| *name == region)?;
+    let dollars = within(table, instance_type)?;
+    let source = PriceSource::Table { date: TABLE_DATE, region };
+    Some(OnDemandPrice { usd: Usd(dollars), source })
+}
+
+/// About what a type costs, to put types in an order where nobody knows better: no money is reckoned by it.
+pub fn about(instance_type: &str) -> Option<f64> {
+    within(&US_EAST_1, instance_type)
+}
+
+fn within(table: &[(&str, f64)], instance_type: &str) -> Option<f64> {
+    table.iter().find(|(name, _)| *name == instance_type).map(|(_, dollars)| *dollars)
 }
 
 #[cfg(test)]
@@ -125,23 +210,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_users_price_replaces_the_tables_and_says_so() {
-        let users = BTreeMap::from([("g6.xlarge".to_owned(), Usd(0.5)), ("z9.metal".to_owned(), Usd(7.0))]);
-        for (name, expected) in [
-            ("g6.xlarge", Some("$0.50 (`prices:`)")),
-            ("z9.metal", Some("$7.00 (`prices:`)")),
-            ("g5.xlarge", Some("$1.01 (table of 2026-11-23 for us-east-1)")),
-            ("z8.metal", None),
+    fn a_price_is_the_users_or_that_regions_and_never_another_regions() {
+        let users = BTreeMap::from([
+            ("g6.xlarge".to_owned(), Usd(0.5)),
+            ("eu-west-1/g6.xlarge".to_owned(), Usd(0.6)),
+            ("z9.metal".to_owned(), Usd(7.0)),
+        ]);
+        for (name, region, expected) in [
+            ("g6.xlarge", "us-east-1", Some("$0.50 (`prices:`)")),
+            ("g6.xlarge", "eu-west-1", Some("$0.60 (`prices:`)")),
+            ("z9.metal", "eu-west-1", Some("$7.00 (`prices:`)")),
+            ("g5.xlarge", "us-east-1", Some("$1.01 (table of 2026-07-20 for us-east-1)")),
+            ("g4dn.xlarge", "us-gov-west-1", Some("$0.66 (table of 2026-07-20 for us-gov-west-1)")),
+            ("g5.xlarge", "eu-west-1", None),
+            ("g5.xlarge", "us-gov-west-1", None),
+            ("z8.metal", "us-east-1", None),
         ] {
-            let said = on_demand(name, &users).map(|price| format!("{} ({})", price.usd, price.source));
-            assert_eq!(said.as_deref(), expected, "{name}");
+            let said =
+                on_demand(name, region, &users).map(|price| format!("{} ({})", price.usd, price.source));
+            assert_eq!(said.as_deref(), expected, "{name} in {region}");
         }
+        assert!(about("g5.xlarge").is_some());
     }
 
     #[test]
-    fn the_table_names_each_type_once_at_a_price_that_can_be() {
-        let names = std::collections::BTreeSet::from_iter(TABLE.iter().map(|(name, _)| name));
-        assert_eq!(names.len(), TABLE.len());
-        assert!(TABLE.iter().all(|&(_, dollars)| Usd::try_from(dollars).is_ok()));
+    fn each_table_names_each_type_once_at_a_price_that_can_be() {
+        for (region, table) in TABLES {
+            let names = std::collections::BTreeSet::from_iter(table.iter().map(|(name, _)| name));
+            assert_eq!(names.len(), table.len(), "{region}");
+            assert!(table.iter().all(|&(_, dollars)| Usd::try_from(dollars).is_ok()), "{region}");
+        }
     }
 }

@@ -5,11 +5,12 @@
 //! the first call, so that dropping [`Provision::have`] at any moment loses nothing.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gpu_suites::event::{
-    Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, StartPhase, Waiting, Warning,
+    Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, ResourceMade, StartPhase,
+    Waiting, Warning,
 };
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
@@ -19,30 +20,36 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::access::Access;
 use super::advice;
 use super::ask::{Asked, Asker, Footing, Request};
 use super::boot::{Boot, BootError};
 use super::breaker::{self, Breaker};
-use super::candidates::{Choice, TypeFacts};
+use super::candidates::{Choice, LeftOut, NoneFits, TypeFacts, Why, list};
+use super::capped::dearest;
 use super::cloud::{Cloud, CloudError};
+use super::consistency::CONSISTENT;
 use super::deeds::Did;
 use super::fleet::{self, Followed};
 use super::had::{Had, Price};
 use super::keys::{KeyError, NodeKeys};
 use super::labels::Labels;
+use super::last_resort::LastResort;
 use super::ledger::Ledger;
 use super::limits::{Purse, Work, ttl};
 use super::look_up::{Ground, LookUpError};
 use super::meter::Meter;
 use super::observe::{self, InstanceSeen};
 use super::prices::on_demand;
+use super::refusal::Refusal;
 use super::release;
 use super::reuse::{Job, Turn};
-use super::user_data::UserData;
-use super::waiting::{self, Round};
+use super::user_data::{Life, UserData};
+use super::waiting::{self, PoolRefusal, Round};
 use super::{Ec2Settings, Purchase, Usd, kept, meter, reap};
 use crate::failure::chain;
 use crate::health;
+use crate::moment::Moment;
 use crate::node::Node;
 use crate::session::{Budget, SessionError};
 
@@ -50,6 +57,8 @@ use crate::session::{Budget, SessionError};
 const UNFIT: u32 = 3;
 /// How long one fleet may look for capacity before the next way is tried.
 const FLEET_PATIENCE: Duration = Duration::from_secs(90);
+/// How much longer than its node a security group may live, since it is made before any way of paying is tried.
+const ASKING: Duration = Duration::from_secs(3 * 60);
 /// How long the reaping of what others left may go on beside a booting node.
 const REAP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a call that makes something is waited for, once nobody wants its answer any more.
@@ -72,6 +81,8 @@ pub struct Order {
     pub work: Work,
     /// How much longer it may be kept.
     pub keep: Duration,
+    /// How long a node that is handed on may be in nobody's hands.
+    pub pause: Duration,
     /// Whose everything is.
     pub labels: Labels,
     /// The runs of the same job on this machine, where they hand the node on to one another.
@@ -125,9 +136,26 @@ fn hint(advice: Option<&str>) -> String {
     advice.map(|advice| format!("\nhint: {advice}")).unwrap_or_default()
 }
 
+impl ProvisionError {
+    /// Whether another region may have what this one has not.
+    fn is_worth_another_region(&self) -> bool {
+        match self {
+            Self::Cloud { error, .. } => error.is_worth_another_region(),
+            Self::LookUp(error) => error.is_worth_another_region(),
+            _ => false,
+        }
+    }
+}
+
 impl From<LookUpError> for ProvisionError {
     fn from(error: LookUpError) -> Self {
         Self::LookUp(Box::new(error))
+    }
+}
+
+impl From<NoneFits> for ProvisionError {
+    fn from(none: NoneFits) -> Self {
+        if none.is_for_money() { Self::Money(none.to_string()) } else { Self::LookUp(Box::new(none.into())) }
     }
 }
 
@@ -173,11 +201,13 @@ pub(super) struct Book {
     pub(super) gpus: Option<(u32, String)>,
     /// The earlier run that made all this, where it was taken over.
     pub(super) made_by: Option<RunId>,
+    /// The way into the instance, from the first login on.
+    pub(super) access: Arc<OnceLock<Access>>,
 }
 
 impl Book {
     pub(super) fn new(cloud: Cloud, ledger: Ledger) -> Self {
-        Self { cloud, ledger, price: None, gpus: None, made_by: None }
+        Self { cloud, ledger, price: None, gpus: None, made_by: None, access: Arc::default() }
     }
 }
 
@@ -189,6 +219,15 @@ struct Launched {
     keys: Arc<NodeKeys>,
     expires_at: Timestamp,
     ground: Ground,
+}
+
+/// What came of asking in one region in one way.
+enum Answer {
+    Launched(Box<Launched>),
+    /// What every pool said, and what to do about it.
+    Refused(Round, Option<String>),
+    /// There is nothing to be asked for.
+    NoneFits(NoneFits),
 }
 
 /// A region in one round of asking.
@@ -234,6 +273,7 @@ impl Provision {
                     self.tell(Warning { case: None, message: format!("{last}; another node is had") });
                 }
                 Err(BootError::Cloud(error)) => return Err(error.into()),
+                Err(BootError::Money(why)) => return Err(ProvisionError::Money(why)),
                 Err(error) => return Err(ProvisionError::Boot(Box::new(error))),
             }
         }
@@ -254,7 +294,8 @@ impl Provision {
         Ok(())
     }
 
-    /// Asks in each way and place until there is an instance, or the user's patience is at its end.
+    /// Asks in each way and place until there is an instance, or the user's patience is at its end. A region that says no
+    /// to the asking itself is left out, and the next is asked; the run ends with its no where no region is left.
     async fn launch(&mut self) -> Result<Launched, ProvisionError> {
         self.tell(NodeEvent {
             node: self.order.node.name.clone(),
@@ -263,22 +304,39 @@ impl Provision {
         });
         let begun = Instant::now();
         let mut places: Vec<Option<Place>> = Vec::from_iter(self.clouds.iter().map(|_| None));
+        let mut barred: Vec<Option<ProvisionError>> = Vec::from_iter(self.clouds.iter().map(|_| None));
         for attempt in 0.. {
-            let (mut rounds, mut advice) = (Vec::new(), None);
+            let (mut rounds, mut advice, mut none) = (Vec::new(), None, None);
             let mut is_hopeless = true;
             for purchase in self.purchases() {
                 for (at, place) in places.iter_mut().enumerate() {
-                    let (round, launched) = self.ask_in(at, place, purchase).await?;
-                    if let Some(launched) = launched {
-                        let book = self.release_others(launched.book);
-                        return Ok(Launched { book, ..launched });
+                    if barred[at].is_some() {
+                        continue;
                     }
-                    if let Some((round, said)) = round {
-                        is_hopeless &= !round.refusals.iter().any(|one| one.refusal.is_worth_waiting());
-                        advice = advice.or(said);
-                        rounds.push(round);
+                    match self.ask_in(at, place, purchase).await {
+                        Ok(Answer::Launched(launched)) => {
+                            let book = self.release_others(launched.book);
+                            return Ok(Launched { book, ..*launched });
+                        }
+                        Ok(Answer::Refused(round, said)) => {
+                            is_hopeless &= !round.refusals.iter().any(|one| one.refusal.is_worth_waiting());
+                            advice = advice.or(said);
+                            rounds.push(round);
+                        }
+                        Ok(Answer::NoneFits(why)) => none = none.or(Some(why)),
+                        Err(error) if self.clouds.len() > 1 && error.is_worth_another_region() => {
+                            self.leave_out(at, &error);
+                            barred[at] = Some(error);
+                        }
+                        Err(error) => return Err(error),
                     }
                 }
+            }
+            if rounds.is_empty() {
+                let first = barred.iter_mut().find_map(Option::take);
+                return Err(none.map(ProvisionError::from).or(first).unwrap_or_else(|| {
+                    unreachable!("each way in each region ends in an answer or an error")
+                }));
             }
             let reason = waiting::reason(&rounds);
             let waited = begun.elapsed();
@@ -300,67 +358,101 @@ impl Provision {
         unreachable!("the attempts are not numbered out")
     }
 
+    fn leave_out(&self, at: usize, error: &ProvisionError) {
+        let region = self.clouds[at].region();
+        let message = format!("{region} is left out, and the next region asked: {}", chain(error));
+        self.tell(Warning { case: None, message });
+    }
+
     fn purchases(&self) -> Vec<Purchase> {
         let now = self.clouds[0].now();
         let is_broken = self.breaker.as_ref().is_some_and(|file| Breaker::read(file).is_open(now));
         self.order.settings.market.purchases(is_broken).to_vec()
     }
 
-    /// Asks in one region in one way. What every pool said, or what was launched; neither where nothing fits.
+    /// Asks in one region in one way.
     async fn ask_in(
         &mut self,
         at: usize,
         place: &mut Option<Place>,
         purchase: Purchase,
-    ) -> Result<(Option<(Round, Option<String>)>, Option<Launched>), ProvisionError> {
+    ) -> Result<Answer, ProvisionError> {
         let begun = Instant::now();
-        if place.is_none() {
-            *place = Some(self.look(at).await?);
-            self.phase(StartPhase::LookUp, begun);
-        }
-        let Some(place) = place else { return Ok((None, None)) };
-        let settings = &self.order.settings;
-        // Where this way of paying has nothing, another one has, or the look-up had said so.
-        let Ok(choice) = place.footing.ground.choose(settings, &self.order.need, purchase) else {
-            return Ok((None, None));
+        let place = match place {
+            Some(place) => place,
+            None => {
+                let looked = self.look(at).await?;
+                self.phase(StartPhase::LookUp, begun);
+                place.insert(looked)
+            }
         };
-        let begun = Instant::now();
+        let settings = &self.order.settings;
         let (cloud, ledger) = (self.books[place.book].cloud.clone(), self.books[place.book].ledger.clone());
+        let left = self.meter.left(cloud.now());
+        let choice = match place.footing.ground.choose(settings, &self.order.need, purchase, left) {
+            Ok(choice) => choice,
+            Err(none) => return Ok(Answer::NoneFits(none)),
+        };
+        self.tell_unpriced(&choice, left);
+        let begun = Instant::now();
         let lasts = self.lasts(&cloud, &choice, &place.footing, purchase)?;
         let keys = Arc::new(NodeKeys::new()?);
-        let user_data = UserData::new(lasts, &keys);
+        let (boot, lease) = (settings.boot_timeout, self.order.node.lease);
+        let user_data = UserData::new(Life { ttl: lasts, boot, lease }, &keys);
         let expires_at = cloud.now().saturating_add(signed(lasts)).unwrap_or(Timestamp::MAX);
         let asker = Asker { cloud: &cloud, settings, labels: &self.order.labels, ledger: &ledger };
         let request = Request { purchase, choice: &choice, expires_at, user_data: &user_data };
-        let advise = |refusal: &super::refusal::Refusal| {
+        let advise = |refusal: &Refusal| {
             let max_price = choice.max_price;
             let (region, candidates) = (cloud.region(), choice.candidates.as_slice());
             refusal.advice(&advice::Asked { region, purchase, candidates, max_price })
         };
-        let asked = asker.ask(&mut place.footing, &request).await.map_err(|error| {
-            let advice = error.refusal().map(advise);
-            ProvisionError::Cloud { error, advice }
-        })?;
+        let zones = place.footing.ground.subnets.len();
+        let round = |refusals| Round {
+            region: cloud.region().to_owned(),
+            purchase,
+            types: choice.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
+            zones,
+            max_price: choice.max_price,
+            refusals,
+        };
+        let asked = match asker.ask(&mut place.footing, &request).await {
+            Ok(asked) => asked,
+            Err(error) => {
+                let advice = error.refusal().map(advise);
+                // What is said of this way of paying leaves the others open.
+                return match error.refusal().filter(|refusal| refusal.is_worth_another_market()) {
+                    Some(refusal) => {
+                        let refusal = refusal.clone();
+                        let all = PoolRefusal { instance_type: None, zone: None, refusal };
+                        Ok(Answer::Refused(round(vec![all]), advice))
+                    }
+                    None => Err(ProvisionError::Cloud { error, advice }),
+                };
+            }
+        };
         let refused = match fleet::follow(&cloud, &ledger, &asked, FLEET_PATIENCE).await? {
             Followed::Instance(instance) => {
                 self.phase(StartPhase::Capacity, begun);
                 let ground = place.footing.ground.clone();
                 let launched = Launched { book: place.book, asked, instance, keys, expires_at, ground };
-                return Ok((None, Some(launched)));
+                return Ok(Answer::Launched(Box::new(launched)));
             }
             Followed::Refused(refused) => refused,
         };
         fleet::abandon(&cloud, &ledger, &asked.fleet).await?;
         let advice = refused.by_pool.first().map(|one| advise(&one.refusal));
-        let round = Round {
-            region: cloud.region().to_owned(),
-            purchase,
-            types: choice.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
-            zones: place.footing.ground.subnets.len(),
-            max_price: choice.max_price,
-            refusals: refused.by_pool,
-        };
-        Ok((Some((round, advice)), None))
+        Ok(Answer::Refused(round(refused.by_pool), advice))
+    }
+
+    /// Says which types a limit on the money keeps out because nobody knows what they cost.
+    fn tell_unpriced(&self, choice: &Choice, left: Option<f64>) {
+        let unpriced = |one: &&LeftOut| matches!(one.why, Why::NoPrice { .. });
+        let unpriced = Vec::from_iter(choice.left_out.iter().filter(unpriced).cloned());
+        if left.is_some() && !unpriced.is_empty() {
+            let message = format!("not asked for, since the run's money is limited{}", list(&unpriced));
+            self.tell(Warning { case: None, message });
+        }
     }
 
     /// Looks a region up, and begins a ledger there.
@@ -371,8 +463,15 @@ impl Provision {
         let book = self.books.len() - 1;
         let (settings, labels) = (&self.order.settings, &self.order.labels);
         let longest = ttl(settings, self.order.work, None).duration + self.order.keep;
+        // The group is made now, and the node that it is for is asked for later: each way of paying may take its time.
+        let longest = longest.saturating_add(ASKING);
         let asker = Asker { cloud: &cloud, settings, labels, ledger: &ledger };
         let footing = asker.footing(&self.order.need, longest).await?;
+        if let Some(cidr) = &footing.ground.ingress {
+            let node = self.order.node.name.clone();
+            let detail = format!("in {}; ssh is open to {cidr} only", cloud.region());
+            self.tell(NodeEvent { node, state: NodeState::Requested, detail });
+        }
         Ok(Place { book, footing })
     }
 
@@ -385,23 +484,14 @@ impl Provision {
         purchase: Purchase,
     ) -> Result<Duration, ProvisionError> {
         let settings = &self.order.settings;
-        let dearest = choice.candidates.iter().filter_map(|candidate| match purchase {
-            Purchase::OnDemand => candidate.on_demand.map(|price| price.usd.0),
-            Purchase::Spot => {
-                let pools = footing.ground.spot.iter().filter(|((name, _), _)| *name == candidate.name);
-                pools.map(|(_, price)| price.0).reduce(f64::max)
-            }
-        });
+        let spot = &footing.ground.spot;
+        let dearest = choice.candidates.iter().filter_map(|one| dearest(one, purchase, spot));
         let left = self.meter.left(cloud.now());
-        let purse =
-            dearest.reduce(f64::max).zip(left).map(|(price, left)| Purse { left, per_hour: Usd(price) });
-        if let (Some(limit), None) = (settings.max_cost, purse) {
-            let names = Vec::from_iter(choice.candidates.iter().map(|one| one.name.as_str())).join(", ");
-            let why = format!(
-                "max-cost {limit} cannot be kept: no {purchase} price is known of {names}; give it in `prices:`"
-            );
-            return Err(ProvisionError::Money(why));
-        }
+        let purse = dearest
+            .map(|price| price.0)
+            .reduce(f64::max)
+            .zip(left)
+            .map(|(price, left)| Purse { left, per_hour: Usd(price) });
         let lasts = ttl(settings, self.order.work, purse);
         if lasts.is_too_short(settings) {
             let limit = settings.max_cost.map(|limit| limit.to_string()).unwrap_or_default();
@@ -412,7 +502,9 @@ impl Provision {
             );
             return Err(ProvisionError::Money(why));
         }
-        Ok(lasts.duration + self.order.keep)
+        // The security group must not expire before its node.
+        let most = Duration::try_from(cloud.now().duration_until(footing.latest())).unwrap_or_default();
+        Ok((lasts.duration + self.order.keep).min(most))
     }
 
     /// Leads an instance up, tells what it is and what it costs, and begins to give back one that is no good.
@@ -439,21 +531,22 @@ impl Provision {
         let facts = ground.facts.iter().find(|facts| facts.name == seen.instance_type);
         let gpus = facts.and_then(|facts| facts.gpus.first());
         self.books[book].gpus = gpus.map(|gpu| (gpu.count, gpu.name.clone()));
+        let access = Arc::clone(&self.books[book].access);
         let boot = Boot {
             cloud: &cloud,
             ledger: &ledger,
             settings: &self.order.settings,
             node: &self.order.node,
             keys: &keys,
+            access: &access,
             health: wanted(&self.order.need, facts),
             sink: &self.sink,
             asked_at: asked.at,
         };
-        match boot.lead(&instance).await {
-            Ok(booted) => {
-                let budget = self.budget(&cloud, price);
-                Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget))
-            }
+        // What is spent, is spent since the launch.
+        let budget = self.budget(&cloud, price);
+        match boot.lead(&instance, budget.as_ref()).await {
+            Ok(booted) => Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget)),
             Err(error) => {
                 self.give_back_book(book, expires_at);
                 Err(error)
@@ -464,9 +557,11 @@ impl Provision {
     /// What the run's money means for this node, as times on our own clock.
     pub(super) fn budget(&self, cloud: &Cloud, price: Option<Usd>) -> Option<Budget> {
         let (limit, price, left) = (self.meter.limit()?, price?, self.meter.left(cloud.now())?);
-        let lasts =
-            |dollars: f64| Duration::try_from_secs_f64(dollars / price.0 * 3600.0).unwrap_or_default();
-        let (now, warning) = (Instant::now(), left - limit.0 * (1.0 - WARN));
+        // What lasts for thirty years is no limit; what is no number buys no time.
+        let lasts = |dollars: f64| {
+            Duration::try_from_secs_f64((dollars / price.0 * 3600.0).clamp(0.0, 1e9)).unwrap_or_default()
+        };
+        let warning = left - limit.0 * (1.0 - WARN);
         let spent =
             format!("the run has spent its max-cost of {limit}, with what giving its node back costs");
         let warned = format!(
@@ -474,8 +569,8 @@ impl Provision {
             Span(lasts(left - warning))
         );
         Some(Budget {
-            warn_at: Some((now + lasts(warning.max(0.0)), warned)),
-            end_at: (now + lasts(left.max(0.0)), spent),
+            warn_at: Some((Moment::after(lasts(warning.max(0.0))), warned)),
+            end_at: (Moment::after(lasts(left.max(0.0))), spent),
         })
     }
 
@@ -507,10 +602,10 @@ impl Provision {
 
     /// Lets the node live on, for so long at most, and tells how to get in. One that cannot be told when to end is
     /// given back.
-    pub async fn keep(&mut self, had: Had, keep: Duration) {
+    pub async fn keep(&mut self, mut had: Had, keep: Duration) {
         let until =
             had.cloud.now().saturating_add(signed(keep)).unwrap_or(Timestamp::MAX).min(had.expires_at);
-        match keep_on(&had, &self.order.settings, keep).await {
+        match keep_on(&mut had, &self.order.settings, keep).await {
             Ok(command) => {
                 let (node, instance) = (self.order.node.name.clone(), had.instance.id.clone());
                 self.tell(Kept { node, instance, until, command });
@@ -539,10 +634,12 @@ impl Provision {
         while self.releases.join_next().await.is_some() {}
     }
 
-    /// Until when what costs nothing is looked after; then it is the reaper's.
+    /// Until when what costs nothing is looked after; then it is the reaper's. What EC2 does not show has to be asked for
+    /// for minutes.
     fn soon(&self) -> Timestamp {
         let now = self.clouds.first().map_or_else(Timestamp::now, Cloud::now);
-        now.saturating_add(signed(self.order.settings.boot_timeout)).unwrap_or(Timestamp::MAX)
+        let patience = signed(self.order.settings.boot_timeout).max(CONSISTENT + signed(BEYOND));
+        now.saturating_add(patience).unwrap_or(Timestamp::MAX)
     }
 
     /// Begins to give back what was made in the regions that had nothing.
@@ -562,10 +659,11 @@ impl Provision {
         }
         let (node, sink) = (self.order.node.name.clone(), self.sink.clone());
         self.releases.spawn(async move {
-            let Book { cloud, ledger, price, .. } = book;
+            let Book { cloud, ledger, price, access, .. } = book;
             ledger.settle(SETTLE).await;
             let deadline = expires_at.saturating_add(signed(BEYOND)).unwrap_or(Timestamp::MAX);
-            let released = release::release(&cloud, &ledger, deadline).await;
+            let last_resort = LastResort { cloud: &cloud, ledger: &ledger, access: &access, sink: &sink };
+            let released = last_resort.beside(release::release(&cloud, &ledger, deadline)).await;
             for bill in &released.bills {
                 let per_hour = price.as_ref().filter(|price| price.instance == bill.instance);
                 // What an earlier run had of it is on that run's bill.
@@ -575,6 +673,12 @@ impl Provision {
                 let _ = sink.send(Cost { node: node.clone(), instance, seconds, usd }.into());
             }
             for left in &released.left {
+                if left.is_in_doubt {
+                    // The receipt has to name it, too: nobody knows that it is not there.
+                    let (node, resource, id) = (node.clone(), left.resource, left.id.clone());
+                    let region = cloud.region().to_owned();
+                    let _ = sink.send(ResourceMade { node, resource, id, region }.into());
+                }
                 let message = format!("{} {} is not given back: {}", left.resource, left.id, left.why);
                 let _ = sink.send(Warning { case: None, message }.into());
             }
@@ -587,9 +691,9 @@ impl Provision {
 
     fn reap(&mut self, cloud: &Cloud) {
         let (cloud, sink) = (cloud.clone(), self.sink.clone());
-        let run = self.order.labels.run.clone();
+        let (run, owner) = (self.order.labels.run.clone(), self.order.labels.who.owner.clone());
         self.reaping = Some(AbortOnDrop(tokio::spawn(async move {
-            let found = reap::reap_expired(&cloud, REAP_PATIENCE).await;
+            let found = reap::reap_expired(&cloud, &owner, REAP_PATIENCE).await;
             let ended = found
                 .iter()
                 .flatten()
@@ -638,14 +742,18 @@ fn wanted(need: &GpuNeed, facts: Option<&TypeFacts>) -> health::Wanted {
 fn price(ground: &Ground, settings: &Ec2Settings, seen: &InstanceSeen) -> Option<Usd> {
     match seen.purchase {
         Purchase::Spot => ground.spot.get(&(seen.instance_type.clone(), seen.zone.clone())).copied(),
-        Purchase::OnDemand => on_demand(&seen.instance_type, &settings.prices).map(|price| price.usd),
+        Purchase::OnDemand => {
+            on_demand(&seen.instance_type, &ground.region, &settings.prices).map(|price| price.usd)
+        }
     }
 }
 
 /// Arms the node's new end and keeps its key: the command that gets in.
-async fn keep_on(had: &Had, settings: &Ec2Settings, keep: Duration) -> Result<String, String> {
+async fn keep_on(had: &mut Had, settings: &Ec2Settings, keep: Duration) -> Result<String, String> {
     let minutes = keep.as_secs().div_ceil(60).max(1);
     had.remote.shut_down_in(minutes).await.map_err(|error| chain(&error))?;
+    // The lease is over a little later than that.
+    had.leave(settings, Duration::from_secs(minutes.saturating_add(1).saturating_mul(60))).await?;
     let cache = kept::place().ok_or("there is no cache folder to keep its key in")?;
     let door = kept::Door {
         instance: &had.instance.id,

@@ -1,6 +1,7 @@
 //! Which of an account's quotas an instance counts against.
 
 use super::Purchase;
+use super::regions::console;
 
 /// A quota of an AWS account, in each region its own; it counts virtual processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,10 +36,7 @@ impl Quota {
 
     /// Where a person raises it.
     pub fn console(self, region: &str) -> String {
-        format!(
-            "https://{region}.console.aws.amazon.com/servicequotas/home/services/ec2/quotas/{}",
-            self.code
-        )
+        format!("{}/servicequotas/home/services/ec2/quotas/{}", console(region), self.code)
     }
 
     /// The command that asks for `vcpus` of it.

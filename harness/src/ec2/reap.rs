@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use gpu_suites::event::ResourceKind;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use super::cloud::{Cloud, CloudError};
 use super::deeds::{Deed, Deeds, Did, ORDER, Refused};
+use super::fleet;
 use super::found::{Found, Verdict, Wanted, judge};
 use super::inventory::{inventory, owner_now};
+use super::release;
 
 /// What to reap, and how.
 #[derive(Debug, Clone, Default)]
@@ -24,6 +27,8 @@ pub struct Order {
     pub dry_run: bool,
     /// How long to go on until the cloud says that everything is gone.
     pub patience: Duration,
+    /// For how long yet there may be things of the run that is meant which EC2 does not show: it made them just now.
+    pub young_for: Duration,
 }
 
 /// How long the command goes on: an instance takes a minute or two to end, and its security group waits for it.
@@ -33,10 +38,11 @@ const AT_ONCE: usize = 8;
 /// Between looks, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(8));
 
-/// Ends everything in one region that is past its expiry and needs no one's leave. For a run to call while its node
+/// Ends everything of this owner in one region that is past its expiry and needs no one's leave. For a run to call while its node
 /// boots: what it cannot end is left for the next.
-pub async fn reap_expired(cloud: &Cloud, patience: Duration) -> Result<Vec<Deed>, CloudError> {
-    reap(cloud, &Order { patience, ..Order::default() }).await
+pub async fn reap_expired(cloud: &Cloud, owner: &str, patience: Duration) -> Result<Vec<Deed>, CloudError> {
+    let wanted = Wanted { owner: Some(owner.to_owned()), ..Wanted::default() };
+    reap(cloud, &Order { wanted, patience, ..Order::default() }).await
 }
 
 /// Ends what `order` says in one region, and tells what was found and what became of it.
@@ -49,7 +55,10 @@ pub async fn reap(cloud: &Cloud, order: &Order) -> Result<Vec<Deed>, CloudError>
         deeds.would_end();
         return Ok(deeds.into_vec());
     }
-    while deeds.is_worth_another_try() {
+    let young_for = SignedDuration::try_from(order.young_for).unwrap_or_default();
+    let known_at = cloud.now().saturating_add(young_for).unwrap_or(Timestamp::MAX);
+    let is_over = |deeds: &Deeds| !deeds.is_worth_another_try() && cloud.now() >= known_at;
+    while !is_over(&deeds) {
         for kind in ORDER {
             let due = deeds.due(kind);
             let done = stream::iter(due.into_iter().map(|found| {
@@ -70,7 +79,7 @@ pub async fn reap(cloud: &Cloud, order: &Order) -> Result<Vec<Deed>, CloudError>
             }
         }
         // What was asked for a moment ago is seldom gone at once, and what cannot pass is not waited for.
-        if !deeds.is_worth_another_try() || Instant::now() >= until {
+        if is_over(&deeds) || Instant::now() >= until {
             break;
         }
         sleep(pause).await;
@@ -107,70 +116,43 @@ async fn end(cloud: &Cloud, found: &Found, wanted: &Wanted) -> Option<Did> {
         if !judge(&now, cloud.now(), wanted).is_due() {
             return Ok(Some(Did::Spared));
         }
-        delete(cloud, found).await.map(|()| None)
+        delete(cloud, found).await
     };
     match ended.await {
         Ok(did) => did,
         Err(error) if error.is_not_found() => None,
         Err(error) => {
-            Some(Did::Left(Refused { may_pass: may_pass(&error), why: crate::failure::chain(&error) }))
+            // A missing permission does not come by waiting; what is in use now may be free in a moment.
+            let may_pass = error.is_transient() || error.is_busy();
+            Some(Did::Left(Refused { may_pass, why: crate::failure::chain(&error) }))
         }
     }
 }
 
-/// Each of these succeeds, or says "not found", where another reaper was quicker.
-async fn delete(cloud: &Cloud, found: &Found) -> Result<(), CloudError> {
+/// Each of these succeeds, or says "not found", where another reaper was quicker. What is deleted by the call itself is
+/// ended; of all else only the next look can tell.
+async fn delete(cloud: &Cloud, found: &Found) -> Result<Option<Did>, CloudError> {
     let (ec2, id) = (cloud.ec2(), found.id.as_str());
     match found.resource {
-        ResourceKind::Fleet => {
-            let asked = ec2.delete_fleets().fleet_ids(id).terminate_instances(true).send().await;
-            let answer = asked.map_err(|error| CloudError::of("DeleteFleets", &error))?;
-            let refused = answer.unsuccessful_fleet_deletions().iter().find_map(|item| item.error());
-            match refused
-                .and_then(|error| Some((error.code()?.as_str(), error.message().unwrap_or_default())))
-            {
-                Some((code, message))
-                    if !matches!(code, "fleetIdDoesNotExist" | "fleetNotInDeletableState") =>
-                {
-                    Err(CloudError::refused("DeleteFleets", code, message))
-                }
-                _ => Ok(()),
-            }
-        }
+        ResourceKind::Fleet => fleet::delete(cloud, id).await.map(|()| None),
         ResourceKind::SpotRequest => {
             let asked = ec2.cancel_spot_instance_requests().spot_instance_request_ids(id).send().await;
-            asked.map(drop).map_err(|error| CloudError::of("CancelSpotInstanceRequests", &error))
+            asked.map(|_| None).map_err(|error| CloudError::of("CancelSpotInstanceRequests", &error))
         }
-        ResourceKind::Instance => {
-            let asked =
-                ec2.terminate_instances().instance_ids(id).force(true).skip_os_shutdown(true).send().await;
-            asked.map(drop).map_err(|error| CloudError::of("TerminateInstances", &error))
-        }
+        ResourceKind::Instance => release::terminate(cloud, id).await.map(|()| None),
         ResourceKind::Volume => {
             let asked = ec2.delete_volume().volume_id(id).send().await;
-            asked.map(drop).map_err(|error| CloudError::of("DeleteVolume", &error))
+            asked.map(|_| Some(Did::Ended)).map_err(|error| CloudError::of("DeleteVolume", &error))
         }
         ResourceKind::LaunchTemplate => {
             let asked = ec2.delete_launch_template().launch_template_id(id).send().await;
-            asked.map(drop).map_err(|error| CloudError::of("DeleteLaunchTemplate", &error))
+            asked.map(|_| Some(Did::Ended)).map_err(|error| CloudError::of("DeleteLaunchTemplate", &error))
         }
         ResourceKind::SecurityGroup => {
             let asked = ec2.delete_security_group().group_id(id).send().await;
-            asked.map(drop).map_err(|error| CloudError::of("DeleteSecurityGroup", &error))
+            asked.map(|_| Some(Did::Ended)).map_err(|error| CloudError::of("DeleteSecurityGroup", &error))
         }
     }
-}
-
-/// A missing permission does not come by waiting; what is in use now may be free in a moment.
-fn may_pass(error: &CloudError) -> bool {
-    let busy = [
-        "DependencyViolation",
-        "VolumeInUse",
-        "IncorrectState",
-        "IncorrectInstanceState",
-        "OperationNotPermitted",
-    ];
-    error.is_transient() || error.code().is_some_and(|code| busy.contains(&code))
 }
 
 /// Whether anything is left that should be gone.
@@ -181,4 +163,9 @@ pub fn is_clean(deeds: &[Deed]) -> bool {
 /// The things whose expiry cannot be read: nobody but a person ends them.
 pub fn unreadable(deeds: &[Deed]) -> impl Iterator<Item = &Deed> {
     deeds.iter().filter(|deed| deed.verdict == Verdict::Unreadable)
+}
+
+/// The things that would be ended, were they not another's.
+pub fn anothers(deeds: &[Deed]) -> impl Iterator<Item = &Deed> {
+    deeds.iter().filter(|deed| deed.verdict == Verdict::Anothers)
 }

@@ -165,21 +165,41 @@ impl Refusal {
         }
     }
 
-    /// Whether on-demand may be granted where spot was refused: it has capacity, prices and quotas of its own.
+    /// Whether on-demand may be granted where spot was refused: it has capacity, prices, quotas and a role of its own.
     pub fn is_worth_another_market(&self) -> bool {
         matches!(self.kind, Capacity | Quota | Price)
+            || self.code == "AuthFailure.ServiceLinkedRoleCreationNotPermitted"
     }
 
-    /// Whether another region may grant it: capacity, quotas, prices and offers are each region's own.
+    /// Whether another region may grant it: capacity, quotas, prices and offers are each region's own, and so are the ids
+    /// of images, subnets and groups; a policy may name regions, and in one that the account has not enabled its
+    /// credentials are not known.
     pub fn is_worth_another_region(&self) -> bool {
         matches!(self.kind, Capacity | Quota | Price)
             || REGIONAL.iter().any(|code| self.code.starts_with(code))
+            || self.code.ends_with(".NotFound")
+    }
+
+    /// Whether it may be said of what was made a moment ago, since not all of EC2 knows it yet.
+    pub fn may_be_youth(&self) -> bool {
+        let young = ["InvalidGroup.", "InvalidGroupId.", "InvalidSecurityGroupID.", "InvalidLaunchTemplate"];
+        self.code.contains("NotFound") && young.iter().any(|head| self.code.starts_with(head))
     }
 }
 
 /// What is wrong in this region and may be right in the next.
-const REGIONAL: [&str; 4] =
-    ["Unsupported", "InsufficientFreeAddressesInSubnet", "DefaultVpcDoesNotExist", "OptInRequired"];
+const REGIONAL: [&str; 10] = [
+    "AccessDenied",
+    "AuthFailure",
+    "DefaultVpcDoesNotExist",
+    "InsufficientFreeAddressesInSubnet",
+    "InvalidClientTokenId",
+    "OptInRequired",
+    "UnauthorizedOperation",
+    "UnrecognizedClientException",
+    "Unsupported",
+    "VPCIdNotSpecified",
+];
 
 /// Whether a word is one of EC2's codes rather than a word of a sentence; `named`: a colon follows.
 fn is_code(word: &str, named: bool) -> bool {
@@ -266,8 +286,13 @@ mod tests {
             ("VcpuLimitExceeded", false, true, true),
             ("RequestLimitExceeded", true, false, false),
             ("InternalError", true, false, false),
-            ("UnauthorizedOperation", false, false, false),
+            ("UnauthorizedOperation", false, false, true),
             ("OptInRequired", false, false, true),
+            ("AuthFailure", false, false, true),
+            ("AuthFailure.ServiceLinkedRoleCreationNotPermitted", false, true, true),
+            ("InvalidAMIID.NotFound", false, false, true),
+            ("ExpiredToken", false, false, false),
+            ("IdempotentParameterMismatch", false, false, false),
             ("Unsupported", false, false, true),
             ("DefaultVpcDoesNotExist", false, false, true),
             ("InvalidParameterValue", false, false, false),

@@ -27,6 +27,18 @@ pub fn regions(asked: &[String], node: Option<&str>, config: &Config) -> Result<
     Ok(if all.is_empty() { vec![None] } else { all.into_iter().collect() })
 }
 
+/// Where AWS's console is for a region: China and AWS GovCloud are partitions with a domain of their own.
+pub fn console(region: &str) -> String {
+    let domain = if region.starts_with("cn-") {
+        "amazonaws.cn"
+    } else if region.starts_with("us-gov-") {
+        "amazonaws-us-gov.com"
+    } else {
+        "aws.amazon.com"
+    };
+    format!("https://{region}.console.{domain}")
+}
+
 /// A node's regions.
 pub fn listed(regions: Vec<String>) -> Vec<Region> {
     if regions.is_empty() { vec![None] } else { regions.into_iter().map(Some).collect() }
@@ -35,6 +47,17 @@ pub fn listed(regions: Vec<String>) -> Vec<Region> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_partition_has_its_own_console() {
+        for (region, console_of) in [
+            ("eu-west-1", "https://eu-west-1.console.aws.amazon.com"),
+            ("cn-north-1", "https://cn-north-1.console.amazonaws.cn"),
+            ("us-gov-west-1", "https://us-gov-west-1.console.amazonaws-us-gov.com"),
+        ] {
+            assert_eq!(console(region), console_of);
+        }
+    }
 
     #[test]
     fn the_regions_are_those_asked_for_then_the_nodes_then_all_of_the_project() {

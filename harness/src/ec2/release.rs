@@ -1,42 +1,31 @@
 //! How everything that was made for a node is given back, and how that is proved.
 //!
-//! Nothing is gone because a call to delete it went well, but when the cloud's own account does not show it any more, or
-//! shows it in a final state. What fails is tried again until the node's end, at which the cloud ends it by itself; what
-//! is there even then is told, and never called gone.
+//! A thing is gone when the cloud has shown its end ([`Evidence`]): a final state, a deletion that was carried out, or
+//! no sight of it through five minutes of asking. One look that does not find it proves nothing. What fails is tried
+//! again until the node's end, at which the cloud ends it by itself; what is there even then, or may be, is told, and
+//! never called gone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use aws_sdk_ec2::types::Filter;
 use futures_util::future::join_all;
 use gpu_suites::event::ResourceKind;
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::cloud::{Cloud, CloudError};
 use super::doubts::clear_up;
 use super::fleet;
-use super::ledger::Ledger;
+use super::ledger::{Evidence, Ledger};
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
 use crate::failure::chain;
 
 /// Between two rounds, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(4));
-/// A new instance that a part of EC2 does not know yet is looked for this long before it is believed gone.
-const UNKNOWN: Duration = Duration::from_secs(20);
 /// A no that does not pass by itself, such as a missing permission, is heard this often before it is believed.
 const NOES: u32 = 5;
-/// What is refused while something else still has to end.
-const BUSY: [&str; 6] = [
-    "DependencyViolation",
-    "IncorrectInstanceState",
-    "IncorrectState",
-    "InvalidGroup.InUse",
-    "OperationNotPermitted",
-    "VolumeInUse",
-];
-
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Released {
@@ -55,6 +44,8 @@ pub struct Leftover {
     pub id: String,
     /// Why it is still there.
     pub why: String,
+    /// Whether nobody knows if it was ever made: the call that was to make it was never answered.
+    pub is_in_doubt: bool,
 }
 
 /// What an instance is paid for.
@@ -83,9 +74,9 @@ impl Bill {
 /// Deletes the launch templates, which an instance that is there needs no longer.
 pub async fn drop_template(cloud: &Cloud, ledger: &Ledger) -> Result<(), CloudError> {
     for id in ledger.left_of(ResourceKind::LaunchTemplate) {
-        let asked = cloud.ec2().delete_launch_template().launch_template_id(&id).send().await;
-        let word = deleted(asked.map(drop).map_err(|error| CloudError::of("DeleteLaunchTemplate", &error)))?;
-        ledger.gone(ResourceKind::LaunchTemplate, &id, word);
+        let asked = cloud.ec2().delete_launch_template().launch_template_id(&id).send().await.map(drop);
+        let asked = asked.map_err(|error| CloudError::of("DeleteLaunchTemplate", &error));
+        ledger.heard(ResourceKind::LaunchTemplate, &id, deleted(cloud, asked)?);
     }
     Ok(())
 }
@@ -93,8 +84,14 @@ pub async fn drop_template(cloud: &Cloud, ledger: &Ledger) -> Result<(), CloudEr
 /// Gives back everything in the ledger; returns when all is gone, when the rest is refused for good, or at `deadline` by
 /// the cloud's clock.
 pub async fn release(cloud: &Cloud, ledger: &Ledger, deadline: Timestamp) -> Released {
-    let mut release =
-        Release { cloud, ledger, noes: BTreeMap::new(), missing: HashMap::new(), bills: BTreeMap::new() };
+    let mut release = Release {
+        cloud,
+        ledger,
+        noes: BTreeMap::new(),
+        ended: BTreeSet::new(),
+        goes_with: BTreeMap::new(),
+        bills: BTreeMap::new(),
+    };
     let mut pause = PAUSE.0;
     loop {
         release.round().await;
@@ -108,13 +105,23 @@ pub async fn release(cloud: &Cloud, ledger: &Ledger, deadline: Timestamp) -> Rel
 
 type Key = (ResourceKind, String);
 
+/// How a volume goes.
+enum Goes {
+    /// With this instance.
+    With(String),
+    /// It was asked to, and EC2 has said that it would.
+    Deleted,
+}
+
 struct Release<'a> {
     cloud: &'a Cloud,
     ledger: &'a Ledger,
     /// Why a thing is still there, and how often a no was heard that does not pass.
     noes: BTreeMap<Key, (String, u32)>,
-    /// Since when an instance is unknown to EC2.
-    missing: HashMap<String, Instant>,
+    /// The instances whose end was seen.
+    ended: BTreeSet<String>,
+    /// The instance that each volume goes with, and the volumes whose deletion was begun.
+    goes_with: BTreeMap<String, Goes>,
     bills: BTreeMap<String, Bill>,
 }
 
@@ -123,7 +130,7 @@ impl Release<'_> {
     async fn round(&mut self) {
         let doubts = clear_up(self.cloud, self.ledger).await;
         let fleets = self.ledger.left_of(ResourceKind::Fleet);
-        let ended = join_all(fleets.iter().map(|id| self.end_fleet(id))).await;
+        let ended = join_all(fleets.iter().map(|id| fleet::end(self.cloud, self.ledger, id))).await;
         let template = drop_template(self.cloud, self.ledger).await;
         for (doubt, error) in doubts {
             self.failed(doubt.resource, &doubt.by, &error);
@@ -144,19 +151,6 @@ impl Release<'_> {
         }
     }
 
-    /// `Some`: it is gone, in these words.
-    async fn end_fleet(&self, id: &str) -> Result<Option<String>, CloudError> {
-        fleet::delete(self.cloud, id).await?;
-        // Only now can nothing more come: what is there is all.
-        let (instances, state) =
-            tokio::try_join!(observe::of_fleet(self.cloud, id), fleet::state(self.cloud, id))?;
-        for instance in &instances {
-            instance.note(self.ledger, self.cloud.region());
-        }
-        let word = state.as_ref().map_or("not found", |state| state.as_str()).to_owned();
-        Ok(fleet::is_deleted(state.as_ref()).then_some(word))
-    }
-
     async fn instances(&mut self) {
         let ids = self.ledger.left_of(ResourceKind::Instance);
         let seen = match observe::instances(self.cloud, &ids).await {
@@ -168,6 +162,8 @@ impl Release<'_> {
         };
         for instance in &seen {
             instance.note(self.ledger, self.cloud.region());
+            let with = |volume: &String| (volume.clone(), Goes::With(instance.id.clone()));
+            self.goes_with.extend(instance.goes_with.iter().map(with));
             self.bill(instance);
         }
         // Also those that were not seen: an API that tells nothing may still end something.
@@ -178,10 +174,7 @@ impl Release<'_> {
         for (id, asked) in asked {
             match asked {
                 Err(error) if error.is_not_found() => {
-                    let since = *self.missing.entry(id.clone()).or_insert_with(Instant::now);
-                    if self.bills.contains_key(id) || since.elapsed() >= UNKNOWN {
-                        self.ledger.gone(ResourceKind::Instance, id, "not found");
-                    }
+                    self.ledger.heard(ResourceKind::Instance, id, Evidence::Absent(self.cloud.now()));
                 }
                 Err(error) => self.failed(ResourceKind::Instance, id, &error),
                 Ok(()) => {}
@@ -189,7 +182,9 @@ impl Release<'_> {
         }
         for instance in seen {
             if instance.state == InstanceState::Terminated {
-                self.ledger.gone(ResourceKind::Instance, &instance.id, &instance.state_name);
+                let ended = Evidence::Ended(&instance.state_name);
+                self.ledger.heard(ResourceKind::Instance, &instance.id, ended);
+                self.ended.insert(instance.id);
             } else {
                 let key = (ResourceKind::Instance, instance.id);
                 self.noes.entry(key).or_insert_with(|| (format!("it is {}", instance.state_name), 0));
@@ -220,26 +215,30 @@ impl Release<'_> {
             return;
         }
         let filter = Filter::builder().name("spot-instance-request-id").set_values(Some(ids.clone())).build();
-        let asked = self.cloud.ec2().describe_spot_instance_requests().filters(filter).send().await;
-        let answer = match asked.map_err(|error| CloudError::of("DescribeSpotInstanceRequests", &error)) {
-            Ok(answer) => answer,
+        let asked = self.cloud.ec2().describe_spot_instance_requests().filters(filter);
+        let asked = asked.into_paginator().items().send().try_collect().await;
+        let shown = match asked.map_err(|error| CloudError::of("DescribeSpotInstanceRequests", &error)) {
+            Ok(shown) => shown,
             Err(error) => return self.all_failed(kind, &error),
         };
         let state = |id: &str| {
-            let mut requests = answer.spot_instance_requests().iter();
+            let mut requests = shown.iter();
             let found = requests.find(|request| request.spot_instance_request_id() == Some(id));
             found.map(|request| request.state().map_or("unknown", |state| state.as_str()))
         };
         for id in &ids {
             match state(id) {
-                None => self.ledger.gone(kind, id, "not found"),
-                Some(word @ ("closed" | "cancelled" | "failed")) => self.ledger.gone(kind, id, word),
+                None => self.ledger.heard(kind, id, Evidence::Absent(self.cloud.now())),
+                Some(word @ ("closed" | "cancelled" | "failed")) => {
+                    self.ledger.heard(kind, id, Evidence::Ended(word));
+                }
                 // Its instance has ended: it is about to close, or would have another launched.
                 Some(_) => {
+                    self.ledger.heard(kind, id, Evidence::Shown);
                     let call = self.cloud.ec2().cancel_spot_instance_requests().spot_instance_request_ids(id);
                     let asked = call.send().await.map(drop);
                     let asked = asked.map_err(|error| CloudError::of("CancelSpotInstanceRequests", &error));
-                    self.note(kind, id, asked.map(|()| None));
+                    self.note(kind, id, asked);
                 }
             }
         }
@@ -252,41 +251,67 @@ impl Release<'_> {
             return;
         }
         let filter = Filter::builder().name("volume-id").set_values(Some(ids.clone())).build();
-        let asked = self.cloud.ec2().describe_volumes().filters(filter).send().await;
-        let answer = match asked.map_err(|error| CloudError::of("DescribeVolumes", &error)) {
-            Ok(answer) => answer,
+        let asked = self.cloud.ec2().describe_volumes().filters(filter);
+        let asked = asked.into_paginator().items().send().try_collect().await;
+        let shown = match asked.map_err(|error| CloudError::of("DescribeVolumes", &error)) {
+            Ok(shown) => shown,
             Err(error) => return self.all_failed(kind, &error),
         };
         for id in &ids {
-            let found = answer.volumes().iter().find(|volume| volume.volume_id() == Some(id));
+            let found = shown.iter().find(|volume| volume.volume_id() == Some(id));
             match found.map(|volume| volume.state().map_or("unknown", |state| state.as_str())) {
-                None => self.ledger.gone(kind, id, "not found"),
-                Some("deleted") => self.ledger.gone(kind, id, "deleted"),
+                None => self.ledger.heard(kind, id, self.absence(id)),
+                Some("deleted") => self.ledger.heard(kind, id, Evidence::Ended("deleted")),
                 // It should have gone with its instance.
                 Some("available" | "error") => {
                     let asked = self.cloud.ec2().delete_volume().volume_id(id).send().await.map(drop);
                     let asked = asked.map_err(|error| CloudError::of("DeleteVolume", &error));
-                    self.note(kind, id, asked.map(|()| None));
+                    if asked.is_ok() {
+                        self.goes_with.insert(id.clone(), Goes::Deleted);
+                    }
+                    self.ledger.heard(kind, id, Evidence::Shown);
+                    self.note(kind, id, asked);
                 }
-                Some(_) => {}
+                Some(_) => self.ledger.heard(kind, id, Evidence::Shown),
             }
         }
     }
 
-    async fn security_groups(&mut self) {
-        for id in self.ledger.left_of(ResourceKind::SecurityGroup) {
-            let asked = self.cloud.ec2().delete_security_group().group_id(&id).send().await;
-            let word =
-                deleted(asked.map(drop).map_err(|error| CloudError::of("DeleteSecurityGroup", &error)));
-            self.note(ResourceKind::SecurityGroup, &id, word.map(|word| Some(word.to_owned())));
+    /// What it says of a volume that it is not shown: one whose end has begun is gone, and any other may be too young.
+    fn absence(&self, volume: &str) -> Evidence<'static> {
+        match self.goes_with.get(volume) {
+            Some(Goes::Deleted) => Evidence::Ended("deleted"),
+            Some(Goes::With(instance)) if self.ended.contains(instance) => {
+                Evidence::Ended("deleted with its instance")
+            }
+            _ => Evidence::Absent(self.cloud.now()),
         }
     }
 
-    fn note(&mut self, resource: ResourceKind, id: &str, ended: Result<Option<String>, CloudError>) {
-        match ended {
-            Ok(Some(word)) => self.ledger.gone(resource, id, &word),
-            Ok(None) => {}
-            Err(error) => self.failed(resource, id, &error),
+    async fn security_groups(&mut self) {
+        let kind = ResourceKind::SecurityGroup;
+        for id in self.ledger.left_of(kind) {
+            let asked = self.cloud.ec2().delete_security_group().group_id(&id).send().await.map(drop);
+            let asked = asked.map_err(|error| CloudError::of("DeleteSecurityGroup", &error));
+            if matches!(&asked, Err(error) if error.is_busy()) {
+                // Something lives in it that nobody has told of yet.
+                match observe::of_group(self.cloud, &id).await {
+                    Ok(seen) => {
+                        seen.iter().for_each(|seen| seen.note(self.ledger, self.cloud.region()));
+                    }
+                    Err(error) => self.failed(kind, &id, &error),
+                }
+            }
+            match deleted(self.cloud, asked) {
+                Ok(evidence) => self.ledger.heard(kind, &id, evidence),
+                Err(error) => self.failed(kind, &id, &error),
+            }
+        }
+    }
+
+    fn note(&mut self, resource: ResourceKind, id: &str, asked: Result<(), CloudError>) {
+        if let Err(error) = asked {
+            self.failed(resource, id, &error);
         }
     }
 
@@ -297,7 +322,7 @@ impl Release<'_> {
     }
 
     fn failed(&mut self, resource: ResourceKind, id: &str, error: &CloudError) {
-        let passes = error.is_transient() || error.code().is_some_and(|code| BUSY.contains(&code));
+        let passes = error.is_transient() || error.is_busy() || error.is_not_found();
         let no = self.noes.entry((resource, id.to_owned())).or_default();
         no.0 = chain(error);
         no.1 += u32::from(!passes);
@@ -323,6 +348,11 @@ impl Release<'_> {
 
     fn told(self) -> Released {
         let why = |resource, id: &str| match self.noes.get(&(resource, id.to_owned())) {
+            _ if self.ledger.is_absent(resource, id) => {
+                "EC2 does not show it, which proves nothing of a thing \
+                that was made minutes ago: whether it is gone is not known"
+                    .to_owned()
+            }
             Some((why, _)) => why.clone(),
             None => "it was asked to go, and the cloud still shows it".to_owned(),
         };
@@ -330,30 +360,44 @@ impl Release<'_> {
             why: why(made.resource, &made.id),
             resource: made.resource,
             id: made.id,
+            is_in_doubt: false,
         });
-        let doubts = self.ledger.doubts().into_iter().map(|doubt| Leftover {
-            why: format!(
-                "the call that was to make it was never answered: {}",
-                why(doubt.resource, &doubt.by)
-            ),
-            resource: doubt.resource,
-            id: doubt.by,
+        let doubts = self.ledger.doubts().into_iter().map(|doubt| {
+            let tried = self.noes.get(&(doubt.resource, doubt.by.clone()));
+            let tried = tried.map_or("nothing is to be found of it", |(why, _)| why.as_str());
+            Leftover {
+                why: format!(
+                    "the call that was to make it was never answered, and whether it was made is not known: {tried}"
+                ),
+                resource: doubt.resource,
+                id: doubt.by,
+                is_in_doubt: true,
+            }
         });
         Released { left: left.chain(doubts).collect(), bills: self.bills.into_values().collect() }
     }
 }
 
-/// The word for what a deleting call has done: what is not there is as good as deleted.
-fn deleted(asked: Result<(), CloudError>) -> Result<&'static str, CloudError> {
+/// What a deleting call says of the thing: carried out, it is gone.
+fn deleted(cloud: &Cloud, asked: Result<(), CloudError>) -> Result<Evidence<'static>, CloudError> {
     match asked {
-        Ok(()) => Ok("deleted"),
-        Err(error) if error.is_not_found() => Ok("not found"),
+        Ok(()) => Ok(Evidence::Ended("deleted")),
+        Err(error) if error.is_not_found() => Ok(Evidence::Absent(cloud.now())),
         Err(error) => Err(error),
     }
 }
 
-/// Ends an instance at once: without these two, EC2 waits for its system to shut down, and bills for that.
-async fn terminate(cloud: &Cloud, id: &str) -> Result<(), CloudError> {
-    let call = cloud.ec2().terminate_instances().instance_ids(id).force(true).skip_os_shutdown(true);
-    call.send().await.map(drop).map_err(|error| CloudError::of("TerminateInstances", &error))
+/// Ends an instance at once: without `Force` and `SkipOsShutdown`, EC2 waits for its system to shut down, and bills for
+/// that. Where it does not take the two (they came in 2025, and not to every partition and instance type), it is asked
+/// without them.
+pub(super) async fn terminate(cloud: &Cloud, id: &str) -> Result<(), CloudError> {
+    let call = cloud.ec2().terminate_instances().instance_ids(id);
+    let at_once = call.clone().force(true).skip_os_shutdown(true).send().await.map(drop);
+    match at_once.map_err(|error| CloudError::of("TerminateInstances", &error)) {
+        Err(error) if error.is_about_parameters() => {
+            let asked = call.send().await.map(drop);
+            asked.map_err(|error| CloudError::of("TerminateInstances", &error))
+        }
+        ended => ended,
+    }
 }

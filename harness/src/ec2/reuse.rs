@@ -149,6 +149,8 @@ pub struct Left {
     pub region: String,
     /// The instance.
     pub instance: String,
+    /// When the cloud ends it by itself.
+    pub expires_at: Timestamp,
 }
 
 /// The nodes of all jobs that are between two runs. A file that is no such thing is passed over.
@@ -157,7 +159,8 @@ pub fn left(cache: &Path) -> Vec<Left> {
     let files = jobs.map(|job| job.path().join(NODE));
     let nodes = files.filter_map(|file| {
         let node = read(&file).ok().flatten()?;
-        Some(Left { file, region: node.region.clone(), instance: node.instance.clone() })
+        let (region, instance, expires_at) = (node.region.clone(), node.instance.clone(), node.expires_at);
+        Some(Left { file, region, instance, expires_at })
     });
     nodes.collect()
 }

@@ -11,21 +11,25 @@ use aws_sdk_ec2::types::{
     ResourceType, ShutdownBehavior, Tag, VolumeType,
 };
 
-use super::Ec2Settings;
 use super::look_up::Image;
 use super::user_data::UserData;
+use super::{Ec2Settings, Purchase};
 
-/// What comes into being with an instance and is tagged with it.
-const TAGGED: [ResourceType; 4] = [
-    ResourceType::Instance,
-    ResourceType::Volume,
-    ResourceType::SpotInstancesRequest,
-    ResourceType::NetworkInterface,
-];
+/// What is tagged when an instance is launched in this way, and no more: a fleet launches by its service-linked role,
+/// whose policy (`AWSEC2FleetServiceRolePolicy`, v3, which no account can change) allows `ec2:CreateTags` on these only,
+/// and EC2 refuses tags for spot requests where the launch makes none. A tag on the network interface would be
+/// `UnauthorizedOperation` for the role, and no instance.
+pub(super) fn tagged(purchase: Purchase) -> &'static [ResourceType] {
+    match purchase {
+        Purchase::OnDemand => &[ResourceType::Instance, ResourceType::Volume],
+        Purchase::Spot => &[ResourceType::Instance, ResourceType::Volume, ResourceType::SpotInstancesRequest],
+    }
+}
 
 /// What goes into a template.
 pub(super) struct Wanted<'a> {
     pub(super) settings: &'a Ec2Settings,
+    pub(super) purchase: Purchase,
     pub(super) image: &'a Image,
     pub(super) security_group: &'a str,
     pub(super) user_data: &'a UserData,
@@ -44,9 +48,9 @@ impl Wanted<'_> {
             self.settings.instance_profile.as_ref().map(|name| {
                 LaunchTemplateIamInstanceProfileSpecificationRequest::builder().name(name).build()
             });
-        let tags = TAGGED.map(|what| {
+        let tags = tagged(self.purchase).iter().map(|what| {
             LaunchTemplateTagSpecificationRequest::builder()
-                .resource_type(what)
+                .resource_type(what.clone())
                 .set_tags(Some(self.tags.to_vec()))
                 .build()
         });
@@ -59,7 +63,7 @@ impl Wanted<'_> {
             .instance_initiated_shutdown_behavior(ShutdownBehavior::Terminate)
             .set_iam_instance_profile(profile)
             .user_data(self.user_data.base64().as_str())
-            .set_tag_specifications(Some(tags.to_vec()))
+            .set_tag_specifications(Some(tags.collect()))
             .build()
     }
 
@@ -92,8 +96,13 @@ mod tests {
     use super::super::candidates::Processor;
     use super::super::keys::NodeKeys;
     use super::*;
+    use crate::ec2::user_data::Life;
 
     fn built(settings: &str) -> RequestLaunchTemplateData {
+        built_for(settings, Purchase::OnDemand)
+    }
+
+    fn built_for(settings: &str, purchase: Purchase) -> RequestLaunchTemplateData {
         let settings =
             Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{settings}")).unwrap()).unwrap();
         let image = Image {
@@ -103,10 +112,15 @@ mod tests {
             min_size: Some(ByteSize(50 << 30)),
             processor: Processor::X86_64,
         };
-        let user_data = UserData::new(Duration::from_secs(600), &NodeKeys::new().unwrap());
+        let life = Life {
+            ttl: Duration::from_secs(600),
+            boot: Duration::from_secs(60),
+            lease: Duration::from_secs(60),
+        };
+        let user_data = UserData::new(life, &NodeKeys::new().unwrap());
         let tags = [Tag::builder().key("gpu-harness:run").value("r").build()];
         let (settings, image, user_data) = (&settings, &image, &user_data);
-        Wanted { settings, image, security_group: "sg-1", user_data, tags: &tags }.build()
+        Wanted { settings, purchase, image, security_group: "sg-1", user_data, tags: &tags }.build()
     }
 
     #[test]
@@ -121,8 +135,22 @@ mod tests {
             (disk.encrypted(), disk.delete_on_termination(), disk.volume_size()),
             (Some(true), Some(true), None)
         );
-        let tagged = Vec::from_iter(data.tag_specifications().iter().filter_map(|tags| tags.resource_type()));
-        assert_eq!(tagged, Vec::from_iter(&TAGGED));
+    }
+
+    #[test]
+    fn a_launch_tags_what_the_fleets_role_may_tag_and_a_spot_request_where_there_is_one() {
+        // The statement of AWSEC2FleetServiceRolePolicy on ec2:CreateTags.
+        let the_role_may = ["instance", "spot-instances-request", "volume"];
+        for (purchase, wanted) in [
+            (Purchase::OnDemand, &["instance", "volume"][..]),
+            (Purchase::Spot, &["instance", "volume", "spot-instances-request"]),
+        ] {
+            let data = built_for("", purchase);
+            let tagged = data.tag_specifications().iter().filter_map(|tags| tags.resource_type());
+            let tagged = Vec::from_iter(tagged.map(ResourceType::as_str));
+            assert_eq!(tagged, wanted, "{purchase}");
+            assert!(tagged.iter().all(|kind| the_role_may.contains(kind)), "{tagged:?}");
+        }
     }
 
     #[test]

@@ -3,6 +3,10 @@
 //! The end comes first. The first part is a boothook, which cloud-init runs before everything else it does, so that a
 //! node whose further user data is never carried out ends all the same. It tries three ways in turn, because at that
 //! moment little of the system is up: see `arm.sh`.
+//!
+//! It arms two ends. The time to live stands, whatever happens. The lease comes before it unless somebody puts it off: at
+//! first it leaves the node the time that booting may take, and from the end of the boot (`booted.sh`) what the settings
+//! say. So a node that nobody comes for ends, whatever became of whoever asked for it.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,8 +22,15 @@ pub const MARKER: &str = "/run/gpu-harness-armed";
 /// EC2 takes no more than this before base64.
 pub const MOST: usize = 16 * 1024;
 
-/// The boothook; `MINUTES` stands for the time to live.
+/// Where the node's lease lies.
+pub const LEASE: &str = "/run/gpu-harness/lease";
+/// A node that has booted is waited for no shorter than this: a login takes its time.
+const LOGIN: Duration = Duration::from_secs(30);
+
+/// The boothook; `MINUTES` stands for the time to live, `BOOT_SECONDS` for the lease that it begins with.
 const ARM: &str = include_str!("arm.sh");
+/// What is run last of all; `LEASE_SECONDS` stands for the lease from then on.
+const BOOTED: &str = include_str!("booted.sh");
 /// No line of the parts can be this one.
 const BOUNDARY: &str = "==gpu-harness-9c2f6e1ab7==";
 
@@ -28,10 +39,24 @@ pub struct UserData {
     text: Zeroizing<String>,
 }
 
+/// How long a node lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// From its boot on, whatever happens.
+    pub ttl: Duration,
+    /// From its boot on, where nobody logs in.
+    pub boot: Duration,
+    /// From the end of its boot on, where nobody logs in.
+    pub lease: Duration,
+}
+
 impl UserData {
-    /// What a node is to know that may live for `ttl` from its boot.
-    pub fn new(ttl: Duration, keys: &NodeKeys) -> Self {
-        let arm = ARM.replace("MINUTES", &minutes(ttl).to_string());
+    /// What a node is to know that may live for so long.
+    pub fn new(life: Life, keys: &NodeKeys) -> Self {
+        let seconds = |time: Duration| time.as_secs().max(1).to_string();
+        let arm = ARM.replace("MINUTES", &minutes(life.ttl).to_string());
+        let arm = arm.replace("BOOT_SECONDS", &seconds(life.boot));
+        let booted = BOOTED.replace("LEASE_SECONDS", &seconds(life.lease.max(LOGIN)));
         let config = Zeroizing::new(cloud_config(keys));
         let part = |kind: &str, body: &str| {
             let head =
@@ -40,9 +65,10 @@ impl UserData {
         };
         let boothook = part("text/cloud-boothook", &arm);
         let config = part("text/cloud-config", &config);
+        let booted = part("text/x-shellscript", &booted);
         let head = format!("Content-Type: multipart/mixed; boundary=\"{BOUNDARY}\"\nMIME-Version: 1.0\n\n");
         let mut text = Zeroizing::new(String::with_capacity(MOST));
-        for piece in [head.as_str(), &boothook, "\n", &config, "\n--", BOUNDARY, "--\n"] {
+        for piece in [head.as_str(), &boothook, "\n", &config, "\n", &booted, "\n--", BOUNDARY, "--\n"] {
             text.push_str(piece);
         }
         Self { text }
@@ -89,15 +115,20 @@ pub struct Armed {
     pub way: String,
     /// Minutes from the boot to the end.
     pub minutes: u64,
+    /// What watches the lease: `systemd-run` or `sh`.
+    pub lease: String,
 }
 
 impl Armed {
     /// Reads the marker's text; `None` where it is not what the boothook writes.
     pub fn read(marker: &str) -> Option<Self> {
         let mut words = marker.split_ascii_whitespace();
-        let (way, minutes) = words.next().zip(words.next())?;
-        let known = ["systemd-run", "shutdown", "sleep"].contains(&way) && words.next().is_none();
-        Some(Self { way: way.to_owned(), minutes: minutes.parse().ok()? }).filter(|_| known)
+        let (way, minutes, lease) = (words.next()?, words.next()?, words.next()?);
+        let known = ["systemd-run", "shutdown", "sleep"].contains(&way)
+            && ["systemd-run", "sh"].contains(&lease)
+            && words.next().is_none();
+        let (way, lease) = (way.to_owned(), lease.to_owned());
+        Some(Self { way, minutes: minutes.parse().ok()?, lease }).filter(|_| known)
     }
 }
 
@@ -111,7 +142,11 @@ mod tests {
 
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn life(ttl: Duration) -> Life {
+        Life { ttl, boot: 480 * SECOND, lease: 120 * SECOND }
+    }
 
     /// The parts: the type of each, and its body.
     fn parts(text: &str) -> Vec<(&str, &str)> {
@@ -127,11 +162,17 @@ mod tests {
     #[test]
     fn a_node_learns_first_when_to_end_and_then_its_host_key_and_whom_to_let_in() {
         let keys = NodeKeys::new().unwrap();
-        let data = UserData::new(HOUR, &keys);
-        let [(first, arm), (second, config)] = parts(data.text())[..] else { panic!("{data:?}") };
+        let data = UserData::new(life(3600 * SECOND), &keys);
+        let [(first, arm), (second, config), (third, booted)] = parts(data.text())[..] else {
+            panic!("{data:?}")
+        };
         assert_eq!(first, "Content-Type: text/cloud-boothook; charset=\"us-ascii\"");
         assert_eq!(second, "Content-Type: text/cloud-config; charset=\"us-ascii\"");
-        assert!(arm.starts_with("#!/bin/sh\n") && arm.contains("\nminutes=60\n"), "{arm}");
+        assert_eq!(third, "Content-Type: text/x-shellscript; charset=\"us-ascii\"");
+        for line in ["#!/bin/sh\n", "\nminutes=60\n", "\nboot=480\n"] {
+            assert!(arm.contains(line), "{arm}");
+        }
+        assert!(booted.contains("+ 120))\n"), "{booted}");
         let config: serde_json::Value = serde_yaml::from_str(config).unwrap();
         assert_eq!(
             config,
@@ -149,7 +190,8 @@ mod tests {
     #[test]
     fn user_data_holds_no_key_of_ours_and_is_far_below_what_ec2_takes() {
         let keys = NodeKeys::new().unwrap();
-        let data = UserData::new(Duration::MAX, &keys);
+        let data =
+            UserData::new(Life { ttl: Duration::MAX, boot: Duration::MAX, lease: Duration::MAX }, &keys);
         let secret = keys.client.private_pem().lines().nth(2).unwrap();
         assert!(!data.text().contains(secret));
         assert!(data.text().is_ascii() && data.text().len() < MOST / 2, "{data:?}");
@@ -167,9 +209,16 @@ mod tests {
 
     #[test]
     fn a_marker_is_read_as_the_boothook_writes_it_and_in_no_other_way() {
-        let armed = Armed { way: "shutdown".into(), minutes: 45 };
-        assert_eq!(Armed::read("shutdown 45\n"), Some(armed));
-        for wrong in ["", "shutdown", "shutdown soon", "none 45", "shutdown 45 46", "45 shutdown"] {
+        assert_eq!(Armed::read("shutdown 45 sh\n"), Some(armed("shutdown")));
+        for wrong in [
+            "",
+            "shutdown",
+            "shutdown soon sh",
+            "none 45 sh",
+            "shutdown 45 none",
+            "shutdown 45 sh 46",
+            "45 shutdown sh",
+        ] {
             assert_eq!(Armed::read(wrong), None, "{wrong}");
         }
     }
@@ -187,7 +236,8 @@ mod tests {
             for folder in ["bin", "run/systemd", "run/dbus", "proc"] {
                 fs::create_dir_all(path(folder)).unwrap();
             }
-            for tool in ["sh", "setsid", "timeout"] {
+            machine.has_run_for(1000);
+            for tool in ["sh", "setsid", "timeout", "mkdir"] {
                 let found = ["/usr/bin", "/bin"].map(|folder| Path::new(folder).join(tool));
                 symlink(found.iter().find(|file| file.exists()).unwrap(), path("bin").join(tool)).unwrap();
             }
@@ -201,16 +251,44 @@ mod tests {
             machine
         }
 
-        fn boots(&self, shell: &str) -> Output {
+        /// Carries a script out that knows this machine's folder only.
+        fn does(&self, shell: &str, script: &str) -> Output {
             let root = self.root.path().display();
-            let script = ARM
+            let script = script
                 .replace("PATH=$PATH:/usr/sbin:/usr/bin:/sbin:/bin", &format!("PATH={root}/bin"))
                 .replace("MINUTES", "45")
+                .replace("BOOT_SECONDS", "480")
+                .replace("LEASE_SECONDS", "120")
                 .replace("/run/", &format!("{root}/run/"))
                 .replace("/proc/", &format!("{root}/proc/"));
             let output = Command::new(shell).arg("-euc").arg(script).output().unwrap();
             assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
             output
+        }
+
+        fn boots(&self, shell: &str) -> Output {
+            self.does(shell, ARM)
+        }
+
+        fn has_run_for(&self, seconds: u64) {
+            fs::write(self.root.path().join("proc/uptime"), format!("{seconds}.25 7.00\n")).unwrap();
+        }
+
+        fn lease(&self) -> std::path::PathBuf {
+            self.root.path().join("run/gpu-harness/lease")
+        }
+
+        fn until(&self) -> String {
+            fs::read_to_string(self.lease()).unwrap()
+        }
+
+        /// Waits until what it has called is as wanted; at most 10 s.
+        fn comes_to(&self, wanted: impl Fn(&str) -> bool) {
+            let deadline = std::time::Instant::now() + Duration::from_secs(10);
+            while !wanted(&self.calls()) {
+                assert!(std::time::Instant::now() < deadline, "{}", self.calls());
+                std::thread::sleep(Duration::from_millis(20));
+            }
         }
 
         fn marker(&self) -> Armed {
@@ -228,7 +306,7 @@ mod tests {
     }
 
     fn armed(way: &str) -> Armed {
-        Armed { way: way.into(), minutes: 45 }
+        Armed { way: way.into(), minutes: 45, lease: if way == "systemd-run" { way } else { "sh" }.into() }
     }
 
     #[test]
@@ -236,7 +314,11 @@ mod tests {
         let machine = Machine::with(&[("systemd-run", ""), ("shutdown", "")]).has_systemd();
         machine.boots("dash");
         assert_eq!(machine.marker(), armed("systemd-run"));
-        insta::assert_snapshot!(machine.calls(), @"systemd-run --quiet --no-block --unit=gpu-harness-ttl --on-active=2700s --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s systemctl --no-block poweroff");
+        let calls = machine.calls().replace(&machine.root.path().display().to_string(), "");
+        insta::assert_snapshot!(calls, @r"
+        systemd-run --quiet --no-block --unit=gpu-harness-ttl --on-active=2700s --timer-property=DefaultDependencies=no --timer-property=AccuracySec=1s systemctl --no-block poweroff
+        systemd-run --quiet --no-block --unit=gpu-harness-lease --property=DefaultDependencies=no --property=Restart=always --property=OOMScoreAdjust=-1000 /bin/sh /run/gpu-harness/watch 1480
+        ");
     }
 
     #[test]
@@ -273,19 +355,59 @@ mod tests {
             let machine = Machine::with(programs);
             machine.boots("dash");
             assert_eq!(machine.marker(), armed("sleep"), "{last}");
-            let done = || machine.calls().ends_with(&format!("{last}\n"));
-            let deadline = std::time::Instant::now() + Duration::from_secs(10);
-            while !done() && std::time::Instant::now() < deadline {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            assert!(done() && machine.calls().contains("sleep 2700\n"), "{}", machine.calls());
+            let ends = |calls: &str| calls.replace("sleep 1\n", "").ends_with(&format!("{last}\n"));
+            machine.comes_to(|calls| ends(calls) && calls.contains("sleep 2700\n"));
         }
     }
 
     #[test]
-    fn the_boothook_is_plain_sh() {
-        for shell in ["sh", "dash"] {
-            let output = Command::new(shell).args(["-n", "-c", ARM]).output().unwrap();
+    fn a_machine_ends_by_its_lease_unless_somebody_puts_that_off() {
+        let machine = Machine::with(&[("shutdown", "")]);
+        machine.boots("dash");
+        assert_eq!(machine.until(), "0000001480\n", "the time that booting may take");
+        let mode = fs::metadata(machine.lease()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o666, "whoever logs in may put it off");
+        let has_ended = |calls: &str| calls.contains("shutdown -P now");
+        let looks = |calls: &str| calls.matches("sleep 1\n").count();
+        let looks_twice = || {
+            let seen = looks(&machine.calls());
+            machine.comes_to(|calls| looks(calls) >= seen + 2);
+        };
+        // Put off; and what is no time changes nothing.
+        fs::write(machine.lease(), "0000002000\n").unwrap();
+        looks_twice();
+        for nonsense in ["", "soon\n", "-1\n", "99999999999999999999\n"] {
+            fs::write(machine.lease(), nonsense).unwrap();
+            machine.has_run_for(1999);
+            looks_twice();
+            assert!(!has_ended(&machine.calls()), "{nonsense:?}: {}", machine.calls());
+        }
+        machine.has_run_for(2000);
+        machine.comes_to(has_ended);
+    }
+
+    #[test]
+    fn the_lease_is_short_from_the_end_of_the_boot_on_unless_somebody_has_come() {
+        let machine = Machine::with(&[("shutdown", "")]);
+        machine.does("dash", BOOTED);
+        assert!(!machine.lease().exists(), "where nothing was armed there is nothing to bring forward");
+        machine.boots("dash");
+        machine.has_run_for(1060);
+        machine.does("dash", BOOTED);
+        assert_eq!(machine.until(), "0000001180\n");
+        // Somebody has come, or the boot has taken long.
+        for (said, up) in [("0000001500\n", 1060), ("0000001480\n", 1400)] {
+            fs::write(machine.lease(), said).unwrap();
+            machine.has_run_for(up);
+            machine.does("dash", BOOTED);
+            assert_eq!(machine.until(), said);
+        }
+    }
+
+    #[test]
+    fn what_the_node_runs_is_plain_sh() {
+        for (shell, script) in [("sh", ARM), ("dash", ARM), ("sh", BOOTED), ("dash", BOOTED)] {
+            let output = Command::new(shell).args(["-n", "-c", script]).output().unwrap();
             assert!(output.status.success() && output.stderr.is_empty(), "{shell}: {output:?}");
         }
     }

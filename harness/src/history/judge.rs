@@ -1,7 +1,9 @@
 //! What the history says of a run: a verdict for each metric, and where each case stands.
 
+use std::collections::BTreeMap;
+
 use globset::{Glob, GlobMatcher};
-use gpu_suites::event::{Judged, Judgement};
+use gpu_suites::event::{Judged, Judgement, Vanished};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::{self, Answers, Changed};
@@ -107,15 +109,34 @@ impl Judge {
         (case, metric): (&CaseState, &str),
         better: Direction,
     ) -> Verdict {
-        let id = SeriesId {
-            case: case.id().clone(),
-            metric: metric.to_owned(),
-            key: fold::key(state, case, metric),
-        };
-        let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
-        let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
-        let before = series::healthy(&Vec::from_iter(before));
+        let before = before(all, state, (case, metric));
         self.verdict(&before, &fold::measured(case, metric), better)
+    }
+
+    fn has_baseline(&self, all: &All<'_>, state: &RunState, of: (&CaseState, &str)) -> bool {
+        self.rule.has_baseline(&before(all, state, of))
+    }
+
+    /// The metrics of a case that were judged before on what it ran on tonight, and of which nothing came: told until they
+    /// were missing on half of the nights that count.
+    fn vanished(&self, all: &All<'_>, state: &RunState, case: &CaseState) -> Vec<Vanished> {
+        let of_case = all.iter().filter(|(id, _)| id.case == *case.id());
+        let others = of_case.clone().flat_map(|(_, lines)| lines.iter());
+        let others = others.filter(|line| line.healthy && Some(&line.run) != state.run.as_ref());
+        // The runs of the case, the latest first.
+        let runs: BTreeMap<_, _> = others.map(|line| ((line.at, &line.run), ())).collect();
+        let last = Vec::from_iter(runs.into_keys().rev().map(|(_, run)| run).take(self.rule.least));
+        let is_gone = |id: &SeriesId| {
+            !case.metrics.contains_key(&id.metric)
+                && self.direction(&id.metric).is_some()
+                && id.key == fold::key(state, case, &id.metric)
+                && self.has_baseline(all, state, (case, &id.metric))
+        };
+        let gone = of_case.filter(|(id, _)| is_gone(id)).map(|(id, lines)| {
+            let came = last.iter().filter(|run| lines.iter().any(|line| line.run == ***run)).count();
+            Vanished { metric: id.metric.clone(), nights: came }
+        });
+        gone.filter(|gone| 2 * gone.nights >= last.len()).collect()
     }
 
     /// What is to be said of a case on a node that is slow for the given reason.
@@ -135,6 +156,7 @@ impl Judge {
             metrics: vec![],
             degraded: fold::gpu_trouble(case).or(slow),
             answers: vec![],
+            vanished: vec![],
         };
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
@@ -154,11 +176,16 @@ impl Judge {
                 judged.steady += 1;
                 continue;
             }
-            let fails = matches!(verdict, Verdict::Regressed(_))
-                && self.on_regression == OnRegression::Fail
-                && judged.degraded.is_none();
+            // A number that is none any more is worse than any that there was.
+            let is_worse = match verdict {
+                Verdict::Regressed(_) => true,
+                Verdict::NoNumber => self.has_baseline(all, state, (case, metric)),
+                _ => false,
+            };
+            let fails = is_worse && self.on_regression == OnRegression::Fail && judged.degraded.is_none();
             judged.metrics.push(Judgement { metric: metric.clone(), better, verdict, fails });
         }
+        judged.vanished = self.vanished(all, state, case);
         if judged.degraded.is_none() {
             let hashes = case.facts.keys().filter(|metric| answers::is_hash(metric));
             judged.answers.extend(hashes.filter_map(|metric| self.answers(history, state, (case, metric))));
@@ -192,6 +219,15 @@ impl Judge {
         let fails = self.on_regression == OnRegression::Fail;
         Some(Changed { metric: metric.to_owned(), said, fails })
     }
+}
+
+/// The healthy values of a metric on the nights before, measured on what the case ran on tonight.
+fn before(all: &All<'_>, state: &RunState, (case, metric): (&CaseState, &str)) -> Vec<f64> {
+    let id =
+        SeriesId { case: case.id().clone(), metric: metric.to_owned(), key: fold::key(state, case, metric) };
+    let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();
+    let before = lines.iter().copied().filter(|line| Some(&line.run) != state.run.as_ref());
+    series::healthy(&Vec::from_iter(before))
 }
 
 /// By how much answers may differ for noise in the last digits, over all rows: batches are of whatever size there is, and each

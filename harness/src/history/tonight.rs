@@ -11,7 +11,7 @@ use super::{AddError, History, Location, Store, StoreError, append, quarantine};
 use crate::config::{Config, NotifyConfig};
 use crate::failure::chain;
 use crate::notify::{Message, change};
-use crate::recorder::{Recorder, RecorderError};
+use crate::recorder::Recorder;
 use crate::report::RunState;
 
 /// What a run is judged by.
@@ -60,23 +60,22 @@ impl Tonight {
     }
 
     /// Says what the history says, and adds the run to it. Every case has its outcome by now.
-    pub fn conclude(&self, recorder: &mut Recorder) -> Result<(), RecorderError> {
+    pub fn conclude(&self, recorder: &mut Recorder) {
         let today = Zoned::now().date();
         let (quarantined, mut warnings) = quarantine::of_run(&self.config, recorder.state(), today);
         for event in quarantined {
-            recorder.own(event)?;
+            recorder.own(event);
         }
         if let Some(kept) = &self.kept {
             for judged in self.judge.judge(&kept.before, recorder.state()) {
-                recorder.own(judged)?;
+                recorder.own(judged);
             }
             let said = kept.trouble.iter().cloned().chain(kept.add(recorder.state()));
             warnings.extend(said.map(|message| Warning { case: None, message }));
         }
         for warning in warnings {
-            recorder.own(warning)?;
+            recorder.own(warning);
         }
-        Ok(())
     }
 
     /// What changed since the run before, for those whom the settings name; every verdict is in the state by now.

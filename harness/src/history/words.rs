@@ -1,6 +1,6 @@
 //! Verdicts in words.
 
-use gpu_suites::event::Judgement;
+use gpu_suites::event::{Judgement, Vanished};
 use gpu_suites::regression::{Against, Direction, Verdict};
 
 use crate::report::figures::figure;
@@ -16,7 +16,7 @@ pub fn verdict(verdict: &Verdict, better: Direction) -> String {
         Verdict::InsufficientData { have, need } => {
             format!("insufficient data: {have} of the {need} nights that it takes to tell")
         }
-        Verdict::NoNumber => "is no number, so nothing can be told".to_owned(),
+        Verdict::NoNumber => "is no number (NaN or infinite)".to_owned(),
         Verdict::Steady(against) => format!("steady: {}", how(against, better)),
         Verdict::Improved(against) => format!("improved: {}", how(against, better)),
         Verdict::Suspected(against) => format!("suspected, not confirmed: {}", how(against, better)),
@@ -33,10 +33,21 @@ fn how(against: &Against, better: Direction) -> String {
         format!("{way} than")
     };
     let Against { value, median, nights, bound, .. } = against;
+    // Of nothing there is no share: what counts is then any change beyond the scatter.
+    let nothing = if worse.is_finite() { "" } else { ", of which there is no share" };
     format!(
-        "{}, {share} {} (median of {nights} nights, bound {})",
+        "{}, {share} {}{nothing} (median of {nights} nights, bound {})",
         figure(*value),
         figure(*median),
         figure(*bound)
+    )
+}
+
+/// `rate did not come, which came on 10 of the last nights: …`.
+pub fn vanished(vanished: &Vanished) -> String {
+    let Vanished { metric, nights } = vanished;
+    format!(
+        "{metric} did not come, and came on {nights} of the last nights: it has another name now, or what measures it is \
+         no longer run"
     )
 }

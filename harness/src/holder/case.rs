@@ -19,7 +19,6 @@ use super::wire::{Program, Said, Verdict};
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
 use crate::plan::{Options, PlanError, Prepared, Selection};
-use crate::recorder::Records as _;
 use crate::run::RunError;
 use crate::session::{Followed, Session, SessionError};
 
@@ -87,13 +86,27 @@ impl What {
             Self::Program(program) => {
                 let mut files = BTreeMap::new();
                 for (name, path) in &program.files {
-                    let failed = |source| RunError::File { path: path.clone(), source };
-                    files.insert(name.clone(), hall.blob(path.clone()).await.map_err(failed)?);
+                    match hall.blob(path.clone()).await {
+                        Ok(blob) => {
+                            files.insert(name.clone(), blob);
+                        }
+                        // Gone since it was listed: the test is to find it gone as well. Its own binary it has to have.
+                        Err(error) if is_no_file(&error) && !program.needs.contains(name) => {}
+                        Err(source) => return Err(RunError::File { path: path.clone(), source }),
+                    }
                 }
-                Ok(Prepared::program(program.id.clone(), program.spec.clone(), files, run, options))
+                let (id, links, mut spec) = (program.id.clone(), program.links.clone(), program.spec.clone());
+                if let Some(command) = &mut spec.command {
+                    command.files.retain(|name| files.contains_key(name));
+                }
+                Ok(Prepared::program(id, spec, files, links, run, options))
             }
         }
     }
+}
+
+fn is_no_file(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::InvalidInput)
 }
 
 /// Runs the case; `said` goes to the test meanwhile.
@@ -132,7 +145,7 @@ async fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunEr
     let summary = prepared.cases.remove(0);
     let records = hall.records(summary, asked.what.root())?;
     for input in prepared.inputs.drain(..) {
-        records.borrow_mut().own(input)?;
+        records.borrow_mut().own(input);
     }
     Ok((prepared, records))
 }
@@ -163,12 +176,18 @@ async fn carry_out(
             })
         }
     };
+    let looking = records.run.borrow_mut().missing(Some(asked.what.id()));
+    let missing = looking.await;
     let mut run = records.run.borrow_mut();
+    let (kept_from, why) = ended.as_ref().err().cloned().unzip();
+    run.lacks(missing, kept_from.unwrap_or(Outcome::Errored), why.as_deref());
+    run.restore(Some(asked.what.id()));
     let run_dir = run.folder().to_owned();
     let last = |run: &crate::recorder::Recorder| {
         let case = run.state().case(asked.what.id())?;
         let last = case.last_ended().filter(|_| case.phase == crate::report::case::Phase::Finished)?;
-        (last.number > before).then(|| (last.outcome, last.reason.clone()))
+        let ending = run.state().ending(case);
+        (last.number > before).then_some((ending.outcome, ending.reason))
     };
     let (outcome, reason) = match (last(&run), ended) {
         (Some(told), _) => told,
@@ -177,19 +196,18 @@ async fn carry_out(
                 ended.err().unwrap_or((Outcome::Errored, "the node ended the run without it".to_owned()));
             let attempt = run.state().case(asked.what.id()).map_or(before, |case| case.attempt);
             let (case, reason) = (asked.what.id().clone(), Some(reason));
-            run.own(CaseFinished { case, attempt, outcome, reason: reason.clone(), seconds: 0.0 })?;
+            run.own(CaseFinished { case, attempt, outcome, reason: reason.clone(), seconds: 0.0 });
             (outcome, reason)
         }
     };
     Ok(Verdict { outcome, reason, run_dir })
 }
 
+/// The next try of the test has another node.
 fn outcome_of(error: &SessionError) -> Outcome {
     match error {
-        SessionError::Interrupted { .. } => Outcome::Cancelled,
-        SessionError::Limit { .. } | SessionError::Money { .. } => Outcome::TimedOut,
         SessionError::Taken { .. } | SessionError::Lost { .. } => Outcome::Interrupted,
-        _ => Outcome::Errored,
+        error => error.outcome(),
     }
 }
 
@@ -225,7 +243,6 @@ async fn follow(
         ended = session.within(had.budget).follow() => ended,
         why = lost(hall) => Err(why),
     };
-    let _ = records.flush();
     match ended {
         Ok(Followed::Finished) => Ok(()),
         Ok(Followed::Reclaimed) => {

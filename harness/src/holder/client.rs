@@ -1,18 +1,20 @@
 //! How a test has a case run: by the holder of its test run, which it starts where there is none yet.
 
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufReader, Write as _};
+use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use gpu_suites::event::Record;
 use gpu_suites::id::CaseId;
+use gpu_suites::lines::{End, Reader, TooLong};
 
 use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, Program, SAID, Said, Verdict, line};
+use super::wire::{Ask, LONGEST_ANSWER, Program, SAID, Said, Verdict, line};
 
 /// How often a holder that ends just when it is asked is replaced.
 const TRIES: u32 = 3;
@@ -66,6 +68,9 @@ pub enum ClientError {
     /// What the holder says makes no sense.
     #[error("the node holder says what cannot be understood: {0}")]
     Odd(String),
+    /// The asker wants to hear no more: the case is cancelled.
+    #[error("nobody reads what it says any more")]
+    Unheard,
     /// The suites or their files are wrong.
     #[error("{0}")]
     Refused(String),
@@ -103,7 +108,7 @@ impl Client {
         &self,
         case: &CaseId,
         slot: Option<u32>,
-        mut heard: impl FnMut(&Record),
+        mut heard: impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
         let ask = Ask::Case {
             project: self.project.clone(),
@@ -115,11 +120,19 @@ impl Client {
     }
 
     /// Has a program run; `heard` takes its records as they come.
-    pub fn program(&self, program: Program, mut heard: impl FnMut(&Record)) -> Result<Verdict, ClientError> {
+    pub fn program(
+        &self,
+        program: Program,
+        mut heard: impl FnMut(&Record) -> ControlFlow<()>,
+    ) -> Result<Verdict, ClientError> {
         self.ask(&Ask::Program(Box::new(program)), &mut heard)
     }
 
-    fn ask(&self, ask: &Ask, mut heard: &mut impl FnMut(&Record)) -> Result<Verdict, ClientError> {
+    fn ask(
+        &self,
+        ask: &Ask,
+        mut heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
+    ) -> Result<Verdict, ClientError> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -143,19 +156,28 @@ impl Client {
 fn converse(
     mut stream: UnixStream,
     ask: &Ask,
-    heard: &mut impl FnMut(&Record),
+    heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
 ) -> Result<Verdict, ClientError> {
     let mut pid = None;
     if stream.write_all(line(ask).as_bytes()).is_err() {
         return Err(ClientError::Gone { pid });
     }
-    for text in BufReader::new(stream).lines() {
-        let Ok(text) = text else { break };
+    let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
+    while let Ok(Some((line, end))) = lines.next_line() {
+        let text = match (end, std::str::from_utf8(line)) {
+            (End::Newline, Ok(text)) => text,
+            (End::TooLong, _) => return Err(ClientError::Odd(TooLong { most: LONGEST_ANSWER }.to_string())),
+            (_, Err(_)) => return Err(ClientError::Odd("a line that is not UTF-8".to_owned())),
+            (End::Stream, _) => break,
+        };
         if !text.starts_with(SAID) {
-            heard(&Record::parse(&text).map_err(|error| ClientError::Odd(error.to_string()))?);
+            let record = Record::parse(text).map_err(|error| ClientError::Odd(error.to_string()))?;
+            if heard(&record).is_break() {
+                return Err(ClientError::Unheard);
+            }
             continue;
         }
-        match serde_json::from_str(&text).map_err(|error| ClientError::Odd(error.to_string()))? {
+        match serde_json::from_str(text).map_err(|error| ClientError::Odd(error.to_string()))? {
             Said::Accepted { pid: its } => pid = Some(its),
             Said::Ended(verdict) => return Ok(verdict),
             Said::Refused { reason } => return Err(ClientError::Refused(reason)),

@@ -1,12 +1,13 @@
 //! `gpu-harness run -- COMMAND…`: a command, such as `cargo nextest run`, with a node for all that it starts.
 
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Write as _};
+use std::io::{self, BufReader, IsTerminal as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
+use gpu_suites::lines::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::SOCKET;
@@ -14,7 +15,7 @@ use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, Said, line};
+use super::wire::{Ask, LONGEST_ANSWER, Said, line};
 use crate::ci::Service;
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
@@ -48,13 +49,22 @@ pub enum CommandError {
     },
 }
 
+/// What came of a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Done {
+    /// Its exit status.
+    pub code: ExitCode,
+    /// Whether anything was run on the node.
+    pub has_run: bool,
+}
+
 /// Runs the command and passes its exit status on; the node is given back whatever comes.
 pub async fn run(
     node: Option<String>,
     command: Vec<OsString>,
     project: PathBuf,
     variables: Vec<(String, OsString)>,
-) -> Result<ExitCode, CommandError> {
+) -> Result<Done, CommandError> {
     let owner = Owner::this().map_err(CommandError::Owner)?;
     let address = Address::of(&owner, "a command")?;
     let name = node.clone();
@@ -63,12 +73,16 @@ pub async fn run(
     let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
     drop(start::connect(&order)?);
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
+    let mut has_run = false;
     tokio::select! {
-        folder = end(address.socket) => tell(folder).await,
+        folder = end(address.socket) => {
+            has_run = folder.is_some();
+            tell(folder).await;
+        }
         // The holder goes on giving the node back.
-        by = signals.next() => eprintln!("gpu-harness: {by}: the node is given back by itself"),
+        by = signals.next() => crate::streams::tell(&format!("gpu-harness: {by}: the node is given back by itself")),
     }
-    ended.map(|status| ExitCode::from(code(status)))
+    ended.map(|status| Done { code: ExitCode::from(code(status)), has_run })
 }
 
 async fn carry_out(
@@ -118,7 +132,9 @@ async fn tell(folder: Option<PathBuf>) {
     let (Some(folder), Some(service)) = (folder, Service::here()) else { return };
     match report::read(&folder) {
         Ok(state) => service.tell(&state, state.exit()).await,
-        Err(error) => eprintln!("gpu-harness: the CI service is told nothing: {}", chain(&error)),
+        Err(error) => {
+            crate::streams::tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)))
+        }
     }
 }
 
@@ -128,9 +144,10 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut run_dir = None;
         let mut stream = UnixStream::connect(socket)?;
         stream.write_all(line(&Ask::Stop).as_bytes())?;
-        for text in BufReader::new(stream).lines() {
-            if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_str(&text?) {
-                eprintln!("gpu-harness: what came of it is in {}", folder.display());
+        let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
+        while let Some((line, _)) = lines.next_line()? {
+            if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
+                crate::streams::tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }
         }

@@ -27,7 +27,7 @@ use crate::content::Blob;
 use crate::failure::chain;
 use crate::node::Node;
 use crate::plan::Selection;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Records as _};
 use crate::remote::Remote;
 use crate::report::RunState;
 use crate::run::{Asked, RunError, Supply};
@@ -195,11 +195,12 @@ impl Hall {
     /// The run's records, with this case among its cases; made for the first.
     pub(super) fn records(&self, case: CaseSummary, root: &Path) -> Result<Rc<RefCell<Recorder>>, RunError> {
         let node = self.node.borrow().name.clone();
-        let records = if let Some(records) = &*self.records.borrow() {
-            Rc::clone(records)
+        let (records, is_new) = if let Some(records) = &*self.records.borrow() {
+            (Rc::clone(records), false)
         } else {
             let folder = self.folder()?;
-            Rc::new(RefCell::new(Recorder::create(folder, node.clone(), None, Box::new(Silent))?))
+            let recorder = Recorder::create(folder, node.clone(), None, Box::new(Silent))?;
+            (Rc::new(RefCell::new(recorder)), true)
         };
         let known = records.borrow().state().case(&case.id).is_some();
         if !known {
@@ -209,7 +210,10 @@ impl Hall {
                 node,
                 cases: vec![case],
                 commit: crate::commit::of(root),
-            })?;
+            });
+            if is_new {
+                records.borrow_mut().settle()?;
+            }
         }
         *self.records.borrow_mut() = Some(Rc::clone(&records));
         Ok(records)
@@ -290,7 +294,7 @@ impl Hall {
         if let Some(Budget { end_at: (at, why), .. }) = budget.clone() {
             let hall = Rc::clone(self);
             self.spawn(async move {
-                tokio::time::sleep_until(at).await;
+                at.come().await;
                 hall.spend(why);
             });
         }
@@ -368,21 +372,13 @@ impl Hall {
 
     fn own_state(&self, state: NodeState) {
         if let Some(records) = &*self.records.borrow() {
-            let kept = records.borrow_mut().node_is(state, "");
-            self.tell(kept.err());
+            records.borrow_mut().node_is(state, "");
         }
     }
 
     fn own(&self, event: Event) {
         if let Some(records) = &*self.records.borrow() {
-            let kept = records.borrow_mut().own(event);
-            self.tell(kept.err());
-        }
-    }
-
-    fn tell(&self, error: Option<crate::recorder::RecorderError>) {
-        if let Some(error) = error {
-            eprintln!("run {}: {}", self.run, chain(&error));
+            records.borrow_mut().own(event);
         }
     }
 

@@ -9,7 +9,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::recorder::{Recorder, RecorderError, Records};
+use crate::recorder::{Recorder, Records};
 use crate::report::{Reporter, RunState};
 
 /// The records of one case of a run that several may be running in.
@@ -21,34 +21,37 @@ pub(super) struct OfCase {
 }
 
 impl Records for OfCase {
-    fn keep(&mut self, event: Event) -> Result<(), RecorderError> {
-        self.run.borrow_mut().own(event)
+    fn keep(&mut self, event: Event) {
+        self.run.borrow_mut().own(event);
     }
 
-    fn node(&mut self, record: Record) -> Result<(), RecorderError> {
+    fn node(&mut self, record: Record) {
         // A test that has ended reads no more.
         let _ = self.said.send(format!("{}\n", record.to_line()));
-        self.run.borrow_mut().node(record)
+        self.run.borrow_mut().node(record);
     }
 
     /// The node is the holder's: what one case sees of its life is not worth telling for each, but for its loss.
-    fn node_is(&mut self, state: NodeState, detail: &str) -> Result<(), RecorderError> {
-        match state {
-            NodeState::Lost => self.run.borrow_mut().node_is(state, detail),
-            _ => Ok(()),
+    fn node_is(&mut self, state: NodeState, detail: &str) {
+        if state == NodeState::Lost {
+            self.run.borrow_mut().node_is(state, detail);
         }
     }
 
-    fn flush(&mut self) -> Result<(), RecorderError> {
-        self.run.borrow_mut().flush()
+    fn is_broken(&self) -> bool {
+        self.run.borrow().is_broken()
     }
 
-    fn tick(&mut self) -> Result<(), RecorderError> {
-        self.run.borrow_mut().tick()
+    fn has_room(&self) -> bool {
+        self.run.borrow().has_room()
     }
 
-    fn has_artifacts(&self) -> bool {
-        self.run.borrow().state().case(&self.case).is_some_and(|case| !case.artifacts.is_empty())
+    fn files_came(&mut self) {
+        self.run.borrow_mut().files_of_case_came(&self.case);
+    }
+
+    fn announced(&self) -> Option<u64> {
+        self.run.borrow().announced_by(&self.case)
     }
 
     fn folder(&self) -> PathBuf {

@@ -107,7 +107,8 @@ async fn idle(hall: &Hall, limit: Option<Duration>) {
         let (count, since) = *busy.borrow_and_update();
         let wait = async {
             if count == 0 {
-                tokio::time::sleep_until(since + limit).await;
+                // A limit beyond what the clock can hold is none.
+                tokio::time::sleep(limit.saturating_sub(since.elapsed())).await;
             } else {
                 std::future::pending::<()>().await;
             }

@@ -3,7 +3,7 @@
 //! The answers to a request for a case are [`Said::Accepted`], the records of the case as they come, each as it stands
 //! in the node's journal, and a [`Said::Ended`]. A request is over when its connection ends: the case is then cancelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use gpu_suites::id::CaseId;
@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 
 /// How an answer begins that is no record.
 pub const SAID: &str = "{\"said\":";
+
+/// The longest line of an answer: a node's longest record, and what the holder adds to it.
+pub(super) const LONGEST_ANSWER: usize = 16 << 20;
 
 /// A request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -46,6 +49,12 @@ pub struct Program {
     pub spec: Case,
     /// Where the content of each of its files lies here.
     pub files: BTreeMap<InputPath, PathBuf>,
+    /// Those that it cannot do without.
+    #[serde(default)]
+    pub needs: BTreeSet<InputPath>,
+    /// Where each of its links leads.
+    #[serde(default)]
+    pub links: BTreeMap<InputPath, String>,
     /// See [`Ask::Case`].
     pub slot: Option<u32>,
 }

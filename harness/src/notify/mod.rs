@@ -23,9 +23,13 @@ use crate::config::NotifyConfig;
 pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
     for one in everybody {
         match webhook::tell(one, message).await {
-            Ok(()) => eprintln!("note: told {} of {}", one.url_env, message.summary()),
+            Ok(()) => crate::streams::tell(&format!("note: told {} of {}", one.url_env, message.summary())),
             Err(error) => {
-                eprintln!("note: {} was not told: {}", one.url_env, crate::failure::chain(&error));
+                crate::streams::tell(&format!(
+                    "note: {} was not told: {}",
+                    one.url_env,
+                    crate::failure::chain(&error)
+                ));
             }
         }
     }
@@ -36,6 +40,9 @@ pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
 #[expect(clippy::unused_async, reason = "with the feature it waits for the service")]
 pub async fn tell(everybody: &[NotifyConfig], _: &Message) {
     for one in everybody {
-        eprintln!("note: {} was not told: this build has no feature `webhooks`", one.url_env);
+        crate::streams::tell(&format!(
+            "note: {} was not told: this build has no feature `webhooks`",
+            one.url_env
+        ));
     }
 }

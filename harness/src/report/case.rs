@@ -241,6 +241,17 @@ impl CaseState {
         self.findings.iter().filter(|finding| finding.verdict == Verdict::Broke)
     }
 
+    /// What the latest attempt ran on, for a person: the GPU's name, or `CPU`; where it says so itself, or the node does.
+    pub fn ran_on(&self) -> Option<String> {
+        let fact = |name: &str| self.device.get(name).map(String::as_str).filter(|fact| !fact.is_empty());
+        let named = match fact("name") {
+            Some("cpu") => Some("CPU"),
+            Some("cuda") => Some("CUDA"),
+            _ => None,
+        };
+        fact("gpu").or(named).or_else(|| fact("ran_on")).map(str::to_owned)
+    }
+
     /// The training loss.
     pub fn loss(&self) -> Option<&Series> {
         self.metrics.get("loss")

@@ -1,15 +1,16 @@
 //! Reads `events.ndjson` record by record, in the same memory whatever its length.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _};
+use std::io::BufReader;
 use std::path::Path;
 
 use gpu_suites::event::Record;
+use gpu_suites::lines::{End, Reader};
 
 use super::ReportError;
 
-/// The longest line that is read as a record.
-const LONGEST: u64 = 8 << 20;
+/// The longest line that is read as a record: a node's may have half of it, and gets its origin here.
+const LONGEST: usize = 16 << 20;
 
 /// What was found besides records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -27,51 +28,18 @@ pub fn read(
 ) -> Result<Damage, ReportError> {
     let failed = |source| ReportError::Read { path: path.into(), source };
     let file = File::open(path).map_err(failed)?;
-    let mut lines = Lines { file: BufReader::with_capacity(256 << 10, file), line: Vec::new() };
+    let mut lines = Reader::new(BufReader::with_capacity(256 << 10, file), LONGEST);
     let mut damage = Damage::default();
-    while let Some(end) = lines.next().map_err(failed)? {
-        match std::str::from_utf8(&lines.line).ok().map(Record::parse) {
+    while let Some((line, end)) = lines.next_line().map_err(failed)? {
+        match std::str::from_utf8(line).ok().map(Record::parse) {
             Some(Ok(record)) => take(record)?,
-            _ if lines.line.trim_ascii().is_empty() => {}
-            _ if end == End::File => damage.torn = true,
+            _ if end == End::TooLong => damage.lines += 1,
+            _ if line.trim_ascii().is_empty() => {}
+            _ if end == End::Stream => damage.torn = true,
             _ => damage.lines += 1,
         }
     }
     Ok(damage)
-}
-
-struct Lines {
-    file: BufReader<File>,
-    line: Vec<u8>,
-}
-
-/// What a line ends with.
-#[derive(PartialEq, Eq)]
-enum End {
-    Newline,
-    /// Longer than any record: the rest was skipped.
-    Skipped,
-    File,
-}
-
-impl Lines {
-    /// Reads a line into `self.line`; `None` at the end of the file.
-    fn next(&mut self) -> io::Result<Option<End>> {
-        self.line.clear();
-        // One long line must not keep its memory for the rest of the file.
-        self.line.shrink_to(1 << 20);
-        (&mut self.file).take(LONGEST).read_until(b'\n', &mut self.line)?;
-        Ok(if self.line.pop_if(|byte| *byte == b'\n').is_some() {
-            Some(End::Newline)
-        } else if self.line.is_empty() {
-            None
-        } else if self.line.len() as u64 == LONGEST {
-            self.file.skip_until(b'\n')?;
-            Some(End::Skipped)
-        } else {
-            Some(End::File)
-        })
-    }
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ const WARNINGS: usize = 100;
 const NODE_STATES: usize = 256;
 const LOSSES: usize = 32;
 const RECLAIMS: usize = 32;
+const UNREAD: usize = 16;
 /// Cases taken from a journal that lists none.
 const UNLISTED_CASES: usize = 1_000;
 /// What the logs of ended cases may take together before further ones are shortened.
@@ -71,6 +72,8 @@ pub struct RunState {
     pub node_finished: bool,
     /// What the history says of the cases.
     pub judged: BTreeMap<CaseId, event::Judged>,
+    /// The cases whose own tests' reports cannot be read, and why.
+    pub unread: BTreeMap<CaseId, Vec<String>>,
     /// The cases in quarantine.
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
     /// The curves of the cases, for plots.
@@ -146,6 +149,7 @@ impl RunState {
             | Event::TakenOver(_)
             | Event::HandedOn(_)
             | Event::Kept(_)
+            | Event::ShutdownAsked(_)
             | Event::Cost(_)
                 if own =>
             {
@@ -159,6 +163,10 @@ impl RunState {
                     });
                 }
                 self.judged.insert(event.case.clone(), event.clone());
+            }
+            Event::TestsUnread(event) if own && self.places.contains_key(&event.case) => {
+                let reports = event.reports.iter().take(UNREAD).map(|report| short(report)).collect();
+                self.unread.insert(event.case.clone(), reports);
             }
             Event::Quarantined(event) if own && self.places.contains_key(&event.case) => {
                 let reason = short(&event.reason);
@@ -180,12 +188,16 @@ impl RunState {
                 self.node_finished = true;
                 self.node_reason = event.reason.as_deref().map(short);
             }
-            Event::Warning(event) => self.warn(event),
+            Event::Warning(event) => self.warn(event, own),
             other => self.apply_to_case(at, other),
         }
     }
 
     fn apply_to_case(&mut self, at: Timestamp, event: &Event) {
+        if let Event::CaseStarted(event) = event {
+            // What it leaves is written anew.
+            self.unread.remove(&event.case);
+        }
         match event {
             Event::CaseStarted(event::CaseStarted { case, .. })
             | Event::Device(event::Device { case, .. })
@@ -268,8 +280,9 @@ impl RunState {
         self.losses.push(Loss { at, error: short(&event.error), seconds: None });
     }
 
-    pub(super) fn warn(&mut self, event: &event::Warning) {
-        if self.warnings.len() == WARNINGS {
+    /// The harness's own are kept however much a node has warned.
+    pub(super) fn warn(&mut self, event: &event::Warning, own: bool) {
+        if self.warnings.len() >= if own { 2 * WARNINGS } else { WARNINGS } {
             self.warnings_left_out += 1;
         } else {
             let case = event.case.as_ref().map(|case| CaseId(cut(case.as_str(), NAME).into_owned()));
@@ -303,7 +316,13 @@ impl RunState {
     /// How a case counts if nothing more comes: one that did not finish is never a pass.
     pub fn ending(&self, case: &CaseState) -> Ending {
         if let Some(end) = case.last_ended() {
-            return Ending { outcome: end.outcome, reason: end.reason.clone(), seconds: end.seconds };
+            let unread = self.unread.get(case.id()).filter(|_| end.outcome == Outcome::Passed);
+            let (outcome, reason) = match unread {
+                // What its tests came to is not known: that is no pass.
+                Some(reports) => (Outcome::Failed, Some(reports.join("; "))),
+                None => (end.outcome, end.reason.clone()),
+            };
+            return Ending { outcome, reason, seconds: end.seconds };
         }
         let seconds = match (case.started, self.latest) {
             (Some(started), Some(latest)) => super::case::seconds_between(started, latest),
@@ -336,9 +355,13 @@ impl RunState {
         tally
     }
 
-    /// The exit code that follows from the cases.
+    /// The exit code that follows from the cases, and from the receipt: a run is not well while something that it has made
+    /// may go on costing money.
     pub fn exit(&self) -> Exit {
-        Exit::of(self.cases.iter().map(|case| self.counts_as(case)))
+        match Exit::of(self.cases.iter().map(|case| self.counts_as(case))) {
+            Exit::AllPassed if self.receipt.may_cost() => Exit::Infrastructure,
+            exit => exit,
+        }
     }
 
     /// The outcome that a case adds to the exit code: a regression counts as a failed check, and what is in quarantine as

@@ -27,7 +27,7 @@ use super::figures;
 use super::files;
 use super::fold::{Ending, RunState};
 use super::look::Look;
-use super::merged;
+use super::merged::{self, Merged};
 use super::summary;
 use crate::clean;
 use crate::history::words;
@@ -79,8 +79,8 @@ fn suite(state: &RunState, name: &str, started: Option<Timestamp>) -> TestSuite 
 
 /// The tests that a case ran itself and wrote a report of: a test suite of their own.
 fn tests_within(state: &RunState, case: &CaseState, run_dir: &Path) -> Option<TestSuite> {
-    let (tests, notes) = merged::tests(case, run_dir, &|text| attribute(text, MESSAGE));
-    if tests.is_empty() && notes.is_empty() {
+    let Merged { tests, notes, lost } = merged::tests(case, run_dir, &|text| attribute(text, MESSAGE));
+    if tests.is_empty() && notes.is_empty() && lost.is_empty() {
         return None;
     }
     let mut within = suite(state, case.id().as_str(), case.started);
@@ -90,9 +90,22 @@ fn tests_within(state: &RunState, case: &CaseState, run_dir: &Path) -> Option<Te
         {
             *text = cdata(&disarmed(text));
         }
+        for text in [&mut test.system_out, &mut test.system_err].into_iter().flatten() {
+            *text = cdata(&disarmed(text));
+        }
         within.add_testcase(test);
     }
-    within.system_out = Some(cdata(&notes.iter().map(|note| plain(note)).collect::<Vec<_>>().join("\n")));
+    // What is not here is no test that passed.
+    for lost in &lost {
+        within.add_testcase(TestCase::error(
+            "JUnit report",
+            Duration::ZERO,
+            "lost",
+            &attribute(lost, MESSAGE),
+        ));
+    }
+    let said = Vec::from_iter(notes.iter().chain(&lost).map(|note| plain(note)));
+    within.system_out = Some(cdata(&said.join("\n")));
     Some(within)
 }
 
@@ -199,6 +212,7 @@ fn finding(finding: &Finding) -> String {
 
 fn system_out(state: &RunState, case: &CaseState, ending: &Ending, run_dir: &Path) -> String {
     let mut lines = vec![property("outcome", &ending.outcome.to_string())];
+    lines.extend(case.ran_on().map(|device| property("device", &device)));
     if case.ended.len() > 1 || case.stumbled {
         lines.push(property("attempts", &case.attempt.to_string()));
         lines.push(property("flaky", &case.is_flaky().to_string()));

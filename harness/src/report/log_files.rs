@@ -92,7 +92,7 @@ impl LogFiles {
             self.open.insert(path.clone(), BufWriter::new(file));
         }
         let Some(file) = self.open.get_mut(&path) else { return Ok(()) };
-        file.write_all(event.text.as_bytes()).map_err(|source| ReportError::new(&path, source))
+        file.write_all(event.bytes()).map_err(|source| ReportError::new(&path, source))
     }
 
     fn close(&mut self) -> Result<(), ReportError> {

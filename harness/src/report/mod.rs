@@ -49,9 +49,10 @@ use gpu_suites::exit::Exit;
 pub use files::write_atomic;
 pub use fold::RunState;
 pub use log_files::LogFiles;
+pub(crate) use merged::unread;
 
-/// Something that shows a run while it goes on.
-pub trait Reporter {
+/// Something that shows a run while it goes on, from the thread that writes its records.
+pub trait Reporter: Send {
     /// Something happened; `state` has it folded in already.
     fn event(&mut self, record: &Record, state: &RunState);
 
@@ -113,7 +114,7 @@ pub fn render(run_dir: &Path, junit: Option<&Path>) -> Result<RunState, ReportEr
     if damage.lines > 0 {
         let message =
             format!("events.ndjson is damaged: lines that are no events were left out: {}", damage.lines);
-        state.warn(&Warning { case: None, message });
+        state.warn(&Warning { case: None, message }, true);
     }
     if !logs.is_written_elsewhere() {
         state.cut_off();

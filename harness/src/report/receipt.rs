@@ -89,6 +89,9 @@ pub struct Resource {
     /// When it was left, with its node, to the next run of the job, which gives it back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handed_on_at: Option<Timestamp>,
+    /// When it was told, over ssh, to shut down, since the cloud did not end it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub told_to_end_at: Option<Timestamp>,
     /// The run that made it and that its tags name, where that is an earlier one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
@@ -119,6 +122,11 @@ impl Receipt {
                     one.handed_on_at = Some(at);
                 }
             }
+            Event::ShutdownAsked(event) => {
+                if let Some(one) = self.resources.iter_mut().find(|one| one.id == event.instance) {
+                    one.told_to_end_at.get_or_insert(at);
+                }
+            }
             Event::Kept(event) => {
                 let (instance, command) = (short(&event.instance), short(&event.command));
                 self.kept = Some(Kept { instance, until: event.until, command });
@@ -145,6 +153,7 @@ impl Receipt {
                 gone_at: None,
                 state: None,
                 handed_on_at: None,
+                told_to_end_at: None,
                 made_by: None,
             });
         }
@@ -181,6 +190,11 @@ impl Receipt {
     /// What nobody has confirmed gone and no other run has taken charge of.
     pub fn left(&self) -> impl Iterator<Item = &Resource> {
         self.resources.iter().filter(|one| one.gone_at.is_none() && one.handed_on_at.is_none())
+    }
+
+    /// Whether something may live on that nobody wants.
+    pub fn may_cost(&self) -> bool {
+        self.kept.is_none() && self.left().next().is_some()
     }
 
     /// What was left to the next run of the job.
@@ -222,6 +236,13 @@ impl Receipt {
             lines.push(format!("  to end it now: gpu-harness reap --run {}", cell(run)));
         } else if !left.is_empty() {
             lines.push(look.bad(&format!("NOT confirmed gone: {}", names(&left))));
+            let told = left.iter().filter_map(|one| Some((*one, one.told_to_end_at?)));
+            lines.extend(told.map(|(one, at)| {
+                let (resource, id, at) = (one.resource, cell(&one.id), clock(at));
+                format!(
+                    "  {resource} {id} was told over ssh to shut down, at {at}: the cloud had not ended it"
+                )
+            }));
             if let Some(expiry) = self.nodes.iter().map(|bill| bill.expires_at).max() {
                 lines.push(format!("  the cloud ends the instance by itself at {}", clock(expiry)));
             }
@@ -413,6 +434,16 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_that_was_told_to_shut_down_is_said_to_have_been_and_not_called_gone() {
+        let mut receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
+        let asked = event::ShutdownAsked { node: "cloud".into(), instance: "i-1".into() };
+        receipt.apply(Timestamp::UNIX_EPOCH, &asked.into());
+        let said = receipt.lines("r-1", Look::PLAIN).join("\n");
+        assert!(said.contains("NOT confirmed gone: instance i-1"), "{said}");
+        assert!(said.contains("instance i-1 was told over ssh to shut down, at 00:00:00 UTC"), "{said}");
+    }
+
+    #[test]
     fn what_nobody_confirmed_gone_is_named_with_the_command_that_ends_it() {
         let receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
         let said = receipt.lines("r-1", Look::PLAIN).join("\n");
@@ -421,5 +452,7 @@ mod tests {
         {
             assert!(said.contains(wanted), "{wanted} in {said}");
         }
+        assert!(receipt.may_cost());
+        assert!(!run(&[(ResourceKind::Instance, "i-1"), (ResourceKind::LaunchTemplate, "lt-1")]).may_cost());
     }
 }

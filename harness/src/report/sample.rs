@@ -69,7 +69,7 @@ impl Script {
     }
 
     fn log(&mut self, case: &str, stream: Stream, text: &str) {
-        self.node(event::Log { case: case.into(), stream, text: text.to_owned() });
+        self.node(event::Log { case: case.into(), stream, text: text.to_owned(), raw: None });
     }
 
     fn check(&mut self, case: &str, check: CheckName, verdict: Verdict, observed: &str, wanted: &str) {
@@ -159,7 +159,13 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.node(event::Device { case: unet.into(), facts: facts.into() });
     run.train(unet, 300, |share| 0.693 * (-6.0 * share).exp(), 41);
     run.metric(unet, "eval/iou", 0.9942);
-    run.node(event::Artifact { case: unet.into(), path: "overlay.png".into(), bytes: 48_123, sha256 });
+    run.node(event::Artifact {
+        case: unet.into(),
+        path: "overlay.png".into(),
+        bytes: 48_123,
+        sha256,
+        executable: false,
+    });
     run.check(unet, CheckName::LossDrop, Held, "loss 0.0017 after 300 steps", "at most 0.035");
     run.check(unet, CheckName::Metric, Held, "eval/iou 0.9942", "at least 0.99");
     run.check(
@@ -208,7 +214,11 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     let taken_at = Some("2026-11-22T21:49:05Z".parse().unwrap());
     run.node(event::ReclaimNotice { taken_at, action: "terminate".into() });
     run.finish(again, 1, Interrupted, reclaim, 2.0);
-    run.node(event::RunFinished { reason: reclaim.map(str::to_owned), cause: Some(EndCause::Reclaimed) });
+    run.node(event::RunFinished {
+        reason: reclaim.map(str::to_owned),
+        cause: Some(EndCause::Reclaimed),
+        seal: None,
+    });
     run.node(event::Hello { protocol: 2, agent: "0.1.0".into(), host: "lab-8".into(), libtorch });
     run.start(again, 2);
     run.wait(3_000);
@@ -230,7 +240,11 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.finish(endless, 1, TimedOut, Some("ran into its limit of 10m"), 600.0);
     run.own(event::Interrupted { by: "SIGINT".into() });
     run.finish(never, 0, Cancelled, Some("interrupted by SIGINT"), 0.0);
-    run.node(event::RunFinished { reason: Some("cancelled".into()), cause: Some(EndCause::Cancelled) });
+    run.node(event::RunFinished {
+        reason: Some("cancelled".into()),
+        cause: Some(EndCause::Cancelled),
+        seal: None,
+    });
     run.own(node(NodeState::Gone, "left as it was found"));
     run.own(event::RunClosed { exit: 130, error: None });
     run.records
@@ -273,7 +287,13 @@ pub(crate) fn hostile() -> Vec<Record> {
     run.log(case, Stream::Stdout, &text);
     run.log(case, Stream::Stderr, &("x".repeat(10_000) + "\n" + &text));
     let path = "../../../etc/passwd".to_owned();
-    run.node(event::Artifact { case: case.into(), path, bytes: u64::MAX, sha256: Sha256(text.clone()) });
+    run.node(event::Artifact {
+        case: case.into(),
+        path,
+        bytes: u64::MAX,
+        sha256: Sha256(text.clone()),
+        executable: false,
+    });
     run.node(event::Warning { case: Some(text.as_str().into()), message: text.clone() });
     let finding = Finding {
         check: CheckName::Metric,

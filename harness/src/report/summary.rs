@@ -46,7 +46,7 @@ pub fn heading(state: &RunState, look: Look) -> String {
 
 struct Row {
     outcome: Outcome,
-    cells: [String; 5],
+    cells: [String; 6],
 }
 
 fn row(state: &RunState, case: &CaseState) -> Row {
@@ -62,7 +62,8 @@ fn row(state: &RunState, case: &CaseState) -> Row {
     let loss = case.loss().map(loss).unwrap_or_default();
     let metric = case.headline().map(|(name, series)| format!("{} {}", cell(name), figure(series.last)));
     let id = cell(case.id().as_str());
-    Row { outcome: shown, cells: [outcome, id, took, loss, metric.unwrap_or_default()] }
+    let device = case.ran_on().map(|device| cell(&device)).unwrap_or_default();
+    Row { outcome: shown, cells: [outcome, id, device, took, loss, metric.unwrap_or_default()] }
 }
 
 /// `first → last` of a loss.
@@ -75,24 +76,24 @@ pub fn loss(series: &super::series::Series) -> String {
 
 fn table(state: &RunState, look: Look) -> Vec<String> {
     let rows: Vec<Row> = state.cases().iter().map(|case| row(state, case)).collect();
-    let titles = ["outcome", "case", "time", "loss", "metric"].map(str::to_owned);
-    let mut widths = [0; 5];
+    let titles = ["outcome", "case", "device", "time", "loss", "metric"].map(str::to_owned);
+    let mut widths = [0; 6];
     for cells in rows.iter().map(|row| &row.cells).chain([&titles]) {
         for (width, cell) in widths.iter_mut().zip(cells) {
             *width = (*width).max(console::measure_text_width(cell));
         }
     }
     // Names give way where the table does not fit; the figures are what one looks for.
-    let others = widths.iter().sum::<usize>() - widths[1] + 2 * 5;
+    let others = widths.iter().sum::<usize>() - widths[1] + 2 * 6;
     widths[1] = widths[1].min(look.columns().saturating_sub(others).max(16));
-    let set = |cells: &[String; 5], paint: &dyn Fn(&str) -> String| {
+    let set = |cells: &[String; 6], paint: &dyn Fn(&str) -> String| {
         let padded: Vec<String> = cells
             .iter()
             .zip(widths)
             .enumerate()
             .map(|(column, (cell, width))| {
                 let alignment =
-                    if column == 2 { console::Alignment::Right } else { console::Alignment::Left };
+                    if column == 3 { console::Alignment::Right } else { console::Alignment::Left };
                 let cell = if column == 1 { fit_end(cell, width) } else { fit(cell, width) };
                 let cell = console::pad_str(&cell, width, alignment, None).into_owned();
                 if column == 0 { paint(&cell) } else { cell }
@@ -199,6 +200,7 @@ pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String>
     for Changed { metric, said, .. } in &judged.answers {
         notes.push(look.bad(&cell(&log_line(&format!("{metric} changed: {said}")))));
     }
+    notes.extend(judged.vanished.iter().map(|gone| look.odd(&cell(&log_line(&words::vanished(gone))))));
     let mut unknown = 0;
     for metric in &judged.metrics {
         match metric.verdict {
@@ -206,7 +208,9 @@ pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String>
             regression::Verdict::Regressed(_) if judged.degraded.is_some() => {
                 notes.push(look.dim(&cell(&words::judgement(metric))));
             }
-            regression::Verdict::Regressed(_) => notes.push(look.bad(&cell(&words::judgement(metric)))),
+            regression::Verdict::Regressed(_) | regression::Verdict::NoNumber => {
+                notes.push(look.bad(&cell(&words::judgement(metric))));
+            }
             _ => notes.push(cell(&words::judgement(metric))),
         }
     }

@@ -320,8 +320,12 @@ fn a_node_that_starts_every_case_anew_gets_its_logs_into_files_of_their_own() {
         let started = gpu_suites::event::CaseStarted { case: case.clone(), attempt };
         records.push(Record { seq: 0, at, from: from.clone(), event: started.into() });
         for text in ["a\u{1b}[0m", "b\n"] {
-            let log =
-                gpu_suites::event::Log { case: case.clone(), stream: Stream::Stderr, text: text.into() };
+            let log = gpu_suites::event::Log {
+                case: case.clone(),
+                stream: Stream::Stderr,
+                text: text.into(),
+                raw: None,
+            };
             records.push(Record { seq: 0, at, from: from.clone(), event: log.into() });
         }
     }

@@ -1,13 +1,13 @@
 //! What a test binary needs on the node: itself, the files beside its manifest, and libraries that no system has.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gpu_suites::spec::InputPath;
 
 use crate::exec::name_of;
-use crate::tree::{Tree, TreeError};
+use crate::tree::{List, TreeError};
 
 /// Where it all goes, below the working folder on the node.
 const FOLDER: &str = ".gpu-harness";
@@ -19,6 +19,10 @@ const SYSTEM: [&str; 4] = ["/lib/", "/lib64/", "/usr/lib/", "/usr/lib64/"];
 pub struct Files {
     /// Where each lies here.
     pub files: BTreeMap<InputPath, PathBuf>,
+    /// Where each link beside the manifest leads.
+    pub links: BTreeMap<InputPath, String>,
+    /// Those that the binary cannot do without: itself and its libraries.
+    pub needs: BTreeSet<InputPath>,
     /// The binary's name there.
     pub binary: String,
     /// What a person should know.
@@ -47,9 +51,11 @@ impl Files {
         let failed = |source| FilesError::Binary { path: binary.to_owned(), source };
         let binary = binary.canonicalize().map_err(failed)?;
         let mut files = Self::default();
-        match Tree::list(package) {
+        let ours = Vec::from_iter(crate::cache::folder());
+        match List::read(package, &ours) {
             Ok(list) => {
-                files.files.extend(list.names.into_iter().map(|name| (name.clone(), package.join(&name.0))));
+                files.files = list.files;
+                files.links = list.links;
                 files.notes.extend(list.left_out.into_iter().map(|why| format!("not sent: {why}")));
             }
             Err(TreeError::Git { .. } | TreeError::NoGit(_)) => files.notes.push(
@@ -61,11 +67,16 @@ impl Files {
         files.binary = format!("{FOLDER}/bin/{}", name_of(&binary.to_string_lossy()));
         for library in libraries(&binary) {
             if let Some(name) = library.file_name().and_then(|name| name.to_str()) {
-                files.files.insert(InputPath(format!("{FOLDER}/lib/{name}")), library.clone());
+                files.need(InputPath(format!("{FOLDER}/lib/{name}")), library.clone());
             }
         }
-        files.files.insert(InputPath(files.binary.clone()), binary);
+        files.need(InputPath(files.binary.clone()), binary);
         Ok(files)
+    }
+
+    fn need(&mut self, name: InputPath, path: PathBuf) {
+        self.needs.insert(name.clone());
+        self.files.insert(name, path);
     }
 }
 

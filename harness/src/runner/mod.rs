@@ -9,12 +9,15 @@
 //! | [`files`] | what does the binary need on the node? |
 //! | [`variables`] | which of the environment goes along? |
 //! | [`cargo`] | how does cargo come to call this? |
+//! | `config` | what does cargo's own configuration change? |
 
 pub mod cargo;
+mod config;
 pub mod files;
 pub mod variables;
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -39,7 +42,8 @@ const SUITE: &str = "cargo";
 /// No test is timed out by us: cargo's user and nextest have their own limits.
 const TIMEOUT: Span = Span(std::time::Duration::from_secs(24 * 3600));
 /// Sets what cannot be known before the working folder is, and becomes the binary.
-const START: &str = r#"export CARGO_MANIFEST_DIR="$PWD" LD_LIBRARY_PATH="$PWD/.gpu-harness/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; exec "$@""#;
+const START: &str = r#"export CARGO_MANIFEST_DIR="$PWD" LD_LIBRARY_PATH="$PWD/.gpu-harness/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; "#;
+const BECOME: &str = r#"exec "$@""#;
 
 /// Why a test binary was not run.
 #[derive(Debug, thiserror::Error)]
@@ -70,7 +74,8 @@ pub enum RunnerError {
 
 /// Runs a test binary as cargo asks for it.
 pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerError> {
-    if arguments.iter().any(|argument| argument == "--list") {
+    let is_program = std::env::var_os(cargo::PROGRAM).is_some();
+    if !is_program && arguments.iter().any(|argument| argument == "--list") {
         // The same machine's code: no node is needed for a list.
         let source = Command::new(binary).args(arguments).exec();
         return Err(RunnerError::Here { path: binary.to_owned(), source });
@@ -81,17 +86,24 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerErro
     let files = Files::of(binary, &cwd)?;
     let program = program(&files, binary, arguments, &cwd)?;
     for note in &files.notes {
-        eprintln!("gpu-harness: {note}");
+        crate::streams::tell(&format!("gpu-harness: {note}"));
     }
     let client = Client::at(socket.into(), cwd, Vec::new());
-    let mut through = Through::new(true);
+    let mut through = Through::of_test();
     let mut ended = None;
     let verdict = client.program(program, |record| {
         if let Event::ProcessEnded(event) = &record.event {
             ended = Some((event.code, event.signal));
         }
         through.hear(&record.event);
-    })?;
+        // The end of this connection ends the program there.
+        if through.is_unheard() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    through.end();
+    if through.is_unheard() {
+        end_by(Signal::PIPE.as_raw());
+    }
+    let verdict = verdict?;
     match (verdict.outcome, ended) {
         (Outcome::Passed | Outcome::Failed, Some((Some(code), _))) => {
             Ok(ExitCode::from(code.to_le_bytes()[0]))
@@ -102,7 +114,9 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerErro
         }
         (outcome, _) => {
             let reason = verdict.reason.as_deref().map(log_line).unwrap_or_default();
-            eprintln!("gpu-harness: {outcome}, which says nothing about the tests: {reason}");
+            crate::streams::tell(&format!(
+                "gpu-harness: {outcome}, which says nothing about the tests: {reason}"
+            ));
             Ok(ExitCode::from(INFRASTRUCTURE))
         }
     }
@@ -122,7 +136,10 @@ fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> 
         let shown = || RunnerError::Argument(argument.to_string_lossy().into_owned());
         argument.to_str().map(str::to_owned).ok_or_else(shown)
     };
-    let start = ["sh", "-c", START, "sh"].map(str::to_owned).into_iter();
+    let (env, there) =
+        variables::by_place(variables::of_tests(std::env::vars_os()), cwd, binary, &files.binary);
+    let script = [START, &there, BECOME].concat();
+    let start = ["sh", "-c", &script, "sh"].map(str::to_owned).into_iter();
     let arguments = arguments.iter().map(text).collect::<Result<Vec<_>, _>>()?;
     let name = case_name(binary, &arguments);
     let run = start.chain([format!("./{}", files.binary)]).chain(arguments).collect();
@@ -131,7 +148,7 @@ fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> 
         files: files.files.keys().cloned().collect::<Vec<InputPath>>(),
         bring: Vec::new(),
         junit: Vec::new(),
-        env: variables::of_tests(std::env::vars_os()),
+        env,
     };
     let mut case = Case::command(name.clone(), spec);
     case.timeout = TIMEOUT;
@@ -141,6 +158,8 @@ fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> 
         root: cwd.to_owned(),
         spec: case,
         files: files.files.clone(),
+        needs: files.needs.clone(),
+        links: files.links.clone(),
         slot,
     })
 }

@@ -91,7 +91,7 @@ impl Suites {
         match self.execute(&CommandLine::parse()) {
             Ok(code) => code,
             Err(error) => {
-                eprintln!("Error: {}", crate::clean::text(&chain(&error)));
+                crate::streams::tell(&format!("Error: {}", crate::clean::text(&chain(&error))));
                 Exit::Usage.into()
             }
         }
@@ -107,7 +107,10 @@ impl Suites {
         let test = |(id, case): (CaseId, &Case)| {
             let ignored = need::reason_to_ignore(case, &place);
             if let (Some(reason), true) = (&ignored, arguments.libtest.list) {
-                eprintln!("ignored: {id}: {}", crate::clean::one_line(reason, need::LONGEST));
+                crate::streams::tell(&format!(
+                    "ignored: {id}: {}",
+                    crate::clean::one_line(reason, need::LONGEST)
+                ));
             }
             let is_ignored = ignored.is_some();
             trials.trial(id, ignored.filter(|_| says)).with_ignored_flag(is_ignored)

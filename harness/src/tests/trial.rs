@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -101,7 +102,10 @@ impl Trials {
         let mut log = Excerpt::default();
         let streams = self.streams;
         let ended = match self.client.get_or_init(|| self.way.client()) {
-            Ok(client) => client.run(case, slot(), |record| show(record, streams, &mut log)),
+            Ok(client) => client.run(case, slot(), |record| {
+                show(record, streams, &mut log);
+                ControlFlow::Continue(())
+            }),
             Err(why) => Err(ClientError::Odd(why.clone())),
         };
         if let Ok(verdict) = &ended

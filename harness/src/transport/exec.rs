@@ -3,11 +3,9 @@
 //! [`pair`] makes both ends: the caller's [`Exec`] and the [`FarSide`] that a transport feeds.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::{mpsc, oneshot};
 
 use super::TransportError;
@@ -142,12 +140,10 @@ impl Stdin {
     }
 }
 
-/// The standard output of a command.
+/// The standard output of a command. It comes in chunks only: what somebody else may send for ever is not read to its end.
 pub struct Stdout {
     chunks: mpsc::Receiver<Result<Vec<u8>, TransportError>>,
     nudge: Nudge,
-    /// What [`AsyncRead`] has taken and not handed out yet.
-    rest: std::io::Cursor<Vec<u8>>,
 }
 
 impl Stdout {
@@ -170,25 +166,6 @@ impl Stdout {
         // What waits in the queue would otherwise stay there.
         while self.chunks.try_recv().is_ok() {}
         (self.nudge)();
-    }
-}
-
-impl AsyncRead for Stdout {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<std::io::Result<()>> {
-        let this = &mut *self;
-        while this.rest.position() == this.rest.get_ref().len() as u64 {
-            match this.poll_recv(context) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(None) => return Poll::Ready(Ok(())),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(std::io::Error::other(error))),
-                Poll::Ready(Some(Ok(chunk))) => this.rest = std::io::Cursor::new(chunk),
-            }
-        }
-        Pin::new(&mut this.rest).poll_read(context, into)
     }
 }
 
@@ -284,7 +261,7 @@ pub(super) fn pair(nudge: &Nudge) -> (Exec, FarSide) {
     let (stderr, noise) = (Tail::default(), Tail::default());
     let exec = Exec {
         stdin: Stdin { chunks: Some(input), nudge: Arc::clone(nudge) },
-        stdout: Stdout { chunks: output, nudge: Arc::clone(nudge), rest: std::io::Cursor::default() },
+        stdout: Stdout { chunks: output, nudge: Arc::clone(nudge) },
         stderr: stderr.clone(),
         noise: noise.clone(),
         ended: Ended::Awaited(end),

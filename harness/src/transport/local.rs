@@ -17,20 +17,35 @@ const CHUNK: usize = 64 << 10;
 /// How long the last words on standard error are waited for once the program has ended.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Starts a program in a process group of its own, so that an interrupt from the terminal is ours to pass on.
+/// Starts a program in a process group of its own, so that an interrupt from the terminal is ours to pass on. It does not
+/// outlive this process, however that ends; what it detaches itself does.
 pub(super) fn exec(command: &Command) -> Result<Exec, TransportError> {
     let (argv, env) = command.local_argv();
     let program = argv.first().cloned().unwrap_or_default();
-    let mut child = tokio::process::Command::new(&program)
+    let mut starting = tokio::process::Command::new(&program);
+    starting
         .args(argv.get(1..).unwrap_or_default())
         .envs(env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|source| TransportError::Spawn { program: program.clone(), source })?;
+        .kill_on_drop(true);
+    let parent = rustix::process::getpid();
+    // SAFETY: between fork and exec only two system calls are made, and nothing is allocated.
+    unsafe {
+        // The signal comes when the thread ends that starts the child: it is one of the runtime's, which lives as long.
+        starting.pre_exec(move || {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+            // It may have ended before that.
+            match rustix::process::getppid() {
+                Some(now) if now == parent => Ok(()),
+                _ => Err(std::io::ErrorKind::NotConnected.into()),
+            }
+        });
+    }
+    let mut child =
+        starting.spawn().map_err(|source| TransportError::Spawn { program: program.clone(), source })?;
     // The tasks of a local command wait on channels of their own: nobody has to be nudged.
     let nudge: Nudge = Arc::new(|| ());
     let (exec, FarSide { stdin, stdout, stderr, ended, .. }) = pair(&nudge);
@@ -130,7 +145,9 @@ mod tests {
 
     async fn all(exec: &mut Exec) -> Vec<u8> {
         let mut output = Vec::new();
-        exec.stdout.read_to_end(&mut output).await.unwrap();
+        while let Some(chunk) = exec.stdout.recv().await {
+            output.extend(chunk.unwrap());
+        }
         output
     }
 

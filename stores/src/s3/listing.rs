@@ -35,8 +35,10 @@ pub(super) fn page(text: &str, prefix: &str) -> Result<Page, Fault> {
         let size = text_of(entry, "Size").and_then(|size| size.parse().ok());
         let size = size.ok_or_else(|| wrong("an object has no size"))?;
         let etag = text_of(entry, "ETag").unwrap_or_default().trim_matches('"').to_owned();
-        // The prefix itself as an empty object is how consoles show a folder.
-        if let Some(key) = key.strip_prefix(prefix).filter(|key| !key.is_empty() && !key.ends_with('/')) {
+        // An empty object whose key is the prefix, or ends in a slash, is how consoles show a folder. One with a content is an
+        // object like others, whatever its name.
+        let is_folder = |key: &&str| size == 0 && (key.is_empty() || key.ends_with('/'));
+        if let Some(key) = key.strip_prefix(prefix).filter(|key| !is_folder(key) && !key.is_empty()) {
             objects.push(Object { key: key.to_owned(), size, etag });
         }
     }

@@ -134,6 +134,10 @@ impl Store for S3 {
         self.call("create", key, |inner, key| async move { inner.put(&key, bytes, true).await })
     }
 
+    fn remove(&self, key: &str) -> Result<()> {
+        self.call("remove", key, |inner, key| async move { inner.remove(&key).await })
+    }
+
     fn has(&self, key: &str) -> Result<bool> {
         self.call("look for", key, |inner, key| async move { inner.has(&key).await })
     }
@@ -278,6 +282,15 @@ impl Inner {
             let _ = upload.abort().await;
         }
         put.map_err(|error| answer::of_error(&error))
+    }
+
+    async fn remove(&self, key: &Key) -> Answer<()> {
+        let body = HttpRequestBody::empty();
+        // Without a word where there is none, which not every server keeps to.
+        match self.ask(Method::DELETE, &in_path(&key.text), false, body).await {
+            Ok(_) | Err(Fault::Missing) => Ok(()),
+            Err(fault) => Err(fault),
+        }
     }
 
     async fn has(&self, key: &Key) -> Answer<bool> {

@@ -86,10 +86,12 @@ impl HttpService for Wire {
             return Ok(response);
         }
         let status = response.status();
+        let region = response.headers().get("x-amz-bucket-region").and_then(|region| region.to_str().ok());
+        let region = region.map(str::to_owned);
         let body = response.into_body().bytes_stream();
         // An error's document that cannot be read leaves the status, which says enough.
         let document = whole(body, ERROR_BYTES, ANSWER_WITHIN).await.unwrap_or_default();
-        Err(refused(answer::of_status(status, &String::from_utf8_lossy(&document))))
+        Err(refused(answer::of_status(status, &String::from_utf8_lossy(&document), region.as_deref())))
     }
 }
 

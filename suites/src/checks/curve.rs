@@ -42,7 +42,8 @@ impl Block {
 /// The shape of a curve of at least two points.
 pub(super) fn shape(points: &[(u64, f64)]) -> Shape {
     let (first, last) = (points[0].1, points[points.len() - 1].1);
-    if !last.is_finite() || last > first.abs() * 1.5 {
+    // Above where it began by half of its size: of a negative loss that is nearer to 0.
+    if points.iter().any(|point| !point.1.is_finite()) || last > first + first.abs() * 0.5 {
         return Shape::Diverged;
     }
     let lowest =

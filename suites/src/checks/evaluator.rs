@@ -10,9 +10,9 @@ use crate::unit::Share;
 use super::ruling::{Kind, Ruling};
 use super::seen::{Sample, Seen};
 use super::{
-    Abort, End, Fold, ProcessEnd, exit_status, export_parity, finite, golden, grad_norm_drop, gradients,
-    initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, predictions, rate, rows,
-    same_batch, selected, shards, steps, text, time_budget, valid_windows, varied, zeroed_image,
+    Abort, End, Fold, LastWord, ProcessEnd, exit_status, export_parity, finite, golden, grad_norm_drop,
+    gradients, initial_loss, loss_drop, memory_flat, metric, mixed_precision, parity, predictions, rate,
+    rows, same_batch, selected, shards, steps, text, time_budget, valid_windows, varied, zeroed_image,
 };
 
 /// What a `throughput` case must reach where its suite does not say: windows that agree.
@@ -38,8 +38,8 @@ pub struct Evaluator {
     seen: Seen,
     /// What the process says cannot be judged here.
     skips: BTreeMap<CheckName, String>,
-    /// The worker's own word on why it cannot go on, and its hint.
-    error: Option<(String, Option<String>)>,
+    /// The worker's own word on why it cannot go on.
+    error: Option<LastWord>,
     /// The first metric that is not finite, where that ends the case.
     stopped: Option<String>,
     aborts: bool,
@@ -75,9 +75,13 @@ impl Evaluator {
                 }
                 None
             }
-            Line::Error { what, hint } => {
+            Line::Error { what, hint, fault } => {
                 let hint = hint.as_deref().map(|hint| text::clip(hint, MAX_TEXT));
-                self.error.get_or_insert((text::clip(what, MAX_TEXT), hint));
+                self.error.get_or_insert_with(|| LastWord {
+                    what: text::clip(what, MAX_TEXT),
+                    hint,
+                    fault: *fault,
+                });
                 None
             }
             Line::Progress { .. } | Line::Artifact(_) | Line::Device(_) => None,

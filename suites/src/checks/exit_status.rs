@@ -1,11 +1,12 @@
 //! `exit-status`: the program ended with the wanted exit status.
 //!
 //! A signal that the program brought on itself is its failure. A signal that comes from outside says nothing about
-//! the program: the case errors. A worker that does not end well is never the fault of what it trains.
+//! the program: the case errors. A worker that does not end well is the fault of what it runs only where it says so.
 
-use super::ProcessEnd;
 use super::ruling::{Kind, Ruling};
 use super::text::clip;
+use super::{LastWord, ProcessEnd};
+use crate::metrics::Blame;
 use crate::spec::ExitStatus;
 
 /// Signals by which somebody else ends a program, and who that usually is.
@@ -62,13 +63,16 @@ pub(super) fn of_command(end: &ProcessEnd, wanted: ExitStatus) -> Ruling {
 }
 
 /// Nothing where the worker ended well.
-pub(super) fn of_worker(end: &ProcessEnd, error: Option<&(String, Option<String>)>) -> Option<Ruling> {
+pub(super) fn of_worker(end: &ProcessEnd, error: Option<&LastWord>) -> Option<Ruling> {
     let wanted = "exit code 0 of the worker";
     let errored =
         |observed: String, cause: String| Ruling { cause: Some(cause), ..Ruling::skipped(observed, wanted) };
-    if let Some((what, hint)) = error {
+    if let Some(LastWord { what, hint, fault }) = error {
         let hint = hint.clone().unwrap_or_else(|| "the log says more".into());
-        return Some(errored(format!("the worker cannot go on: {what}"), hint));
+        return Some(match fault {
+            Blame::Node => errored(format!("the worker cannot go on: {what}"), hint),
+            Blame::Code => Ruling::broke(what, "a case that can be run").because(hint),
+        });
     }
     match end {
         ProcessEnd::Exited(0) | ProcessEnd::Aborted => None,

@@ -3,6 +3,7 @@
 use crate::spec;
 
 use super::Fold;
+use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
@@ -32,7 +33,7 @@ impl Fold for ExportParity {
             return vec![seen.missing("export_max_abs_diff", &wanted)];
         };
         let observed = format!("outputs differ by up to {}", short(difference));
-        vec![Ruling::of(difference.abs() <= self.wanted.within, observed, wanted).because(
+        vec![Ruling::of(at_most(difference.abs(), self.wanted.within), observed, wanted).because(
             "the model was exported in train mode, or a branch that depends on the data was frozen by tracing",
         )]
     }

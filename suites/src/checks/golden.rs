@@ -6,6 +6,7 @@
 use crate::spec::GoldenCheck;
 
 use super::Fold;
+use super::figure::{at_most, larger};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count, exact, short};
@@ -44,13 +45,12 @@ impl Golden {
     fn compare(&mut self, pair: Pair) {
         let difference = (pair.own - pair.twin).abs();
         self.compared += 1;
-        // Two infinities of the same sign are equal, and their difference is NaN.
-        let holds = difference <= self.check.within || pair.own.to_bits() == pair.twin.to_bits();
+        let holds = at_most(difference, self.check.within);
         if !holds {
             self.differ += 1;
             self.first.get_or_insert(pair);
         }
-        self.largest = self.largest.max(difference);
+        self.largest = larger(self.largest, difference);
     }
 
     fn rule(&self, seen: &Seen) -> Ruling {

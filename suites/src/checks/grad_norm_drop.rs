@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use crate::spec;
 
 use super::Fold;
+use super::figure::{at_most, larger};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{count, short};
@@ -27,9 +28,12 @@ impl GradNormDrop {
     }
 }
 
-/// The middle one of some values, of two the larger.
+/// The middle one of some values, of two the larger; NaN where one of them is not finite.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut sorted = Vec::from_iter(values);
+    if sorted.iter().any(|value| !value.is_finite()) {
+        return f64::NAN;
+    }
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
@@ -39,7 +43,7 @@ impl Fold for GradNormDrop {
         let Some(norm) = sample.number_of("grad_norm") else { return };
         self.came += 1;
         if self.came <= WINDOW {
-            self.largest = self.largest.max(norm);
+            self.largest = larger(self.largest, norm);
         }
         self.last.push_back((sample.step, norm));
         if self.last.len() > WINDOW {
@@ -59,6 +63,12 @@ impl Fold for GradNormDrop {
             return vec![Ruling::broke(observed, wanted).at(*step).because(cause)];
         }
         let last = median(self.last.iter().map(|point| point.1));
+        if self.largest <= 0.0 {
+            let observed = format!("the first {WINDOW} gradient norms are 0");
+            let cause = "nothing is trained: a loss that does not depend on the parameters, or gradients that are cleared \
+                         before they are measured";
+            return vec![Ruling::broke(observed, "a norm above 0 that could fall").at(*step).because(cause)];
+        }
         let limit = self.wanted.to.0 * self.largest;
         let observed = format!("{} (median of the last {WINDOW} gradient norms)", short(last));
         let wanted = format!(
@@ -67,7 +77,7 @@ impl Fold for GradNormDrop {
             self.wanted.to,
             short(self.largest)
         );
-        vec![Ruling::of(last <= limit, observed, wanted).at(*step).because(
+        vec![Ruling::of(at_most(last, limit), observed, wanted).at(*step).because(
             "too few steps, a learning rate that does not decay, or a loss that cannot reach its minimum: see loss-drop",
         )]
     }

@@ -7,6 +7,7 @@ use crate::metrics::Value;
 use crate::spec;
 
 use super::Fold;
+use super::figure::at_least;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, short};
@@ -102,7 +103,7 @@ impl Fold for Gradients {
             return vec![seen.missing(name, wanted)];
         }
         let (step, total) = self.counts[TOTAL];
-        if total < 1.0 {
+        if !at_least(total, 1.0) {
             let cause = "every parameter is frozen, or the model was made without any";
             return vec![Ruling::broke("no trainable parameter", wanted).at(step).because(cause)];
         }

@@ -6,6 +6,7 @@ use crate::spec;
 use crate::unit::Share;
 
 use super::Fold;
+use super::figure::{at_least, at_most};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{at, short};
@@ -54,7 +55,7 @@ impl Fold for InitialLoss {
             "a sum in place of a mean, inputs that are not normalised, labels outside of the classes, or an output layer \
              that starts too wide"
         };
-        let holds = (low..=high).contains(&loss);
+        let holds = at_least(loss, low) && at_most(loss, high);
         vec![Ruling::of(holds, format!("loss {}{}", short(loss), at(step)), wanted).at(step).because(cause)]
     }
 }

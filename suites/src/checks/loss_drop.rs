@@ -1,9 +1,14 @@
 //! `loss-drop`: the loss fell far enough. Where it did not, the shape of its curve says what to look at.
+//!
+//! A share of the first loss makes sense above 0 only. A loss may be negative (a log-likelihood, an ELBO, a negative Dice):
+//! then the same share of the first loss's *size* has to be gained, `first - (1 - to) · |first|`, which above 0 is `to · first`.
 
 use crate::spec;
+use crate::unit::Share;
 
 use super::Fold;
 use super::curve::{Shape, shape};
+use super::figure::{at_most, larger};
 use super::ruling::Ruling;
 use super::seen::Seen;
 use super::text::short;
@@ -23,16 +28,18 @@ impl Fold for LossDrop {
         else {
             return vec![seen.missing("loss", "a `loss` for each step")];
         };
-        let share = self.0.to.0 * first.1;
-        let limit = share.max(self.0.floor);
-        let wanted = if limit > share {
-            format!("at most the floor {}", short(limit))
-        } else {
-            format!("at most {} ({} of the first loss {})", short(limit), self.0.to, short(first.1))
-        };
         let (step, loss) = last;
         let observed = format!("loss {} at step {step}", short(loss));
-        if loss <= limit {
+        let (limit, wanted) = match self.limit(first.1) {
+            Ok(wanted) => wanted,
+            Err(why) => {
+                let wanted = "a first loss that a share can be taken of";
+                let cause = "a loss that is not computed, or that is learned already; where 0 is right, name a `metric` \
+                             check with `at-most` in its place";
+                return vec![Ruling::broke(why, wanted).at(Some(first.0)).because(cause)];
+            }
+        };
+        if at_most(loss, limit) {
             return vec![Ruling::of(true, observed, wanted)];
         }
         if series.points.len() < 2 {
@@ -42,6 +49,36 @@ impl Fold for LossDrop {
         }
         let (what, at, cause) = explain(shape(&series.points), step);
         vec![Ruling::broke(format!("{observed}{what}{}", series.cut()), wanted).at(Some(at)).because(cause)]
+    }
+}
+
+impl LossDrop {
+    /// How low is low enough, and how that is said; else why it cannot be said.
+    fn limit(&self, first: f64) -> Result<(f64, String), String> {
+        let spec::LossDrop { to, floor } = self.0;
+        // A floor above a negative loss is no floor: whatever it does it stays below.
+        let floor = Some(floor).filter(|floor| first > 0.0 || *floor < first);
+        if !first.is_finite() {
+            return Err(format!("the first loss is {}", short(first)));
+        }
+        if first.abs() <= 0.0 && floor.is_none() {
+            return Err("the first loss is 0: there is no share of it that it could fall to".into());
+        }
+        let share = match first {
+            _ if first > 0.0 => to.0 * first,
+            _ if first < 0.0 => first - (1.0 - to.0) * first.abs(),
+            _ => f64::NEG_INFINITY,
+        };
+        let limit = floor.map_or(share, |floor| larger(share, floor));
+        let wanted = if limit > share {
+            format!("at most the floor {}", short(limit))
+        } else if first > 0.0 {
+            format!("at most {} ({to} of the first loss {})", short(limit), short(first))
+        } else {
+            let gain = Share(1.0 - to.0);
+            format!("at most {} (the first loss {}, less {gain} of its size)", short(limit), short(first))
+        };
+        Ok((limit, wanted))
     }
 }
 

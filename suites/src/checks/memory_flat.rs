@@ -8,6 +8,7 @@ use crate::spec;
 use crate::unit::ByteSize;
 
 use super::Fold;
+use super::figure::at_most;
 use super::grad_norm_drop::median;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
@@ -48,7 +49,7 @@ impl Fold for MemoryFlat {
         self.judged += 1;
         if self.first.len() < WINDOW {
             self.first.push(bytes);
-        } else if bytes <= self.limit() {
+        } else if at_most(bytes, self.limit()) {
             self.above_since = None;
         } else if self.above_since.is_none() {
             self.above_since = Some(step);
@@ -69,7 +70,7 @@ impl Fold for MemoryFlat {
             return vec![Ruling::skipped(why, format!("at least {} values from step {from} on", 2 * WINDOW))];
         }
         let (first, last) = (median(self.first.iter().copied()), median(self.last.iter().copied()));
-        let holds = last <= self.limit();
+        let holds = at_most(last, self.limit());
         let step = self.above_since.filter(|_| !holds);
         let observed = if holds {
             format!("{} at the end", size(last))

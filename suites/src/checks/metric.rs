@@ -36,7 +36,7 @@ impl Metrics {
 impl Metric {
     /// How far a value is from holding: 0 where it holds.
     fn distance(&self, value: f64) -> f64 {
-        if value.is_nan() {
+        if !value.is_finite() {
             return f64::INFINITY;
         }
         let under = self.check.at_least.map_or(0.0, |least| least - value);

@@ -3,6 +3,7 @@
 use crate::spec;
 
 use super::Fold;
+use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
@@ -56,7 +57,7 @@ impl Fold for MixedPrecision {
             ];
         };
         let slack = self.wanted.within.0 * first.abs();
-        let holds = (mixed - full).abs() <= slack;
+        let holds = at_most((mixed - full).abs(), slack);
         let observed = format!("loss {} in mixed precision at step {step}", short(mixed));
         let wanted = format!(
             "{} ± {} ({} of the first loss {})",

@@ -8,6 +8,7 @@ mod curve;
 mod evaluator;
 mod exit_status;
 mod export_parity;
+mod figure;
 mod finite;
 mod golden;
 mod grad_norm_drop;
@@ -43,6 +44,7 @@ pub use evaluator::Evaluator;
 pub use judge::judge;
 pub use selection::selected;
 
+use crate::metrics::Blame;
 use ruling::Ruling;
 use seen::{Sample, Seen};
 
@@ -76,6 +78,14 @@ pub enum ProcessEnd {
     },
     /// It was stopped because of an [`Abort`].
     Aborted,
+}
+
+/// A worker's own word on why it cannot go on.
+#[derive(Debug)]
+struct LastWord {
+    what: String,
+    hint: Option<String>,
+    fault: Blame,
 }
 
 /// One check at work.

@@ -60,6 +60,11 @@ pub(super) const RESUME: Compared = Compared {
     eval_cause: "BatchNorm's running statistics are not in the checkpoint, nor is what else evaluation alone reads",
 };
 
+/// The same bits of a number: two NaNs are no agreement.
+fn same(one: f64, other: f64) -> bool {
+    one.is_finite() && one.to_bits() == other.to_bits()
+}
+
 impl Parity {
     pub(super) fn new(compared: &'static Compared) -> Self {
         Self { compared, evals: BTreeMap::new() }
@@ -115,7 +120,7 @@ impl Fold for Parity {
         }
         let Some(eval) = self.eval(name) else { return };
         match eval.twins.take(side, sample.step, value) {
-            Some(pair) if pair.own.to_bits() == pair.twin.to_bits() => eval.same += 1,
+            Some(pair) if same(pair.own, pair.twin) => eval.same += 1,
             Some(pair) => drop(eval.differs.get_or_insert(pair)),
             None => {}
         }
@@ -152,7 +157,7 @@ impl Parity {
             let cause = "the second series counts its steps anew: write the same `step` for the same place in training";
             return Ruling::broke(observed, wanted).because(cause);
         }
-        let mut differing = common.filter(|(_, loss, other)| loss.to_bits() != other.to_bits());
+        let mut differing = common.filter(|(_, loss, other)| !same(*loss, *other));
         match differing.next() {
             None => Ruling::of(true, format!("the same in {}{cut}", count(steps, "step")), wanted),
             Some((step, loss, other)) => {

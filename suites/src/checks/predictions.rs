@@ -3,6 +3,7 @@
 use crate::spec;
 
 use super::Fold;
+use super::figure::{at_least, at_most};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
@@ -40,7 +41,7 @@ impl Fold for Predictions {
         let wanted = format!("all of them within {}", short(self.wanted.within));
         let Some(compared) = self.compared else { return vec![seen.missing(COMPARED, &wanted)] };
         let Some(missing) = self.missing else { return vec![seen.missing(MISSING, &wanted)] };
-        if missing > 0.0 || compared < 1.0 {
+        if !(at_most(missing, 0.0) && at_least(compared, 1.0)) {
             let observed =
                 format!("{} predictions compared, {} are not in the shards", short(compared), short(missing));
             let cause = "their images were not among the inputs, or could not be read";
@@ -48,7 +49,7 @@ impl Fold for Predictions {
         }
         let Some(difference) = self.difference else { return vec![seen.missing(DIFFERENCE, &wanted)] };
         let observed = format!("{} predictions differ by up to {}", short(compared), short(difference));
-        vec![Ruling::of(difference <= self.wanted.within, observed, wanted).because(
+        vec![Ruling::of(at_most(difference, self.wanted.within), observed, wanted).because(
             "another model, another normalisation or order of channels, or another way of resizing than where they were made",
         )]
     }

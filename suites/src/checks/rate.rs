@@ -3,6 +3,7 @@
 use crate::spec::{Dtype, RateCheck};
 
 use super::Fold;
+use super::figure::{at_least, at_most};
 use super::points::{Point, Points};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
@@ -127,8 +128,8 @@ impl Figure {
 
     fn judge(&self, value: f64) -> Ruling {
         let holds = match self.bound {
-            Bound::AtLeast(least) => value >= least,
-            Bound::AtMost(most) => value <= most,
+            Bound::AtLeast(least) => at_least(value, least),
+            Bound::AtMost(most) => at_most(value, most),
         };
         Ruling::of(holds, self.unit.say(value), self.wanted()).because(self.cause)
     }

@@ -6,6 +6,7 @@ use crate::spec;
 use crate::unit::Share;
 
 use super::Fold;
+use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
@@ -73,9 +74,16 @@ impl Shards {
         let Some(errors) = self.figures.get(ERRORS).copied() else {
             return seen.missing(ERRORS, &wanted);
         };
-        let share = Share(if inputs > 0.0 { errors / inputs } else { 0.0 });
-        let observed = format!("{} rows are errors ({share})", short(errors));
-        Ruling::of(share <= self.wanted.errors, observed, wanted)
+        // Of no rows nothing can be an error; of rows whose number is none, nobody knows.
+        let share = if at_most(inputs, 0.0) && at_most(errors, 0.0) {
+            0.0
+        } else if inputs.is_finite() {
+            errors / inputs
+        } else {
+            f64::NAN
+        };
+        let observed = format!("{} rows are errors ({})", short(errors), Share(share));
+        Ruling::of(at_most(share, self.wanted.errors.0), observed, wanted)
             .because("images are damaged, or could not be read: column `error` says which and why")
     }
 }

@@ -70,8 +70,8 @@ impl Fold for Steps {
         let Some(norm) = sample.number_of(UPDATE) else { return };
         self.updates += 1;
         self.last_update = sample.step.unwrap_or(self.last_update.saturating_add(1));
-        // A NaN moves nothing that could be called a weight.
-        if norm > 0.0 {
+        // A NaN or an infinity moves nothing that could still be called a weight.
+        if norm.is_finite() && norm > 0.0 {
             return;
         }
         self.stills += 1;

@@ -3,6 +3,7 @@
 //! A window that breaks a rule is invalid, not slow: the case is then errored, never failed.
 
 use super::Fold;
+use super::figure::at_least;
 use super::points::{Point, Points};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
@@ -27,13 +28,14 @@ impl ValidWindows {
         let why = self.0.text(point, WHY);
         let windows = format!("{} of {} windows were valid", short(valid), short(wanted));
         let observed = match (why, self.0.number(point, SECONDS)) {
-            (Some(why), _) if valid < wanted => format!("{windows}: {why}"),
+            (Some(why), _) if !at_least(valid, wanted) => format!("{windows}: {why}"),
             (_, Some(seconds)) if self.0.is(point, SHORT) => {
                 format!("{windows}, {seconds:.0} s in all, which is short: compare it with nothing")
             }
             _ => windows,
         };
-        let ruling = Ruling::of(valid >= wanted, observed, format!("{} valid windows", short(wanted)));
+        let ruling =
+            Ruling::of(at_least(valid, wanted), observed, format!("{} valid windows", short(wanted)));
         Some(ruling.about(point.to_string()).because(
             "something else used the machine, or it slowed itself down: what was measured is not the model's rate",
         ))

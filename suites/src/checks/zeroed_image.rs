@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::spec;
 
 use super::Fold;
+use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
@@ -77,7 +78,7 @@ impl Fold for ZeroedImage {
                 short(eval),
                 short(self.wanted.margin)
             );
-            Ruling::of(zeroed <= limit, observed, wanted).about(name).because(
+            Ruling::of(at_most(zeroed, limit), observed, wanted).about(name).because(
                 "the answer does not come from the image: labels leak into the input, or a bias alone gives them",
             )
         };

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::MAX_BYTES;
 use super::tree::{Fault, Place};
+use crate::beneath::BeneathError;
 
 /// The longest part of a line that is shown.
 const MAX_SHOWN: usize = 160;
@@ -78,6 +79,14 @@ pub enum LoadError {
         path: PathBuf,
         /// The operating system's word.
         cause: io::Error,
+    },
+    /// The file is not the project's own.
+    #[error("{} is not read: {cause}\nhint: put the file itself into the project", .path.display())]
+    NotOfTheProject {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: BeneathError,
     },
     /// The file was read, and these things are wrong with it, in the order of the file.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))]

@@ -9,6 +9,7 @@ use crate::spec::{
     BatchSizes, Builtin, Canary, Case, CheckName, Command, Dtype, MetricCheck, Mode, Model, Output, Pipeline,
     RateCheck, Suite, Task, Throughput, Train, Work,
 };
+use crate::unit::Share;
 
 /// The longest name of a suite or a case: both together are a folder's name.
 const MAX_ID: usize = 100;
@@ -224,6 +225,7 @@ fn of_throughput(found: &mut Found, at: &str, throughput: &Throughput) {
             _ => {}
         }
     }
+    of_share(found, format!("{at}.others"), Some(throughput.others));
     if throughput.measure.0.is_zero() {
         found.add(format!("{at}.measure"), "a measurement of no time at all", "write e.g. 60s");
     }
@@ -380,25 +382,39 @@ fn figures(found: &mut Found, at: &str, case: &Case) {
         ("initial-loss.near", checks.initial_loss.and_then(|check| check.near)),
         ("loss-drop.floor", checks.loss_drop.map(|check| check.floor)),
         ("zeroed-image.margin", checks.zeroed_image.map(|check| check.margin)),
-        ("export-parity.within", checks.export_parity.map(|check| check.within)),
     ];
     for (name, number) in numbers {
         if number.is_some_and(|number| !number.is_finite()) {
             found.add(format!("{at}.{name}"), "a figure that is not finite", "write a number");
         }
     }
+    let tolerances = [
+        ("export-parity.within", checks.export_parity.map(|check| check.within)),
+        ("predictions.within", checks.predictions.map(|check| check.within)),
+    ];
+    for (name, tolerance) in tolerances {
+        of_tolerance(found, format!("{at}.{name}"), tolerance);
+    }
+    let shares = [
+        ("initial-loss.within", checks.initial_loss.map(|check| check.within)),
+        ("loss-drop.to", checks.loss_drop.map(|check| check.to)),
+        ("grad-norm-drop.to", checks.grad_norm_drop.map(|check| check.to)),
+        ("mixed-precision.within", checks.mixed_precision.map(|check| check.within)),
+        ("shards.errors", checks.shards.map(|check| check.errors)),
+    ];
+    for (name, share) in shares {
+        of_share(found, format!("{at}.{name}"), share);
+    }
     for (index, check) in checks.golden.iter().flatten().enumerate() {
         let at = format!("{at}.golden[{index}]");
         metric_name(found, &at, &check.name);
-        if !(check.within.is_finite() && check.within >= 0.0) {
-            found.add(format!("{at}.within"), "a tolerance that is below 0 or not finite", "write e.g. 1e-4");
-        }
+        of_tolerance(found, format!("{at}.within"), Some(check.within));
     }
     for (index, check) in checks.varied.iter().flatten().enumerate() {
         let at = format!("{at}.varied[{index}]");
         metric_name(found, &at, &check.name);
         if check.at_most.0 >= 1.0 {
-            let hint = "write a share below 100%, e.g. 90%";
+            let hint = meant(check.at_most).unwrap_or_else(|| "write a share below 100%, e.g. 90%".into());
             found.add(format!("{at}.at-most"), "a share that no value can exceed", hint);
         }
     }
@@ -418,6 +434,25 @@ fn figures(found: &mut Found, at: &str, case: &Case) {
             "make the budget shorter, or `timeout` longer",
         );
     }
+}
+
+fn of_tolerance(found: &mut Found, path: String, tolerance: Option<f64>) {
+    if tolerance.is_some_and(|within| !(within.is_finite() && within >= 0.0)) {
+        found.add(path, "a tolerance that is below 0 or not finite", "write e.g. 1e-4");
+    }
+}
+
+/// A share of something that it is a part of: 100 % at most.
+fn of_share(found: &mut Found, path: String, share: Option<Share>) {
+    if let Some(share) = share.filter(|share| share.0 > 1.0) {
+        let hint = meant(share).unwrap_or_else(|| "write a share of at most 100%, e.g. 5% or 0.05".into());
+        found.add(path, format!("a share of {share}: it is a part of the whole"), hint);
+    }
+}
+
+/// What somebody may have meant who wrote a share as a plain number above one.
+fn meant(share: Share) -> Option<String> {
+    (share.0 > 1.0 && share.0 <= 100.0).then(|| format!("did you mean `{}`?", Share(share.0 / 100.0)))
 }
 
 fn metric_name(found: &mut Found, at: &str, name: &str) {
@@ -453,6 +488,13 @@ fn of_rate(found: &mut Found, at: &str, check: &RateCheck, throughput: Option<&T
     }
     if check.at_least.is_some_and(|figure| !(figure.is_finite() && figure > 0.0)) {
         found.add(format!("{at}.at-least"), "a rate that is not above 0", "write items a second");
+    }
+    of_share(found, format!("{at}.of-ceiling"), check.of_ceiling);
+    of_share(found, format!("{at}.spread"), check.spread);
+    // A version may well be faster than the other, but not tenfold.
+    if let Some(share) = check.of_base.filter(|share| share.0 > 10.0) {
+        let hint = meant(share).unwrap_or_else(|| "write e.g. 95%".into());
+        found.add(format!("{at}.of-base"), format!("{share} of the other version's rate"), hint);
     }
     let Some(throughput) = throughput else { return };
     if let Some(dtype) = check.dtype.filter(|dtype| !throughput.dtypes.contains(dtype)) {

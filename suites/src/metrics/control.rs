@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess};
 
-use super::{Line, MAX_NAME};
+use super::{Blame, Line, MAX_NAME};
 use crate::spec::CheckName;
 
 const CONTROLS: [&str; 5] = ["@progress", "@artifact", "@skip", "@device", "@error"];
@@ -31,6 +31,8 @@ struct Error {
     what: String,
     #[serde(default)]
     hint: Option<String>,
+    #[serde(default)]
+    fault: Blame,
 }
 
 /// The rest of a line that begins with the control key `name`.
@@ -47,8 +49,8 @@ pub(super) fn control<'de, A: MapAccess<'de>>(name: &str, mut map: A) -> Result<
         }
         "@device" => Line::Device(map.next_value()?),
         "@error" => {
-            let Error { what, hint } = map.next_value()?;
-            Line::Error { what, hint }
+            let Error { what, hint, fault } = map.next_value()?;
+            Line::Error { what, hint, fault }
         }
         _ => {
             let shown: String = name.chars().take(MAX_NAME).collect();

@@ -1,7 +1,7 @@
 //! How a line of metrics is read: one pass over the bytes, straight into the values.
 //!
-//! Python writes `NaN` and `Infinity`, which are not JSON. Such a line fails in the strict reader; its bare words are
-//! then quoted and it is read once more, so that the lines which are plain JSON pay nothing for it.
+//! Programs write `NaN`, `inf`, `1e400`, which are not JSON, or no double. Such a line fails in the strict reader; its bare
+//! words are then quoted and it is read once more, so that the lines which are plain JSON pay nothing for it.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -18,6 +18,9 @@ pub const MAX_NAME: usize = 128;
 
 /// The most metrics in one line.
 pub const MAX_METRICS: usize = 1024;
+
+/// Metrics whose texts are keys of rows, and never numbers.
+const KEYS: [&str; 2] = ["input_row", "row"];
 
 /// Why a line is not understood: where, what was there, what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -220,11 +223,13 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::from_text(text))
+        // A file may well be called `inf`.
+        if KEYS.contains(&self.0) { Ok(Value::Text(text.to_owned())) } else { Ok(Value::from_text(text)) }
     }
 
-    fn visit_unit<E: de::Error>(self) -> Result<Value, E> {
-        Err(self.refuse("null", "write NaN for a number that could not be computed, or leave the metric out"))
+    /// What `JSON.stringify` and pandas make of a NaN.
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Number(f64::NAN))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Value, A::Error> {

@@ -1,7 +1,7 @@
 //! Two versions measured in turn: by what ratio they differ, and how sure that is.
 //!
 //! The two measurements of a pair are neighbours in time, so that a node that grows slower does so to both. The interval
-//! is a bootstrap over the pairs' log ratios. A plain percentile interval of a few pairs is too narrow; this one is
+//! is a bootstrap over the pairs' log ratios, or over shares where there is no quotient. A plain percentile interval of a few pairs is too narrow; this one is
 //! widened as T. Hesterberg proposes ("What Teachers Should Know About the Bootstrap", 2015, section 4.4).
 
 use rand::rngs::StdRng;
@@ -9,6 +9,7 @@ use rand::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::direction::Direction;
+use super::robust;
 
 /// With fewer pairs no interval of 95 % can be had: the extremes of five cover 94 %.
 pub const LEAST: usize = 6;
@@ -50,18 +51,34 @@ pub enum Found {
 }
 
 impl Ratio {
-    /// Of the pairs (before, after). `None` where there are fewer than [`LEAST`], or one has no ratio.
+    /// Of the pairs (before, after). `None` where there are fewer than [`LEAST`], or where they have no ratio: one is no number,
+    /// or those before are 0.
+    ///
+    /// Where a value is not above 0 (a log-likelihood, a margin) there is no quotient: the ratio is then 1 and the change's
+    /// share of the usual size of those before. It rises where the values rise, below 0 too.
     pub fn of(pairs: &[(f64, f64)]) -> Option<Self> {
-        let log = |(before, after): &(f64, f64)| {
-            let ratio = (after / before).ln();
-            (*before > 0.0 && ratio.is_finite()).then_some(ratio)
-        };
-        let logs = pairs.iter().map(log).collect::<Option<Vec<_>>>().filter(|logs| logs.len() >= LEAST)?;
-        let beyond = BEYOND.get(logs.len() - LEAST).copied().unwrap_or(0.019);
+        let is_finite = pairs.iter().all(|(before, after)| before.is_finite() && after.is_finite());
+        if pairs.len() < LEAST || !is_finite {
+            return None;
+        }
+        if pairs.iter().all(|(before, after)| *before > 0.0 && *after > 0.0) {
+            let logs = Vec::from_iter(pairs.iter().map(|(before, after)| after.ln() - before.ln()));
+            return Some(Self::between(&logs, f64::exp));
+        }
+        let sizes = Vec::from_iter(pairs.iter().map(|(before, _)| before.abs()));
+        let size = robust::median(&sizes).filter(|size| *size > 0.0)?;
+        // Divided first: the difference of two huge numbers is more than any number.
+        let shares = Vec::from_iter(pairs.iter().map(|(before, after)| after / size - before / size));
+        shares.iter().all(|share| share.is_finite()).then(|| Self::between(&shares, |share| 1.0 + share))
+    }
+
+    /// The mean of the pairs' changes and its interval, as ratios.
+    fn between(changes: &[f64], ratio: impl Fn(f64) -> f64) -> Self {
+        let beyond = BEYOND.get(changes.len() - LEAST).copied().unwrap_or(0.019);
         let mut random = StdRng::seed_from_u64(SEED);
         let resample = |_| {
-            let drawn = logs.iter().map(|_| logs[random.random_range(0..logs.len())]);
-            drawn.sum::<f64>() / logs.len() as f64
+            let drawn = changes.iter().map(|_| changes[random.random_range(0..changes.len())]);
+            drawn.sum::<f64>() / changes.len() as f64
         };
         let mut means = Vec::from_iter((0..RESAMPLES).map(resample));
         means.sort_by(f64::total_cmp);
@@ -71,12 +88,12 @@ impl Ratio {
             reason = "a share of a few thousand"
         )]
         let end = (beyond * RESAMPLES as f64) as usize;
-        Some(Self {
-            ratio: (logs.iter().sum::<f64>() / logs.len() as f64).exp(),
-            low: means[end].exp(),
-            high: means[RESAMPLES - 1 - end].exp(),
-            pairs: logs.len(),
-        })
+        Self {
+            ratio: ratio(changes.iter().sum::<f64>() / changes.len() as f64),
+            low: ratio(means[end]),
+            high: ratio(means[RESAMPLES - 1 - end]),
+            pairs: changes.len(),
+        }
     }
 
     /// What it says, where this way is better.
@@ -90,6 +107,23 @@ impl Ratio {
             _ => Found::NoDifference,
         }
     }
+}
+
+/// What pairs say that have no ratio: where the later ones are no numbers and the earlier ones are, that is worse; where all
+/// of them moved the same way (from 0, say), which way it was. `None` where that cannot be said either.
+pub fn without_ratio(pairs: &[(f64, f64)], better: Direction) -> Option<Found> {
+    if pairs.len() < LEAST || pairs.iter().any(|(before, _)| !before.is_finite()) {
+        return None;
+    }
+    if pairs.iter().any(|(_, after)| !after.is_finite()) {
+        return Some(Found::Worse);
+    }
+    let (rose, fell) = (pairs.iter().all(|(b, a)| a > b), pairs.iter().all(|(b, a)| a < b));
+    Some(match (better, rose, fell) {
+        (Direction::Higher, true, _) | (Direction::Lower, _, true) => Found::Better,
+        (Direction::Higher, _, true) | (Direction::Lower, true, _) => Found::Worse,
+        _ => Found::NoDifference,
+    })
 }
 
 #[cfg(test)]
@@ -149,12 +183,40 @@ mod tests {
 
     #[test]
     fn what_has_no_ratio_has_none() {
-        for (before, after) in [(0.0, 1.0), (1.0, 0.0), (-1.0, 1.0), (f64::NAN, 1.0), (1.0, f64::INFINITY)] {
+        for (before, after) in [(0.0, 1.0), (f64::NAN, 1.0), (1.0, f64::NAN), (1.0, f64::INFINITY)] {
             assert_eq!(Ratio::of(&[(before, after); 8]), None, "{before} {after}");
         }
         assert_eq!(Ratio::of(&[(1.0, 1.0); LEAST - 1]), None);
         let same = Ratio::of(&[(2.0, 2.0); LEAST]).unwrap();
         assert!(same.low >= 1.0 && same.high <= 1.0, "{same:?}");
+    }
+
+    #[test]
+    fn a_loss_below_zero_that_rises_is_worse_and_one_that_falls_is_better() {
+        for (before, after, found) in [
+            (-2.0, -1.0, Found::Worse),
+            (-1.0, -2.0, Found::Better),
+            (-1.0, 1.0, Found::Worse),
+            (1.0, -1.0, Found::Better),
+            (1.0, 0.0, Found::Better),
+            (-2.0, -2.0, Found::NoDifference),
+            (-2.0, -2.005, Found::NoDifference),
+        ] {
+            let ratio = Ratio::of(&[(before, after); LEAST]).unwrap();
+            assert_eq!(ratio.found(Direction::Lower), found, "{before} {after}: {ratio:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_any_more_or_no_longer_nothing_is_worse_without_a_ratio() {
+        let found = |before, after, better| without_ratio(&[(before, after); LEAST], better);
+        assert_eq!(found(1.0, f64::NAN, Direction::Higher), Some(Found::Worse));
+        assert_eq!(found(0.0, f64::INFINITY, Direction::Lower), Some(Found::Worse));
+        assert_eq!(found(f64::NAN, 1.0, Direction::Lower), None);
+        assert_eq!(found(0.0, 3.0, Direction::Lower), Some(Found::Worse));
+        assert_eq!(found(0.0, 3.0, Direction::Higher), Some(Found::Better));
+        assert_eq!(found(0.0, 0.0, Direction::Lower), Some(Found::NoDifference));
+        assert_eq!(without_ratio(&[(0.0, 1.0); LEAST - 1], Direction::Lower), None);
     }
 
     proptest! {

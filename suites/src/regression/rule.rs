@@ -48,7 +48,7 @@ pub enum Verdict {
         /// How many it takes.
         need: usize,
     },
-    /// What was measured tonight is no number (NaN or infinite), or nothing was.
+    /// Of what was measured tonight something is no number (NaN or infinite), or nothing was measured.
     NoNumber,
     /// As before.
     Steady(Against),
@@ -118,10 +118,12 @@ impl Verdict {
 impl Rule {
     /// Judges `tonight`, its measurements in their order, against the values of the nights before, oldest first.
     ///
-    /// Both may hold values that are no numbers; they do not count.
+    /// The nights before may hold values that are no numbers, which do not count. Tonight none may: one that is no number is
+    /// no measurement to be passed over, but the worst that there is.
     pub fn judge(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
-        let measured = Vec::from_iter(tonight.iter().copied().filter(|value| value.is_finite()));
-        let Some(value) = robust::median(&measured) else { return Verdict::NoNumber };
+        let measured = tonight;
+        let is_finite = measured.iter().all(|value| value.is_finite());
+        let Some(value) = robust::median(measured).filter(|_| is_finite) else { return Verdict::NoNumber };
         let (have, spread) = self.baseline(before);
         let Some(spread) = spread.filter(|_| have >= self.least) else {
             return Verdict::InsufficientData { have, need: self.least };
@@ -163,6 +165,11 @@ impl Rule {
         let finite = before.iter().rev().copied().filter(|value| value.is_finite());
         let last = Vec::from_iter(finite.take(self.window));
         (last.len(), Spread::of(&last))
+    }
+
+    /// Whether the nights before are enough to hold tonight against.
+    pub fn has_baseline(&self, before: &[f64]) -> bool {
+        self.baseline(before).0 >= self.least
     }
 
     /// How far from the median is too far.
@@ -247,7 +254,7 @@ mod tests {
         for tonight in [&[][..], &[f64::NAN], &[f64::INFINITY, f64::NAN]] {
             assert_eq!(judge(&nights(), tonight), Verdict::NoNumber);
         }
-        assert!(matches!(judge(&nights(), &[f64::NAN, 100.0]), Verdict::Steady(_)));
+        assert_eq!(judge(&nights(), &[f64::NAN, 100.0]), Verdict::NoNumber, "no measurement is passed over");
     }
 
     #[test]

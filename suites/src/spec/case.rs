@@ -49,7 +49,8 @@ pub struct Case {
     /// Which device to use.
     #[serde(default)]
     pub device: Device,
-    /// The GPUs that the case needs: a node that is made for the run gets at least these.
+    /// The GPUs that the case needs: a node that is made for the run gets at least these, and on one that has not these the
+    /// case errors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuNeed>,
     /// Seed of every random generator of the case.
@@ -79,7 +80,7 @@ pub enum Device {
     Auto,
     /// The CPU.
     Cpu,
-    /// CUDA; where it is not usable the case errors.
+    /// CUDA; where it is not usable the case errors, whatever it runs.
     Cuda,
 }
 
@@ -257,6 +258,9 @@ impl Command {
 }
 
 impl Work<'_> {
+    /// The keys of a case that say what it runs.
+    pub const KINDS: [&'static str; 5] = ["train", "throughput", "pipeline", "canary", "command"];
+
     /// Whether gpu-worker does it, which needs libtorch on the node.
     pub fn needs_worker(self) -> bool {
         match self {
@@ -313,6 +317,28 @@ impl Case {
     /// Whether gpu-worker runs the case.
     pub fn needs_worker(&self) -> bool {
         self.work().is_some_and(Work::needs_worker)
+    }
+
+    /// Whether the case runs a model of the user's own.
+    pub fn is_scripted(&self) -> bool {
+        let train = self.train.as_ref().map(|train| &train.model);
+        let throughput = self.throughput.as_ref().map(|throughput| &throughput.model);
+        let pipeline = self.pipeline.as_ref().map(|pipeline| &pipeline.model);
+        [train, throughput, pipeline].into_iter().flatten().any(|model| model.torchscript.is_some())
+    }
+
+    /// The device that the case is for: whoever says which GPU is needed does not mean the CPU.
+    pub fn wanted_device(&self) -> Device {
+        if self.gpu.is_some() && self.device == Device::Auto { Device::Cuda } else { self.device }
+    }
+
+    /// The GPUs without which the case must not run.
+    pub fn needed_gpus(&self) -> Option<GpuNeed> {
+        match (&self.gpu, self.device) {
+            (Some(need), _) => Some(need.clone()),
+            (None, Device::Cuda) => Some(GpuNeed::default()),
+            (None, Device::Auto | Device::Cpu) => None,
+        }
     }
 
     /// Every file that the case needs on the node.

@@ -222,7 +222,7 @@ pub struct InitialLoss {
     /// The analytic value; default: what the case reports as `expected_initial_loss`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub near: Option<f64>,
-    /// How far below it may be.
+    /// How far below it may be, 100 % at most.
     pub within: Share,
     /// How far above it may be; default: twice `within`. A last layer of usual width starts there, and nothing that
     /// knows nothing starts far below.
@@ -245,13 +245,13 @@ pub struct Gradients {
     pub frozen: Option<u64>,
 }
 
-/// Final `loss` ≤ max(floor, to × the first).
+/// Final `loss` ≤ max(floor, to × the first); of a first loss below 0, ≤ first − (1 − to) × its size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LossDrop {
-    /// Share of the first loss.
+    /// Share of the first loss, 100 % at most.
     pub to: Share,
-    /// Always low enough.
+    /// Always low enough; of a first loss of 0 or less only where it lies below that.
     pub floor: f64,
 }
 
@@ -297,7 +297,7 @@ pub enum When {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GradNormDrop {
-    /// Share of the initial norm.
+    /// Share of the initial norm, 100 % at most.
     pub to: Share,
 }
 
@@ -325,7 +325,7 @@ impl Default for ZeroedImage {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MixedPrecision {
-    /// How far off the mixed-precision loss may be, as a share of the *initial* loss.
+    /// How far off the mixed-precision loss may be, as a share of the *initial* loss's size, 100 % at most.
     pub within: Share,
 }
 
@@ -406,7 +406,7 @@ fn default_golden() -> f64 {
 pub struct VariedCheck {
     /// The metric's name, e.g. `predicted`; a number, a text, or true and false.
     pub name: String,
-    /// The largest share that one value may have.
+    /// The largest share that one value may have, below 100 %.
     #[serde(default = "default_varied")]
     pub at_most: Share,
 }

@@ -33,6 +33,24 @@ impl InputPath {
         let name: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
         (plain && !name.as_os_str().is_empty()).then(|| below.join(name))
     }
+
+    /// Whether it may mean several files: `*`, `?` and `[…]` stay within a name, `**` is any folders.
+    pub fn is_pattern(&self) -> bool {
+        self.0.contains(['*', '?', '['])
+    }
+
+    /// Whether it means this path below the working folder, by its name or as a pattern.
+    pub fn matches(&self, path: &Path) -> bool {
+        let Some(own) = self.on_node() else { return false };
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: false,
+        };
+        let pattern = own.to_str().filter(|_| self.is_pattern()).map(glob::Pattern::new);
+        own == path
+            || pattern.and_then(Result::ok).is_some_and(|pattern| pattern.matches_path_with(path, options))
+    }
 }
 
 impl fmt::Display for InputPath {
@@ -44,6 +62,22 @@ impl fmt::Display for InputPath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pattern_means_files_and_a_name_means_itself() {
+        for (pattern, path, means) in [
+            ("out/TEST-*.xml", "out/TEST-a.xml", true),
+            ("./out/TEST-*.xml", "out/TEST-a.xml", true),
+            ("out/*.xml", "out/deep/a.xml", false),
+            ("**/*.xml", "out/deep/a.xml", true),
+            ("out/a.xml", "out/a.xml", true),
+            ("out/[1].xml", "out/[1].xml", true),
+            ("out/[.xml", "out/a.xml", false),
+            ("../*.xml", "a.xml", false),
+        ] {
+            assert_eq!(InputPath(pattern.into()).matches(Path::new(path)), means, "{pattern} {path}");
+        }
+    }
 
     #[test]
     fn a_path_that_leaves_its_root_has_no_name_on_the_node() {

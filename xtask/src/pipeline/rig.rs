@@ -79,7 +79,7 @@ impl Rig {
             s3.iter().find(|(name, _)| name == "AWS_REGION").context("the server names no region")?;
         // boto3 knows the region by another name.
         s3.push(("AWS_DEFAULT_REGION".into(), region.1.clone()));
-        let tile = ready.cache.join("tiles/osbs-029/image.png");
+        let tile = ready.cache.join("data/tiles/osbs-029/image.png");
         let rig = Self { folder, worker, python, tile, libtorch, s3, server };
         rig.python("resnet18.py", &[LARGE])?;
         Ok(rig)

@@ -48,9 +48,9 @@ impl Cache {
         self.root.join("libtorch").join(version)
     }
 
-    /// Where the aerial tile lies.
+    /// Where the aerial tile lies: `cache:tiles/osbs-029` in a suite.
     pub(crate) fn tile(&self) -> PathBuf {
-        self.root.join("tiles/osbs-029")
+        self.root.join("data/tiles/osbs-029")
     }
 }
 

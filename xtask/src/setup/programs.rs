@@ -22,9 +22,11 @@ struct Program {
     find: fn() -> Option<PathBuf>,
 }
 
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 15] = [
     Program { what: "C++ compiler", package: "g++", part: Needs::Build, find: compiler },
     Program { what: "make", package: "make", part: Needs::Build, find: || on_path("make") },
+    Program { what: "cmake", package: "cmake", part: Needs::Build, find: || on_path("cmake") },
+    Program { what: "nasm", package: "nasm", part: Needs::Build, find: nasm },
     Program {
         what: "pkg-config",
         package: "pkg-config",
@@ -181,6 +183,11 @@ fn compiler() -> Option<PathBuf> {
         Some(set) => on_path(set.to_str()?.split_whitespace().next()?),
         None => on_path("c++").or_else(|| on_path("g++")),
     }
+}
+
+/// The assembler of libjpeg-turbo's fast paths on x86; elsewhere they are C.
+fn nasm() -> Option<PathBuf> {
+    on_path("nasm").or_else(|| cfg!(not(target_arch = "x86_64")).then(|| PathBuf::from("not needed here")))
 }
 
 /// What openssl-sys looks for: `$OPENSSL_DIR`, or the headers of the system.

@@ -58,10 +58,10 @@ pub(super) async fn examine(
     findings.push(image(cloud, &ground.image).await);
     let mut basis = Basis { image: Some(ground.image.id.clone()), ..Basis::default() };
     for purchase in settings.market.purchases(false) {
-        match ground.choose(settings, &settings.gpu, *purchase) {
+        match ground.choose(settings, &settings.gpu, *purchase, None) {
             Ok(choice) => {
                 findings.push(types(&choice, *purchase));
-                findings.extend(left_out(&choice, settings, *purchase));
+                findings.extend(under_a_limit(&ground, &choice, settings, *purchase));
                 findings.push(price(&ground, &choice, settings, *purchase));
                 findings.push(quota(cloud, &choice, *purchase, caller).await);
                 let first = choice.candidates.first();
@@ -143,6 +143,22 @@ fn types(choice: &Choice, purchase: Purchase) -> Finding {
     zones.sort();
     zones.dedup();
     Finding::ok(format!("types, {purchase}"), format!("{said}; in {}", zones.join(", ")))
+}
+
+/// What of the choice a run leaves out, with its limit on the money where it has one.
+fn under_a_limit(
+    ground: &Ground,
+    choice: &Choice,
+    settings: &Ec2Settings,
+    purchase: Purchase,
+) -> Vec<Finding> {
+    let Some(most) = settings.max_cost else { return left_out(choice, settings, purchase) };
+    match ground.choose(settings, &settings.gpu, purchase, Some(most.0)) {
+        Ok(capped) => left_out(&capped, settings, purchase),
+        Err(none) => vec![Finding::failed(format!("max-cost, {purchase}"), none.to_string()).hint(
+            "give on-demand prices in `prices:` of the node, in US dollars an hour, or raise `max-cost:`",
+        )],
+    }
 }
 
 /// The types that the user named and that will not do.

@@ -2,11 +2,13 @@
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::{
-    FleetLaunchTemplateConfigRequest, FleetLaunchTemplateSpecificationRequest, FleetType,
-    IamInstanceProfileSpecification, InstanceType, IpPermission, RequestLaunchTemplateData, ResourceType,
-    Tag, TagSpecification, TargetCapacitySpecificationRequest,
+    FleetLaunchTemplateConfigRequest, FleetLaunchTemplateSpecificationRequest, FleetType, HttpTokensState,
+    IamInstanceProfileSpecification, InstanceMarketOptionsRequest, InstanceMetadataOptionsRequest,
+    InstanceType, IpPermission, MarketType, RequestLaunchTemplateData, ResourceType, Tag, TagSpecification,
+    TargetCapacitySpecificationRequest,
 };
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use futures_util::future::join_all;
 use gpu_suites::event::ResourceKind;
 
 use super::ground::Basis;
@@ -16,7 +18,8 @@ use crate::ec2::cloud::{Cloud, CloudError};
 use crate::ec2::found::Found;
 use crate::ec2::inventory::each;
 use crate::ec2::refusal::RefusalKind;
-use crate::ec2::{Ec2Settings, tags};
+use crate::ec2::who::Who;
+use crate::ec2::{Ec2Settings, Purchase, tags, template};
 use crate::failure::chain;
 use crate::node::Node;
 
@@ -43,7 +46,10 @@ pub(super) async fn try_each(
     let (allowed, mut rest): (Vec<_>, Vec<_>) =
         tried.into_iter().partition(|finding| finding.state == State::Ok);
     if !allowed.is_empty() {
-        let names = Vec::from_iter(allowed.iter().map(|finding| finding.about.trim_start_matches("ec2:")));
+        let mut names =
+            Vec::from_iter(allowed.iter().map(|finding| finding.about.trim_start_matches("ec2:")));
+        // A launch is tried in each way of paying for it.
+        names.dedup();
         rest.insert(0, Finding::ok("permissions", format!("allowed: {}", names.join(", "))));
     }
     rest
@@ -133,7 +139,28 @@ async fn making(
             .await;
         dry("CreateFleet", answer, caller)
     };
-    let run = async {
+    let run = join_all(settings.market.purchases(false).iter().map(|purchase| {
+        let launch = Launch { cloud, settings, basis, tags: our_tags(node), purchase: *purchase };
+        async move { pass_role(launch.dry_run(caller).await, settings, caller) }
+    }));
+    let (group, ingress, template, fleet, run) = tokio::join!(group, ingress, template, fleet, run);
+    [vec![group, ingress, template, fleet], run].concat()
+}
+
+/// The launch that a fleet would make, as far as it can be tried without one: the same image, type, subnet, disk and
+/// metadata options, and above all the same tags on the same kinds, which EC2 refuses where the launch makes no such
+/// thing. (By whom a fleet launches is not the caller but its service-linked role; what that one may tag is known.)
+struct Launch<'a> {
+    cloud: &'a Cloud,
+    settings: &'a Ec2Settings,
+    basis: &'a Basis,
+    tags: Vec<Tag>,
+    purchase: Purchase,
+}
+
+impl Launch<'_> {
+    async fn dry_run(&self, caller: &str) -> Finding {
+        let Self { settings, basis, purchase, .. } = self;
         let (Some(image), Some(instance_type)) = (&basis.image, &basis.instance_type) else {
             return Finding::unknown("ec2:RunInstances", "not tried: it takes an image and an instance type");
         };
@@ -141,23 +168,44 @@ async fn making(
             .instance_profile
             .as_ref()
             .map(|name| IamInstanceProfileSpecification::builder().name(name).build());
-        let answer = ec2
-            .run_instances()
-            .image_id(image)
+        let metadata = InstanceMetadataOptionsRequest::builder()
+            .http_tokens(HttpTokensState::Required)
+            .http_put_response_hop_limit(1)
+            .build();
+        let market = (*purchase == Purchase::Spot)
+            .then(|| InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).build());
+        let tags = template::tagged(*purchase).iter().map(|kind| {
+            TagSpecification::builder().resource_type(kind.clone()).set_tags(Some(self.tags.clone())).build()
+        });
+        let call = self.cloud.ec2().run_instances().image_id(image);
+        let answer = call
             .instance_type(InstanceType::from(instance_type.as_str()))
             .min_count(1)
             .max_count(1)
             .set_subnet_id(basis.subnet.clone())
+            .set_security_group_ids(settings.security_group.clone().map(|group| vec![group]))
             .set_iam_instance_profile(profile)
-            .tag_specifications(specification(ResourceType::Instance))
-            .tag_specifications(specification(ResourceType::Volume))
+            .set_instance_market_options(market)
+            .metadata_options(metadata)
+            .set_tag_specifications(Some(tags.collect()))
             .dry_run(true)
             .send()
             .await;
-        pass_role(dry("RunInstances", answer, caller), settings, caller)
-    };
-    let (group, ingress, template, fleet, run) = tokio::join!(group, ingress, template, fleet, run);
-    vec![group, ingress, template, fleet, run]
+        let error = answer.err().map(|error| CloudError::of("RunInstances", &error));
+        match error {
+            // Told by its market: what one of them is refused, the other may be granted.
+            Some(error) if error.code() != Some("DryRunOperation") => {
+                let mut finding = if error.is_about_parameters() {
+                    Finding::failed("ec2:RunInstances", first_sentence(&chain(&error)))
+                } else {
+                    judge("RunInstances", Some(error), caller)
+                };
+                finding.said = format!("{purchase}: {}", finding.said);
+                finding
+            }
+            error => judge("RunInstances", error, caller),
+        }
+    }
 }
 
 /// A node with an instance profile is launched only by who may pass on its role.
@@ -210,7 +258,7 @@ async fn ending(cloud: &Cloud, ours: &[Found], caller: &str) -> Vec<Finding> {
 /// The tags that a run sets, as far as the policy looks at them.
 fn our_tags(node: &Node) -> Vec<Tag> {
     let tag = |name: &str, value: &str| Tag::builder().key(name).value(value).build();
-    vec![tag(tags::RUN, "doctor"), tag(tags::NODE, node.name.as_str())]
+    vec![tag(tags::RUN, "doctor"), tag(tags::NODE, node.name.as_str()), tag(tags::OWNER, &Who::find().owner)]
 }
 
 /// Something of ours to try a dry run on, or an id that nothing has.

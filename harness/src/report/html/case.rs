@@ -260,8 +260,8 @@ pub(super) fn section(
 }
 
 fn no_gpu(case: &CaseState) -> String {
-    let ran_on = case.device.get("gpu").or(case.device.get("cpu")).or(case.device.get("name"));
-    let ran_on = ran_on.map(|device| format!(" It ran on {}.", cell(device))).unwrap_or_default();
+    let ran_on = case.device.get("gpu").or(case.device.get("cpu")).cloned().or_else(|| case.ran_on());
+    let ran_on = ran_on.as_deref().map(|device| format!(" It ran on {}.", cell(device))).unwrap_or_default();
     format!("No GPU utilisation, clock, temperature or power was sampled for this case.{ran_on}")
 }
 

@@ -110,7 +110,7 @@ fn large(cases: u64, metrics: u64, lines: u64) -> RunState {
             apply(
                 &mut state,
                 case,
-                Log { case: id(case), stream: gpu_suites::event::Stream::Stderr, text }.into(),
+                Log { case: id(case), stream: gpu_suites::event::Stream::Stderr, text, raw: None }.into(),
             );
         }
     }

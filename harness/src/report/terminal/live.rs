@@ -33,7 +33,7 @@ pub struct Live {
     running: HashMap<CaseId, Running>,
     status: Option<ProgressBar>,
     log: LogLines,
-    end: Box<dyn FnMut() -> Box<dyn io::Write>>,
+    end: Box<dyn FnMut() -> Box<dyn io::Write> + Send>,
 }
 
 struct Running {
@@ -48,14 +48,14 @@ impl Live {
         let colour = console::colors_enabled();
         let look = Look { colour, width: None };
         let target = ProgressDrawTarget::stdout();
-        Self::new(target, look, verbosity, Box::new(|| Box::new(io::stdout())))
+        Self::new(target, look, verbosity, Box::new(|| Box::new(crate::streams::Stdout)))
     }
 
     fn new(
         target: ProgressDrawTarget,
         look: Look,
         verbosity: Verbosity,
-        end: Box<dyn FnMut() -> Box<dyn io::Write>>,
+        end: Box<dyn FnMut() -> Box<dyn io::Write> + Send>,
     ) -> Self {
         let lines = MultiProgress::with_draw_target(target);
         Self { lines, look, verbosity, running: HashMap::new(), status: None, log: LogLines::default(), end }
@@ -180,6 +180,10 @@ impl Reporter for Live {
             Event::Progress(event) => self.moved(record, &event.case, state),
             Event::Metrics(event) => self.moved(record, &event.case, state),
             Event::CaseFinished(event) => self.finished(event, state),
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out > 1 => {}
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out == 1 => {
+                self.say(&format!("{} there are more, in events.ndjson", self.look.odd("warning:")));
+            }
             Event::Warning(event) => {
                 let about = event.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
                 let message = log_line(&format!("{about}{}", event.message));

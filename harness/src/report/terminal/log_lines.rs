@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     fn log(text: &str) -> Log {
-        Log { case: "s::c".into(), stream: Stream::Stdout, text: text.to_owned() }
+        Log { case: "s::c".into(), stream: Stream::Stdout, text: text.to_owned(), raw: None }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What a person sees of a run: a live view on a terminal, plain lines in a log.
 //!
-//! Every text of the node goes through [`crate::clean::log_line`] before it is printed.
+//! Every text of the node goes through [`crate::clean`] before it is printed, but for what a command prints whose output
+//! another program reads.
 
 mod line;
 mod live;
 mod log_lines;
 mod plain;
+mod screen;
 mod through;
 
 use std::io::{self, Write};
@@ -15,6 +17,7 @@ use gpu_suites::exit::Exit;
 
 use super::look::Look;
 use super::{Reporter, RunState, summary};
+use crate::streams::Stdout;
 
 pub use live::Live;
 pub use plain::{Plain, tail};
@@ -40,7 +43,7 @@ pub fn reporter(live: bool, verbosity: Verbosity) -> Box<dyn Reporter> {
         return Box::new(Live::on_stdout(verbosity));
     }
     let grouping = std::env::var_os("GITHUB_ACTIONS").is_some();
-    Box::new(Plain::new(io::stdout(), verbosity, grouping))
+    Box::new(Plain::new(Stdout, verbosity, grouping))
 }
 
 /// The summary, where the files are, and what the exit code means.

@@ -134,15 +134,24 @@ impl<W: Write> Plain<W> {
     }
 }
 
-impl<W: Write> Reporter for Plain<W> {
+impl<W: Write + Send> Reporter for Plain<W> {
     fn event(&mut self, record: &Record, state: &RunState) {
         let is_verbose = self.verbosity == Verbosity::Verbose;
         match &record.event {
             Event::CaseStarted(event) => self.started(record.at, event, state),
             Event::CaseFinished(event) => self.finished(event, state),
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out > 1 => {}
+            Event::Warning(_) if record.from.is_some() && state.warnings_left_out == 1 => {
+                self.say("warning: there are more, in events.ndjson");
+            }
             Event::Warning(event) => {
                 let about = event.case.as_ref().map(|case| format!("{case}: ")).unwrap_or_default();
                 self.say(&format!("warning: {}", log_line(&format!("{about}{}", event.message))));
+            }
+            Event::TestsUnread(event) => {
+                for report in &event.reports {
+                    self.say(&format!("failed    {}: {}", log_line(event.case.as_str()), log_line(report)));
+                }
             }
             Event::ConnectionLost(event) => self.say(&format!("connection lost: {}", log_line(&event.error))),
             Event::Reattached(event) => {
@@ -189,17 +198,19 @@ pub fn tail(case: &CaseState) -> Vec<String> {
     lines.iter().map(|line| log_line(line)).collect()
 }
 
-/// `passed    suite::case in 12.3s: loss 0.69 → 0.002, eval/iou 0.99`
+/// `passed    suite::case on NVIDIA L4 in 12.3s: loss 0.69 → 0.002, eval/iou 0.99`
 pub(super) fn outcome_line(case: &CaseState, event: &event::CaseFinished) -> String {
     let took = figures::seconds(event.seconds);
     let took = if event.attempt > 0 { format!(" in {took}") } else { String::new() };
+    let on = case.ran_on().filter(|_| event.attempt > 0);
+    let on = on.map_or(String::new(), |device| format!(" on {}", log_line(&device)));
     let end = match event.outcome {
         Outcome::Passed => essence(case),
         _ => event.reason.as_deref().map(log_line).unwrap_or_default(),
     };
     let colon = if end.is_empty() { "" } else { ": " };
     let outcome = event.outcome.to_string();
-    format!("{outcome:<9} {}{took}{colon}{end}", log_line(case.id().as_str()))
+    format!("{outcome:<9} {}{on}{took}{colon}{end}", log_line(case.id().as_str()))
 }
 
 /// What a case came to: its loss and its metric.

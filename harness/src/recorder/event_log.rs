@@ -8,12 +8,33 @@ use gpu_suites::event::{Event, Origin, Record};
 use gpu_suites::id::NodeName;
 use jiff::Timestamp;
 
+/// Gives every record its number.
+#[derive(Debug, Default)]
+pub(super) struct Numbering(u64);
+
+impl Numbering {
+    /// An event of the harness's own.
+    pub(super) fn own(&mut self, event: Event) -> Record {
+        self.next(Record { seq: 0, at: Timestamp::now(), from: None, event })
+    }
+
+    /// A node's record, with its origin.
+    pub(super) fn from_node(&mut self, node: &NodeName, record: Record) -> Record {
+        let from = Some(Origin { node: node.clone(), seq: record.seq });
+        self.next(Record { from, ..record })
+    }
+
+    fn next(&mut self, mut record: Record) -> Record {
+        record.seq = self.0;
+        self.0 += 1;
+        record
+    }
+}
+
 /// The open log of a run.
-#[derive(Debug)]
-pub struct EventLog {
+pub(super) struct EventLog {
     path: PathBuf,
-    file: BufWriter<File>,
-    next: u64,
+    file: BufWriter<Box<dyn Write + Send>>,
 }
 
 /// Why an event could not be kept.
@@ -26,33 +47,24 @@ pub struct EventLogError {
 
 impl EventLog {
     /// Makes the file, which must not be there yet.
-    pub fn create(path: &Path) -> Result<Self, EventLogError> {
+    pub(super) fn create(path: &Path) -> Result<Self, EventLogError> {
         let file = File::create_new(path).map_err(|source| EventLogError { path: path.into(), source })?;
-        Ok(Self { path: path.into(), file: BufWriter::with_capacity(64 << 10, file), next: 0 })
+        Ok(Self::into(path, Box::new(file)))
     }
 
-    /// Numbers an event of the harness's own and keeps it.
-    pub fn own(&mut self, event: impl Into<Event>) -> Result<Record, EventLogError> {
-        self.keep(Record { seq: 0, at: Timestamp::now(), from: None, event: event.into() })
+    /// Writes into this, which messages call `path`.
+    pub(super) fn into(path: &Path, file: Box<dyn Write + Send>) -> Self {
+        Self { path: path.into(), file: BufWriter::with_capacity(64 << 10, file) }
     }
 
-    /// Renumbers a node's record, remembering its origin, and keeps it.
-    pub fn from_node(&mut self, node: &NodeName, record: Record) -> Result<Record, EventLogError> {
-        let from = Some(Origin { node: node.clone(), seq: record.seq });
-        self.keep(Record { from, ..record })
-    }
-
-    fn keep(&mut self, mut record: Record) -> Result<Record, EventLogError> {
-        record.seq = self.next;
-        let line = record.to_line();
+    /// Keeps a record's line.
+    pub(super) fn append(&mut self, line: &str) -> Result<(), EventLogError> {
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.write_all(b"\n"));
-        written.map_err(|source| EventLogError { path: self.path.clone(), source })?;
-        self.next += 1;
-        Ok(record)
+        written.map_err(|source| EventLogError { path: self.path.clone(), source })
     }
 
     /// Hands what was kept to the operating system, so that a killed harness leaves it behind.
-    pub fn flush(&mut self) -> Result<(), EventLogError> {
+    pub(super) fn flush(&mut self) -> Result<(), EventLogError> {
         self.file.flush().map_err(|source| EventLogError { path: self.path.clone(), source })
     }
 }
@@ -67,10 +79,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("events.ndjson");
         let mut log = EventLog::create(&path).unwrap();
-        log.own(Interrupted { by: "SIGTERM".into() }).unwrap();
+        let mut numbering = Numbering::default();
+        let own = numbering.own(Interrupted { by: "SIGTERM".into() }.into());
         let theirs = Warning { case: None, message: "low on disk".into() };
         let theirs = Record { seq: 41, at: Timestamp::UNIX_EPOCH, from: None, event: theirs.into() };
-        log.from_node(&"lab".into(), theirs).unwrap();
+        let theirs = numbering.from_node(&"lab".into(), theirs);
+        for record in [own, theirs] {
+            log.append(&record.to_line()).unwrap();
+        }
         log.flush().unwrap();
         let kept = std::fs::read_to_string(&path).unwrap();
         let kept: Vec<Record> = kept.lines().map(|line| Record::parse(line).unwrap()).collect();

@@ -1,0 +1,249 @@
+//! Keeps everything that happens: each event goes to `events.ndjson` first, then to the reports that are made of it.
+//!
+//! Recording never fails for whoever records: a node has to be given back whether or not there is room on the disk to tell
+//! of it. What goes wrong is remembered ([`Records::is_broken`]), and told at the end. Nor does it wait: a thread of its own
+//! writes ([`writer`]), and what is slow there, a disk or a terminal, delays no renewal of a lease.
+
+mod announced;
+mod event_log;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+
+use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, TestsUnread, Warning};
+use gpu_suites::exit::Exit;
+use gpu_suites::id::{CaseId, NodeName};
+use gpu_suites::outcome::Outcome;
+
+use crate::brought::Brought;
+use crate::report::case::{CaseState, Phase};
+use crate::report::{self, ReportError, Reporter, RunState};
+use crate::run_dir::RunDir;
+use announced::Announced;
+pub use announced::Missing;
+pub use event_log::EventLogError;
+use event_log::{EventLog, Numbering};
+use writer::{Desk, Writer};
+
+/// What a session tells: where its events go.
+pub trait Records {
+    /// Keeps an event that the harness itself saw.
+    fn keep(&mut self, event: Event);
+    /// Keeps a record of the node's journal.
+    fn node(&mut self, record: Record);
+    /// Keeps that the node reached a state.
+    fn node_is(&mut self, state: NodeState, detail: &str);
+    /// Whether something could not be kept: there is no use in going on.
+    fn is_broken(&self) -> bool;
+    /// Whether there is room for more; what is kept all the same waits in memory.
+    fn has_room(&self) -> bool;
+    /// Files that cases made have come: what they say of their own tests counts from now on.
+    fn files_came(&mut self);
+    /// What the cases that are recorded here have announced to be fetched: how many bytes, if anything.
+    fn announced(&self) -> Option<u64>;
+    /// The run's folder.
+    fn folder(&self) -> PathBuf;
+}
+
+/// The records of one run.
+pub struct Recorder {
+    folder: RunDir,
+    node: NodeName,
+    numbering: Numbering,
+    state: RunState,
+    announced: Announced,
+    brought: Brought,
+    writer: Writer,
+}
+
+/// Why something could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum RecorderError {
+    /// The events cannot be written.
+    #[error(transparent)]
+    Log(#[from] EventLogError),
+    /// A report cannot be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// There is no thread to be had for it.
+    #[error("failed to start the thread that writes the records")]
+    Thread(#[source] std::io::Error),
+}
+
+impl Records for Recorder {
+    fn keep(&mut self, event: Event) {
+        self.own(event);
+    }
+
+    fn node(&mut self, record: Record) {
+        let record = self.numbering.from_node(&self.node, record);
+        self.take(record);
+    }
+
+    fn node_is(&mut self, state: NodeState, detail: &str) {
+        self.own(Node { node: self.node.clone(), state, detail: detail.to_owned() });
+    }
+
+    fn is_broken(&self) -> bool {
+        self.writer.is_broken()
+    }
+
+    fn has_room(&self) -> bool {
+        self.writer.has_room()
+    }
+
+    fn files_came(&mut self) {
+        let cases = Vec::from_iter(self.state.cases().iter().map(|case| case.id().clone()));
+        cases.iter().for_each(|case| self.files_of_case_came(case));
+    }
+
+    fn announced(&self) -> Option<u64> {
+        self.announced.bytes(None)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.folder.path.clone()
+    }
+}
+
+impl Recorder {
+    /// Starts the records in a run's folder; JUnit goes there, and to `junit` too.
+    pub fn create(
+        folder: RunDir,
+        node: NodeName,
+        junit: Option<PathBuf>,
+        reporter: Box<dyn Reporter>,
+    ) -> Result<Self, RecorderError> {
+        let log = EventLog::create(&folder.events())?;
+        Self::with(log, folder, node, junit, reporter)
+    }
+
+    fn with(
+        log: EventLog,
+        folder: RunDir,
+        node: NodeName,
+        junit: Option<PathBuf>,
+        reporter: Box<dyn Reporter>,
+    ) -> Result<Self, RecorderError> {
+        let writer = Writer::begin(Desk::new(folder.path.clone(), junit, log, reporter))?;
+        Ok(Self {
+            folder,
+            node,
+            numbering: Numbering::default(),
+            state: RunState::default(),
+            announced: Announced::default(),
+            brought: Brought::default(),
+            writer,
+        })
+    }
+
+    /// What the events so far amount to.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The run's folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder.path
+    }
+
+    /// Keeps an event that the harness itself saw.
+    pub fn own(&mut self, event: impl Into<Event>) {
+        let record = self.numbering.own(event.into());
+        self.take(record);
+    }
+
+    /// The node that runs now.
+    pub fn node_name(&self) -> &NodeName {
+        &self.node
+    }
+
+    /// From here on the node is this one, e.g. `cloud/i-0abc`: a run may have several, one after another.
+    pub fn on_node(&mut self, node: NodeName) {
+        self.node = node;
+    }
+
+    fn take(&mut self, record: Record) {
+        self.state.apply(&record);
+        self.announced.take(&record);
+        self.brought.take(&record.event);
+        self.writer.write(record);
+    }
+
+    /// What one case has announced to be fetched: how many bytes, if anything.
+    pub fn announced_by(&self, case: &CaseId) -> Option<u64> {
+        self.announced.bytes(Some(case))
+    }
+
+    /// Files that a case made have come: where its own tests' reports cannot be read, it has not passed.
+    pub fn files_of_case_came(&mut self, case: &CaseId) {
+        let passed = |case: &&CaseState| case.last_ended().is_some_and(|end| end.outcome == Outcome::Passed);
+        let Some(state) = self.state.case(case).filter(passed) else { return };
+        let reports = report::unread(state, &self.folder.path);
+        if !reports.is_empty() {
+            self.own(TestsUnread { case: case.clone(), reports });
+        }
+    }
+
+    /// Waits until everything so far is written, and its reports with it.
+    pub fn settle(&mut self) -> Result<(), RecorderError> {
+        self.writer.settle()
+    }
+
+    /// Gives every case that did not finish its outcome.
+    pub fn end_unfinished(&mut self, outcome: Outcome, reason: &str) {
+        let unfinished = self.state.cases().iter().filter(|case| case.phase != Phase::Finished);
+        let endings: Vec<CaseFinished> = unfinished
+            .map(|case| CaseFinished {
+                case: case.id().clone(),
+                attempt: case.attempt,
+                outcome,
+                reason: Some(reason.to_owned()),
+                seconds: self.state.ending(case).seconds,
+            })
+            .collect();
+        for ending in endings {
+            self.own(ending);
+        }
+    }
+
+    /// Looks for the files that nodes have announced, of one case or of all: what is not here, whole.
+    pub fn missing(&mut self, only: Option<&CaseId>) -> impl Future<Output = Vec<Missing>> + use<> {
+        let announced = self.announced.take_of(only);
+        let folder = self.folder.path.clone();
+        let looking = tokio::task::spawn_blocking(move || announced.missing(&folder));
+        async move { looking.await.unwrap_or_default() }
+    }
+
+    /// A case whose files are not here has not passed, whatever the cause: it gets this outcome, and `why` as a part of the
+    /// reason.
+    pub fn lacks(&mut self, missing: Vec<Missing>, outcome: Outcome, why: Option<&str>) {
+        for Missing { case, what } in missing {
+            let reason = why.map_or_else(|| what.clone(), |why| format!("{what}: {why}"));
+            let last = self.state.case(&case).and_then(|seen| seen.last_ended());
+            match last.filter(|last| last.outcome == Outcome::Passed) {
+                Some(last) => {
+                    let (attempt, seconds) = (last.number, last.seconds);
+                    self.own(CaseFinished { case, attempt, outcome, reason: Some(reason), seconds });
+                }
+                None => self.own(Warning { case: Some(case), message: reason }),
+            }
+        }
+    }
+
+    /// Makes of the files that came, of one case or of all, what they were on the node: programs, links, empty folders.
+    pub fn restore(&mut self, only: Option<&CaseId>) {
+        for message in self.brought.restore(&self.folder.path, only) {
+            self.own(Warning { case: only.cloned(), message });
+        }
+    }
+
+    /// Writes the last reports, shows the summary, and gives what it all amounts to.
+    pub fn finish(self, exit: Exit) -> Result<RunState, RecorderError> {
+        let Self { writer, state, .. } = self;
+        writer.finish(exit, &state)?;
+        Ok(state)
+    }
+}

@@ -1,0 +1,192 @@
+//! A node that means harm: whatever it sends, for whichever message of the protocol, the run ends by itself, within bounds
+//! of memory and disk, and says of it what is true.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use gpu_harness_tests::project::{Finished, Project, events_in};
+use gpu_harness_tests::xml;
+use gpu_suites::event::{Event, NodeState};
+use gpu_suites::outcome::Outcome;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+/// Little log, so that a flood is soon one.
+const SUITE: &str = "
+suite: s
+cases:
+  - { name: c, command: { run: [\"true\"] }, timeout: 10s, limits: { log: 64 KiB } }
+  - { name: d, command: { run: [\"true\"] }, timeout: 10s, limits: { log: 64 KiB } }
+";
+/// What gpu-harness may take of memory (its address space), and of disk for one file and for the run's folder.
+const MEMORY: u64 = 3 << 30;
+const FILE: u64 = 512 << 20;
+const FOLDER: u64 = 600 << 20;
+/// What it may print.
+const PRINTED: usize = 1 << 20;
+/// Far more than any trick needs: a bound, not a measurement.
+const TIME: Duration = Duration::from_secs(150);
+
+fn agent() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/hostile/evil_agent.py")
+}
+
+/// The tricks, with how a run has to end that meets each.
+fn modes() -> Vec<(String, String)> {
+    let listed = Command::new(agent()).arg("modes").output().expect("python3 runs");
+    let text = String::from_utf8(listed.stdout).unwrap();
+    let modes = text.lines().map(|line| line.split_once('\t').expect("a name and an end"));
+    modes.map(|(name, ends)| (name.to_owned(), ends.to_owned())).collect()
+}
+
+fn confined(command: &mut Command) {
+    // SAFETY: between fork and exec only system calls are made, and nothing is allocated.
+    unsafe {
+        command.pre_exec(|| {
+            let limit = |most| Rlimit { current: Some(most), maximum: Some(most) };
+            setrlimit(Resource::As, limit(MEMORY))?;
+            setrlimit(Resource::Fsize, limit(FILE))?;
+            Ok(())
+        });
+    }
+}
+
+/// What came of `gpu-harness ARGUMENTS` on such a node; the time is bounded by `timeout`, which kills.
+fn met(mode: &str, arguments: &[&str]) -> (Project, Finished) {
+    let project = Project::with_suite(SUITE).env("EVIL", mode);
+    let project = project.env("GPU_HARNESS_AGENT", agent().display().to_string());
+    let mut command = project.command(arguments);
+    confined(&mut command);
+    let begun = Instant::now();
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = rustix::process::Pid::from_child(&child);
+    let (over, is_over) = std::sync::mpsc::channel::<()>();
+    let guard = std::thread::spawn(move || {
+        if is_over.recv_timeout(TIME).is_err() {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    });
+    let finished = project.collect(child);
+    let _ = over.send(());
+    guard.join().unwrap();
+    assert!(begun.elapsed() < TIME, "{mode}: it does not end by itself: {}", finished.stderr);
+    (project, finished)
+}
+
+fn size_of(folder: &Path) -> u64 {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => size_of(&entry.path()),
+        data => data.map_or(0, |data| data.len()),
+    };
+    entries.map(size).sum()
+}
+
+/// What holds of every run, however its node behaves.
+fn is_sound(mode: &str, run: &Finished) {
+    for printed in [&run.stdout, &run.stderr] {
+        let harmful = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!printed.contains(harmful), "{mode}: {:?}", printed.chars().find(|c| harmful(*c)));
+        assert!(printed.len() < PRINTED, "{mode}: {} bytes were printed", printed.len());
+        for line in printed.lines().map(str::trim_start) {
+            assert!(
+                !line.starts_with("::") && !line.contains("##["),
+                "{mode}: a CI system's command: {line:?}"
+            );
+        }
+    }
+    assert!(size_of(run.folder()) < FOLDER, "{mode}: {} bytes on disk", size_of(run.folder()));
+    assert!(!run.folder().join("../../escaped").exists(), "{mode}");
+    let junit = run.junit();
+    xml::check(&junit);
+    assert_eq!(xml::cases(&junit).len(), 2, "{mode}: {junit}");
+    assert!(
+        run.folder().join("receipt.json").is_file() && run.folder().join("report.html").is_file(),
+        "{mode}"
+    );
+    let events = events_in(run.folder());
+    assert!(matches!(events.last().map(|record| &record.event), Some(Event::RunClosed(_))), "{mode}");
+    assert!(events.iter().enumerate().all(|(at, record)| record.seq == at as u64), "{mode}");
+}
+
+fn ends_well(mode: &str, ends: &str) -> Result<(), String> {
+    let (_project, run) = met(mode, &["run"]);
+    let tail =
+        |text: &str| text.chars().rev().take(1500).collect::<Vec<_>>().into_iter().rev().collect::<String>();
+    let shown = || format!("{mode}: {:?}\n{}\n{}", run.status, tail(&run.stdout), tail(&run.stderr));
+    let code = run.status.code().ok_or_else(shown)?;
+    let wanted = if ends == "passed" { 0 } else { 3 };
+    if code != wanted {
+        return Err(format!("exit {code} where {wanted} was due: {}", shown()));
+    }
+    is_sound(mode, &run);
+    for case in ["c", "d"] {
+        let (outcome, reason) = run.outcome(case);
+        // A case that had passed before the node was found out has passed.
+        let is_due = if ends == "passed" { outcome == Outcome::Passed } else { outcome != Outcome::Failed };
+        if !is_due {
+            return Err(format!("{case} is {outcome}: {reason}; {}", shown()));
+        }
+    }
+    Ok(())
+}
+
+/// All tricks of `ends`, some at a time.
+fn all(ends: &str) {
+    let due = modes().into_iter().filter(|(_, due)| due == ends).collect::<Vec<_>>();
+    assert!(!due.is_empty());
+    let (left, wrong) = (Mutex::new(due), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while let Some((mode, ends)) = { left.lock().unwrap().pop() } {
+                    let checked = std::panic::catch_unwind(|| ends_well(&mode, &ends));
+                    let told = checked.unwrap_or_else(|_| Err(format!("{mode}: see above")));
+                    wrong.lock().unwrap().extend(told.err());
+                }
+            });
+        }
+    });
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} went wrong:\n\n{}", wrong.len(), wrong.join("\n\n"));
+}
+
+#[test]
+fn a_node_that_is_found_out_ends_the_run_as_trouble_of_the_infrastructure() {
+    all("infrastructure");
+}
+
+#[test]
+fn a_trick_that_changes_nothing_leaves_the_verdict_as_it_is() {
+    all("passed");
+}
+
+#[test]
+fn a_node_that_never_stops_speaking_of_itself_is_given_up() {
+    for mode in ["selfcheck.endless", "selfcheck.deep", "hello.endless-line", "hello.endless-empty-lines"] {
+        let (_project, asked) = met(mode, &["selfcheck", "--json"]);
+        assert_ne!(asked.code(), 0, "{mode}: {asked:?}");
+    }
+    let (_project, asked) = met("selfcheck.harmful", &["selfcheck"]);
+    assert!(!asked.stdout.contains('\u{1b}') && !asked.stderr.contains('\u{1b}'), "{asked:?}");
+}
+
+#[test]
+fn what_a_node_says_of_another_case_reaches_no_report() {
+    let (_project, run) = met("record.of-another-case", &["run", "-v"]);
+    assert_eq!(run.code(), 0, "{run:?}");
+    assert!(!run.stdout.contains("of another case") && !run.junit().contains("unknown"), "{run:?}");
+    let warnings =
+        run.events().into_iter().filter(|record| matches!(record.event, Event::Warning(_))).count();
+    assert_eq!(warnings, 2, "told once, and counted at the end: {}", run.stdout);
+    let (_project, run) = met("record.of-the-harness", &["run", "-v"]);
+    let gone = |record: &gpu_suites::event::Record| matches!(&record.event, Event::ResourceGone(_));
+    assert!(!run.events().iter().any(gone) && !run.stdout.contains("forged"), "{run:?}");
+    assert!(
+        run.events()
+            .iter()
+            .any(|record| matches!(&record.event, Event::Node(node) if node.state == NodeState::Gone))
+    );
+}
