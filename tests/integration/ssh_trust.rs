@@ -253,7 +253,7 @@ async fn a_key_that_is_not_accepted_is_named_with_what_to_do() {
     assert!(!error.is_transient());
     insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
-      HOME/.ssh/not-there: cannot be read: No such file or directory (os error 2)
+      HOME/.ssh/not-there: is not there
       HOME/.ssh/id_ed25519: not accepted
     hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
     ");
@@ -263,6 +263,7 @@ async fn a_key_that_is_not_accepted_is_named_with_what_to_do() {
 async fn having_no_key_at_all_is_said() {
     let sshd = Sshd::start();
     std::fs::remove_file(sshd.identity()).unwrap();
+    std::fs::remove_file(sshd.identity().with_extension("pub")).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
     log in to USER@127.0.0.1 port PORT: there is no key to try: no agent has one, and none of the key files is there (HOME/.ssh/id_rsa, HOME/.ssh/id_ecdsa, HOME/.ssh/id_ecdsa_sk, HOME/.ssh/id_ed25519, HOME/.ssh/id_ed25519_sk)
@@ -298,6 +299,7 @@ async fn a_key_with_a_passphrase_works_through_an_agent_only() {
     insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       HOME/.ssh/protected: is protected by a passphrase; load it into an agent with `ssh-add HOME/.ssh/protected`
+      HOME/.ssh/id_ed25519: is not there (its public half is), and no agent has it
     hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
     ");
 
@@ -317,6 +319,7 @@ async fn an_agent_that_is_gone_does_not_keep_a_key_file_from_being_used() {
     insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       ssh agent at HOME/no-agent: failed connecting with agent
+      HOME/.ssh/id_ed25519: is not there (its public half is), and no agent has it
     hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
     ");
 }

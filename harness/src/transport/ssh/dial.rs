@@ -4,7 +4,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -151,8 +150,10 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
     let (holds, let_go) = oneshot::channel::<()>();
     tokio::spawn(async move {
         let status = tokio::select! {
+            biased;
             status = child.wait() => status,
-            _ = let_go => end(child).await,
+            // What it says from here on is about its own end.
+            _ = let_go => return end(child).await,
         };
         if let Some(words) = words {
             let _ = tokio::time::timeout(LAST_WORDS, words).await;
@@ -170,16 +171,16 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
 }
 
 /// Ends a program whose stream is closed, and what it started, where it does not end by itself.
-async fn end(mut child: Child) -> io::Result<ExitStatus> {
+async fn end(mut child: Child) {
     for signal in [Signal::HUP, Signal::KILL] {
-        if let Ok(ended) = tokio::time::timeout(LAST_WORDS, child.wait()).await {
-            return ended;
+        if tokio::time::timeout(LAST_WORDS, child.wait()).await.is_ok() {
+            return;
         }
         if let Some(group) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
             let _ = kill_process_group(group, signal);
         }
     }
-    child.wait().await
+    let _ = child.wait().await;
 }
 
 async fn keep(mut from: impl tokio::io::AsyncRead + Unpin, tail: Tail) {

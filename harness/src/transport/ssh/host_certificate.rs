@@ -5,9 +5,7 @@
 
 use std::time::SystemTime;
 
-use ssh_key::certificate::CertType;
-use ssh_key::{Certificate, HashAlg, PublicKey};
-
+use super::certificate::Certificate;
 use super::known_hosts::{Entry, Says};
 use super::{HostKey, pattern};
 
@@ -21,45 +19,41 @@ pub(super) const ALGORITHMS: [&str; 6] = [
     "rsa-sha2-256-cert-v01@openssh.com",
 ];
 
-/// Whether a host shows a certificate and not a bare key.
-pub(super) fn is_one(shown: &HostKey) -> bool {
-    shown.kind().ends_with("-cert-v01@openssh.com")
-}
-
 /// Whether a certificate is a trusted authority's word for the host of this name; else why it is not.
 pub(super) fn check(shown: &HostKey, host: &str, entries: &[Entry], now: SystemTime) -> Result<(), String> {
-    let certificate =
-        Certificate::from_bytes(shown.blob()).map_err(|error| format!("it cannot be read ({error})"))?;
-    let blob = |key: &ssh_key::public::KeyData| PublicKey::from(key.clone()).to_bytes().unwrap_or_default();
-    let (authority, key) = (blob(certificate.signature_key()), blob(certificate.public_key()));
+    let certificate = Certificate::parse(shown.blob()).ok_or("it cannot be read")?;
     let listed = |says: Says, blob: &[u8]| {
         entries.iter().find(|entry| entry.says == says && entry.known.key.blob() == blob)
     };
-    if let Some(entry) = listed(Says::Revoked, &authority).or_else(|| listed(Says::Revoked, &key)) {
+    let revoked =
+        [&certificate.authority, &certificate.key].into_iter().find_map(|blob| listed(Says::Revoked, blob));
+    if let Some(entry) = revoked {
         return Err(format!("its key, or its authority's, is revoked in {}", entry.known));
     }
-    if listed(Says::Authority, &authority).is_none() {
-        let print = HostKey::from_blob(authority).fingerprint();
+    if listed(Says::Authority, &certificate.authority).is_none() {
+        let print = HostKey::from_blob(certificate.authority).fingerprint();
         return Err(format!("it is by the authority {print}, which is not trusted for this host"));
     }
-    if certificate.cert_type() != CertType::Host {
+    match certificate.is_signed() {
+        Some(true) => {}
+        Some(false) => return Err("its signature is wrong".to_owned()),
+        None => {
+            return Err("its authority's key is none of ed25519, and only those are checked here".to_owned());
+        }
+    }
+    if !certificate.is_hosts {
         return Err("it is a user's, and not a host's".to_owned());
     }
-    if !certificate.signature_key().is_ed25519() {
-        return Err("its authority's key is none of ed25519, and only those are checked here".to_owned());
-    }
     let seconds = now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    if seconds < certificate.valid_after() || seconds >= certificate.valid_before() {
+    if !certificate.valid.contains(&seconds) {
         return Err("it is not valid now (this machine's clock may be wrong)".to_owned());
     }
-    let print = certificate.signature_key().fingerprint(HashAlg::Sha256);
-    certificate.validate_at(seconds, [&print]).map_err(|_| "its signature is wrong".to_owned())?;
-    if !certificate.critical_options().is_empty() {
+    if certificate.is_conditional {
         return Err("it has conditions that nobody knows (critical options)".to_owned());
     }
-    let principals = certificate.valid_principals();
-    if !principals.iter().any(|principal| pattern::matches(principal, host)) {
-        let names: String = principals.join(", ").chars().filter(|c| !c.is_control()).take(200).collect();
+    if !certificate.principals.iter().any(|principal| pattern::matches(principal, host)) {
+        let names = certificate.principals.join(", ");
+        let names: String = names.chars().filter(|c| !c.is_control()).take(200).collect();
         return Err(format!("it is for other hosts ({names})"));
     }
     Ok(())

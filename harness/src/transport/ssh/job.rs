@@ -59,6 +59,8 @@ pub(super) struct Job {
     eof_sent: bool,
     writing: bool,
     reading: bool,
+    /// Output that had to be read although there was no room for it.
+    left: Vec<u8>,
 }
 
 impl Job {
@@ -81,6 +83,7 @@ impl Job {
             eof_sent: false,
             writing: false,
             reading: false,
+            left: Vec::new(),
         }
     }
 
@@ -217,7 +220,7 @@ impl Job {
                 Stage::Closing(channel)
             });
         }
-        if !channel.eof() {
+        if !channel.eof() || !self.left.is_empty() {
             return Ok(Stage::Running(channel));
         }
         // The end of the output is not the command's end: it may go on reading. Only the far side's close is.
@@ -324,8 +327,13 @@ impl Job {
                 Err(error) => return Err(LostCause::Closed(error.to_string())),
             }
         }
+        if !self.left.is_empty() && far.has_room() {
+            far.put(&std::mem::take(&mut self.left));
+            turn.moved = true;
+        }
         for _ in 0..BURST {
-            if !far.has_room() && !self.reading {
+            let has_room = far.has_room() && self.left.is_empty();
+            if !has_room && !self.reading {
                 break;
             }
             match channel.read(turn.buffer) {
@@ -333,7 +341,9 @@ impl Job {
                 Ok(count) => {
                     self.reading = false;
                     let own = self.preface.pass(&turn.buffer[..count], &far.noise);
-                    if !own.is_empty() {
+                    if !has_room {
+                        self.left.extend_from_slice(&own);
+                    } else if !own.is_empty() {
                         far.put(&own);
                     }
                     turn.moved = true;

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ssh_key::{Certificate, PrivateKey, PublicKey};
+use ssh_key::PrivateKey;
 
 use super::HostKey;
+use super::certificate::Certificate;
 
 /// A file that the configuration names as a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +62,9 @@ impl KeyFile {
         let path = self.path.display();
         match &self.state {
             State::Private => None,
+            State::Missing if self.public.is_some() => {
+                Some("is not there (its public half is), and no agent has it".to_owned())
+            }
             State::Missing => Some("is not there".to_owned()),
             State::Public => Some(
                 "holds the public half alone, and no agent has the private one: load it with `ssh-add`"
@@ -91,13 +95,9 @@ impl CertificateFile {
     /// Reads a certificate; says why it is none.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"))?;
-        let certificate =
-            Certificate::from_openssh(text.trim()).map_err(|_| "is no certificate".to_owned())?;
-        let blob = certificate.to_bytes().map_err(|error| error.to_string())?;
-        let of = PublicKey::from(certificate.public_key().clone())
-            .to_bytes()
-            .map_err(|error| error.to_string())?;
-        Ok(Self { path: path.to_owned(), blob, of })
+        let shown = HostKey::parse(&text).map_err(|_| "is no certificate".to_owned())?;
+        let certificate = Certificate::parse(shown.blob()).ok_or("is no certificate")?;
+        Ok(Self { path: path.to_owned(), blob: shown.blob().to_owned(), of: certificate.key })
     }
 
     /// The one that belongs to a key file by its name.

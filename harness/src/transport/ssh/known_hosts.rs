@@ -201,6 +201,7 @@ mod tests {
         assert_eq!(judge(&revoked, &b), Verdict::Changed(&revoked[0]));
         assert_eq!(judge(&entries(&format!("@revoked gpu {B}")), &a), Verdict::Unknown);
         let authority = entries(&format!("@cert-authority *,!other {A}"));
+        assert_eq!(authority[0].says, Says::Authority);
         assert_eq!(judge(&authority, &a), Verdict::Unknown, "an authority's key is no host's");
     }
 

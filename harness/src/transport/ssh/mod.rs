@@ -9,6 +9,7 @@
 
 mod accounts;
 mod address;
+mod certificate;
 mod client_key;
 mod config;
 mod dial;

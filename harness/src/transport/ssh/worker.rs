@@ -11,16 +11,15 @@ use std::time::{Duration, Instant, SystemTime};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use ssh2::{BlockDirections, MethodType, Session};
 
-use super::SshOptions;
 use super::config::Way;
 use super::dial::Stream;
-use super::host_certificate;
 use super::host_key::{HostKey, preference};
 use super::job::Job;
 use super::known_hosts::{self, Says, Verdict};
 use super::login::log_in;
 use super::target::Target;
 use super::wake::Wakeup;
+use super::{SshOptions, certificate, host_certificate};
 use crate::transport::command::Mark;
 use crate::transport::exec::FarSide;
 use crate::transport::{Lost, LostCause, Peer, TransportError, UnknownKey};
@@ -331,7 +330,7 @@ fn trust(shown: HostKey, target: &Target, options: &SshOptions, known: &Known) -
         }
         return Err(TransportError::HostKeyNotPinned { peer, key: shown, pinned: pinned.clone() });
     }
-    if host_certificate::is_one(&shown) {
+    if certificate::is_type(shown.kind()) {
         let entries = Vec::from_iter(known.all().cloned());
         let host = target.settings.key_alias.as_ref().unwrap_or(&target.peer.host);
         let checked = host_certificate::check(&shown, host, &entries, SystemTime::now());
