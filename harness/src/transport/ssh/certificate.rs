@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use signature::Verifier as _;
 use ssh_key::public::KeyData;
 use ssh_key::{PublicKey, Signature};
 
@@ -86,7 +87,7 @@ impl Certificate {
         let authority = PublicKey::from_bytes(&self.authority).ok()?;
         let KeyData::Ed25519(key) = authority.key_data() else { return None };
         let Ok(signature) = Signature::try_from(self.signature.as_slice()) else { return Some(false) };
-        Some(ssh_key::public::KeyData::Ed25519(*key).verify(&self.signed, &signature).is_ok())
+        Some(KeyData::Ed25519(*key).verify(&self.signed, &signature).is_ok())
     }
 }
 
