@@ -87,7 +87,7 @@ fn whoever_has_no_keys_of_it_is_refused_and_after_its_end_nobody_answers() {
     let wrong = Keys { secret: "other".into(), ..server.keys().clone() };
     for keys in [wrong, Keys::random()] {
         let error = bucket(&server, keys).read("a").unwrap_err();
-        assert!(matches!(error.fault, Fault::Denied(_)), "{error}");
+        assert!(matches!(error.fault, Fault::Credentials(_)), "{error}");
     }
     drop(server);
     assert!(matches!(own.read("a").unwrap_err().fault, Fault::Unavailable(_)));

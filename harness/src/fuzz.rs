@@ -295,7 +295,7 @@ mod tests {
                 0 => data[at] = *byte,
                 1 => drop(data.remove(at)),
                 2 => data.insert(at, *byte),
-                _ => data.extend_from_within(at..(at + usize::from(*byte)).min(seed.len()).max(at)),
+                _ => data.extend_from_within(at..(at + usize::from(*byte)).min(data.len())),
             }
         }
         data

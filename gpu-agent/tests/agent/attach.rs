@@ -108,7 +108,7 @@ fn renewals_are_answered_between_the_lines() {
     let node = Node::new();
     let mut talk = node.talk();
     talk.start(plan("r", &[sh("sleep 0.5")]));
-    talk.wait_for(|event| matches!(event, Event::CaseStarted(_)));
+    talk.wait_for(|event| matches!(event, Event::Device(_)));
     talk.say(&Request::Renew);
     talk.say(&Request::Renew);
     assert_eq!([talk.reply(), talk.reply()], [Reply::Alive, Reply::Alive]);

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::rig::{AGENT, Node, Talk, ends, plan, sh};
 
-/// An agent whose cache folder is a disk of 8 MiB, in a mount namespace of its own; `taken` MiB of it are full.
+/// An agent whose cache folder is a disk of 8 MiB, in a mount namespace of its own; `taken` KiB of it are full.
 fn on_a_small_disk(node: &Node, taken: u32) -> Talk {
     let cache = node.cache().display().to_string();
     std::fs::create_dir_all(&cache).unwrap();
@@ -24,7 +24,7 @@ fn on_a_small_disk(node: &Node, taken: u32) -> Talk {
         "this test mounts a small disk in a namespace of its own: run it as root, or allow user namespaces"
     );
     let script = format!(
-        "mount -t tmpfs -o size=8m none {cache} && head -c {taken}M /dev/zero > {cache}/taken && exec {AGENT} serve"
+        "mount -t tmpfs -o size=8m none {cache} && head -c {taken}K /dev/zero > {cache}/taken && exec {AGENT} serve"
     );
     node.talk_through(namespace(), &["sh", "-c", &script])
 }
@@ -74,7 +74,7 @@ fn endless_metrics_do_the_same() {
 #[test]
 fn a_disk_without_room_for_the_run_is_told_before_anything_runs() {
     let node = Node::new();
-    for taken in [7, 8] {
+    for taken in [7_900, 8_192] {
         let mut talk = on_a_small_disk(&node, taken);
         talk.say(&Request::Start { plan: Box::new(plan("r", &[sh("echo never")])), key: Key::default() });
         let reply = talk.reply();

@@ -75,7 +75,7 @@ fn what_a_case_is_given_is_nowhere_on_the_disk() {
     let cases = [
         // Spelled so that it does not find itself.
         sh(&format!("grep -r 'hush-7d1f0[a]' {}; true", node.cache().display())),
-        json!({ "command": { "run": ["sh", "-c", "test -n \"$TOKEN\""], "env": [["TOKEN", secret]] } }),
+        json!({ "command": { "run": ["sh", "-c", "test -n \"$TOKEN\""], "env": { "TOKEN": secret } } }),
     ];
     let key = Key::new();
     let lines = lines(&node, plan("r", &cases), &key);

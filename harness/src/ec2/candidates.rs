@@ -535,7 +535,7 @@ mod tests {
             (
                 "{arch: [ada], memory: 2 GiB}",
                 "image: {id: ami-1}",
-                &["g6.xlarge", "g6e.xlarge", "g6.12xlarge", "g6f.xlarge"],
+                &["g6f.xlarge", "g6.xlarge", "g6e.xlarge", "g6.12xlarge"],
             ),
             (
                 "{count: 4}",

@@ -165,7 +165,7 @@ mod tests {
     fn keys_of_each_kind_are_read() {
         let folder = tempfile::tempdir().unwrap();
         for (kind, bits) in
-            [("ed25519", "0"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")]
+            [("ed25519", "256"), ("ecdsa", "256"), ("ecdsa", "384"), ("ecdsa", "521"), ("rsa", "2048")]
         {
             let file = folder.path().join(format!("{kind}{bits}"));
             let mut keygen = std::process::Command::new("ssh-keygen");
