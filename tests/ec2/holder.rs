@@ -84,13 +84,13 @@ fn ten_nextest_processes_have_one_ec2_node_which_is_given_back() {
 #[test]
 fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
     let ec2 = Ec2::start(Options { clock_factor: 60.0 });
-    let settings = "types: [g4dn.xlarge]\nttl: 60m\nlease: 4s";
+    let settings = "types: [g4dn.xlarge]\nttl: 60m\nlease: 20s";
     let project = ec2.in_project(Project::with_suite(&many(2)), settings);
     let fixture = Fixture { project: &project };
     let test = fixture.program(&[]);
     let path = test.get_program().to_str().unwrap();
-    // Three times as long as the lease, and nothing runs.
-    let script = format!("{path} c0 && sleep 12 && {path} c1");
+    // Twice as long as the lease, and nothing runs.
+    let script = format!("{path} c0 && sleep 40 && {path} c1");
     let mut run = project.command(&["run", "--node", "cloud", "--", "sh", "-c", &script]);
     for (name, value) in test.get_envs() {
         match value {
@@ -108,13 +108,12 @@ fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
 #[test]
 fn a_killed_nextest_leaves_no_node() {
     let ec2 = Ec2::start(Options::default());
-    let suite = LASTING.replace("echo $$ > $PIDFILE; ", "echo begun; ");
-    let project = ec2.in_project(Project::with_suite(&suite), "types: [g6.xlarge]");
+    let project = ec2.in_project(Project::with_suite(LASTING), "types: [g6.xlarge]");
     let fixture = Fixture { project: &project };
     let mut run = fixture.nextest(&[]);
     run.env("GPU_HARNESS_NODE", "cloud");
     let mut run = start(run);
-    project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    project.await_event(begun);
     run.kill().unwrap();
     run.wait().unwrap();
     within(Duration::from_secs(60), "the holder ends", || fixture.holders().is_empty());

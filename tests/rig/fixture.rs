@@ -21,25 +21,35 @@ pub struct Fixture<'a> {
 impl Fixture<'_> {
     /// `cargo nextest run ARGUMENTS`, not started yet; its JUnit is [`Fixture::junit`].
     ///
+    /// The crate is built first: whoever waits for what its tests do waits neither for a compiler nor for another cargo's lock.
+    ///
     /// # Panics
-    /// Where the project cannot be written to.
+    /// Where the project cannot be written to, or the crate does not build.
     pub fn nextest(&self, arguments: &[&str]) -> Command {
         let settings = self.project.path().join("nextest.toml");
         let store = format!("[store]\ndir = \"{}\"\n", self.project.path().join("nextest").display());
         fs::write(&settings, store + SETTINGS).expect("the project is writable");
-        let mut command = self.as_users(Command::new("cargo-nextest"));
-        command.args([
-            "nextest",
-            "run",
-            "--offline",
-            "-p",
-            "gpu-fixture",
-            "--test",
-            "gpu",
-            "--profile",
-            "gpu",
-        ]);
-        command.arg("--config-file").arg(settings);
+        let run = || {
+            let mut command = self.as_users(Command::new("cargo-nextest"));
+            command.args([
+                "nextest",
+                "run",
+                "--offline",
+                "-p",
+                "gpu-fixture",
+                "--test",
+                "gpu",
+                "--profile",
+                "gpu",
+            ]);
+            command.arg("--config-file").arg(&settings);
+            command
+        };
+        let mut build = run();
+        build.arg("--no-run");
+        let built = ended(build);
+        assert!(built.status.success(), "{}", said(&built));
+        let mut command = run();
         command.args(arguments);
         command
     }
