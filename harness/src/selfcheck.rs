@@ -45,9 +45,10 @@ async fn told(remote: &Remote, json: bool) -> Result<String, RemoteError> {
         arguments.extend(["--worker-blob", worker.sha256.as_str()]);
     }
     let said = ask(remote, &arguments).await?;
-    let said = String::from_utf8_lossy(&said);
-    let said = crate::clean::text(&said);
-    Ok(if json { with_skew_json(&said, skew) } else { with_skew_text(&said, skew) })
+    if json {
+        return with_skew_json(&said, skew).map_err(|cause| unreadable(remote, &cause.to_string()));
+    }
+    Ok(with_skew_text(&crate::clean::text(&String::from_utf8_lossy(&said)), skew))
 }
 
 /// What the node has, for a judgement of its health: see [`crate::health`]. Nothing is brought to it but the agent.
@@ -142,12 +143,10 @@ fn with_skew_text(said: &str, skew: SignedDuration) -> String {
     format!("{said}clock skew     {:+.1} ms against this machine\n", milliseconds(skew))
 }
 
-fn with_skew_json(said: &str, skew: SignedDuration) -> String {
-    match serde_json::from_str(said) {
-        Ok(serde_json::Value::Object(mut facts)) => {
-            facts.insert("clock_skew_ms".into(), milliseconds(skew).into());
-            format!("{:#}\n", serde_json::Value::Object(facts))
-        }
-        _ => said.to_owned(),
-    }
+/// What the node has, and nothing else that it may say.
+fn with_skew_json(said: &[u8], skew: SignedDuration) -> Result<String, serde_json::Error> {
+    let mut facts: NodeFacts = serde_json::from_slice(said)?;
+    facts.clock_skew_ms = Some(milliseconds(skew));
+    let shown = serde_json::to_string_pretty(&facts)?;
+    Ok(crate::clean::text(&shown).into_owned() + "\n")
 }

@@ -35,11 +35,11 @@ fn processes(project: &Project, line: &str) -> Vec<String> {
 
 #[test]
 fn whoever_is_told_to_stop_while_tests_are_listed_leaves_nothing_and_makes_nothing() {
-    let project = Project::new();
-    // A suite that nobody writes: whoever reads it waits.
-    let suite = project.path().join("endless.yaml");
-    assert!(Command::new("mkfifo").arg(&suite).status().unwrap().success());
-    let project = project.env("FIXTURE_SUITE", suite.display().to_string());
+    let project = Project::with_suite(GOOD);
+    // A pipe that nobody writes to: whoever reads it waits.
+    let pipe = project.path().join("endless");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let project = project.env("FIXTURE_PIPE", pipe.display().to_string());
     let fixture = Fixture { project: &project };
     for signal in [Signal::INT, Signal::TERM] {
         for command in [fixture.nextest(&[]), fixture.nextest_with_a_node("local", &[])] {

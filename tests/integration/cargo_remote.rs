@@ -66,9 +66,11 @@ fn a_listing_needs_no_node_and_running_without_one_says_what_to_do() {
 #[test]
 fn nextest_runs_each_test_on_the_one_node_and_tells_crashes_and_time_outs_apart() {
     let theirs = Crate::new();
-    let hung = theirs.path().join("target/hung");
+    // Outside of the crate: what lies below it is named as it is on the node.
+    let marks = tempfile::tempdir().expect("a temporary folder");
+    let hung = marks.path().join("hung");
     let mark = hung.display().to_string();
-    let left = theirs.path().join("target/left");
+    let left = marks.path().join("left");
     let child = left.display().to_string();
     let run = theirs
         .cargo(&[("CRASH", "1"), ("HANG", &mark), ("LEAVE", &child)], &["nextest", "run", "--no-fail-fast"]);

@@ -141,7 +141,9 @@ fn output_comes_while_the_command_runs_and_an_interrupt_ends_it_there_too() {
         .spawn()
         .expect("it starts");
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
+    // It stays open: a reader that goes ends the command too, by another status.
+    let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+    stdout.read_line(&mut line).expect("a line");
     assert_eq!(line, "begun\n");
     let begun = Instant::now();
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
