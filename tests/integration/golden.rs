@@ -90,11 +90,11 @@ fn losses_become_golden_and_any_other_bit_is_told_at_its_step() {
 fn what_is_no_golden_run_is_left_out_and_said() {
     let project = project().file("golden.json", "{\"x\": \"y\"}");
     let run = project.run(&[]);
-    assert_eq!(run.outcome("unet").0, Outcome::Errored, "{run:?}");
+    assert_eq!(run.outcome("unet").0, Outcome::Failed, "{run:?}");
     assert!(run.stdout.contains("failed to read the golden losses in golden.json"), "{}", run.stdout);
     let golden = project.gpu_harness(&["golden"]);
     assert_eq!(golden.code(), 1, "{golden:?}");
-    assert!(golden.stdout.contains("s::unet: left out: it errored"), "{golden:?}");
+    assert!(golden.stdout.contains("s::unet: left out: it failed"), "{golden:?}");
     let none = Project::with_suite("suite: s\ncases:\n  - { name: a, command: { run: [\"true\"] } }\n");
     none.run(&[]);
     let golden = none.gpu_harness(&["golden"]);
