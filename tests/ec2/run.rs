@@ -63,7 +63,11 @@ fn a_run_has_a_node_uses_it_gives_everything_back_and_proves_it() {
             _ => None,
         })
         .collect();
-    assert_eq!(states, [Requested, Booting, Reachable, Healthy, Running, Draining, Terminating, Gone]);
+    // It is asked for, and then said where, and to whom it is open.
+    assert_eq!(
+        states,
+        [Requested, Requested, Booting, Reachable, Healthy, Running, Draining, Terminating, Gone]
+    );
 }
 
 #[test]
