@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use gpu_suites::budget;
 use gpu_suites::event::{Event, Record};
 use gpu_suites::id::CaseId;
+use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::Plan;
 use gpu_suites::seal::{Key, Sealing};
 
@@ -103,6 +104,9 @@ impl Intake {
                 self.turn(&event.case, event.attempt, |turns| &mut turns.begun)?;
                 self.announced.forget(&event.case);
             }
+            Event::CaseFinished(event) if event.attempt == 0 && is_verdict(event.outcome) => {
+                return Err(format!("how {} went, which was never begun", event.case));
+            }
             Event::CaseFinished(event) => self.turn(&event.case, event.attempt, |turns| &mut turns.ended)?,
             Event::Artifact(artifact) => self.announced.take(artifact)?,
             _ => {}
@@ -128,12 +132,16 @@ impl Intake {
     }
 }
 
+/// Whether it says how a case went, and not why it was not run.
+fn is_verdict(outcome: Outcome) -> bool {
+    matches!(outcome, Outcome::Passed | Outcome::Failed)
+}
+
 #[cfg(test)]
 mod tests {
     use gpu_suites::event::{
         Artifact, CaseFinished, CaseStarted, Log, ReclaimNotice, RunClosed, RunFinished, Stream,
     };
-    use gpu_suites::outcome::Outcome;
     use gpu_suites::plan::{Lease, OnExpiry, PROTOCOL, PlannedCase};
     use gpu_suites::spec::Case;
     use gpu_suites::unit::{ByteSize, Span};
@@ -203,6 +211,16 @@ mod tests {
         intake.take(started(4), LINE).unwrap_err();
         intake.take(finished(4), LINE).unwrap_err();
         Intake::of(&plan(), Key::default()).take(started(5), LINE).unwrap_err();
+    }
+
+    #[test]
+    fn what_was_never_begun_has_neither_passed_nor_failed() {
+        let ends = |outcome| {
+            let finished = CaseFinished { case: "s::c".into(), attempt: 0, outcome, reason: None, seconds: 0.0 };
+            Intake::of(&plan(), Key::default()).take(record(finished), LINE).is_ok()
+        };
+        assert!(ends(Outcome::Skipped) && ends(Outcome::Errored) && ends(Outcome::TimedOut));
+        assert!(!ends(Outcome::Passed) && !ends(Outcome::Failed));
     }
 
     #[test]

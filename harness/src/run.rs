@@ -432,7 +432,11 @@ fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
 pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
     settle(&mut recorder, ended);
     let error = ended.map(|error| chain(error));
-    let exit = recorder.state().exit();
+    let exit = match (recorder.state().exit(), ended) {
+        // That its cases passed is its own word.
+        (Exit::AllPassed, Some(error)) if error.is_of_a_false_node() => Exit::Infrastructure,
+        (exit, _) => exit,
+    };
     recorder.own(RunClosed { exit: exit.code(), error });
     Ok(recorder.finish(exit)?)
 }

@@ -159,6 +159,7 @@ async fn carry_out(
     interrupts: &mut Interrupts,
 ) -> Result<Verdict, RunError> {
     let before = records.run.borrow().state().case(asked.what.id()).map_or(0, |case| case.attempt);
+    let mut is_believed = true;
     let ended = match prepared.plan.cases.first_mut() {
         None => {
             let reason = prepared.skipped.first().map(|(_, reason)| reason.clone());
@@ -169,6 +170,7 @@ async fn carry_out(
             hall.want_node(&asked.what).await?;
             let followed = follow(hall, asked, prepared, &mut records, interrupts).await;
             followed.map_err(|error| {
+                is_believed = !error.is_of_a_false_node();
                 if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {
                     hall.end(Over::Lost { why: chain(&error), reclaimed: false });
                 }
@@ -190,8 +192,8 @@ async fn carry_out(
         (last.number > before).then_some((ending.outcome, ending.reason))
     };
     let (outcome, reason) = match (last(&run), ended) {
-        (Some(told), _) => told,
-        (None, ended) => {
+        (Some(told), _) if is_believed || told.0 != Outcome::Passed => told,
+        (_, ended) => {
             let (outcome, reason) =
                 ended.err().unwrap_or((Outcome::Errored, "the node ended the run without it".to_owned()));
             let attempt = run.state().case(asked.what.id()).map_or(before, |case| case.attempt);

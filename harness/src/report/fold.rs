@@ -355,13 +355,18 @@ impl RunState {
         tally
     }
 
-    /// The exit code that follows from the cases, and from the receipt: a run is not well while something that it has made
-    /// may go on costing money.
+    /// The exit code that follows from the cases, from the receipt and from how the run was closed: it is not well while
+    /// something that it has made may go on costing money, nor where its node was found out.
     pub fn exit(&self) -> Exit {
         match Exit::of(self.cases.iter().map(|case| self.counts_as(case))) {
-            Exit::AllPassed if self.receipt.may_cost() => Exit::Infrastructure,
+            Exit::AllPassed if self.receipt.may_cost() || self.was_closed_for_trouble() => Exit::Infrastructure,
             exit => exit,
         }
+    }
+
+    fn was_closed_for_trouble(&self) -> bool {
+        let trouble = Exit::Infrastructure.code();
+        self.closed.as_ref().is_some_and(|closed| closed.error.is_some() && closed.exit == trouble)
     }
 
     /// The outcome that a case adds to the exit code: a regression counts as a failed check, and what is in quarantine as

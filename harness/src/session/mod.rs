@@ -148,6 +148,11 @@ impl SessionError {
             _ => Outcome::Errored,
         }
     }
+
+    /// Whether the node said or sent what none of ours does: nor is it believed what its cases came to.
+    pub fn is_of_a_false_node(&self) -> bool {
+        matches!(self, Self::Protocol { .. } | Self::Remote(RemoteError::Artifacts { .. }))
+    }
 }
 
 /// How a run on a node ended.
@@ -519,6 +524,7 @@ impl<'a> Session<'a> {
             self.recorder.keep(Warning { case: None, message }.into());
             self.intake.left_out = 0;
         }
+        let mut refused = None;
         if let Some(bytes) = self.recorder.announced() {
             self.recorder.node_is(NodeState::Draining, "fetching artifacts");
             let limit = match self.stop {
@@ -527,6 +533,8 @@ impl<'a> Session<'a> {
             };
             let by = *self.fetched_by.get_or_insert_with(|| Moment::after(limit));
             match self.fetch(&mut exec, by).await {
+                // The node is let go all the same.
+                Err(error @ SessionError::Remote(RemoteError::Artifacts { .. })) => refused = Some(error),
                 Err(SessionError::Remote(error)) if !error.is_transient() => {
                     let message = format!("the artifacts could not be fetched: {}", chain(&error));
                     self.recorder.keep(Warning { case: None, message }.into());
@@ -543,7 +551,7 @@ impl<'a> Session<'a> {
         if self.plan.lease.on_expiry == OnExpiry::Exit {
             self.recorder.node_is(NodeState::Gone, "left as it was found");
         }
-        Ok(Ended::Finished)
+        refused.map_or(Ok(Ended::Finished), Err)
     }
 
     /// Brings the artifacts, and keeps the run on the node alive until they are here.
