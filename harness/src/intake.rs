@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn what_was_never_begun_has_neither_passed_nor_failed() {
         let ends = |outcome| {
-            let finished = CaseFinished { case: "s::c".into(), attempt: 0, outcome, reason: None, seconds: 0.0 };
+            let finished =
+                CaseFinished { case: "s::c".into(), attempt: 0, outcome, reason: None, seconds: 0.0 };
             Intake::of(&plan(), Key::default()).take(record(finished), LINE).is_ok()
         };
         assert!(ends(Outcome::Skipped) && ends(Outcome::Errored) && ends(Outcome::TimedOut));
