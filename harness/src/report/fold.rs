@@ -359,7 +359,9 @@ impl RunState {
     /// something that it has made may go on costing money, nor where its node was found out.
     pub fn exit(&self) -> Exit {
         match Exit::of(self.cases.iter().map(|case| self.counts_as(case))) {
-            Exit::AllPassed if self.receipt.may_cost() || self.was_closed_for_trouble() => Exit::Infrastructure,
+            Exit::AllPassed if self.receipt.may_cost() || self.was_closed_for_trouble() => {
+                Exit::Infrastructure
+            }
             exit => exit,
         }
     }
