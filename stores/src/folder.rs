@@ -57,7 +57,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             _ => {}
         }
-        let mut walk = Walk { stem, after, take, above: Vec::new() };
+        let mut walk = Walk { stem, after, take, above: above(&root) };
         let base = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         // Which of its folders it was, the error itself does not say.
         walk.folder(&root, &base, true).map(drop).map_err(|(key, error)| self.io("list", &key, &error))
@@ -276,6 +276,13 @@ struct Walk<'a> {
     above: Vec<(u64, u64)>,
 }
 
+/// What a folder lies in itself: a link to one of these comes back to it as well.
+fn above(folder: &Path) -> Vec<(u64, u64)> {
+    let real = fs::canonicalize(folder).unwrap_or_default();
+    let folders = real.ancestors().skip(1).filter_map(|folder| fs::metadata(folder).ok());
+    folders.map(|about| (about.dev(), about.ino())).collect()
+}
+
 type Walked = std::result::Result<bool, (String, io::Error)>;
 
 impl Walk<'_> {
@@ -383,19 +390,20 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::new(root.path().into());
         folder.put("a/b", b"1").unwrap();
-        for (name, target) in [("dangling", "nowhere"), ("itself", "itself"), ("a/up", "../a"), ("z", "a")] {
+        for (name, target) in [("dangling", "nowhere"), ("itself", "itself"), ("a/up", "../a"), ("out", ".."), ("z", "a")] {
             symlink(target, root.path().join(name)).unwrap();
         }
         let keys = Vec::from_iter(listed(&folder).into_iter().map(|(key, _)| key));
         assert_eq!(
             keys,
-            ["a/b", "a/up", "dangling", "itself", "z/b", "z/up"],
+            ["a/b", "a/up", "dangling", "itself", "out", "z/b", "z/up"],
             "in the order of their bytes, none twice"
         );
         for (key, fault) in [
             ("dangling", Fault::Missing),
             ("itself", Fault::NoFile("it is a link that leads back to itself".into())),
             ("a/up", Fault::NoFile("it is a link that leads back to a folder that it lies in".into())),
+            ("out", Fault::NoFile("it is a link that leads back to a folder that it lies in".into())),
         ] {
             assert_eq!(folder.get(&object(&folder, key)).unwrap_err().fault, fault, "{key}");
         }

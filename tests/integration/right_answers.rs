@@ -50,7 +50,8 @@ fn a_loss_that_becomes_no_number_fails_however_it_is_spelled() {
         );
         suite.push_str("    checks: { loss-drop: { to: 100% } }\n");
     }
-    let run = Project::with_suite(&suite).run(&[]);
+    let project = Project::with_suite(&suite);
+    let run = project.run(&[]);
     assert_eq!(run.code(), 1, "{run:?}");
     for (index, word) in spellings.iter().enumerate() {
         let (outcome, reason) = run.outcome(&format!("c{index}"));
@@ -130,7 +131,7 @@ cases:
 
 #[test]
 fn a_gpu_that_is_demanded_and_not_there_is_an_error_for_a_program_too() {
-    let run = Project::with_suite(
+    let project = Project::with_suite(
         "suite: s
 cases:
   - { name: cuda, device: cuda, command: { run: ['true'] } }
@@ -142,11 +143,12 @@ cases:
 ",
     );
     let libtorch = std::env::var("LIBTORCH").expect("`cargo xtask test` sets LIBTORCH");
-    let run = run.env("LIBTORCH", libtorch).env("CUDA_VISIBLE_DEVICES", "");
-    let run = run
+    let project = project
+        .env("LIBTORCH", libtorch)
+        .env("CUDA_VISIBLE_DEVICES", "")
         .file("leaf.jpg", include_bytes!("../rig/leaf.jpg"))
         .file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,40,40\n");
-    let run = run.run(&[]);
+    let run = project.run(&[]);
     assert_eq!(run.code(), 3, "{run:?}");
     for (case, wanted) in [("cuda", "1 GPU"), ("eight", "8 GPUs (hopper)"), ("trained", "1 GPU")] {
         let (outcome, reason) = run.outcome(case);
@@ -171,7 +173,8 @@ cases:
 ",
     );
     let project = project.env("LIBTORCH", libtorch).file("leaf.jpg", include_bytes!("../rig/leaf.jpg"));
-    let run = project.file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,40,40\n400,30,420,50\n").run(&[]);
+    let project = project.file("boxes.csv", "xmin,ymin,xmax,ymax\n4,4,40,40\n400,30,420,50\n");
+    let run = project.run(&[]);
     let (outcome, reason) = run.outcome("c");
     assert_eq!((run.code(), outcome), (1, Outcome::Failed), "{reason}");
     assert!(
