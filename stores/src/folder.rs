@@ -390,7 +390,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = Folder::new(root.path().into());
         folder.put("a/b", b"1").unwrap();
-        for (name, target) in [("dangling", "nowhere"), ("itself", "itself"), ("a/up", "../a"), ("out", ".."), ("z", "a")] {
+        for (name, target) in
+            [("dangling", "nowhere"), ("itself", "itself"), ("a/up", "../a"), ("out", ".."), ("z", "a")]
+        {
             symlink(target, root.path().join(name)).unwrap();
         }
         let keys = Vec::from_iter(listed(&folder).into_iter().map(|(key, _)| key));
