@@ -142,7 +142,7 @@ impl Job {
         };
         match opened {
             Ok(channel) => {
-                turn.moved = true;
+                (turn.moved, turn.opened) = (true, true);
                 self.doing = "starting";
                 Ok(match &self.what {
                     What::Command { .. } => Stage::Starting(channel),

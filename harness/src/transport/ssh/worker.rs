@@ -60,8 +60,10 @@ pub(super) struct Turn<'a> {
     pub(super) wants_write: bool,
     /// A channel is being opened: libssh2 opens one at a time.
     pub(super) opening: bool,
-    /// There is one channel, or the wish for one.
+    /// There is the wish for one channel, and there never was another: the server may count one a while after its end.
     pub(super) alone: bool,
+    /// A channel was opened.
+    pub(super) opened: bool,
     pub(super) elsewhere: &'a Elsewhere,
 }
 
@@ -83,6 +85,8 @@ pub(super) struct Worker {
     requests: Receiver<Request>,
     elsewhere: Elsewhere,
     jobs: Vec<Job>,
+    /// Whether there ever was a channel.
+    has_opened: bool,
     peer: Peer,
     made: Instant,
     /// When the peer was last heard, and last asked.
@@ -146,6 +150,7 @@ impl Worker {
             requests,
             elsewhere,
             jobs: Vec::new(),
+            has_opened: false,
             peer,
             made,
             heard: now,
@@ -170,11 +175,13 @@ impl Worker {
                 moved: false,
                 wants_write: false,
                 opening: false,
-                alone: self.jobs.len() == 1,
+                alone: self.jobs.len() == 1 && !self.has_opened,
+                opened: false,
                 elsewhere: &self.elsewhere,
             };
             let turned = self.jobs.iter_mut().try_for_each(|job| job.pump(&mut turn));
             let (moved, wants_write) = (turn.moved, turn.wants_write);
+            self.has_opened |= turn.opened;
             let lasts = turned.and_then(|()| {
                 self.jobs.retain(|job| !job.is_done());
                 self.pause(moved, wants_write)
