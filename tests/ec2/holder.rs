@@ -84,7 +84,7 @@ fn ten_nextest_processes_have_one_ec2_node_which_is_given_back() {
 #[test]
 fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
     let ec2 = Ec2::start(Options { clock_factor: 60.0 });
-    let settings = "types: [g4dn.xlarge]\nttl: 60m\nlease: 20s";
+    let settings = "types: [g4dn.xlarge]\nttl: 4h\nlease: 20s";
     let project = ec2.in_project(Project::with_suite(&many(2)), settings);
     let fixture = Fixture { project: &project };
     let test = fixture.program(&[]);
