@@ -25,6 +25,14 @@ pub(super) struct AgentKey {
     pub(super) comment: String,
 }
 
+impl AgentKey {
+    /// libssh2 has an agent sign for such a one by SHA-1 alone (its `agent_sign` knows the names of plain keys), which no
+    /// server takes any more.
+    fn is_rsa_certificate(&self) -> bool {
+        self.blob.get(4..).is_some_and(|rest| rest.starts_with(b"ssh-rsa-cert-v01@openssh.com"))
+    }
+}
+
 /// Everything that may be shown.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Keys {
@@ -69,9 +77,9 @@ impl Keys {
         };
         let (ours, others): (Vec<usize>, Vec<usize>) =
             (0..self.agent.len()).partition(|index| is_named(&self.agent[*index].blob));
-        ours.into_iter().map(Candidate::Agent).for_each(&mut put);
+        ours.into_iter().map(|index| self.of_agent(index)).for_each(&mut put);
         if !self.only {
-            others.into_iter().map(Candidate::Agent).for_each(&mut put);
+            others.into_iter().map(|index| self.of_agent(index)).for_each(&mut put);
         }
         for file in &self.files {
             // A usual file that is not there is no trouble.
@@ -84,6 +92,17 @@ impl Keys {
                 .for_each(&mut put);
         }
         order
+    }
+
+    fn of_agent(&self, index: usize) -> Candidate {
+        let key = &self.agent[index];
+        if !key.is_rsa_certificate() {
+            return Candidate::Agent(index);
+        }
+        let key = format!("ssh agent's certificate {}", key.comment);
+        let result = "cannot be shown: an RSA certificate needs its key's file (IdentityFile); \
+                      an agent's may be ed25519 or ECDSA";
+        Candidate::Unusable(TriedKey { key, result: result.to_owned() })
     }
 
     fn key(&self, file: &KeyFile) -> Candidate {
@@ -127,7 +146,7 @@ impl Keys {
     }
 
     fn held(&self, blob: &Vec<u8>) -> Option<usize> {
-        self.agent.iter().position(|key| key.blob == *blob)
+        self.agent.iter().position(|key| key.blob == *blob && !key.is_rsa_certificate())
     }
 }
 
