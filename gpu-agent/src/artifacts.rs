@@ -151,7 +151,7 @@ impl Walk<'_> {
         let target = absolute.map_or_else(|_| target.clone(), |to| text_to(path, to));
         match target.to_str() {
             Some(target) if leads_to(path, Path::new(target)).is_some() => {
-                self.place(text, Some(target.to_owned()))
+                self.place(text, Some(target.to_owned()));
             }
             _ => self.leave(path, "it is a link that leads elsewhere"),
         }

@@ -73,6 +73,10 @@ fn assert_clean(text: &str) {
 }
 
 /// The journal of a node, as it comes over the wire: to the run's state, the terminal and the summary.
+///
+/// # Panics
+///
+/// Where what comes out could harm: that is a find.
 pub fn wire(data: &[u8]) {
     let (mut intake, mut state) = (Intake::of(&plan(), Key::default()), created(Vec::new()));
     let mut lines = Lines::of_at_most(64 << 10);
@@ -104,6 +108,10 @@ pub fn wire(data: &[u8]) {
 }
 
 /// The artifacts of a node: compressed as they come, or the archive itself, so that a fuzzer need not know zstd.
+///
+/// # Panics
+///
+/// Where something lands that was not announced: that is a find.
 pub fn archive(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else { return };
     let packed = match kind % 2 {
@@ -176,6 +184,10 @@ fn with_artifact(data: &[u8], names: &[&str], junit: Vec<String>) -> Option<(tem
 }
 
 /// A JUnit report that a case has brought, as a part of ours.
+///
+/// # Panics
+///
+/// Where ours cannot be read by an XML parser: that is a find.
 pub fn junit(data: &[u8]) {
     let Some((folder, state)) = with_artifact(data, &["r.xml"], vec!["r.xml".into()]) else { return };
     if report::write_junit(&state, folder.path(), None).is_err() {
@@ -277,7 +289,9 @@ mod tests {
             assert!(fuzz().join("targets").join(format!("{name}.rs")).is_file(), "{name}");
             let seeds = seeds(name);
             assert!(!seeds.is_empty(), "{name}");
-            seeds.iter().for_each(|seed| door(seed));
+            for seed in &seeds {
+                door(seed);
+            }
             door(b"");
             door(&[0xff; 3000]);
         }

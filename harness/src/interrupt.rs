@@ -15,7 +15,7 @@ enum Source {
         term: Signal,
         hangup: Signal,
         /// A file that may not grow any more: the write fails, and the process does not.
-        _too_large: Signal,
+        too_large: Signal,
         /// What another part of this process says.
         inside: Option<UnboundedReceiver<&'static str>>,
     },
@@ -30,7 +30,7 @@ impl Interrupts {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
-            _too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+            too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
             inside: None,
         }))
     }
@@ -39,8 +39,8 @@ impl Interrupts {
     #[must_use]
     pub fn and(self, receiver: Option<UnboundedReceiver<&'static str>>) -> Self {
         match self.0 {
-            Source::Signals { int, term, hangup, _too_large, .. } => {
-                Self(Source::Signals { int, term, hangup, _too_large, inside: receiver })
+            Source::Signals { int, term, hangup, too_large, .. } => {
+                Self(Source::Signals { int, term, hangup, too_large, inside: receiver })
             }
             Source::Inside(own) => Self(Source::Inside(receiver.unwrap_or(own))),
         }

@@ -70,7 +70,9 @@ mod tests {
         let (key, other) = (Key::new(), Key::new());
         let sealing = |lines: &[&str]| {
             let mut sealing = Sealing::default();
-            lines.iter().for_each(|line| sealing.line(line.as_bytes()));
+            for line in lines {
+                sealing.line(line.as_bytes());
+            }
             sealing
         };
         let seal = sealing(&["a", "b"]).seal(&key);

@@ -30,7 +30,9 @@ fn lines(node: &Node, plan: gpu_suites::plan::Plan, key: &Key) -> Vec<String> {
 fn is_whole(lines: &[String], key: &Key) -> bool {
     let (last, before) = lines.split_last().unwrap();
     let mut sealing = Sealing::default();
-    before.iter().for_each(|line| sealing.line(line.as_bytes()));
+    for line in before {
+        sealing.line(line.as_bytes());
+    }
     match gpu_suites::event::Record::parse(last).unwrap().event {
         Event::RunFinished(end) => end.seal == Some(sealing.seal(key)),
         _ => false,

@@ -71,18 +71,17 @@ impl Plan {
             Some(_) => None,
             None => Self::begin(job, &recipe)?,
         };
-        let (kept, inputs) = match begun {
-            Some(begun) => begun,
-            None => {
-                if found.is_none() {
-                    found = patience(&mut || there(job.shards.as_ref(), PLAN))?;
-                }
-                let kept = read_kept(job, &found.unwrap_or_default())?;
-                check_same(job, &kept, &recipe)?;
-                let list = patience(&mut || there(job.shards.as_ref(), &inputs_key(&kept.inputs)))?;
-                let inputs = read_list(job, &kept, list.as_deref().unwrap_or_default())?;
-                (kept, inputs)
+        let (kept, inputs) = if let Some(begun) = begun {
+            begun
+        } else {
+            if found.is_none() {
+                found = patience(&mut || there(job.shards.as_ref(), PLAN))?;
             }
+            let kept = read_kept(job, &found.unwrap_or_default())?;
+            check_same(job, &kept, &recipe)?;
+            let list = patience(&mut || there(job.shards.as_ref(), &inputs_key(&kept.inputs)))?;
+            let inputs = read_list(job, &kept, list.as_deref().unwrap_or_default())?;
+            (kept, inputs)
         };
         let starts = starts(&inputs, kept.shards);
         let id = hex::encode(&Sha256::digest(serde_json::to_vec(&kept).unwrap_or_default())[..8]);

@@ -135,7 +135,7 @@ mod tests {
         let byte = |number: u32| number.to_le_bytes()[0];
         RgbImage::from_fn(width, height, |x, y| {
             image::Rgb([
-                byte(x * 37 ^ y * 11),
+                byte((x * 37) ^ (y * 11)),
                 byte(x * y + 3),
                 if (x / 3 + y / 2) % 2 == 0 { 250 } else { 9 },
             ])

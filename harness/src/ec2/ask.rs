@@ -287,7 +287,8 @@ impl Asker<'_> {
             });
             answer.await?.fleet_id.ok_or_else(|| CloudError::lacks("CreateFleet", "the fleet's id"))
         };
-        let fleet = self.ledger.make(ResourceKind::Fleet, self.cloud.region(), &token, making).await?;
+        let fleet =
+            Box::pin(self.ledger.make(ResourceKind::Fleet, self.cloud.region(), &token, making)).await?;
         Ok(Asked { fleet, pools, at })
     }
 

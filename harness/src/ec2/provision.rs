@@ -378,13 +378,12 @@ impl Provision {
         purchase: Purchase,
     ) -> Result<Answer, ProvisionError> {
         let begun = Instant::now();
-        let place = match place {
-            Some(place) => place,
-            None => {
-                let looked = self.look(at).await?;
-                self.phase(StartPhase::LookUp, begun);
-                place.insert(looked)
-            }
+        let place = if let Some(place) = place {
+            place
+        } else {
+            let looked = self.look(at).await?;
+            self.phase(StartPhase::LookUp, begun);
+            place.insert(looked)
         };
         let settings = &self.order.settings;
         let (cloud, ledger) = (self.books[place.book].cloud.clone(), self.books[place.book].ledger.clone());

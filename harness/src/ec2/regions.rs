@@ -27,7 +27,7 @@ pub fn regions(asked: &[String], node: Option<&str>, config: &Config) -> Result<
     Ok(if all.is_empty() { vec![None] } else { all.into_iter().collect() })
 }
 
-/// Where AWS's console is for a region: China and AWS GovCloud are partitions with a domain of their own.
+/// Where AWS's console is for a region: China and AWS `GovCloud` are partitions with a domain of their own.
 pub fn console(region: &str) -> String {
     let domain = if region.starts_with("cn-") {
         "amazonaws.cn"

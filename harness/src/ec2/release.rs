@@ -297,7 +297,9 @@ impl Release<'_> {
                 // Something lives in it that nobody has told of yet.
                 match observe::of_group(self.cloud, &id).await {
                     Ok(seen) => {
-                        seen.iter().for_each(|seen| seen.note(self.ledger, self.cloud.region()));
+                        for seen in &seen {
+                            seen.note(self.ledger, self.cloud.region());
+                        }
                     }
                     Err(error) => self.failed(kind, &id, &error),
                 }

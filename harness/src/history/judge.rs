@@ -1,6 +1,6 @@
 //! What the history says of a run: a verdict for each metric, and where each case stands.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{Judged, Judgement, Vanished};
@@ -124,8 +124,8 @@ impl Judge {
         let others = of_case.clone().flat_map(|(_, lines)| lines.iter());
         let others = others.filter(|line| line.healthy && Some(&line.run) != state.run.as_ref());
         // The runs of the case, the latest first.
-        let runs: BTreeMap<_, _> = others.map(|line| ((line.at, &line.run), ())).collect();
-        let last = Vec::from_iter(runs.into_keys().rev().map(|(_, run)| run).take(self.rule.least));
+        let runs: BTreeSet<_> = others.map(|line| (line.at, &line.run)).collect();
+        let last = Vec::from_iter(runs.into_iter().rev().map(|(_, run)| run).take(self.rule.least));
         let is_gone = |id: &SeriesId| {
             !case.metrics.contains_key(&id.metric)
                 && self.direction(&id.metric).is_some()

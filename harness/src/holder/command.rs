@@ -133,7 +133,7 @@ async fn tell(folder: Option<PathBuf>) {
     match report::read(&folder) {
         Ok(state) => service.tell(&state, state.exit()).await,
         Err(error) => {
-            crate::streams::tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)))
+            crate::streams::tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
         }
     }
 }

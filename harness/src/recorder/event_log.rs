@@ -19,7 +19,7 @@ impl Numbering {
     }
 
     /// A node's record, with its origin.
-    pub(super) fn from_node(&mut self, node: &NodeName, record: Record) -> Record {
+    pub(super) fn of_node(&mut self, node: &NodeName, record: Record) -> Record {
         let from = Some(Origin { node: node.clone(), seq: record.seq });
         self.next(Record { from, ..record })
     }
@@ -83,7 +83,7 @@ mod tests {
         let own = numbering.own(Interrupted { by: "SIGTERM".into() }.into());
         let theirs = Warning { case: None, message: "low on disk".into() };
         let theirs = Record { seq: 41, at: Timestamp::UNIX_EPOCH, from: None, event: theirs.into() };
-        let theirs = numbering.from_node(&"lab".into(), theirs);
+        let theirs = numbering.of_node(&"lab".into(), theirs);
         for record in [own, theirs] {
             log.append(&record.to_line()).unwrap();
         }

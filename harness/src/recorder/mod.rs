@@ -78,7 +78,7 @@ impl Records for Recorder {
     }
 
     fn node(&mut self, record: Record) {
-        let record = self.numbering.from_node(&self.node, record);
+        let record = self.numbering.of_node(&self.node, record);
         self.take(record);
     }
 
@@ -96,7 +96,9 @@ impl Records for Recorder {
 
     fn files_came(&mut self) {
         let cases = Vec::from_iter(self.state.cases().iter().map(|case| case.id().clone()));
-        cases.iter().for_each(|case| self.files_of_case_came(case));
+        for case in &cases {
+            self.files_of_case_came(case);
+        }
     }
 
     fn announced(&self) -> Option<u64> {

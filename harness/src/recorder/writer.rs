@@ -140,14 +140,13 @@ impl Desk {
     /// Does what there is to do until the end; gives the first trouble.
     fn work(mut self, todo: &Receiver<Job>, shares: &Shares) -> Result<(), RecorderError> {
         loop {
-            let job = match todo.try_recv() {
-                Ok(job) => Ok(job),
+            let job = if let Ok(job) = todo.try_recv() {
+                Ok(job)
+            } else {
                 // Nothing waits: what was kept goes to the operating system before anything else comes.
-                Err(_) => {
-                    self.flush();
-                    shares.0.broken.store(self.trouble.is_some(), Ordering::Relaxed);
-                    todo.recv_timeout(if self.junit_due { JUNIT_PAUSE } else { Duration::MAX })
-                }
+                self.flush();
+                shares.0.broken.store(self.trouble.is_some(), Ordering::Relaxed);
+                todo.recv_timeout(if self.junit_due { JUNIT_PAUSE } else { Duration::MAX })
             };
             match job {
                 Ok(Job::Record(record, line)) => {

@@ -125,6 +125,7 @@ const CASES: [&str; 11] = [
 ];
 
 /// A run in which a case ends in every way that there is.
+#[expect(clippy::too_many_lines, reason = "one of each kind")]
 pub(crate) fn every_outcome() -> Vec<Record> {
     use Outcome::{Cancelled, Errored, Failed, Interrupted, Passed, Skipped, TimedOut};
     use Verdict::{Broke, Held, Skipped as NotJudged};

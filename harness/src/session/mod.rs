@@ -425,9 +425,8 @@ impl<'a> Session<'a> {
     fn ended_by(&self, alarm: Alarm) -> SessionError {
         let node = self.node();
         match (alarm, self.stop.as_ref()) {
-            (Alarm::Signal(by), _) => SessionError::Interrupted { by },
             (Alarm::Spent(why), _) => SessionError::Money { why },
-            (_, Some(&Stop::Signal(by))) => SessionError::Interrupted { by },
+            (Alarm::Signal(by), _) | (_, Some(&Stop::Signal(by))) => SessionError::Interrupted { by },
             (_, Some(Stop::Money(why))) => SessionError::Money { why: why.clone() },
             (Alarm::Overdue, None) => {
                 let (started, plan) = (self.started, &self.plan);

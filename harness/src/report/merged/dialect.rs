@@ -101,7 +101,7 @@ impl Said {
     fn of(node: Node<'_, '_>, clean: &dyn Fn(&str) -> String) -> Self {
         let attribute = |name: &str| node.attribute(name).map(|text| clean(&shown(text)));
         let text: String =
-            node.descendants().filter(|child| child.is_text()).filter_map(|child| child.text()).collect();
+            node.descendants().filter(Node::is_text).filter_map(|child| child.text()).collect();
         let text = shown(&text);
         let first = || clean(text.trim().lines().next().unwrap_or_default());
         let message = attribute("message").filter(|message| !message.is_empty()).unwrap_or_else(first);
@@ -165,10 +165,9 @@ fn seconds(text: &str) -> f64 {
     let (commas, points) = (text.matches(',').count(), text.matches('.').count());
     let plain = match (text.rfind(','), text.rfind('.')) {
         (Some(comma), Some(point)) if comma > point => text.replace('.', "").replace(',', "."),
-        (Some(_), Some(_)) => text.replace(',', ""),
         // One alone is the decimal one, several are of thousands.
         (Some(_), None) if commas == 1 => text.replace(',', "."),
-        (Some(_), None) => text.replace(',', ""),
+        (Some(_), _) => text.replace(',', ""),
         (None, Some(_)) if points > 1 => text.replace('.', ""),
         _ => text.to_owned(),
     };

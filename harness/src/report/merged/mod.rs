@@ -230,7 +230,7 @@ text</failure></testcase><testcase name="err"><error type="E" message="m"/></tes
             report(r#"<testcase name="both"><skipped/><error message="in teardown">t</error></testcase>"#),
             report(r#"<testcase name="cdata"><failure message="a &amp; b"><![CDATA[x ]]]]><![CDATA[> & y]]></failure></testcase>"#),
             report(r#"<testcase/><testcase name="same"/><testcase name="same"/>"#),
-            report(r#"<properties/><system-out>x</system-out>"#),
+            report("<properties/><system-out>x</system-out>"),
         ].join("\n\n"));
     }
 
