@@ -149,7 +149,15 @@ async fn a_certificate_opens_where_the_key_alone_does_not() {
         let agent = Agent::with(&sshd, 0, &[&key]);
         std::fs::remove_file(&key).unwrap();
         configure(&sshd, &format!("{identity}\n  IdentitiesOnly yes\n  IdentityAgent {}", agent.1.display()));
-        works(options(&sshd)).await;
+        if kind == "rsa" {
+            let said = refused(&sshd, options(&sshd)).await;
+            assert!(
+                said.contains("(an RSA certificate, which cannot be shown from an agent here)"),
+                "{said}"
+            );
+        } else {
+            works(options(&sshd)).await;
+        }
     }
 }
 

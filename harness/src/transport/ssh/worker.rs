@@ -60,7 +60,7 @@ pub(super) struct Turn<'a> {
     pub(super) wants_write: bool,
     /// A channel is being opened: libssh2 opens one at a time.
     pub(super) opening: bool,
-    /// There is one channel, or the wish for one.
+    /// There was never another channel: a server forgets one only a while after it was closed.
     pub(super) alone: bool,
     pub(super) elsewhere: &'a Elsewhere,
 }
@@ -82,6 +82,8 @@ pub(super) struct Worker {
     wakeup: Wakeup,
     requests: Receiver<Request>,
     elsewhere: Elsewhere,
+    /// How many requests there have been.
+    taken: u64,
     jobs: Vec<Job>,
     peer: Peer,
     made: Instant,
@@ -145,6 +147,7 @@ impl Worker {
             wakeup,
             requests,
             elsewhere,
+            taken: 0,
             jobs: Vec::new(),
             peer,
             made,
@@ -170,7 +173,7 @@ impl Worker {
                 moved: false,
                 wants_write: false,
                 opening: false,
-                alone: self.jobs.len() == 1,
+                alone: self.taken == 1,
                 elsewhere: &self.elsewhere,
             };
             let turned = self.jobs.iter_mut().try_for_each(|job| job.pump(&mut turn));
@@ -194,6 +197,7 @@ impl Worker {
                         // Nobody listened until now.
                         self.heard = Instant::now();
                     }
+                    self.taken += 1;
                     self.jobs.push(Job::new(request, self.peer.clone()));
                 }
                 Err(TryRecvError::Empty) => return true,
