@@ -23,6 +23,8 @@ use crate::transport::exec::{Exec, Tail};
 /// How long is waited for a program to say why its connection ended, or to end once its connection has.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// How long after its stream a program may end that ended by itself.
+const BURIAL: Duration = Duration::from_millis(100);
 /// What is moved at once.
 const CHUNK: usize = 64 << 10;
 
@@ -149,18 +151,23 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
     let words = child.stderr.take().map(|from| tokio::spawn(keep(from, said.clone())));
     let (holds, let_go) = oneshot::channel::<()>();
     tokio::spawn(async move {
-        let status = tokio::select! {
+        let (ended, is_own) = tokio::select! {
             biased;
-            status = child.wait() => status,
-            // What it says from here on is about its own end.
-            _ = let_go => return end(child).await,
+            ended = child.wait() => (Some(ended), true),
+            // It may have ended before that, and not be buried yet.
+            _ = let_go => (tokio::time::timeout(BURIAL, child.wait()).await.ok(), false),
         };
+        let Some(status) = ended else { return end(child).await };
+        let went_well = status.as_ref().is_ok_and(std::process::ExitStatus::success);
         if let Some(words) = words {
             let _ = tokio::time::timeout(LAST_WORDS, words).await;
         }
         let ended = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let said = said.text();
         let said = crate::clean::text(said.trim());
+        if went_well && said.is_empty() && !is_own {
+            return;
+        }
         complaint.complain(if said.is_empty() {
             format!("it ended ({ended})")
         } else {

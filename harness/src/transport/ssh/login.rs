@@ -10,7 +10,7 @@ use ssh2::{Agent, ErrorCode, PublicKey, Session};
 use super::identities::{AgentKey, Candidate, Keys};
 use super::key_file::{CertificateFile, KeyFile};
 use super::target::Target;
-use super::{ClientKey, SshOptions};
+use super::{ClientKey, HostKey, SshOptions};
 use crate::transport::{Lost, LostCause, Peer, TransportError, TriedKey};
 
 /// Tries the key in memory and nothing else where there is one; else the keys that ssh would try, in its order.
@@ -112,7 +112,15 @@ impl Attempt<'_> {
             }
             Candidate::Agent(index) => {
                 let Some((agent, held)) = agent else { return false };
-                let name = format!("ssh agent's {}", keys.agent[index].comment);
+                let AgentKey { blob, comment } = &keys.agent[index];
+                // Its agent would have to be asked for another kind of signature than libssh2 asks for.
+                let is_rsa = HostKey::from_blob(blob.as_slice()).kind() == "ssh-rsa-cert-v01@openssh.com";
+                let note = if is_rsa {
+                    " (an RSA certificate, which cannot be shown from an agent here)"
+                } else {
+                    ""
+                };
+                let name = format!("ssh agent's {comment}{note}");
                 (name, agent.userauth(self.user, &held[index]))
             }
             Candidate::File { private, certificate } => {
