@@ -29,27 +29,24 @@ impl Fixture<'_> {
         let settings = self.project.path().join("nextest.toml");
         let store = format!("[store]\ndir = \"{}\"\n", self.project.path().join("nextest").display());
         fs::write(&settings, store + SETTINGS).expect("the project is writable");
-        let run = || {
-            let mut command = self.as_users(Command::new("cargo-nextest"));
-            command.args([
-                "nextest",
-                "run",
-                "--offline",
-                "-p",
-                "gpu-fixture",
-                "--test",
-                "gpu",
-                "--profile",
-                "gpu",
-            ]);
-            command.arg("--config-file").arg(&settings);
-            command
-        };
-        let mut build = run();
-        build.arg("--no-run");
+        // Not by nextest, which would list the tests too.
+        let mut build = self.as_users(Command::new("cargo"));
+        build.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--no-run"]);
         let built = ended(build);
         assert!(built.status.success(), "{}", said(&built));
-        let mut command = run();
+        let mut command = self.as_users(Command::new("cargo-nextest"));
+        command.args([
+            "nextest",
+            "run",
+            "--offline",
+            "-p",
+            "gpu-fixture",
+            "--test",
+            "gpu",
+            "--profile",
+            "gpu",
+        ]);
+        command.arg("--config-file").arg(settings);
         command.args(arguments);
         command
     }
