@@ -47,9 +47,13 @@ pub(super) fn make(dir: &CaseDir, case: &PlannedCase, store: &Folder) -> Result<
     }
     let fifo = mknodat(CWD, dir.metrics(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0);
     to(&dir.metrics(), fifo.map_err(io::Error::from))?;
-    let worker_case = WorkerCase { id: case.id.clone(), spec: case.spec.clone() };
-    let written = serde_json::to_vec(&worker_case).map_err(io::Error::from);
-    to(&dir.case(), written.and_then(|bytes| fs::write(dir.case(), bytes)))
+    // For nobody else: what a program is given in its environment would stay here for the cases after it to read.
+    if case.spec.needs_worker() {
+        let worker_case = WorkerCase { id: case.id.clone(), spec: case.spec.clone() };
+        let written = serde_json::to_vec(&worker_case).map_err(io::Error::from);
+        to(&dir.case(), written.and_then(|bytes| fs::write(dir.case(), bytes)))?;
+    }
+    Ok(())
 }
 
 /// One content may be a program under one name and none under another.
