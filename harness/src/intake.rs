@@ -277,6 +277,6 @@ mod tests {
             assert!((100..10_000_000).contains(&taken), "{taken}");
         }
         let mut intake = Intake::of(&plan, Key::default());
-        assert!((0..).find(|_| intake.charge(1 << 20).is_err()) < Some(2000));
+        assert!((0..2000).any(|_| intake.charge(1 << 20).is_err()));
     }
 }

@@ -16,6 +16,7 @@ fn forced(folder: &Path, script: &str) -> String {
 }
 
 /// The login shells that there are; the others are left out with a note.
+#[expect(clippy::print_stderr, reason = "what a test leaves out is said")]
 fn shells() -> Vec<(&'static str, PathBuf)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let find = |name: &'static str| {

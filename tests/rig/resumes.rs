@@ -137,7 +137,7 @@ pub fn check_two_at_once(rounds: u64, seed: u64) -> Seen {
                 }
             }
             let ended = workers.map(|mut worker| worker.wait().expect("a child can be waited for"));
-            assert!(victims > 0 || ended.iter().all(|status| status.success()), "{how}: {ended:?}");
+            assert!(victims > 0 || ended.iter().all(std::process::ExitStatus::success), "{how}: {ended:?}");
         }
         check_whole(&pipeline, &how);
         seen.ended += 1;

@@ -348,6 +348,10 @@ fn kill(pid: u32, signal: Signal) {
 }
 
 /// All that a program says on its standard output.
+///
+/// # Panics
+///
+/// Where the connection breaks, or it is no text.
 pub async fn output_of(exec: &mut Exec) -> String {
     let mut said = Vec::new();
     while let Some(chunk) = exec.stdout.recv().await {

@@ -51,6 +51,7 @@ folder=/run/gpu-harness
 mkdir -p "$folder"
 read -r up rest </proc/uptime
 until=$((${up%%.*} + boot))
+# shellcheck disable=SC2016 # It is for the other shell.
 printf '%s\n' 'until=$1
 end() {
   for way in "shutdown -P now" poweroff "poweroff -f"; do
@@ -83,6 +84,6 @@ if lease_by_systemd; then
   watch=systemd-run
 else
   $detach sh "$folder/watch" "$until" </dev/null >/dev/null 2>&1 &
-  watch=sh
+  watch='sh'
 fi
 echo "$way $minutes $watch" >/run/gpu-harness-armed
