@@ -74,12 +74,21 @@ impl Marks {
         patience.exercise(&|| false, || job.shards.list("part-", &mut take)).map_err(PipelineError::Store)?;
         let all = Vec::from_iter(newest);
         let read = read_all(job, &all)?;
-        let counts = |mark: &Mark| mark.plan == plan && there.get(&mark.key) == Some(&mark.bytes);
-        let of = all.iter().zip(read).filter_map(|((shard, _), mark)| Some((*shard, mark.filter(counts)?)));
-        Ok(Self {
-            of: of.collect(),
-            generations: all.iter().map(|(shard, generation)| (*shard, generation + 1)).collect(),
-        })
+        let mut of = BTreeMap::new();
+        for ((shard, _), mark) in all.iter().zip(read) {
+            let Some(mark) = mark.filter(|mark| mark.plan == plan) else { continue };
+            let is_there = match there.get(&mark.key) {
+                Some(bytes) => *bytes == mark.bytes,
+                // A list is of no one moment while others write: before an object counts as lost, it is asked for by itself.
+                None => patience
+                    .exercise(&|| false, || job.shards.has(&mark.key))
+                    .map_err(PipelineError::Store)?,
+            };
+            if is_there {
+                of.insert(*shard, mark);
+            }
+        }
+        Ok(Self { of, generations: all.iter().map(|(shard, generation)| (*shard, generation + 1)).collect() })
     }
 
     /// Marks a shard as done by the object that `mark` names, unless it is done.
