@@ -1,4 +1,4 @@
-//! Builds the shims in C++ and C that gpu-worker needs beside tch (with the feature `torch`), and keeps gpu-agent down to libc.
+//! Builds the shim in C++ that gpu-worker needs beside tch (with the feature `torch`), and keeps gpu-agent down to libc.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "cargo reads what it prints")]
 
 fn main() {
@@ -6,8 +6,6 @@ fn main() {
     without_libgcc_s();
     #[cfg(feature = "torch")]
     shim::build();
-    #[cfg(feature = "torch")]
-    shim::build_jpeg();
 }
 
 /// Puts the unwinder into gpu-agent itself. Rust's std asks for `-lgcc_s`, a shared library that a small node may
@@ -25,19 +23,6 @@ mod shim {
     use std::path::PathBuf;
 
     const SOURCES: [&str; 4] = ["shim/context.cpp", "shim/cost.cpp", "shim/optim.cpp", "shim/script.cpp"];
-
-    /// The part that calls libjpeg-turbo, in C: its errors are longjmps.
-    pub(super) fn build_jpeg() {
-        let include = std::env::var_os("DEP_TURBOJPEG_INCLUDE");
-        cc::Build::new()
-            .std("c11")
-            .pic(true)
-            .opt_level(2)
-            .include(include.expect("turbojpeg-sys names the folder of libjpeg-turbo's headers"))
-            .file("shim/jpeg.c")
-            .cargo_metadata(false)
-            .compile("worker_jpeg");
-    }
 
     pub(super) fn build() {
         println!("cargo:rerun-if-changed=shim");
