@@ -6,10 +6,10 @@
 //! `fuzz/corpus` grows from one run to the next.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{cargo, setup};
 
@@ -50,10 +50,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     };
     setup::ensure_compilers()?;
     let folder = cargo::root().join("fuzz");
+    let mut build = cargo::plain();
+    if let Some(archive) = gcc_sanitizer()? {
+        build.env("FUZZ_ADDRESS_SANITIZER", archive);
+    }
     // Named, so that programs which are built on the way to others are not instrumented.
     let host = host()?;
     cargo::run(
-        cargo::plain()
+        build
             .args(["build", "--release", "--locked", "--bins", "--target", &host])
             .current_dir(&folder)
             .env("CARGO_ENCODED_RUSTFLAGS", INSTRUMENTED.join("\x1f"))
@@ -104,6 +108,23 @@ fn fuzz(target: &str, folder: &Path, host: &str, seconds: u64) -> Result<u64> {
     }
     let rate = said.lines().find_map(|line| line.strip_prefix("stat::average_exec_per_sec:"));
     rate.and_then(|rate| rate.trim().parse().ok()).context("the target did not say how many inputs it took")
+}
+
+/// GCC's AddressSanitizer, which `fuzz/build.rs` links; clang links its own by the flag.
+fn gcc_sanitizer() -> Result<Option<PathBuf>> {
+    let said = |argument: &str| {
+        let output = Command::new("cc").arg(argument).output().context("failed to start cc")?;
+        anyhow::Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    if said("--version")?.contains("clang") {
+        return Ok(None);
+    }
+    let archive = PathBuf::from(said("-print-file-name=libasan.a")?);
+    ensure!(
+        archive.is_file(),
+        "cc has no AddressSanitizer (libasan.a): install the libgcc-VERSION-dev of its version"
+    );
+    Ok(Some(archive))
 }
 
 fn host() -> Result<String> {
