@@ -105,6 +105,8 @@ mod tests {
     use crate::transport::ssh::config::machine::This;
     use crate::transport::ssh::config::tokens::Meaning;
 
+    static HERE: This = This { limit: Duration::from_secs(10) };
+
     fn known(is_final: bool) -> Known<'static> {
         let meaning = Meaning {
             original: "gpu",
@@ -124,7 +126,7 @@ mod tests {
             tag: "fast",
             is_final,
             tokens: Tokens::of(meaning),
-            machine: &This { limit: Duration::from_secs(10) },
+            machine: &HERE,
         }
     }
 
