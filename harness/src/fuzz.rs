@@ -19,9 +19,9 @@ use gpu_suites::unit::Span;
 use jiff::Timestamp;
 use sha2::Digest as _;
 
-use crate::announced::Announced;
-use crate::intake::{Intake, Taken};
+use crate::files::announced::Announced;
 use crate::report::{self, RunState};
+use crate::session::intake::{Intake, Taken};
 
 /// A door: its name is a file's in `fuzz/targets` and a folder's in `fuzz/seeds`.
 pub type Door = fn(&[u8]);
@@ -130,7 +130,7 @@ pub fn archive(data: &[u8]) {
     }
     let Ok(folder) = tempfile::tempdir() else { return };
     let below = folder.path().join("run/cases");
-    let done = crate::artifacts::unpack(&packed[..], &announced, &below);
+    let done = crate::files::artifacts::unpack(&packed[..], &announced, &below);
     let whole = |name: &str, content: &[u8]| {
         let mut found = Vec::new();
         let opened = std::fs::File::open(below.join("s.c/artifacts").join(name));
@@ -213,7 +213,7 @@ pub fn suite(data: &[u8]) {
             for case in &loaded.suite.cases {
                 let _ = Evaluator::for_case(case);
             }
-            let _ = crate::inputs::Inputs::default().of_case(&loaded, 0);
+            let _ = crate::files::inputs::Inputs::default().of_case(&loaded, 0);
         }
         Err(error) => assert_clean(&error.to_string()),
     });
@@ -242,7 +242,7 @@ fn in_a_file(data: &[u8], name: &str, look: impl FnOnce(&Path)) {
 /// What a node says it has.
 pub fn facts(data: &[u8]) {
     let Ok(facts) = serde_json::from_slice::<gpu_suites::facts::NodeFacts>(data) else { return };
-    if let Err(problems) = crate::health::judge(&facts, &crate::health::Wanted::default()) {
+    if let Err(problems) = crate::node::health::judge(&facts, &crate::node::health::Wanted::default()) {
         for problem in problems {
             let _ = problem.to_string();
         }

@@ -1,10 +1,10 @@
 //! `gpu-harness selfcheck` tells what a node has, also one that has never seen an agent.
 
 use gpu_harness::config::Config;
-use gpu_harness::health::{Unhealthy, Wanted, judge};
 use gpu_harness::node::Node;
-use gpu_harness::remote::Remote;
-use gpu_harness::selfcheck::facts;
+use gpu_harness::node::health::{Unhealthy, Wanted, judge};
+use gpu_harness::node::remote::Remote;
+use gpu_harness::session::selfcheck::facts;
 use gpu_harness::transport::Transport;
 use gpu_harness_tests::project::{Project, program};
 use gpu_harness_tests::sshd::Sshd;

@@ -16,6 +16,7 @@ mod lint;
 mod pipeline;
 mod python;
 mod rig;
+mod rooms;
 mod setup;
 mod soak;
 mod step;

@@ -5,11 +5,11 @@ use std::path::Path;
 use gpu_suites::load::Diagnostic;
 use gpu_suites::outcome::Outcome;
 
-use crate::clean;
 use crate::report::RunState;
 use crate::report::case::CaseState;
 use crate::report::look::Look;
 use crate::report::summary;
+use crate::text::clean;
 
 /// How bad it is, and whose fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

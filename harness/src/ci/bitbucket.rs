@@ -13,10 +13,10 @@ use serde_json::{Value, json};
 
 use super::annotation::{self, Annotation, Level};
 use super::{Access, BitbucketStep};
-use crate::clean::cut;
 use crate::report::RunState;
 use crate::report::look::Look;
 use crate::report::summary;
+use crate::text::clean::cut;
 
 /// Bitbucket's greatest lengths.
 const TITLE: usize = 450;
@@ -175,7 +175,7 @@ impl Api {
             return Err(BitbucketError::Forbidden { status: status.as_u16() });
         }
         let message = answer.text().await.unwrap_or_default();
-        let message = crate::clean::log_line(&cut(&message, 300));
+        let message = crate::text::clean::log_line(&cut(&message, 300));
         Err(BitbucketError::Refused { status: status.as_u16(), message })
     }
 }
@@ -205,13 +205,14 @@ fn report_body(state: &RunState, exit: Exit) -> Value {
         json!({ "title": "Duration", "type": "DURATION", "value": milliseconds(state.seconds()) }),
     ];
     if !state.receipt.is_empty() {
-        let cost = state.receipt.usd().map(crate::report::receipt::dollars);
+        let cost = state.receipt.usd().map(crate::text::figures::dollars);
         data.extend(cost.map(|cost| json!({ "title": "Cost", "type": "TEXT", "value": cost })));
         let gone = state.receipt.left().next().is_none();
         data.push(json!({ "title": "Node given back", "type": "BOOLEAN", "value": gone }));
     }
     let node = state.node.as_ref().map_or("?", |node| node.as_str());
-    let title = crate::clean::one_line(&format!("gpu-harness on {node}: {}", summary::meaning(exit)), TITLE);
+    let title =
+        crate::text::clean::one_line(&format!("gpu-harness on {node}: {}", summary::meaning(exit)), TITLE);
     let details = [
         summary::heading(state, Look::PLAIN),
         summary::tally(state, Look::PLAIN),

@@ -41,35 +41,6 @@ fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 
-/// What switches commands off in the log, and on again: around text that a node wrote.
-#[derive(Debug)]
-pub struct Hush {
-    token: String,
-}
-
-impl Hush {
-    /// With a word that nobody can guess.
-    pub fn new() -> Self {
-        Self { token: format!("gpu-harness-{:032x}", rand::random::<u128>()) }
-    }
-
-    /// The line before the text.
-    pub fn begin(&self) -> String {
-        format!("::stop-commands::{}", self.token)
-    }
-
-    /// The line after it.
-    pub fn end(&self) -> String {
-        format!("::{}::", self.token)
-    }
-}
-
-impl Default for Hush {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// Adds to the page of the step; what would make it too long is left out, and said.
 pub fn append(path: &Path, page: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).open(path)?;

@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use gpu_suites::exit::Exit;
 
-use crate::clean::log_line;
 use crate::report::RunState;
 use crate::report::case::CaseState;
-use crate::report::figures::{self, figure};
 use crate::report::look::{Look, sign};
 use crate::report::series::Series;
 use crate::report::{summary, terminal};
+use crate::text::clean::log_line;
+use crate::text::figures::{self, figure};
 
 /// Rows of the table; a page with more is read by nobody.
 const ROWS: usize = 500;

@@ -133,7 +133,7 @@ impl Service {
                 if let Some(path) = summary
                     && let Err(error) = github::append(path, &markdown::page(state, exit))
                 {
-                    crate::streams::tell(&format!(
+                    crate::text::streams::tell(&format!(
                         "note: the step's summary could not be written to {}: {error}",
                         path.display()
                     ));
@@ -148,14 +148,14 @@ impl Service {
 async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit) {
     match bitbucket::tell(step, state, exit).await {
         Ok(annotations) => {
-            crate::streams::tell(&format!(
+            crate::text::streams::tell(&format!(
                 "note: reported to Bitbucket's Code Insights ({annotations} annotations)"
             ));
         }
         Err(error) => {
-            crate::streams::tell(&format!(
+            crate::text::streams::tell(&format!(
                 "note: not reported to Bitbucket's Code Insights: {}",
-                crate::failure::chain(&error)
+                crate::text::chain(&error)
             ));
         }
     }
@@ -164,7 +164,7 @@ async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit) {
 #[cfg(not(feature = "bitbucket"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits for Bitbucket")]
 async fn tell_bitbucket(_: &BitbucketStep, _: &RunState, _: Exit) {
-    crate::streams::tell(&format!(
+    crate::text::streams::tell(&format!(
         "note: not reported to Bitbucket's Code Insights: this build has no feature `bitbucket`"
     ));
 }

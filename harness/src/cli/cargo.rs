@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::runtime;
+use crate::cargo_runner;
 use crate::run::RunError;
-use crate::runner;
 
 /// Flags of `cargo`.
 #[derive(Debug, clap::Args)]

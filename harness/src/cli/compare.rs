@@ -10,7 +10,6 @@ use gpu_suites::id::CaseId;
 use tokio::runtime::Runtime;
 
 use super::{Bounds, Choice, is_live, runtime, say};
-use crate::clean::log_line;
 use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
 use crate::compare::{Compared, Ready, Version, words};
@@ -21,6 +20,7 @@ use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
 use crate::run::{Asked, OfSearch, RunError};
+use crate::text::clean::log_line;
 
 /// The comparison's file in the run's folder.
 const FILE: &str = "comparison.json";

@@ -33,10 +33,10 @@ impl Doctor {
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();
         if self.json {
-            crate::streams::say(&format!("{:#}\n", doctor::json(&findings)));
+            crate::text::streams::say(&format!("{:#}\n", doctor::json(&findings)));
         } else {
             let look = Look { colour: console::colors_enabled(), width: Some(WIDTH) };
-            crate::streams::say(&doctor::text(&findings, look, WIDTH));
+            crate::text::streams::say(&doctor::text(&findings, look, WIDTH));
         }
         Ok(doctor::exit(&findings))
     }

@@ -8,11 +8,11 @@ use gpu_suites::unit::Span;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::{dollars, runtime};
-use crate::exec::{self, Ready, Wanted};
+use crate::files::run_dir::DEFAULT_PARENT;
 use crate::report::terminal::Through;
+use crate::run::exec::{self, Ready, Wanted};
 use crate::run::{Asked, RunError};
-use crate::run_dir::DEFAULT_PARENT;
-use crate::streams::{self, tell};
+use crate::text::streams::{self, tell};
 
 /// Flags of `exec`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ impl Exec {
         };
         let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
         // What this program keeps here for itself is for nobody else.
-        let ours = Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::cache::folder()));
+        let ours = Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::files::cache::folder()));
         let ready = Ready::read(&wanted, &cwd, &ours)?;
         for note in &ready.notes {
             tell(&format!("gpu-harness: {note}"));

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use gpu_suites::exit::Exit;
 
 use super::{Choice, say};
-use crate::clean::log_line;
-use crate::golden;
 use crate::plan::Selection;
+use crate::plan::golden;
 use crate::run::RunError;
+use crate::text::clean::log_line;
 
 /// Flags of `golden`.
 #[derive(Debug, clap::Args)]

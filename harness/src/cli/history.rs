@@ -11,7 +11,7 @@ use crate::history::judge::Judge;
 use crate::history::{self, History, Location, Put, Store, show};
 use crate::plan;
 use crate::report::look::Look;
-use crate::streams::say;
+use crate::text::streams::say;
 
 /// Flags of `history`.
 #[derive(Debug, clap::Args)]
@@ -120,7 +120,7 @@ impl HistoryVerb {
 
 fn warn_of_skipped(history: &History) {
     for skipped in &history.skipped {
-        crate::streams::tell(&format!(
+        crate::text::streams::tell(&format!(
             "gpu-harness: warning: {} was left out: {}",
             skipped.name, skipped.why
         ));

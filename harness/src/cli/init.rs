@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use gpu_suites::exit::Exit;
 
 use crate::init::{Change, Ci, Values, change};
-use crate::streams::say;
+use crate::text::streams::say;
 
 /// Flags of `init`.
 #[derive(Debug, clap::Args)]
@@ -62,7 +62,7 @@ impl Init {
             Change::UpToDate => say(&format!("{} is up to date\n", path.display())),
             Change::Theirs(text) => {
                 say(&text);
-                crate::streams::tell(&format!(
+                crate::text::streams::tell(&format!(
                     "{} is yours (it does not have gpu-harness's marker comments once each, in order) and was not \
                      touched.\nTo do: take the text above; {}",
                     path.display(),

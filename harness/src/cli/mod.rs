@@ -4,6 +4,7 @@ mod cargo;
 mod compare;
 mod doctor;
 mod exec;
+pub mod failure;
 mod golden;
 mod history;
 mod hold;
@@ -28,9 +29,9 @@ use gpu_suites::exit::Exit;
 use gpu_suites::unit::Span;
 
 use crate::config::Config;
+use crate::files::run_dir::DEFAULT_PARENT;
 use crate::run::{Asked, RunError};
-use crate::run_dir::DEFAULT_PARENT;
-use crate::streams::say;
+use crate::text::streams::say;
 
 /// Test training and inference on a GPU node from a machine that has no GPU.
 ///

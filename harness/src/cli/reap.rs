@@ -75,7 +75,6 @@ mod with_ec2 {
     use jiff::{SignedDuration, Timestamp};
 
     use super::Reap;
-    use crate::clean::log_line;
     use crate::cli::table::Table;
     use crate::cli::{project, runtime, say};
     use crate::ec2::cloud::{Cloud, CloudError};
@@ -85,8 +84,9 @@ mod with_ec2 {
     use crate::ec2::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
     use crate::ec2::who::Who;
     use crate::ec2::{hand_on, kept, regions, stale_keys};
+    use crate::files::run_dir::DEFAULT_PARENT;
     use crate::report;
-    use crate::run_dir::DEFAULT_PARENT;
+    use crate::text::clean::log_line;
 
     impl Reap {
         pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
@@ -111,7 +111,7 @@ mod with_ec2 {
             let young_for = self.run.as_deref().map(young_for).unwrap_or_default();
             if !young_for.is_zero() && !self.dry_run {
                 let whole = Duration::from_secs(young_for.as_secs());
-                crate::streams::tell(&format!(
+                crate::text::streams::tell(&format!(
                     "the run ended without proof that everything is given back, and EC2 may not show all of it yet: \
                      looking for {}",
                     Span(whole)

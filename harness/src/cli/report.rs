@@ -31,7 +31,7 @@ impl Report {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
         let state = report::render(&self.run_dir, self.junit.as_deref())?;
         let look = report::look::Look { colour: console::colors_enabled(), width: None };
-        crate::streams::say(&report::summary::summary(&state, look));
+        crate::text::streams::say(&report::summary::summary(&state, look));
         if let (true, Some(service)) = (self.ci, Service::here()) {
             super::runtime()?.block_on(service.tell(&state, state.exit()));
         }

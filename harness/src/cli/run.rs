@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use gpu_suites::unit::Span;
 
 use super::{Bounds, Choice, is_live, runtime};
-use crate::history::Location;
+use crate::config::Location;
 use crate::holder::command;
 use crate::report::terminal::{self, Verbosity};
 use crate::run::{Asked, RunError};

@@ -5,9 +5,9 @@ use gpu_suites::exit::Exit;
 use super::runtime;
 use crate::config::Config;
 use crate::node::Node;
-use crate::remote::Remote;
+use crate::node::remote::Remote;
 use crate::run::{RunError, connect};
-use crate::selfcheck;
+use crate::session::selfcheck;
 
 /// Flags of `selfcheck`.
 #[derive(Debug, clap::Args)]
@@ -27,12 +27,12 @@ impl Selfcheck {
         let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;
         let runtime = runtime()?;
         let text = runtime.block_on(async {
-            let transport = connect(&node).await.map_err(crate::remote::RemoteError::from)?;
+            let transport = connect(&node).await.map_err(crate::node::remote::RemoteError::from)?;
             let remote = Remote::new(node, transport)?;
             selfcheck::selfcheck(&remote, self.json).await
         });
         runtime.shutdown_background();
-        crate::streams::say(&text?);
+        crate::text::streams::say(&text?);
         Ok(Exit::AllPassed)
     }
 }

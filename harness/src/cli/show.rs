@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 
+use crate::files::run_dir::DEFAULT_PARENT;
 use crate::plan;
 use crate::report::look::Look;
 use crate::report::show::{Shown, show};
 use crate::report::{self};
-use crate::run_dir::DEFAULT_PARENT;
 
 /// Flags of `show`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +37,7 @@ impl Show {
         let shown = Shown { everything: !cases.is_empty(), cases };
         let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
         let look = Look { colour: console::colors_enabled(), width };
-        crate::streams::say(&show(&state, &shown, look));
+        crate::text::streams::say(&show(&state, &shown, look));
         Ok(Exit::AllPassed)
     }
 }

@@ -11,7 +11,7 @@ use gpu_suites::regression::pairs::LEAST;
 use gpu_suites::spec::InputPath;
 
 use super::Version;
-use crate::content::Blob;
+use crate::files::content::Blob;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 
 /// One of the two.

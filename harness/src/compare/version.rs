@@ -6,8 +6,8 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::clean::one_line;
 use crate::report::{self, ReportError};
+use crate::text::clean::one_line;
 
 /// A version of the project.
 #[derive(Debug)]

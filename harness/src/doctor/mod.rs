@@ -1,17 +1,15 @@
 //! Tells what a node would lack before it is asked for: `gpu-harness doctor --node NAME`.
 //!
-//! Every answer is one [`Finding`]: ok, failed, or unknown where it cannot be known from here. What is not looked at
+//! Every answer is one [`Finding`](crate::report::finding::Finding): ok, failed, or unknown where it cannot be known from here. What is not looked at
 //! is said too: a doctor who is silent about what he did not examine is believed to have found it well.
 
-mod finding;
 mod here;
 mod ssh;
 
 use gpu_suites::exit::Exit;
 
-pub use finding::{Finding, State, json, text};
-
 use crate::node::{Node, Place};
+use crate::report::finding::{Finding, State};
 
 /// Examines a node; makes and changes nothing in any cloud.
 pub async fn examine(node: &Node) -> Vec<Finding> {

@@ -2,11 +2,11 @@
 
 use gpu_suites::facts::{Gpus, Libtorch, NodeFacts};
 
-use super::Finding;
-use crate::failure::chain;
 use crate::node::Node;
-use crate::remote::Remote;
+use crate::node::remote::Remote;
+use crate::report::finding::Finding;
 use crate::run::connect;
+use crate::text::chain;
 use crate::transport::{Transport, TransportError};
 
 /// More skew than this makes the times of node and harness hard to read together.
@@ -50,7 +50,7 @@ fn refused(address: &str, error: &TransportError) -> Finding {
 }
 
 async fn agent(node: Node, transport: Transport) -> Vec<Finding> {
-    let asked = async { crate::selfcheck::facts(&Remote::new(node, transport)?).await };
+    let asked = async { crate::session::selfcheck::facts(&Remote::new(node, transport)?).await };
     match asked.await {
         Ok(facts) => judge(&facts),
         Err(error) => vec![Finding::failed("selfcheck", chain(&error))],
@@ -97,7 +97,7 @@ const NO_GPU: &str = "cases that ask for a GPU are refused there; the others run
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
+    use crate::report::finding::State;
 
     fn judged(change: &dyn Fn(&mut serde_json::Value)) -> Vec<(String, State)> {
         let mut facts = serde_json::json!({

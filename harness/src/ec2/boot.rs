@@ -21,13 +21,13 @@ use super::ledger::Ledger;
 use super::life::{self, Action, Contact, InstanceState, Observed, Unfit, Wanted};
 use super::observe::{self, InstanceSeen};
 use super::release;
-use crate::failure::chain;
-use crate::health::{self, Unhealthy};
-use crate::moment::Moment;
 use crate::node::Node;
-use crate::remote::{Remote, RemoteError};
-use crate::selfcheck;
+use crate::node::health::{self, Unhealthy};
+use crate::node::remote::{Remote, RemoteError};
 use crate::session::Budget;
+use crate::session::moment::Moment;
+use crate::session::selfcheck;
+use crate::text::chain;
 use crate::transport::TransportError;
 
 /// How often the cloud is asked what has become of an instance that is not running yet.

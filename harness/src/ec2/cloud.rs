@@ -27,7 +27,7 @@ use super::calls::{API_LOG, Call, Calls};
 use super::clock::ApiClock;
 pub use super::cloud_error::CloudError;
 use super::cloud_error::FROM;
-use crate::failure::chain;
+use crate::text::chain;
 
 /// The header by which AWS names a request that it has answered, as its services spell it.
 const REQUEST_ID: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];

@@ -7,7 +7,7 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::refusal::{Refusal, RefusalKind};
-use crate::failure::chain;
+use crate::text::chain;
 
 /// A call that came to nothing.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
 use super::{Ec2Settings, Purchase, Usd};
-use crate::remote::Remote;
+use crate::node::remote::Remote;
 use crate::session::Budget;
 
 /// How often the cloud is asked whether it has ended a node that is in use.

@@ -29,8 +29,8 @@ use super::observe::{self, InstanceSeen};
 use super::provision::{Book, Provision, SETTLE, signed};
 use super::reuse::{self, Job, LeftNode, Turn};
 use super::{Ec2Settings, Usd, meter};
-use crate::failure::chain;
-use crate::health;
+use crate::node::health;
+use crate::text::chain;
 
 /// How often a run looks whether it is its turn.
 const LOOK: Duration = Duration::from_millis(250);

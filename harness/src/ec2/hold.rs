@@ -6,12 +6,12 @@ use gpu_suites::event::Event;
 use gpu_suites::id::RunId;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
-use super::follow::{Asked, order};
+use super::asked::{Asked, order};
 use super::had::Had;
 use super::limits::Work;
 use super::provision::Provision;
 use crate::node::Node;
-use crate::remote::Remote;
+use crate::node::remote::Remote;
 use crate::session::SessionError;
 
 /// A node that is held, or will be.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use reqwest::Url;
 use reqwest::redirect::Policy;
 
-use crate::clean::log_line;
+use crate::text::clean::log_line;
 
 /// How long asking for the address may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -40,7 +40,7 @@ pub async fn caller(from: &str) -> Result<String, AddressError> {
         let why = "only an https:// URL is asked: what answers decides who may reach the node's ssh port";
         return Err(failed(why.to_owned()));
     }
-    let text = ask(url).await.map_err(|error| failed(crate::failure::chain(&error)))?;
+    let text = ask(url).await.map_err(|error| failed(crate::text::chain(&error)))?;
     let said = || log_line(&String::from_utf8_lossy(&text));
     if text.len() > LONGEST {
         return Err(failed(format!("it answers with more than an address: {}…", said())));

@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::cache;
+use crate::files::cache;
 
 /// What is needed to get into a node.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use tokio::time::{sleep, timeout};
 
 use super::access::Access;
 use super::user_data::LEASE;
-use crate::failure::chain;
 use crate::session::renewal;
+use crate::text::chain;
 use crate::transport::{Command, Exec, Transport, TransportError, quote};
 
 /// A node that has said nothing for this long is connected to anew.

@@ -6,6 +6,8 @@ pub mod advice;
 #[cfg(feature = "ec2")]
 pub mod ask;
 #[cfg(feature = "ec2")]
+pub mod asked;
+#[cfg(feature = "ec2")]
 pub mod boot;
 pub mod breaker;
 #[cfg(feature = "ec2")]
@@ -26,8 +28,6 @@ pub mod doctor;
 mod doubts;
 #[cfg(feature = "ec2")]
 pub mod fleet;
-#[cfg(feature = "ec2")]
-pub mod follow;
 pub mod found;
 #[cfg(feature = "ec2")]
 pub mod had;
@@ -72,7 +72,6 @@ pub mod release;
 pub mod reuse;
 #[cfg(feature = "ec2")]
 pub mod search;
-pub mod settings;
 pub mod sm;
 #[cfg(feature = "ec2")]
 pub mod stale_keys;
@@ -85,5 +84,5 @@ pub mod who;
 #[cfg(feature = "ec2")]
 mod young;
 
+pub use crate::config::ec2::{Ec2Settings, Ec2SettingsError, ImageChoice, Market, Usd};
 pub use purchase::Purchase;
-pub use settings::{Ec2Settings, Ec2SettingsError, ImageChoice, Market, Usd};

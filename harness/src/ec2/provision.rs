@@ -47,11 +47,11 @@ use super::reuse::{Job, Turn};
 use super::user_data::{Life, UserData};
 use super::waiting::{self, PoolRefusal, Round};
 use super::{Ec2Settings, Purchase, Usd, kept, meter, reap};
-use crate::failure::chain;
-use crate::health;
-use crate::moment::Moment;
 use crate::node::Node;
+use crate::node::health;
+use crate::session::moment::Moment;
 use crate::session::{Budget, SessionError};
+use crate::text::chain;
 
 /// How many nodes one after another may turn out bad before the run gives up.
 const UNFIT: u32 = 3;
@@ -240,7 +240,7 @@ impl Provision {
     /// For a run of this order; what happens goes to `sink`.
     pub fn new(order: Order, sink: UnboundedSender<Event>) -> Self {
         let meter = Meter::new(order.settings.max_cost);
-        let breaker = crate::cache::folder().map(|cache| cache.join(breaker::FILE));
+        let breaker = crate::files::cache::folder().map(|cache| cache.join(breaker::FILE));
         Self {
             order,
             sink,

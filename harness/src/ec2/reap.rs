@@ -124,7 +124,7 @@ async fn end(cloud: &Cloud, found: &Found, wanted: &Wanted) -> Option<Did> {
         Err(error) => {
             // A missing permission does not come by waiting; what is in use now may be free in a moment.
             let may_pass = error.is_transient() || error.is_busy();
-            Some(Did::Left(Refused { may_pass, why: crate::failure::chain(&error) }))
+            Some(Did::Left(Refused { may_pass, why: crate::text::chain(&error) }))
         }
     }
 }

@@ -20,7 +20,7 @@ use super::fleet;
 use super::ledger::{Evidence, Ledger};
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
-use crate::failure::chain;
+use crate::text::chain;
 
 /// Between two rounds, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(4));

@@ -12,13 +12,13 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::Ec2Settings;
-use super::follow::{Asked, order};
+use super::asked::{Asked, order};
 use super::limits::Work;
 use super::provision::Provision;
 use super::reuse::{Job, Place};
-use crate::cache;
+use crate::files::cache;
+use crate::files::run_dir;
 use crate::node::{self, Node};
-use crate::run_dir;
 
 /// A search that goes on.
 #[derive(Debug)]

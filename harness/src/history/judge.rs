@@ -11,11 +11,12 @@ use gpu_suites::regression::standing::Past;
 use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict, robust};
 
 use super::series::{self, All, SeriesId};
-use super::{History, Line, fold, words};
-use crate::canary;
+use super::{History, Line, fold};
 use crate::config::{Better, Config, OnRegression};
+use crate::plan::canary;
 use crate::report::RunState;
 use crate::report::case::CaseState;
+use crate::report::words;
 
 /// What the project says about judging.
 #[derive(Debug, Clone)]

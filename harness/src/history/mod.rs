@@ -5,14 +5,12 @@
 //! | [`line`] | what is kept of a case, and under which key? |
 //! | [`fold`] | what does a run amount to? |
 //! | [`object`] | what does a run's object look like, and is it whole? |
-//! | [`location`] | where does the history lie? |
 //! | [`store`] | how are objects put there without ever overwriting one? |
 //! | [`read`] | what does the history say, and what in it cannot be read? |
 //! | [`series`] | which values belong together? |
 //! | [`judge`] | what does it say of a run? |
 //! | [`quarantine`] | whose failures do not count today? |
-//! | [`tonight`] | how does a run that goes on use it? |
-//! | [`show`], [`words`] | how does a person read it? |
+//! | [`show`] | how does a person read it? |
 //! | [`html`] | and with a browser? |
 //! | [`sql`] | how is it asked in SQL? |
 
@@ -20,7 +18,6 @@ pub mod fold;
 pub mod html;
 pub mod judge;
 pub mod line;
-pub mod location;
 pub mod object;
 pub mod quarantine;
 pub mod read;
@@ -28,14 +25,11 @@ pub mod series;
 pub mod show;
 pub mod sql;
 pub mod store;
-pub mod tonight;
-pub mod words;
 
 use std::path::Path;
 
 pub use gpu_stores::StoreError;
 pub use line::{Key, Line};
-pub use location::Location;
 pub use read::{History, Skipped};
 pub use store::{Put, Store};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use gpu_stores::{Fault, Patience, S3Settings, StoreError};
 
-use super::Location;
+use crate::config::Location;
 
 const PATIENCE: Patience = Patience { at_most: Duration::from_secs(20), of_object: 3 };
 

@@ -16,11 +16,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::hall::{Had, Hall, Over, Stage};
 use super::records::OfCase;
 use super::wire::{Program, Said, Verdict};
-use crate::failure::chain;
-use crate::interrupt::Interrupts;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::run::RunError;
+use crate::session::interrupt::Interrupts;
 use crate::session::{Followed, Session, SessionError};
+use crate::text::chain;
 
 /// What a test asked for, and where on the node.
 pub(super) struct Asked {

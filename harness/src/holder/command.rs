@@ -17,9 +17,9 @@ use super::serve::Order;
 use super::start::{self, StartError};
 use super::wire::{Ask, LONGEST_ANSWER, Said, line};
 use crate::ci::Service;
-use crate::failure::chain;
-use crate::interrupt::Interrupts;
 use crate::report;
+use crate::session::interrupt::Interrupts;
+use crate::text::chain;
 
 /// The environment variable that names the node.
 pub const NODE: &str = "GPU_HARNESS_NODE";
@@ -80,7 +80,7 @@ pub async fn run(
             tell(folder).await;
         }
         // The holder goes on giving the node back.
-        by = signals.next() => crate::streams::tell(&format!("gpu-harness: {by}: the node is given back by itself")),
+        by = signals.next() => crate::text::streams::tell(&format!("gpu-harness: {by}: the node is given back by itself")),
     }
     ended.map(|status| Done { code: ExitCode::from(code(status)), has_run })
 }
@@ -133,7 +133,10 @@ async fn tell(folder: Option<PathBuf>) {
     match report::read(&folder) {
         Ok(state) => service.tell(&state, state.exit()).await,
         Err(error) => {
-            crate::streams::tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
+            crate::text::streams::tell(&format!(
+                "gpu-harness: the CI service is told nothing: {}",
+                chain(&error)
+            ));
         }
     }
 }
@@ -147,7 +150,10 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
             if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                crate::streams::tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
+                crate::text::streams::tell(&format!(
+                    "gpu-harness: what came of it is in {}",
+                    folder.display()
+                ));
                 run_dir = Some(folder);
             }
         }

@@ -9,7 +9,7 @@ use gpu_suites::unit::Span;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::node::Node;
-use crate::remote::{Remote, RemoteError};
+use crate::node::remote::{Remote, RemoteError};
 use crate::run::{self, Supply};
 use crate::session::{Budget, SessionError};
 

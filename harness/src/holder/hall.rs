@@ -23,17 +23,17 @@ use tokio::time::Instant;
 use super::case::What;
 use super::had::{Hold, Ready};
 use super::records::Silent;
-use crate::content::Blob;
-use crate::failure::chain;
+use crate::files::content::Blob;
+use crate::files::run_dir::{self, RunDir};
 use crate::node::Node;
+use crate::node::remote::Remote;
 use crate::plan::Selection;
 use crate::recorder::{Recorder, Records as _};
-use crate::remote::Remote;
 use crate::report::RunState;
 use crate::run::{Asked, RunError, Supply};
-use crate::run_dir::{self, RunDir};
-use crate::selfcheck;
+use crate::session::selfcheck;
 use crate::session::{Budget, SessionError};
+use crate::text::chain;
 
 /// How long the last events of a node that is gone may take.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
@@ -209,7 +209,7 @@ impl Hall {
                 harness: env!("CARGO_PKG_VERSION").to_owned(),
                 node,
                 cases: vec![case],
-                commit: crate::commit::of(root),
+                commit: crate::files::commit::of(root),
             });
             if is_new {
                 records.borrow_mut().settle()?;

@@ -20,11 +20,11 @@ use super::owner::Owner;
 use super::wire::{Ask, Said, line};
 use crate::ci::Service;
 use crate::config::Config;
-use crate::failure::chain;
-use crate::interrupt::Interrupts;
+use crate::files::run_dir::DEFAULT_PARENT;
 use crate::node::Node;
 use crate::run::RunError;
-use crate::run_dir::DEFAULT_PARENT;
+use crate::session::interrupt::Interrupts;
+use crate::text::chain;
 
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);

@@ -9,12 +9,12 @@ use gpu_suites::regression::answers::Changed;
 use gpu_suites::regression::standing::Past;
 use serde::Serialize;
 
-use crate::clean::one_line;
 use crate::history::judge::Judge;
 use crate::history::series::{self, All};
 use crate::history::{History, words};
 use crate::report::RunState;
 use crate::report::case::CaseState;
+use crate::text::clean::one_line;
 
 /// The longest text of a node that is passed on.
 const LONGEST: usize = 300;

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::Change;
 use crate::report::RunState;
-use crate::report::figures::count;
+use crate::text::figures::count;
 
 /// The most changes that a chat's message names; the rest is counted.
 const MOST: usize = 20;

@@ -23,12 +23,14 @@ use crate::config::NotifyConfig;
 pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
     for one in everybody {
         match webhook::tell(one, message).await {
-            Ok(()) => crate::streams::tell(&format!("note: told {} of {}", one.url_env, message.summary())),
+            Ok(()) => {
+                crate::text::streams::tell(&format!("note: told {} of {}", one.url_env, message.summary()))
+            }
             Err(error) => {
-                crate::streams::tell(&format!(
+                crate::text::streams::tell(&format!(
                     "note: {} was not told: {}",
                     one.url_env,
-                    crate::failure::chain(&error)
+                    crate::text::chain(&error)
                 ));
             }
         }
@@ -40,7 +42,7 @@ pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
 #[expect(clippy::unused_async, reason = "with the feature it waits for the service")]
 pub async fn tell(everybody: &[NotifyConfig], _: &Message) {
     for one in everybody {
-        crate::streams::tell(&format!(
+        crate::text::streams::tell(&format!(
             "note: {} was not told: this build has no feature `webhooks`",
             one.url_env
         ));

@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use super::Message;
-use crate::clean::{cut, log_line};
 use crate::config::{NotifyConfig, NotifyFormat};
+use crate::text::clean::{cut, log_line};
 
 /// Times that it is tried, and the first pause between two; each further one is twice as long.
 const TRIES: u32 = 4;

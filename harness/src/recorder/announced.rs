@@ -93,7 +93,7 @@ impl Announced {
                 place.is_some_and(|place| is_whole(&place, bytes, sha256).unwrap_or(false))
             };
             let gone = files.iter().filter(|(path, (bytes, sha256))| !here(path, *bytes, sha256));
-            let gone = Vec::from_iter(gone.map(|(path, _)| crate::clean::one_line(path, SHOWN)));
+            let gone = Vec::from_iter(gone.map(|(path, _)| crate::text::clean::one_line(path, SHOWN)));
             if !gone.is_empty() {
                 let named = gone.iter().take(TOLD).cloned().collect::<Vec<_>>().join(", ");
                 let more = if gone.len() > TOLD { ", …" } else { "" };

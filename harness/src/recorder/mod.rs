@@ -5,6 +5,7 @@
 //! writes ([`writer`]), and what is slow there, a disk or a terminal, delays no renewal of a lease.
 
 mod announced;
+mod brought;
 mod event_log;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,10 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
 
-use crate::brought::Brought;
+use crate::files::run_dir::RunDir;
+use crate::recorder::brought::Brought;
 use crate::report::case::{CaseState, Phase};
 use crate::report::{self, ReportError, Reporter, RunState};
-use crate::run_dir::RunDir;
 use announced::Announced;
 pub use announced::Missing;
 pub use event_log::EventLogError;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::case::{Artifact, Attempt, CaseState, Exited, Phase, Progress};
 use super::series::Series;
-use crate::clean::cut;
+use crate::text::clean::cut;
 
 const TEXT: usize = 4 << 10;
 /// The longest name of a metric, a fact or a case.

@@ -16,7 +16,7 @@ use super::attempt::{self, NAME, sane_seconds, short};
 use super::case::{CaseState, Phase};
 use super::curve::Curves;
 use super::receipt::Receipt;
-use crate::clean::cut;
+use crate::text::clean::cut;
 
 const INPUTS: usize = 1_000;
 const WARNINGS: usize = 100;

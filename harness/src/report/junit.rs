@@ -23,14 +23,14 @@ use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestResult
 
 use super::case::CaseState;
 use super::excerpt::Excerpt;
-use super::figures;
 use super::files;
 use super::fold::{Ending, RunState};
 use super::look::Look;
 use super::merged::{self, Merged};
 use super::summary;
-use crate::clean;
-use crate::history::words;
+use crate::report::words;
+use crate::text::clean;
+use crate::text::figures;
 
 const MESSAGE: usize = 1 << 10;
 const NAME: usize = 256;

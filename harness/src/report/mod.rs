@@ -14,7 +14,9 @@
 //! | [`receipt`] | what was had from a cloud, is it gone, what did it cost? |
 //! | [`terminal`] | what does a person see meanwhile? |
 //! | [`log_files`] | where do the cases' logs go? |
-//! | [`figures`], [`look`] | how are numbers and outcomes set? |
+//! | [`look`], [`words`] | how are outcomes and verdicts set? |
+//! | [`finding`] | what does `doctor` say of one thing? |
+//! | [`hush`] | how is a node's text kept from commanding GitHub? |
 //! | [`files`] | how are files written whole, and where? |
 
 mod attempt;
@@ -22,10 +24,11 @@ pub mod case;
 pub mod curve;
 pub mod events;
 pub mod excerpt;
-pub mod figures;
 pub mod files;
+pub mod finding;
 pub mod fold;
 pub mod html;
+pub mod hush;
 pub mod junit;
 pub mod log_files;
 pub mod look;
@@ -36,6 +39,7 @@ pub mod series;
 pub mod show;
 pub mod summary;
 pub mod terminal;
+pub mod words;
 
 #[cfg(test)]
 pub(crate) mod sample;

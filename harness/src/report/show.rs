@@ -4,12 +4,12 @@ use globset::GlobMatcher;
 use gpu_suites::event::Verdict;
 
 use super::case::{CaseState, Phase};
-use super::figures::{self, count, figure, sparkline};
 use super::fold::RunState;
 use super::look::{Look, sign};
 use super::series::Series;
 use super::{receipt, summary, terminal};
-use crate::clean::log_line;
+use crate::text::clean::log_line;
+use crate::text::figures::{self, count, figure, sparkline};
 
 /// Columns of a curve, of the longest name, and of a bar.
 const CURVE: usize = 24;

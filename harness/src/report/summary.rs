@@ -7,11 +7,11 @@ use gpu_suites::regression::answers::Changed;
 use gpu_suites::regression::{self, Standing};
 
 use super::case::{Attempt, CaseState};
-use super::figures::{self, count, figure};
 use super::fold::{Ending, RunState};
 use super::look::{Look, sign};
-use crate::clean::{log_line, one_line};
-use crate::history::words;
+use crate::report::words;
+use crate::text::clean::{log_line, one_line};
+use crate::text::figures::{self, count, figure};
 
 const CELL: usize = 256;
 

@@ -107,7 +107,7 @@ fn the_text_that_a_parser_reads_from_junit_is_the_cleaned_text() {
         let node = document.descendants().find(|node| node.has_tag_name(tag)).unwrap();
         node.children().filter_map(|child| child.text()).collect()
     };
-    let clean = crate::clean::text(HOSTILE).replace("[[", "[ [");
+    let clean = crate::text::clean::text(HOSTILE).replace("[[", "[ [");
     assert!(clean.contains("]]><script>"));
     assert!(text_of("system-err").ends_with(&clean), "{}", text_of("system-err"));
     assert!(text_of("failure").contains("]]><script>alert(1)</script>&amp;"), "{}", text_of("failure"));

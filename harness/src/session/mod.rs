@@ -8,7 +8,13 @@
 //! ([`limits`]): a node that does not answer, or answers for ever, holds nobody.
 
 mod alarms;
+mod amended;
+pub(crate) mod intake;
+pub mod interrupt;
 mod limits;
+pub mod moment;
+mod patience;
+pub mod selfcheck;
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,15 +35,15 @@ use gpu_suites::unit::Span;
 use gpu_suites::wire::{Reply, Request};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::amended;
-use crate::content::Blob;
-use crate::failure::chain;
-use crate::intake::{Intake, LONGEST_LINE, Taken};
-use crate::interrupt::Interrupts;
-use crate::moment::Moment;
-use crate::patience::Patience;
+use crate::files::content::Blob;
+use crate::node::remote::{Remote, RemoteError};
 use crate::recorder::Records;
-use crate::remote::{Remote, RemoteError};
+use crate::session::amended;
+use crate::session::intake::{Intake, LONGEST_LINE, Taken};
+use crate::session::interrupt::Interrupts;
+use crate::session::moment::Moment;
+use crate::session::patience::Patience;
+use crate::text::chain;
 use crate::transport::Exec;
 pub use alarms::Budget;
 use alarms::{Alarm, Alarms};
@@ -490,7 +496,7 @@ impl<'a> Session<'a> {
                 }
                 if !self.reachable {
                     self.reachable = true;
-                    let agent = crate::clean::one_line(&agent, LONGEST_VERSION);
+                    let agent = crate::text::clean::one_line(&agent, LONGEST_VERSION);
                     self.recorder.node_is(NodeState::Reachable, &format!("gpu-agent {agent}"));
                 }
             }

@@ -6,8 +6,8 @@ use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
 use super::first_sentence;
-use crate::doctor::Finding;
 use crate::ec2::cloud::{Cloud, CloudError};
+use crate::report::finding::Finding;
 
 /// AWS refuses requests that were signed at a time more than five minutes off.
 const MOST_SKEW: Duration = Duration::from_secs(240);
@@ -25,7 +25,7 @@ pub(super) async fn caller(cloud: &Cloud, findings: &mut Vec<Finding>, tell: boo
         }
         Err(error) => {
             let error = CloudError::of("GetCallerIdentity", &error);
-            let said = first_sentence(&crate::failure::chain(&error));
+            let said = first_sentence(&crate::text::chain(&error));
             findings.push(Finding::failed("credentials", said).hint(format!(
                 "{}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or in CI AWS_ROLE_ARN and \
                  AWS_WEB_IDENTITY_TOKEN_FILE (docs/iam.md)",
@@ -80,7 +80,7 @@ fn judge(api: Timestamp, ours: Timestamp) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
+    use crate::report::finding::State;
 
     #[test]
     fn a_clock_that_aws_would_refuse_is_a_failure_and_one_that_it_takes_is_not() {

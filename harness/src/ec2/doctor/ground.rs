@@ -10,13 +10,13 @@ use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
 use super::{allow, failed, first_sentence};
-use crate::doctor::Finding;
 use crate::ec2::candidates::{Candidate, Choice, Why};
 use crate::ec2::cloud::{Cloud, CloudError};
 use crate::ec2::look_up::{self, Ground, Image, LookUpError};
 use crate::ec2::quota::Quota;
 use crate::ec2::{Ec2Settings, Purchase, Usd};
-use crate::failure::chain;
+use crate::report::finding::Finding;
+use crate::text::chain;
 
 /// What the dry runs need to know of it.
 #[derive(Debug, Default)]
@@ -263,7 +263,7 @@ fn judge_quota(about: String, quota: Quota, allowed: f64, smallest: &Candidate, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::doctor::State;
+    use crate::report::finding::State;
 
     fn settings(more: &str) -> Ec2Settings {
         Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{more}")).unwrap()).unwrap()

@@ -12,9 +12,9 @@ use super::Ec2Settings;
 use super::cloud::{Cloud, CloudError};
 use super::refusal::RefusalKind;
 use super::regions::listed;
-use crate::doctor::Finding;
-use crate::failure::chain;
 use crate::node::Node;
+use crate::report::finding::Finding;
+use crate::text::chain;
 
 /// Examines a node of provider ec2 in each of its regions.
 pub async fn findings(node: &Node, settings: &Ec2Settings) -> Vec<Finding> {

@@ -13,15 +13,15 @@ use gpu_suites::event::ResourceKind;
 
 use super::ground::Basis;
 use super::{allow, first_sentence, kind};
-use crate::doctor::{Finding, State};
 use crate::ec2::cloud::{Cloud, CloudError};
 use crate::ec2::found::Found;
 use crate::ec2::inventory::each;
 use crate::ec2::refusal::RefusalKind;
 use crate::ec2::who::Who;
 use crate::ec2::{Ec2Settings, Purchase, tags, template};
-use crate::failure::chain;
 use crate::node::Node;
+use crate::report::finding::{Finding, State};
+use crate::text::chain;
 
 /// Ids that nothing has: what is asked to end with them is nothing. (A dry run ends nothing in any case.)
 const NO_INSTANCE: &str = "i-00000000000000000";

@@ -3,8 +3,8 @@
 //! A fleet of type `request` launches by `AWSServiceRoleForEC2Fleet`, and spot instances by `AWSServiceRoleForEC2Spot`
 //! (EC2 User Guide, "EC2 Fleet prerequisites"). AWS makes them at the first use in its console, or by one command.
 
-use crate::doctor::Finding;
 use crate::ec2::cloud::{Cloud, CloudError};
+use crate::report::finding::Finding;
 
 /// A role and the service that it is for.
 const ROLES: [(&str, &str); 2] = [

@@ -16,10 +16,11 @@ use serde::Serialize;
 use self::series::{Data, Shown};
 use self::status::Status;
 use super::show::Entry;
-use super::{History, Location, judge::Judge};
+use super::{History, judge::Judge};
+use crate::config::Location;
 use crate::page::{Kind, PageError};
-use crate::report::figures::count;
 use crate::report::write_atomic;
+use crate::text::figures::count;
 
 const PAGE: Kind = Kind { template: include_str!("trend.html"), script: include_str!("trend.js") };
 

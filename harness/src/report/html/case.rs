@@ -7,7 +7,6 @@ use gpu_suites::event::{Finding, Stream, Verdict};
 use serde::Serialize;
 
 use super::super::case::{CaseState, Exited, Phase};
-use super::super::figures::{self, figure};
 use super::super::files::{artifact, case_folder, log_name};
 use super::super::fold::RunState;
 use super::super::look::{Look, sign};
@@ -20,7 +19,8 @@ use super::stages::{self, Stages};
 use super::verdict::{Tone, is_live};
 use super::view::Fact;
 use super::{gpu, record};
-use crate::clean;
+use crate::text::clean;
+use crate::text::figures::{self, figure};
 
 /// What is kept of a text in a cell.
 const CELL: usize = 400;

@@ -5,10 +5,10 @@ use gpu_suites::outcome::Outcome;
 use serde::Serialize;
 
 use super::super::case::Phase;
-use super::super::figures::{self, count};
 use super::super::fold::RunState;
 use super::super::look::{Look, sign};
 use super::super::summary;
+use crate::text::figures::{self, count};
 
 /// What comes first on the page.
 #[derive(Debug, Serialize)]

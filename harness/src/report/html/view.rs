@@ -5,7 +5,6 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::figures;
 use super::super::fold::RunState;
 use super::super::look::Look;
 use super::super::receipt::{Bill, Resource, dollars};
@@ -14,6 +13,7 @@ use super::case::{self, Row, Section};
 use super::plot::Plots;
 use super::verdict::{self, Verdict};
 use super::way;
+use crate::text::figures;
 
 /// Input files that are listed.
 const INPUTS: usize = 200;

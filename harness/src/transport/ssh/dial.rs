@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::config::Family;
 use super::link::Link;
 use super::target::Target;
-use crate::failure::chain;
+use crate::text::chain;
 use crate::transport::TransportError;
 use crate::transport::exec::{Exec, Tail};
 
@@ -145,7 +145,7 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
         command.spawn().map_err(|source| TransportError::Spawn { program: shell.clone(), source })?;
     // The parent's copies of the program's end would keep the stream open after the program.
     drop(command);
-    let carrier = Carrier::new(format!("ProxyCommand `{}`", crate::clean::text(line)));
+    let carrier = Carrier::new(format!("ProxyCommand `{}`", crate::text::clean::text(line)));
     let complaint = carrier.clone();
     let said = Tail::default();
     let words = child.stderr.take().map(|from| tokio::spawn(keep(from, said.clone())));
@@ -164,7 +164,7 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
         }
         let ended = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let said = said.text();
-        let said = crate::clean::text(said.trim());
+        let said = crate::text::clean::text(said.trim());
         if went_well && said.is_empty() && !is_own {
             return;
         }

@@ -1,0 +1,278 @@
+//! A run on nodes that are made for it: one, and another where the cloud takes it away, each given back whatever comes.
+//!
+//! Everything here is arranged round one promise: between the first call that makes something and the last word of
+//! the receipt there is no way out that leaves a node behind while this process lives. An interruption drops what is
+//! being waited for, never a call that makes something (`ledger` sees to that); a panic is caught, the node given
+//! back, and the panic goes on. Nothing on the way can fail for want of a disk, a terminal or a history: recording never
+//! does (`recorder`), and a run that cannot be recorded ends like any other.
+
+use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use gpu_suites::event::{Event, NodeState, Warning};
+use gpu_suites::id::NodeName;
+use gpu_suites::outcome::Outcome;
+use gpu_suites::plan::{Lease, OnExpiry, Plan};
+use gpu_suites::unit::Span;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::time::{Instant, sleep};
+
+use crate::ec2::asked::{Asked, order};
+use crate::ec2::had::Had;
+use crate::ec2::limits::Work;
+use crate::ec2::provision::Provision;
+use crate::node::Node;
+use crate::plan::Prepared;
+use crate::recorder::{Recorder, Records as _};
+use crate::run::retry;
+use crate::run::tonight::Tonight;
+use crate::run::unfinished;
+use crate::session::interrupt::Interrupts;
+use crate::session::{Followed, Session, SessionError};
+
+/// How often it is looked whether what happens can be recorded yet.
+const LOOK: Duration = Duration::from_secs(1);
+/// How many nodes may be taken away from one run before it gives up.
+const REPLACEMENTS: u32 = 3;
+
+/// Runs what is prepared to its end; when this returns, each node is gone, or the receipt says that it is not.
+pub async fn follow(
+    node: Node,
+    asked: Asked,
+    prepared: &Prepared,
+    recorder: &mut Recorder,
+    interrupts: &mut Interrupts,
+    tonight: Option<&Tonight>,
+) -> Result<(), SessionError> {
+    let (sink, events) = unbounded_channel();
+    let keep = asked.keep;
+    let order = order(node, asked, prepared.plan.run.clone(), work(&prepared.plan));
+    let mut provision = Provision::new(order, sink);
+    let mut job = Job { prepared, keep, recorder, interrupts, tonight, events, had_a_slow_node: false };
+    let ended = AssertUnwindSafe(job.nodes(&mut provision)).catch_unwind().await;
+    job.close(provision).await;
+    match ended {
+        Ok(ended) => ended,
+        Err(panic) => resume_unwind(panic),
+    }
+}
+
+fn work(plan: &Plan) -> Work {
+    let timeouts = plan.cases.iter().map(|case| case.spec.timeout.0);
+    let cases = timeouts.fold(Duration::ZERO, Duration::saturating_add);
+    Work { cases, retries: plan.retries, run: plan.timeout.map(|limit| limit.0) }
+}
+
+/// A run and what it reports to.
+struct Job<'a> {
+    prepared: &'a Prepared,
+    keep: Option<Duration>,
+    recorder: &'a mut Recorder,
+    interrupts: &'a mut Interrupts,
+    /// What suspected cases are told by.
+    tonight: Option<&'a Tonight>,
+    /// What happens to nodes.
+    events: UnboundedReceiver<Event>,
+    /// Whether a node was given back for being slow.
+    had_a_slow_node: bool,
+}
+
+/// What one node came to.
+enum NodeEnd {
+    /// It has run everything.
+    Finished,
+    /// It was taken away, for this reason.
+    Taken(String),
+    /// It has run everything, and was slower than such nodes are; this is left for another one.
+    Slow(Box<Plan>),
+}
+
+impl Job<'_> {
+    /// One node after another, until everything has run.
+    async fn nodes(&mut self, provision: &mut Provision) -> Result<(), SessionError> {
+        let begun = Instant::now();
+        let mut plan = self.prepared.plan.clone();
+        let mut taken = 0;
+        loop {
+            let had = self.have(provision).await?;
+            match self.on_node(provision, had, &mut plan, begun).await? {
+                NodeEnd::Finished => return Ok(()),
+                NodeEnd::Slow(left) => plan = *left,
+                NodeEnd::Taken(why) => {
+                    rest::end_running(self.recorder, &why);
+                    let Some(left) = rest::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
+                    else {
+                        return Ok(());
+                    };
+                    taken += 1;
+                    if taken > REPLACEMENTS {
+                        let node = self.recorder.node_name().to_string();
+                        let why = format!("{why}; it was node {taken} that went away in this run");
+                        return Err(SessionError::Taken { node, why });
+                    }
+                    plan = left;
+                }
+            }
+        }
+    }
+
+    /// Waits for a node, unless somebody stops it.
+    async fn have(&mut self, provision: &mut Provision) -> Result<Had, SessionError> {
+        let mut having = Box::pin(provision.have());
+        loop {
+            if self.recorder.is_broken() {
+                return Err(SessionError::Unrecorded);
+            }
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.recorder.own(event),
+                by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
+                had = &mut having => {
+                    self.catch_up();
+                    return had.map_err(SessionError::from);
+                }
+                // The disk may fill up while there is nothing to tell.
+                () = sleep(LOOK) => {}
+            }
+        }
+    }
+
+    /// Runs the plan on a node and begins to give the node back, however it ended.
+    async fn on_node(
+        &mut self,
+        provision: &mut Provision,
+        mut had: Had,
+        plan: &mut Plan,
+        run_began: Instant,
+    ) -> Result<NodeEnd, SessionError> {
+        self.recorder.on_node(NodeName(format!("{}/{}", had.remote.node().name, had.instance())));
+        plan.lease = Lease { ttl: Span(had.remote.node().lease), on_expiry: OnExpiry::Shutdown };
+        plan.reclaimable = had.is_spot();
+        let watch = had.watch();
+        let budget = had.budget();
+        let blobs = &self.prepared.blobs;
+        // The plan's limit is what is left of the run's when this node begins.
+        let begun = Instant::now();
+        let ended = {
+            let followed = async {
+                let session = Session::new(&mut had.remote, self.recorder, self.interrupts, plan, blobs);
+                match session.on_new_node(budget.clone()).follow().await? {
+                    Followed::Reclaimed => Ok(Followed::Reclaimed),
+                    Followed::Finished => {
+                        let (remote, work) = (&mut had.remote, (&*plan, blobs.as_slice()));
+                        again::measure(
+                            remote,
+                            self.recorder,
+                            self.interrupts,
+                            work,
+                            self.tonight,
+                            budget,
+                            begun,
+                        )
+                        .await
+                    }
+                }
+            };
+            tokio::select! {
+                followed = followed => followed,
+                why = watch => Err(SessionError::Taken { node: had.instance().to_owned(), why }),
+            }
+        };
+        self.catch_up();
+        let left = match &ended {
+            Ok(Followed::Finished) => self.left_by_a_slow_node(run_began),
+            _ => None,
+        };
+        self.give_back(provision, had, &ended, left.is_some()).await;
+        match ended {
+            Ok(Followed::Finished) => {
+                Ok(left.map_or(NodeEnd::Finished, |left| NodeEnd::Slow(Box::new(left))))
+            }
+            Ok(Followed::Reclaimed) => {
+                provision.was_reclaimed();
+                Ok(NodeEnd::Taken("the cloud took the spot instance back".to_owned()))
+            }
+            Err(error @ (SessionError::Taken { .. } | SessionError::Lost { .. })) => {
+                Ok(NodeEnd::Taken(crate::text::chain(&error)))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What is to run once more on another node, since this one was slower than such nodes are. One other node is had for
+    /// that: where it is slow too, its figures are shown for what they are.
+    fn left_by_a_slow_node(&mut self, run_began: Instant) -> Option<Plan> {
+        let tonight = self.tonight.filter(|_| !self.had_a_slow_node)?;
+        let degraded = tonight.degraded(self.recorder.state());
+        let left = again::elsewhere(&self.prepared.plan, &degraded, self.recorder.state(), run_began);
+        if left.is_some() {
+            self.had_a_slow_node = true;
+            let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
+            let message =
+                format!("{} is slow or sick, and another node is had: {why}", self.recorder.node_name());
+            self.recorder.own(Warning { case: None, message });
+            for judged in degraded.into_iter().filter(|_| tonight.has_history()) {
+                self.recorder.own(judged);
+            }
+        }
+        left
+    }
+
+    /// Begins to give the node back, or keeps it where somebody wants to look at it.
+    async fn give_back(
+        &mut self,
+        provision: &mut Provision,
+        had: Had,
+        ended: &Result<Followed, SessionError>,
+        is_slow: bool,
+    ) {
+        let is_there = matches!(ended, Ok(Followed::Finished) | Err(SessionError::Money { .. }));
+        let is_bad = |outcome: Outcome| !outcome.is_good() && outcome != Outcome::Cancelled;
+        let cases = self.recorder.state().cases();
+        let endings = Vec::from_iter(cases.iter().filter_map(|case| Some(case.last_ended()?.outcome)));
+        let any = |is: fn(Outcome) -> bool| endings.iter().copied().any(is);
+        match self.keep {
+            Some(keep) if is_there && any(is_bad) => provision.keep(had, keep).await,
+            _ => {
+                // One that broke, or that is going away, is nothing for another run.
+                let is_well = matches!(ended, Ok(Followed::Finished))
+                    && !is_slow
+                    && !any(|ending| ending == Outcome::Errored);
+                let had = if is_well { provision.hand_on(had).await } else { Some(had) };
+                if let Some(had) = had {
+                    self.recorder.node_is(NodeState::Terminating, "giving it back");
+                    provision.give_back(&had);
+                }
+            }
+        }
+        self.catch_up();
+    }
+
+    /// Waits until everything is given back; the first signal while it waits asks for patience, the second ends it.
+    async fn close(&mut self, provision: Provision) {
+        let mut closing = Box::pin(provision.close());
+        let mut signals = 0;
+        loop {
+            tokio::select! {
+                biased;
+                Some(event) = self.events.recv() => self.recorder.own(event),
+                () = &mut closing => break,
+                _ = self.interrupts.next() => {
+                    signals += 1;
+                    if signals > 1 {
+                        break;
+                    }
+                }
+            }
+        }
+        self.catch_up();
+    }
+
+    /// Keeps what has happened meanwhile.
+    fn catch_up(&mut self) {
+        while let Ok(event) = self.events.try_recv() {
+            self.recorder.own(event);
+        }
+    }
+}

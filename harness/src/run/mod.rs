@@ -1,0 +1,449 @@
+//! One run from the choice of cases to the exit code.
+
+pub mod exec;
+#[cfg(feature = "ec2")]
+pub mod follow;
+pub mod retry;
+pub mod tonight;
+pub mod unfinished;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
+use gpu_suites::exit::Exit;
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::RunId;
+use gpu_suites::load::{Diagnostic, LoadError};
+use gpu_suites::outcome::Outcome;
+use gpu_suites::plan::{Lease, OnExpiry};
+use gpu_suites::unit::Span;
+use jiff::Timestamp;
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::Instant;
+
+use crate::ci::Service;
+use crate::compare::{self, arms::ArmsError};
+use crate::config::Config;
+use crate::config::Location;
+#[cfg(feature = "ec2")]
+use crate::ec2::Usd;
+use crate::files::run_dir::{self, RunDir, RunDirError};
+use crate::history::judge::PatternError;
+use crate::node::remote::{Remote, RemoteError};
+use crate::node::{Node, NodeError, Place};
+use crate::notify;
+use crate::plan::canary;
+use crate::plan::{Options, PlanError, Prepared, Selection};
+use crate::recorder::{Recorder, RecorderError, Records as _};
+use crate::report::{Reporter, RunState};
+use crate::run::retry;
+use crate::run::tonight::Tonight;
+use crate::session::interrupt::Interrupts;
+use crate::session::{Session, SessionError};
+use crate::text::chain;
+use crate::transport::{SshOptions, Transport, TransportError};
+
+/// What the user asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Asked {
+    /// Suite files and folders of them; default: `suites/`.
+    pub suites: Vec<PathBuf>,
+    /// `--case` patterns; default: every case.
+    pub cases: Vec<String>,
+    /// `--node`.
+    pub node: Option<String>,
+    /// `--out`: the parent of run folders.
+    pub out: PathBuf,
+    /// `--junit`: where else the JUnit report goes.
+    pub junit: Option<PathBuf>,
+    /// `--timeout`: the whole run's limit.
+    pub timeout: Option<Span>,
+    /// `--wait`: how long to go on asking a cloud without capacity.
+    pub wait: Option<Span>,
+    /// `--max-cost`: US dollars that the run may cost.
+    pub max_cost: Option<f64>,
+    /// `--keep-node-on-failure`: how long a node lives on after a case that was not good.
+    pub keep_node_on_failure: Option<Span>,
+    /// `--fail-fast`.
+    pub fail_fast: bool,
+    /// `--retries`.
+    pub retries: u32,
+    /// `--history`.
+    pub history: Option<Location>,
+    /// The search that the run belongs to.
+    pub search: Option<OfSearch>,
+}
+
+/// A run of a search: all of them use one node, one after another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OfSearch {
+    /// The project's folder.
+    pub root: PathBuf,
+    /// How many runs there may be yet, this one among them.
+    pub runs: u32,
+}
+
+/// Why nothing was run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The working folder is gone.
+    #[error("failed to find the working folder")]
+    Cwd(#[source] std::io::Error),
+    /// `gpu-harness.yaml` is wrong.
+    #[error(transparent)]
+    Config(#[from] LoadError),
+    /// `gpu-harness.yaml` names metrics by what is no pattern.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// There is no such node.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The suites or their inputs are wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The run's folder cannot be made.
+    #[error(transparent)]
+    RunDir(#[from] RunDirError),
+    /// The results cannot be kept.
+    #[error(transparent)]
+    Recorder(#[from] RecorderError),
+    /// The two versions cannot be compared.
+    #[error(transparent)]
+    Compare(#[from] ArmsError),
+    /// A file that a program needs cannot be read.
+    #[error("failed to read {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// `--max-cost` is no amount of money.
+    #[error("--max-cost: {0}")]
+    MaxCost(String),
+    /// The program was built without EC2.
+    #[error("node `{name}` has provider ec2, and this gpu-harness was built without the feature `ec2`")]
+    NoEc2 {
+        /// The node.
+        name: String,
+    },
+    /// Signals cannot be listened for.
+    #[error("failed to listen for signals")]
+    Signals(#[source] std::io::Error),
+}
+
+impl RunError {
+    /// The mistakes in the project's files that this is about.
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        match self {
+            Self::Config(LoadError::Wrong(diagnostics))
+            | Self::Plan(PlanError::Load(LoadError::Wrong(diagnostics)) | PlanError::Inputs(diagnostics)) => {
+                diagnostics
+            }
+            _ => &[],
+        }
+    }
+
+    /// The exit code that this is: what the user wrote is wrong, or this machine is.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Config(_)
+            | Self::Pattern(_)
+            | Self::Node(_)
+            | Self::Plan(_)
+            | Self::Compare(_)
+            | Self::RunDir(_)
+            | Self::File { .. }
+            | Self::MaxCost(_)
+            | Self::NoEc2 { .. } => Exit::Usage,
+            Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
+        }
+    }
+}
+
+/// Runs what was asked for; `reporter` tells the user as it goes.
+///
+/// Whatever goes wrong once the run's folder is there is told by its report and by the exit code; an error means
+/// that nothing was run. A CI service whose step this is is told too.
+pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunError> {
+    let service = Service::here();
+    let state = match all(asked, reporter).await {
+        Ok(state) => state,
+        Err(error) => {
+            if let Some(service) = &service {
+                service.tell_mistakes(error.diagnostics());
+            }
+            return Err(error);
+        }
+    };
+    let exit = state.exit();
+    if let Some(service) = &service {
+        service.tell(&state, exit).await;
+    }
+    Ok(exit)
+}
+
+async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunError> {
+    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
+    let root = selection.root().to_owned();
+    let need = |node: &GpuNeed| selection.gpu_need(node);
+    let config = Config::find(&cwd)?;
+    let canary = config.canary;
+    let tonight = Tonight::begin(asked.history.clone(), config)?;
+    let prepare = |run, options: &_| {
+        let mut prepared = selection.prepare(run, options)?;
+        if tonight.has_history() {
+            canary::add(&mut prepared, canary).map_err(PlanError::from)?;
+        }
+        Ok(prepared)
+    };
+    let (state, _) = perform(asked, Some(&tonight), (reporter, None), &root, need, prepare).await?;
+    // A step that is being stopped has seconds left, and a run that was stopped says little.
+    let message = tonight.message(&state).filter(|_| state.exit() != Exit::Interrupted);
+    if let Some(message) = message {
+        notify::tell(tonight.everybody(), &message).await;
+    }
+    Ok(state)
+}
+
+/// Runs a command on a node; gives what came of it and the run's folder. `stop` hears by what it is interrupted besides
+/// signals.
+pub async fn exec(
+    asked: Asked,
+    command: crate::run::exec::Ready,
+    reporter: Box<dyn Reporter>,
+    stop: UnboundedReceiver<&'static str>,
+) -> Result<(RunState, PathBuf), RunError> {
+    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    let need = |node: &GpuNeed| Ok(node.clone());
+    // A command of the moment is no series.
+    let prepare = |run, options: &_| Ok(command.prepare(run, options));
+    perform(asked, None, (reporter, Some(stop)), &cwd, need, prepare).await
+}
+
+/// Runs two versions in turn on a node; gives what came of it and the run's folder.
+pub async fn compare(
+    asked: Asked,
+    ready: &compare::Ready,
+    reporter: Box<dyn Reporter>,
+) -> Result<(RunState, PathBuf), RunError> {
+    let root = ready.head().root().to_owned();
+    let need = |node: &GpuNeed| ready.head().gpu_need(node);
+    // The nights before say nothing of a version of the moment.
+    perform(asked, None, (reporter, None), &root, need, |run, options| Ok(ready.prepare(&run, options)?))
+        .await
+}
+
+/// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.
+async fn perform(
+    asked: Asked,
+    tonight: Option<&Tonight>,
+    (reporter, stop): (Box<dyn Reporter>, Option<UnboundedReceiver<&'static str>>),
+    root: &Path,
+    need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    prepare: impl FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
+) -> Result<(RunState, PathBuf), RunError> {
+    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
+    let supply = Supply::of(&mut node, &asked, root, need)?;
+    let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?.and(stop);
+    let options = Options {
+        lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
+        fail_fast: asked.fail_fast,
+        retries: asked.retries,
+        timeout: asked.timeout,
+        libtorch: node.libtorch.clone(),
+    };
+    // What can be wrong here is found before a folder, let alone a node, is had.
+    let mut prepared = prepare(run_dir::new_run_id(Timestamp::now()), &options)?;
+    let folder = RunDir::create(&asked.out, prepared.plan.run.clone())?;
+    let path = folder.path.clone();
+    let mut recorder = Recorder::create(folder, node.name.clone(), asked.junit, reporter)?;
+    recorder.own(RunCreated {
+        run: prepared.plan.run.clone(),
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        node: node.name.clone(),
+        cases: prepared.cases.clone(),
+        commit: crate::files::commit::of(root),
+    });
+    for input in prepared.inputs.drain(..) {
+        recorder.own(input);
+    }
+    for (case, reason) in prepared.skipped.drain(..) {
+        let reason = Some(reason);
+        recorder.own(CaseFinished { case, attempt: 0, outcome: Outcome::Skipped, reason, seconds: 0.0 });
+    }
+    // Whatever cannot be written is known before a node is had, too.
+    recorder.settle()?;
+    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
+    let error = ended.err();
+    let missing = recorder.missing(None).await;
+    let by = recorder.state().interrupted.clone();
+    let (outcome, why) = match (&error, by) {
+        (Some(error), _) => (error.outcome(), Some(chain(error))),
+        (None, Some(by)) => (Outcome::Cancelled, Some(format!("interrupted by {by}"))),
+        (None, None) => (Outcome::Errored, None),
+    };
+    recorder.lacks(missing, outcome, why.as_deref());
+    recorder.restore(None);
+    if let Some(tonight) = tonight {
+        settle(&mut recorder, error.as_ref());
+        tonight.conclude(&mut recorder);
+    }
+    Ok((close(recorder, error.as_ref())?, path))
+}
+
+/// Where the run's node comes from.
+pub(crate) enum Supply {
+    /// It is there already.
+    There,
+    /// It is made for the run.
+    #[cfg(feature = "ec2")]
+    Ec2(Box<crate::ec2::asked::Asked>),
+}
+
+impl Supply {
+    #[cfg(feature = "ec2")]
+    pub(crate) fn of(
+        node: &mut Node,
+        asked: &Asked,
+        root: &Path,
+        need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    ) -> Result<Self, RunError> {
+        let Place::Ec2(settings) = &mut node.place else { return Ok(Self::There) };
+        if let Some(wait) = asked.wait {
+            settings.wait = wait.0;
+        }
+        if let Some(usd) = asked.max_cost {
+            settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
+        }
+        let need = need(&settings.gpu)?;
+        let keep = asked.keep_node_on_failure.map(|keep| keep.0);
+        settings.reuse |= asked.search.is_some();
+        let settings = (**settings).clone();
+        let alone = OfSearch { root: root.to_owned(), runs: 1 };
+        let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
+        Ok(Self::Ec2(Box::new(crate::ec2::asked::Asked { settings, need, keep, root, runs })))
+    }
+
+    #[cfg(not(feature = "ec2"))]
+    pub(crate) fn of(
+        node: &mut Node,
+        _: &Asked,
+        _: &Path,
+        _: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    ) -> Result<Self, RunError> {
+        match &node.place {
+            Place::Ec2(_) => Err(RunError::NoEc2 { name: node.name.to_string() }),
+            Place::Local | Place::Ssh { .. } => Ok(Self::There),
+        }
+    }
+
+    async fn follow(
+        self,
+        node: Node,
+        prepared: &Prepared,
+        recorder: &mut Recorder,
+        interrupts: &mut Interrupts,
+        tonight: Option<&Tonight>,
+    ) -> Result<(), SessionError> {
+        if prepared.plan.cases.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::There => follow(node, prepared, recorder, interrupts, tonight).await,
+            #[cfg(feature = "ec2")]
+            Self::Ec2(asked) => {
+                // Boxed: the SDK's futures are deep, and a layout of all of them at once is too much for rustc.
+                Box::pin(crate::run::follow::follow(node, *asked, prepared, recorder, interrupts, tonight))
+                    .await
+            }
+        }
+    }
+}
+
+async fn follow(
+    node: Node,
+    prepared: &Prepared,
+    recorder: &mut Recorder,
+    interrupts: &mut Interrupts,
+    tonight: Option<&Tonight>,
+) -> Result<(), SessionError> {
+    recorder.node_is(NodeState::Requested, &describe(&node));
+    let connecting = connect(&node);
+    let transport = tokio::select! {
+        transport = connecting => transport.map_err(RemoteError::from)?,
+        by = interrupts.next() => return Err(SessionError::Interrupted { by }),
+    };
+    let mut remote = Remote::new(node, transport)?;
+    let begun = Instant::now();
+    Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
+    let work = (&prepared.plan, prepared.blobs.as_slice());
+    again::measure(&mut remote, recorder, interrupts, work, tonight, None, begun).await?;
+    Ok(())
+}
+
+/// How often a first connection is tried that was accepted and then cut.
+const FIRST_TRIES: u32 = 10;
+
+/// A connection to the node.
+///
+/// A host that refuses, or that nobody knows, is most likely mistyped: that is told at once. One that answers and
+/// then breaks off is tried again.
+pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
+    let (address, identity, known_hosts) = match &node.place {
+        Place::Local => return Ok(Transport::local()),
+        Place::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
+        Place::Ec2(_) => return Err(TransportError::NotThere { name: node.name.to_string() }),
+    };
+    let mut tries = 1;
+    loop {
+        let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
+        match Transport::ssh(address, options).await {
+            Err(error)
+                if tries < FIRST_TRIES
+                    && error.is_transient()
+                    && !matches!(
+                        error,
+                        TransportError::Connect { .. }
+                            | TransportError::Resolve { .. }
+                            | TransportError::Way { .. }
+                            | TransportError::Forward { .. }
+                    ) =>
+            {
+                tokio::time::sleep(Duration::from_millis(100) * tries).await;
+                tries += 1;
+            }
+            ended => return ended,
+        }
+    }
+}
+
+fn describe(node: &Node) -> String {
+    match &node.place {
+        Place::Local => "this machine".to_owned(),
+        Place::Ssh { address, .. } => address.clone(),
+        Place::Ec2(_) => "an EC2 instance".to_owned(),
+    }
+}
+
+/// Gives its outcome to what has not finished.
+fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
+    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
+    recorder.end_unfinished(ended.map_or(Outcome::Errored, SessionError::outcome), &reason);
+}
+
+/// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
+pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
+    settle(&mut recorder, ended);
+    let error = ended.map(|error| chain(error));
+    let exit = match (recorder.state().exit(), ended) {
+        // That its cases passed is its own word.
+        (Exit::AllPassed, Some(error)) if error.is_of_a_false_node() => Exit::Infrastructure,
+        (exit, _) => exit,
+    };
+    recorder.own(RunClosed { exit: exit.code(), error });
+    Ok(recorder.finish(exit)?)
+}
