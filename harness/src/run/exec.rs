@@ -145,7 +145,7 @@ pub(crate) fn name_of(program: &str) -> String {
 /// How this process is to end: as the command did, in a shell's words.
 pub fn exit_status(state: &RunState) -> u8 {
     let Some(case) = state.cases().first() else { return INFRASTRUCTURE };
-    if state.interrupted.as_deref() == Some(UNHEARD) {
+    if state.interrupted.as_deref() == Some(crate::text::streams::UNHEARD) {
         return SIGPIPE;
     }
     let outcome = state.ending(case).outcome;
