@@ -266,6 +266,23 @@ mod tests {
         assert!(unpacked(&packed).unwrap_err().contains("goes on"));
     }
 
+    #[test]
+    fn more_than_a_run_may_bring_is_refused_whatever_it_is() {
+        let many = vec![(&b"s.c/b"[..], b'0', 0, &b""[..]); 2 * MOST_FILES + 1];
+        let error = unpacked(&archive(&many)).unwrap_err();
+        assert!(error.contains("more than 10000 artifacts"), "{error}");
+
+        // A few hundred kilobytes: zeros, of which nothing was announced.
+        let size = MOST_BYTES + MOST_OVERHEAD;
+        let mut header = tar::Header::new_gnu();
+        header.set_path("s.c/b").unwrap();
+        header.set_size(size);
+        header.set_cksum();
+        let zeros = header.as_bytes().chain(io::repeat(0).take(size));
+        let error = unpacked(&zstd::encode_all(zeros, 1).unwrap()).unwrap_err();
+        assert!(error.contains("bytes of artifacts"), "{error}");
+    }
+
     proptest::proptest! {
         /// Where a good archive is damaged, either all of it arrives or an error says so: never another content.
         #[test]
