@@ -105,7 +105,7 @@ fn where_spot_itself_is_refused_on_demand_is_asked_for() {
 fn no_capacity_is_waited_for_and_said_and_then_it_is_infrastructure() {
     let (ec2, project) = cloud("types: [g6.xlarge, g4dn.xlarge]\nmarket: spot");
     ec2.fault(&json!({ "fault": "capacity" }));
-    let run = project.run(&["--node", "cloud", "--wait", "3s", "--junit", "junit.xml"]);
+    let run = project.run(&["--node", "cloud", "--wait", "12s", "--junit", "junit.xml"]);
     assert_eq!(run.code(), 3, "{run:?}");
     let waits = run.events().iter().filter(|record| matches!(record.event, Event::Waiting(_))).count();
     assert!(waits >= 1, "{run:?}");
@@ -215,6 +215,29 @@ fn a_node_whose_user_data_never_ran_is_replaced() {
 #[test]
 fn a_node_without_its_gpu_is_replaced() {
     is_replaced(&json!({ "fault": "gpu", "gpu": { "absent": true } }), "is no good");
+}
+
+#[test]
+fn a_node_whose_driver_hangs_is_replaced_and_one_whose_driver_hangs_under_its_case_is_given_back_too() {
+    let ec2 = Ec2::start(Options { clock_factor: 10.0 });
+    let hangs = "echo 'hang 1' | sudo -n tee -a /etc/gpu-harness-ec2/gpus; sleep 1";
+    let suite = format!(
+        "suite: s\ncases: [{{ name: hangs, command: {{ run: [sh, -c, \"{hangs}\"] }} }}, {{ name: after, command: {{ run: ['true'] }} }}]"
+    );
+    let project = ec2.in_project(Project::with_suite(&suite), "types: [g4dn.xlarge]\nttl: 2h");
+    ec2.fault(&json!({ "fault": "gpu", "gpu": { "hang": true }, "times": 1 }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    assert!(had(&run).len() >= 2, "{run:?}");
+    assert!(run.stdout.contains("the NVIDIA driver does not answer: "), "{}", run.stdout);
+    let watched = run.events().into_iter().filter_map(|record| match record.event {
+        Event::GpusWatched(watched) => Some(watched.broken.concat()),
+        _ => None,
+    });
+    let watched = Vec::from_iter(watched);
+    assert!(watched.iter().any(|broken| broken.contains("the driver does not answer")), "{watched:?}");
+    assert!(run.stdout.contains("each confirmed gone"), "{}", run.stdout);
+    nothing_is_left(&ec2);
 }
 
 #[test]

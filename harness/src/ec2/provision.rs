@@ -28,7 +28,7 @@ use super::breaker::{self, Breaker};
 use super::candidates::{Choice, LeftOut, NoneFits, TypeFacts, Why, list};
 use super::capped::dearest;
 use super::cloud::{Cloud, CloudError};
-use super::consistency::CONSISTENT;
+use super::consistency::CONFIRMED;
 use super::deeds::Did;
 use super::fleet::{self, Followed};
 use super::had::{Had, Price};
@@ -63,8 +63,6 @@ const ASKING: Duration = Duration::from_secs(3 * 60);
 const REAP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a call that makes something is waited for, once nobody wants its answer any more.
 pub(super) const SETTLE: Duration = Duration::from_secs(65);
-/// How long past its own end a node is looked after.
-const BEYOND: Duration = Duration::from_secs(60);
 /// The share of its money at which a run warns.
 const WARN: f64 = 0.8;
 
@@ -352,7 +350,7 @@ impl Provision {
             // Prices and zones are looked up anew; and nothing that was made lives longer than a node would.
             places.fill_with(|| None);
             while !self.books.is_empty() {
-                self.give_back_book(self.books.len() - 1, self.soon());
+                self.give_back_book(self.books.len() - 1, self.now());
             }
         }
         unreachable!("the attempts are not numbered out")
@@ -633,24 +631,23 @@ impl Provision {
         while self.releases.join_next().await.is_some() {}
     }
 
-    /// Until when what costs nothing is looked after; then it is the reaper's. What EC2 does not show has to be asked for
-    /// for minutes.
-    fn soon(&self) -> Timestamp {
-        let now = self.clouds.first().map_or_else(Timestamp::now, Cloud::now);
-        let patience = signed(self.order.settings.boot_timeout).max(CONSISTENT + signed(BEYOND));
-        now.saturating_add(patience).unwrap_or(Timestamp::MAX)
+    /// The end of what no node needs: it is looked after until EC2 may be expected to have shown that it is gone, and is
+    /// the reaper's then.
+    fn now(&self) -> Timestamp {
+        self.clouds.first().map_or_else(Timestamp::now, Cloud::now)
     }
 
     /// Begins to give back what was made in the regions that had nothing.
     fn release_others(&mut self, kept: usize) -> usize {
         let kept = self.books.remove(kept);
         while !self.books.is_empty() {
-            self.give_back_book(self.books.len() - 1, self.soon());
+            self.give_back_book(self.books.len() - 1, self.now());
         }
         self.books.push(kept);
         0
     }
 
+    /// Begins to give back all that stands in a book. By `expires_at` the cloud ends what is left; it may show that late.
     fn give_back_book(&mut self, book: usize, expires_at: Timestamp) {
         let book = self.books.remove(book);
         if let Some(price) = &book.price {
@@ -660,7 +657,8 @@ impl Provision {
         self.releases.spawn(async move {
             let Book { cloud, ledger, price, access, .. } = book;
             ledger.settle(SETTLE).await;
-            let deadline = expires_at.saturating_add(signed(BEYOND)).unwrap_or(Timestamp::MAX);
+            // Nor does the end of a node that is given back late, or at its very end, have less time to show.
+            let deadline = expires_at.max(cloud.now()).saturating_add(CONFIRMED).unwrap_or(Timestamp::MAX);
             let last_resort = LastResort { cloud: &cloud, ledger: &ledger, access: &access, sink: &sink };
             let released = last_resort.beside(release::release(&cloud, &ledger, deadline)).await;
             for bill in &released.bills {
