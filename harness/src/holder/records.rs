@@ -50,10 +50,6 @@ impl Records for OfCase {
         self.run.borrow_mut().files_of_case_came(&self.case);
     }
 
-    fn announced(&self) -> Option<u64> {
-        self.run.borrow().announced_by(&self.case)
-    }
-
     fn folder(&self) -> PathBuf {
         self.run.borrow().folder().to_owned()
     }
