@@ -11,10 +11,10 @@ use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::hall::{Had, Hall, Over, Stage};
 use super::records::OfCase;
+use super::saying::Saying;
 use super::wire::{Program, Said, Verdict};
 use crate::failure::chain;
 use crate::interrupt::Interrupts;
@@ -113,7 +113,7 @@ fn is_no_file(error: &std::io::Error) -> bool {
 pub(super) async fn run(
     hall: &Rc<Hall>,
     asked: Asked,
-    said: UnboundedSender<String>,
+    said: Saying,
     interrupts: &mut Interrupts,
 ) -> Said {
     match admit(hall, &asked).await {
