@@ -152,6 +152,10 @@ pub fn exit_status(state: &RunState) -> u8 {
     }
     let outcome = state.ending(case).outcome;
     match (outcome, case.exit) {
+        // Its report does not say that all is well, as it does itself.
+        (Outcome::Failed, Some(Exited::Code(0))) if state.tests_failed.contains_key(case.id()) => {
+            Exit::CheckFailed.code()
+        }
         // What should have come back did not, its output or a file.
         (Outcome::Failed, Some(Exited::Code(0))) => INFRASTRUCTURE,
         (Outcome::Passed, Some(Exited::Code(0))) if case.log_dropped > 0 => INFRASTRUCTURE,

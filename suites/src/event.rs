@@ -334,6 +334,16 @@ events! {
         reports: Vec<String>,
     }
 
+    /// Tests in a case's own reports did not pass, although its command ended with 0: a case that passed counts as failed.
+    "tests-failed" TestsFailed {
+        /// The case.
+        case: CaseId,
+        /// How many of them.
+        failed: u64,
+        /// The first of those, by class and name.
+        named: Vec<String>,
+    }
+
     /// The case's failures do not fail the build for now.
     "quarantined" Quarantined {
         /// The case.
@@ -544,6 +554,7 @@ impl Event {
             Self::Judged(Judged { case, .. })
             | Self::Quarantined(Quarantined { case, .. })
             | Self::TestsUnread(TestsUnread { case, .. })
+            | Self::TestsFailed(TestsFailed { case, .. })
             | Self::CaseStarted(CaseStarted { case, .. })
             | Self::Device(Device { case, .. })
             | Self::Progress(Progress { case, .. })
@@ -605,6 +616,7 @@ impl Event {
             | Self::Judged(_)
             | Self::Quarantined(_)
             | Self::TestsUnread(_)
+            | Self::TestsFailed(_)
             | Self::RunClosed(_) => true,
             Self::Hello(_)
             | Self::CaseStarted(_)
@@ -624,6 +636,15 @@ impl Event {
             | Self::RunFinished(_)
             | Self::Unknown(_) => false,
         }
+    }
+}
+
+impl fmt::Display for TestsFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tests = if self.failed == 1 { "test" } else { "tests" };
+        let more = if self.failed > self.named.len() as u64 { ", …" } else { "" };
+        write!(f, "its report has {} failed {tests} ({}{more})", self.failed, self.named.join(", "))?;
+        f.write_str(", although the command ended with 0")
     }
 }
 

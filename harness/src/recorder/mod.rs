@@ -11,7 +11,7 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, TestsUnread, Warning};
+use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, TestsFailed, TestsUnread, Warning};
 use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
@@ -19,8 +19,8 @@ use gpu_suites::outcome::Outcome;
 use crate::announced::Announced;
 pub use crate::announced::Missing;
 use crate::brought::Brought;
-use crate::report::case::{CaseState, Phase};
-use crate::report::{self, ReportError, Reporter, RunState};
+use crate::report::case::{CaseState, Exited, Phase};
+use crate::report::{self, Against, ReportError, Reporter, RunState};
 use crate::run_dir::RunDir;
 pub use event_log::EventLogError;
 use event_log::{EventLog, Numbering};
@@ -172,13 +172,18 @@ impl Recorder {
         self.writer.write(record);
     }
 
-    /// Files that a case made have come: where its own tests' reports cannot be read, it has not passed.
+    /// Files that a case made have come: where its own tests' reports cannot be read, or tell of
+    /// failures, it has not passed. A command that ended with another code has passed because it was to fail.
     pub fn files_of_case_came(&mut self, case: &CaseId) {
         let passed = |case: &&CaseState| case.last_ended().is_some_and(|end| end.outcome == Outcome::Passed);
         let Some(state) = self.state.case(case).filter(passed) else { return };
-        let reports = report::unread(state, &self.folder.path);
-        if !reports.is_empty() {
-            self.own(TestsUnread { case: case.clone(), reports });
+        let has_succeeded = state.exit == Some(Exited::Code(0));
+        let Against { unread, failed, named } = report::against(state, &self.folder.path);
+        if !unread.is_empty() {
+            self.own(TestsUnread { case: case.clone(), reports: unread });
+        }
+        if failed > 0 && has_succeeded {
+            self.own(TestsFailed { case: case.clone(), failed, named });
         }
     }
 

@@ -49,7 +49,7 @@ use gpu_suites::exit::Exit;
 pub use files::write_atomic;
 pub use fold::RunState;
 pub use log_files::LogFiles;
-pub(crate) use merged::unread;
+pub(crate) use merged::{Against, against};
 
 /// Something that shows a run while it goes on, from the thread that writes its records.
 pub trait Reporter: Send {
