@@ -307,11 +307,11 @@ impl Provision {
             let (mut rounds, mut advice, mut none) = (Vec::new(), None, None);
             let mut is_hopeless = true;
             for purchase in self.purchases() {
-                for (at, place) in places.iter_mut().enumerate() {
+                for at in 0..places.len() {
                     if barred[at].is_some() {
                         continue;
                     }
-                    match self.ask_in(at, place, purchase).await {
+                    match self.ask_in(at, &mut places[at], purchase).await {
                         Ok(Answer::Launched(launched)) => {
                             let book = self.release_others(launched.book);
                             return Ok(Launched { book, ..*launched });
@@ -325,6 +325,8 @@ impl Provision {
                         Err(error) if self.clouds.len() > 1 && error.is_worth_another_region() => {
                             self.leave_out(at, &error);
                             barred[at] = Some(error);
+                            places[at] = None;
+                            self.give_back_unused(&mut places);
                         }
                         Err(error) => return Err(error),
                     }
@@ -346,14 +348,24 @@ impl Provision {
             let until = Timestamp::now().saturating_add(signed(left)).unwrap_or(Timestamp::MAX);
             let node = self.order.node.name.clone();
             self.tell(Waiting { node, reason, seconds: pause.as_secs_f64(), until });
-            sleep(pause).await;
             // Prices and zones are looked up anew; and nothing that was made lives longer than a node would.
             places.fill_with(|| None);
-            while !self.books.is_empty() {
-                self.give_back_book(self.books.len() - 1, self.now());
-            }
+            self.give_back_unused(&mut places);
+            sleep(pause).await;
         }
         unreachable!("the attempts are not numbered out")
+    }
+
+    /// Begins to give back what was made where nothing more is asked for: what is in doubt there takes minutes to clear up.
+    fn give_back_unused(&mut self, places: &mut [Option<Place>]) {
+        let is_used =
+            |places: &[Option<Place>], book| places.iter().flatten().any(|place| place.book == book);
+        while let Some(book) = (0..self.books.len()).find(|book| !is_used(places, *book)) {
+            self.give_back_book(book, self.now());
+            for place in places.iter_mut().flatten().filter(|place| place.book > book) {
+                place.book -= 1;
+            }
+        }
     }
 
     fn leave_out(&self, at: usize, error: &ProvisionError) {

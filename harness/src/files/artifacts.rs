@@ -30,7 +30,7 @@ pub(crate) fn unpack(from: impl Read, announced: &Announced, folder: &Path) -> i
     let mut decoder = zstd::Decoder::new(from)?.single_frame();
     decoder.window_log_max(WINDOW_LOG)?;
     let mut tar = tar::Archive::new(Bounded { from: decoder, left: MOST_BYTES + MOST_OVERHEAD });
-    let mut arrived = BTreeSet::new();
+    let (announced, mut arrived) = (announced.in_archive(), BTreeSet::new());
     let mut long_name = None;
     // Raw: as it stands, tar reads names into memory whatever their length, before it shows an entry.
     for (count, entry) in tar.entries()?.raw(true).enumerate() {
@@ -72,7 +72,7 @@ pub(crate) fn unpack(from: impl Read, announced: &Announced, folder: &Path) -> i
         }
     }
     end_of(tar.into_inner())?;
-    let missing = Vec::from_iter(announced.paths().filter(|path| !arrived.contains(*path)));
+    let missing = Vec::from_iter(announced.keys().filter(|path| !arrived.contains(*path)));
     match missing.as_slice() {
         [] => Ok(()),
         [first, rest @ ..] => {
