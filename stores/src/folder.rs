@@ -144,7 +144,8 @@ impl Folder {
                 io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
                 _ => error,
             })?;
-            if self.lasting && self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.into()) {
+            if self.lasting && self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.into())
+            {
                 unfinished::sweep(folder);
             }
         }
@@ -435,7 +436,10 @@ mod tests {
         file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).unwrap();
         let folder = Folder::new(root.path().into());
         folder.put("other", b"1").unwrap();
-        assert!(left.exists() && listed(&folder).len() == 1, "it is no object, and nobody has written beside it");
+        assert!(
+            left.exists() && listed(&folder).len() == 1,
+            "it is no object, and nobody has written beside it"
+        );
         folder.create("deep/mark", b"1").unwrap();
         assert!(!left.exists());
     }

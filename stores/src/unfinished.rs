@@ -87,7 +87,8 @@ fn remove_left(path: &Path) -> io::Result<()> {
             Err(TryLockError::Error(_)) => age >= OLD,
         };
     // Another may have removed it meanwhile, and a third one begun a new file under its name.
-    let is_there = || fs::symlink_metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (about.dev(), about.ino()));
+    let is_there =
+        || fs::symlink_metadata(path).is_ok_and(|now| (now.dev(), now.ino()) == (about.dev(), about.ino()));
     if is_left && is_there() { fs::remove_file(path) } else { Ok(()) }
 }
 

@@ -110,7 +110,9 @@ fn a_log_within_its_limit_is_kept_whatever_its_bytes_are() {
     for (pattern, what) in
         [(r"b'\xff'", "no UTF-8"), (r"b'\1'", "control characters"), (r"b'\1' * 999 + b'\xff'", "both")]
     {
-        let program = format!("import sys; p = {pattern}; sys.stdout.buffer.write((p * ({bytes} // len(p) + 1))[:{bytes}])");
+        let program = format!(
+            "import sys; p = {pattern}; sys.stdout.buffer.write((p * ({bytes} // len(p) + 1))[:{bytes}])"
+        );
         let case = json!({
             "command": { "run": ["python3", "-c", program] }, "limits": { "log": bytes }, "timeout": "30s",
         });

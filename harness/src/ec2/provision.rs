@@ -360,7 +360,8 @@ impl Provision {
 
     /// Begins to give back what was made where nothing more is asked for: what is in doubt there takes minutes to clear up.
     fn give_back_unused(&mut self, places: &mut [Option<Place>]) {
-        let is_used = |places: &[Option<Place>], book| places.iter().flatten().any(|place| place.book == book);
+        let is_used =
+            |places: &[Option<Place>], book| places.iter().flatten().any(|place| place.book == book);
         while let Some(book) = (0..self.books.len()).find(|book| !is_used(places, *book)) {
             self.give_back_book(book, self.soon());
             for place in places.iter_mut().flatten().filter(|place| place.book > book) {

@@ -110,12 +110,7 @@ fn is_no_file(error: &std::io::Error) -> bool {
 }
 
 /// Runs the case; `said` goes to the test meanwhile.
-pub(super) async fn run(
-    hall: &Rc<Hall>,
-    asked: Asked,
-    said: Saying,
-    interrupts: &mut Interrupts,
-) -> Said {
+pub(super) async fn run(hall: &Rc<Hall>, asked: Asked, said: Saying, interrupts: &mut Interrupts) -> Said {
     match admit(hall, &asked).await {
         Ok((prepared, records)) => {
             let records = OfCase { run: records, case: asked.what.id().clone(), said };

@@ -101,7 +101,8 @@ fn table(state: &RunState, look: Look) -> Vec<String> {
     let is_empty = |column: usize| rows.iter().all(|row| row.cells[column].is_empty());
     let shown = shown(widths, look.columns(), the_device(state).is_none(), is_empty);
     let others = shown.iter().filter(|column| **column != CASE).map(|column| widths[*column]).sum::<usize>();
-    widths[CASE] = widths[CASE].min(look.columns().saturating_sub(others + 2 * shown.len()).max(SHORTEST_NAME));
+    widths[CASE] =
+        widths[CASE].min(look.columns().saturating_sub(others + 2 * shown.len()).max(SHORTEST_NAME));
     let set = |cells: &[String; COLUMNS.len()], paint: &dyn Fn(&str) -> String| {
         let padded = shown.iter().map(|&column| {
             let (cell, width) = (&cells[column], widths[column]);
@@ -125,7 +126,8 @@ fn shown(
     is_empty: impl Fn(usize) -> bool,
 ) -> Vec<usize> {
     let mut shown = Vec::from_iter((0..COLUMNS.len()).filter(|column| with_device || *column != DEVICE));
-    let (empty, filled): (Vec<usize>, Vec<usize>) = GIVES_WAY.into_iter().partition(|column| is_empty(*column));
+    let (empty, filled): (Vec<usize>, Vec<usize>) =
+        GIVES_WAY.into_iter().partition(|column| is_empty(*column));
     for gone in empty.into_iter().chain(filled) {
         let taken = shown.iter().map(|column| widths[*column] + 2).sum::<usize>();
         if taken > room {

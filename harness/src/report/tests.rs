@@ -60,7 +60,10 @@ fn a_summary_fits_its_terminal() {
         let table = text.split("\n\n").nth(1).unwrap();
         insta::assert_snapshot!(format!("summary_{width}_columns"), table);
         assert!(table.lines().all(|line| console::measure_text_width(line) <= width), "{table}");
-        assert!(state.cases().iter().all(|case| table.contains(case.id().as_str())), "a name is cut:\n{table}");
+        assert!(
+            state.cases().iter().all(|case| table.contains(case.id().as_str())),
+            "a name is cut:\n{table}"
+        );
     }
     insta::assert_snapshot!("summary", summary::summary(&state, Look { colour: false, width: Some(80) }));
 }
