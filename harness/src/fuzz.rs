@@ -190,7 +190,7 @@ fn with_artifact(data: &[u8], names: &[&str], junit: Vec<String>) -> Option<(tem
 /// Where ours cannot be read by an XML parser: that is a find.
 pub fn junit(data: &[u8]) {
     let Some((folder, state)) = with_artifact(data, &["r.xml"], vec!["r.xml".into()]) else { return };
-    if report::write_junit(&state, folder.path(), None).is_err() {
+    if report::list::write(&report::junit::JUnit, &state, folder.path()).is_err() {
         return;
     }
     let ours = std::fs::read_to_string(folder.path().join("junit.xml")).unwrap_or_default();

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use gpu_suites::load::Diagnostic;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::{Blame, Outcome};
 
 use crate::report::RunState;
 use crate::report::case::CaseState;
 use crate::report::look::Look;
+use crate::report::standing::Standing;
 use crate::report::summary;
 use crate::text::clean;
 
@@ -16,8 +17,8 @@ use crate::text::clean;
 pub enum Level {
     /// What is tested is wrong.
     Failure,
-    /// The infrastructure is: nothing is said about what is tested.
-    Infrastructure,
+    /// The infrastructure is, or a limit was reached: nothing is said about what is tested.
+    Unjudged,
     /// It wants attention.
     Warning,
 }
@@ -46,18 +47,19 @@ pub fn of_run(state: &RunState, root: Option<&Path>) -> Vec<Annotation> {
 pub fn of_case(state: &RunState, case: &CaseState, root: Option<&Path>) -> Option<Annotation> {
     let ending = state.ending(case);
     let id = clean::log_line(case.id().as_str());
-    let (level, title) = match ending.outcome {
-        Outcome::Passed if state.fails_by_regression(case) => (Level::Failure, format!("{id} regressed")),
-        Outcome::Passed if case.is_flaky() => (Level::Warning, format!("{id} is flaky")),
-        Outcome::Passed | Outcome::Skipped => return None,
-        Outcome::Failed => (Level::Failure, format!("{id} failed")),
-        Outcome::TimedOut => (Level::Failure, format!("{id} timed out")),
-        Outcome::Errored => (Level::Infrastructure, format!("{id} could not be judged (infrastructure)")),
-        Outcome::Interrupted | Outcome::Cancelled => (Level::Warning, format!("{id} was {}", ending.outcome)),
+    let level = match ending.standing {
+        Standing::Passed | Standing::Skipped => return None,
+        Standing::Flaky | Standing::Excused { .. } | Standing::Bad(Blame::User) => Level::Warning,
+        Standing::Regressed | Standing::Bad(Blame::Code | Blame::Nobody) => Level::Failure,
+        Standing::Bad(Blame::Infrastructure | Blame::Limit) => Level::Unjudged,
     };
-    // What is in quarantine is excused where the code is at fault.
-    let is_excused = level == Level::Failure && state.quarantined.contains_key(case.id());
-    let level = if is_excused { Level::Warning } else { level };
+    let title = match ending.outcome {
+        Outcome::Errored => format!("{id} could not be judged (infrastructure)"),
+        Outcome::Interrupted => format!("{id} was interrupted (infrastructure)"),
+        Outcome::Cancelled => format!("{id} was cancelled"),
+        Outcome::Passed if ending.standing == Standing::Flaky => format!("{id} is flaky"),
+        _ => format!("{id} {}", ending.word()),
+    };
     let mut notes = summary::notes(case, ending.outcome, Look::PLAIN);
     // The notes say of each broken check what the reason says of all of them at once.
     let reason = ending.reason.as_deref().filter(|_| notes.is_empty()).map(clean::log_line);

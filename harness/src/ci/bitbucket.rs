@@ -8,13 +8,14 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use gpu_suites::exit::Exit;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::Blame;
 use serde_json::{Value, json};
 
 use super::annotation::{self, Annotation, Level};
 use super::{Access, BitbucketStep};
 use crate::report::RunState;
 use crate::report::look::Look;
+use crate::report::standing::Standing;
 use crate::report::summary;
 use crate::text::clean::cut;
 
@@ -192,18 +193,29 @@ fn segment(name: &str) -> String {
     })
 }
 
-fn report_body(state: &RunState, exit: Exit) -> Value {
-    let tally = state.tally();
-    let of = |outcome: Outcome| tally.get(&outcome).copied().unwrap_or(0);
-    let whole = state.cases().len();
-    let elsewhere = whole - of(Outcome::Passed) - of(Outcome::Failed) - of(Outcome::Skipped);
-    let mut data = vec![
-        json!({ "title": "Passed", "type": "NUMBER", "value": of(Outcome::Passed) }),
-        json!({ "title": "Failed", "type": "NUMBER", "value": of(Outcome::Failed) }),
-        json!({ "title": "Not judged (infrastructure, limits)", "type": "NUMBER", "value": elsewhere }),
-        json!({ "title": "Skipped", "type": "NUMBER", "value": of(Outcome::Skipped) }),
-        json!({ "title": "Duration", "type": "DURATION", "value": milliseconds(state.seconds()) }),
+/// How many cases came to what: each is counted once.
+pub(super) fn counts(state: &RunState) -> Vec<(&'static str, usize)> {
+    let standings = Vec::from_iter(state.cases().iter().map(|case| state.ending(case).standing));
+    let count = |is: fn(Standing) -> bool| standings.iter().filter(|standing| is(**standing)).count();
+    let mut counts = vec![
+        ("Passed", count(|standing| matches!(standing, Standing::Passed | Standing::Flaky))),
+        ("Failed", count(|standing| standing.blame() == Blame::Code)),
+        ("Not judged (infrastructure, limits)", count(|standing| {
+            matches!(standing.blame(), Blame::Infrastructure | Blame::Limit | Blame::User)
+        })),
+        ("Skipped", count(|standing| standing == Standing::Skipped)),
     ];
+    let excused = count(|standing| matches!(standing, Standing::Excused { .. }));
+    counts.extend((excused > 0).then_some(("In quarantine, and not good", excused)));
+    counts
+}
+
+fn report_body(state: &RunState, exit: Exit) -> Value {
+    let mut data = Vec::from_iter(
+        counts(state).into_iter().map(|(title, value)| json!({ "title": title, "type": "NUMBER", "value": value })),
+    );
+    let took = milliseconds(state.seconds());
+    data.push(json!({ "title": "Duration", "type": "DURATION", "value": took }));
     if !state.receipt.is_empty() {
         let cost = state.receipt.usd().map(crate::text::figures::dollars);
         data.extend(cost.map(|cost| json!({ "title": "Cost", "type": "TEXT", "value": cost })));
@@ -237,7 +249,7 @@ fn annotation_bodies(notes: &[Annotation]) -> Vec<Value> {
     let body = |(index, note): (usize, &Annotation)| {
         let (kind, severity) = match note.level {
             Level::Failure => ("BUG", "HIGH"),
-            Level::Infrastructure => ("BUG", "LOW"),
+            Level::Unjudged => ("BUG", "LOW"),
             Level::Warning => ("CODE_SMELL", "LOW"),
         };
         let mut body = json!({

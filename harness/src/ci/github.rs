@@ -19,7 +19,7 @@ pub fn commands(annotations: &[Annotation]) -> String {
     let mut text = String::new();
     for note in annotations.iter().take(MOST) {
         let command = match note.level {
-            Level::Failure | Level::Infrastructure => "error",
+            Level::Failure | Level::Unjudged => "error",
             Level::Warning => "warning",
         };
         let mut properties = Vec::new();

@@ -4,7 +4,6 @@
 //! | --- | --- |
 //! | [`annotation`] | what is wrong, and at which line of which file? |
 //! | [`github`] | how does GitHub Actions take it? |
-//! | [`markdown`] | what does its page of a step show? |
 //! | [`bitbucket`] | how does Bitbucket's Code Insights take it? |
 //!
 //! Everything is a fold over the run's events, and nothing here changes a run's outcome: a service that does not
@@ -14,7 +13,8 @@ pub mod annotation;
 #[cfg(feature = "bitbucket")]
 pub mod bitbucket;
 pub mod github;
-pub mod markdown;
+#[cfg(all(test, feature = "bitbucket"))]
+mod one_judgement;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::load::Diagnostic;
 
-use crate::report::RunState;
+use crate::report::{RunState, markdown};
 
 /// The service whose step this process is.
 #[derive(Debug, Clone, PartialEq, Eq)]

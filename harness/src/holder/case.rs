@@ -174,7 +174,7 @@ async fn carry_out(
                 if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {
                     hall.end(Over::Lost { why: chain(&error), reclaimed: false });
                 }
-                (outcome_of(&error), chain(&error))
+                (error.outcome(), chain(&error))
             })
         }
     };
@@ -203,14 +203,6 @@ async fn carry_out(
         }
     };
     Ok(Verdict { outcome, reason, run_dir })
-}
-
-/// The next try of the test has another node.
-fn outcome_of(error: &SessionError) -> Outcome {
-    match error {
-        SessionError::Taken { .. } | SessionError::Lost { .. } => Outcome::Interrupted,
-        error => error.outcome(),
-    }
 }
 
 /// Waits for the node and for a turn on it, then runs the plan.

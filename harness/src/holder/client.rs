@@ -9,12 +9,13 @@ use std::time::Duration;
 use gpu_suites::event::Record;
 use gpu_suites::id::CaseId;
 use gpu_suites::lines::{End, Reader, TooLong};
+use gpu_suites::wire::Heard;
 
 use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, LONGEST_ANSWER, Program, SAID, Said, Verdict, line};
+use super::wire::{Ask, LONGEST_ANSWER, Program, Said, Verdict, line};
 
 /// How often a holder that ends just when it is asked is replaced.
 const TRIES: u32 = 3;
@@ -170,14 +171,12 @@ fn converse(
             (_, Err(_)) => return Err(ClientError::Odd("a line that is not UTF-8".to_owned())),
             (End::Stream, _) => break,
         };
-        if !text.starts_with(SAID) {
-            let record = Record::parse(text).map_err(|error| ClientError::Odd(error.to_string()))?;
-            if heard(&record).is_break() {
-                return Err(ClientError::Unheard);
-            }
-            continue;
-        }
-        match serde_json::from_str(text).map_err(|error| ClientError::Odd(error.to_string()))? {
+        let said = match Heard::parse(text).map_err(|error| ClientError::Odd(error.to_string()))? {
+            Heard::Answer(said) => said,
+            Heard::Record(record) if heard(&record).is_break() => return Err(ClientError::Unheard),
+            Heard::Record(_) => continue,
+        };
+        match said {
             Said::Accepted { pid: its } => pid = Some(its),
             Said::Ended(verdict) => return Ok(verdict),
             Said::Refused { reason } => return Err(ClientError::Refused(reason)),

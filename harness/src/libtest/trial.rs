@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gpu_suites::event::{Event, Record, Stream};
 use gpu_suites::id::CaseId;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::{Blame, Outcome};
 use gpu_suites::unit::Span;
 use libtest_mimic::{Failed, Trial};
 
@@ -163,12 +163,13 @@ fn shown(line: &str) -> String {
 /// Anything but a pass is a failure of the test; the words say which.
 fn in_words(verdict: &Verdict) -> String {
     let reason = verdict.reason.as_deref().unwrap_or("it says no reason");
-    match verdict.outcome {
-        Outcome::Passed | Outcome::Failed => reason.to_owned(),
-        Outcome::TimedOut => format!("timed out: {reason}"),
-        Outcome::Skipped => format!("not run, since its suite leaves it out: {reason}"),
-        Outcome::Cancelled => format!("cancelled: {reason}"),
-        Outcome::Errored | Outcome::Interrupted => infrastructure(reason),
+    match verdict.outcome.blame() {
+        Blame::Nobody if verdict.outcome == Outcome::Skipped => {
+            format!("not run, since its suite leaves it out: {reason}")
+        }
+        Blame::Nobody | Blame::Code => reason.to_owned(),
+        Blame::Limit | Blame::User => format!("{}: {reason}", verdict.outcome),
+        Blame::Infrastructure => infrastructure(reason),
     }
 }
 

@@ -195,10 +195,10 @@ impl Recorder {
         self.writer.settle()
     }
 
-    /// Gives every case that did not finish its outcome.
-    pub fn end_unfinished(&mut self, outcome: Outcome, reason: &str) {
-        let unfinished = self.state.cases().iter().filter(|case| case.phase != Phase::Finished);
-        let endings: Vec<CaseFinished> = unfinished
+    /// Gives this outcome to every case in such a phase.
+    pub fn end(&mut self, phases: &[Phase], outcome: Outcome, reason: &str) {
+        let these = self.state.cases().iter().filter(|case| phases.contains(&case.phase));
+        let endings: Vec<CaseFinished> = these
             .map(|case| CaseFinished {
                 case: case.id().clone(),
                 attempt: case.attempt,

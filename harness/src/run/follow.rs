@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use gpu_suites::event::{Event, NodeState, Warning};
 use gpu_suites::id::NodeName;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::{Blame, Outcome};
 use gpu_suites::plan::{Lease, OnExpiry, Plan};
 use gpu_suites::unit::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -25,6 +25,7 @@ use crate::ec2::provision::Provision;
 use crate::node::Node;
 use crate::plan::Prepared;
 use crate::recorder::{Recorder, Records as _};
+use crate::report::case::Phase;
 use crate::run::retry;
 use crate::run::tonight::Tonight;
 use crate::run::unfinished;
@@ -100,7 +101,7 @@ impl Job<'_> {
                 NodeEnd::Finished => return Ok(()),
                 NodeEnd::Slow(left) => plan = *left,
                 NodeEnd::Taken(why) => {
-                    rest::end_running(self.recorder, &why);
+                    self.recorder.end(&[Phase::Running], Outcome::Interrupted, &why);
                     let Some(left) = rest::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
                     else {
                         return Ok(());
@@ -228,7 +229,7 @@ impl Job<'_> {
         is_slow: bool,
     ) {
         let is_there = matches!(ended, Ok(Followed::Finished) | Err(SessionError::Money { .. }));
-        let is_bad = |outcome: Outcome| !outcome.is_good() && outcome != Outcome::Cancelled;
+        let is_bad = |outcome: Outcome| !matches!(outcome.blame(), Blame::Nobody | Blame::User);
         let cases = self.recorder.state().cases();
         let endings = Vec::from_iter(cases.iter().filter_map(|case| Some(case.last_ended()?.outcome)));
         let any = |is: fn(Outcome) -> bool| endings.iter().copied().any(is);
@@ -238,7 +239,7 @@ impl Job<'_> {
                 // One that broke, or that is going away, is nothing for another run.
                 let is_well = matches!(ended, Ok(Followed::Finished))
                     && !is_slow
-                    && !any(|ending| ending == Outcome::Errored);
+                    && !any(|ending| ending.blame() == Blame::Infrastructure);
                 let had = if is_well { provision.hand_on(had).await } else { Some(had) };
                 if let Some(had) = had {
                     self.recorder.node_is(NodeState::Terminating, "giving it back");

@@ -36,6 +36,7 @@ use crate::notify;
 use crate::plan::canary;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::{Recorder, RecorderError, Records as _};
+use crate::report::case::Phase;
 use crate::report::{Reporter, RunState};
 use crate::run::retry;
 use crate::run::tonight::Tonight;
@@ -432,7 +433,8 @@ fn describe(node: &Node) -> String {
 /// Gives its outcome to what has not finished.
 fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
     let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
-    recorder.end_unfinished(ended.map_or(Outcome::Errored, SessionError::outcome), &reason);
+    let outcome = ended.map_or(Outcome::Errored, SessionError::outcome);
+    recorder.end(&[Phase::Waiting, Phase::Running], outcome, &reason);
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.

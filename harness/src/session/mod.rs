@@ -32,7 +32,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{OnExpiry, PROTOCOL, Plan};
 use gpu_suites::seal::Key;
 use gpu_suites::unit::Span;
-use gpu_suites::wire::{Reply, Request};
+use gpu_suites::wire::{Heard, Reply, Request};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::files::content::Blob;
@@ -151,6 +151,8 @@ impl SessionError {
         match self {
             Self::Interrupted { .. } => Outcome::Cancelled,
             Self::Limit { .. } | Self::Money { .. } => Outcome::TimedOut,
+            // It runs again where another node can be had.
+            Self::Taken { .. } | Self::Lost { .. } => Outcome::Interrupted,
             _ => Outcome::Errored,
         }
     }
@@ -446,13 +448,13 @@ impl<'a> Session<'a> {
     /// Takes one line of the agent's.
     fn heard(&mut self, line: &[u8]) -> Result<ControlFlow<Ended>, Trouble> {
         let text = std::str::from_utf8(line).map_err(|_| Trouble::Odd("a line that is not UTF-8".into()))?;
-        if text.starts_with("{\"reply\":") {
-            self.intake.charge(line.len()).map_err(Trouble::Odd)?;
-            let reply =
-                serde_json::from_str(text).map_err(|error| Trouble::Odd(format!("a reply: {error}")))?;
-            return self.answered(reply);
-        }
-        let record = Record::parse(text).map_err(|error| Trouble::Odd(error.to_string()))?;
+        let record = match Heard::parse(text).map_err(|error| Trouble::Odd(error.to_string()))? {
+            Heard::Record(record) => *record,
+            Heard::Answer(reply) => {
+                self.intake.charge(line.len()).map_err(Trouble::Odd)?;
+                return self.answered(reply);
+            }
+        };
         if record.seq < self.next {
             self.intake.charge(line.len()).map_err(Trouble::Odd)?;
             return Ok(ControlFlow::Continue(()));

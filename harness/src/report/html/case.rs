@@ -10,13 +10,13 @@ use super::super::case::{CaseState, Exited, Phase};
 use super::super::files::{artifact, case_folder, log_name};
 use super::super::fold::RunState;
 use super::super::look::{Look, sign};
+use super::super::standing::{Standing, Tone};
 use super::super::series::Series;
 use super::super::summary;
 use super::budget::Budget;
 use super::picture::{self, Picture};
 use super::plot::{self, Drawing, Drawn, Plots};
 use super::stages::{self, Stages};
-use super::verdict::{Tone, is_live};
 use super::view::Fact;
 use super::{gpu, record};
 use crate::text::clean;
@@ -140,26 +140,17 @@ struct Log {
 
 /// Whether somebody who looks at the run wants to see it first.
 pub(super) fn wants_a_look(state: &RunState, case: &CaseState) -> bool {
-    !state.ending(case).outcome.is_good()
-        || case.is_flaky()
-        || state.fails_by_regression(case)
+    !matches!(state.ending(case).standing, Standing::Passed | Standing::Skipped)
         || state.quarantined.contains_key(case.id())
 }
 
 fn outcome(state: &RunState, case: &CaseState) -> Outcome {
     let ending = state.ending(case);
-    if is_live(state) && case.phase != Phase::Finished {
+    if state.is_live() && case.phase != Phase::Finished {
         let (sign, word) = if case.phase == Phase::Running { ("▶", "running") } else { ("·", "waiting") };
         return Outcome { tone: Tone::Odd, sign, word: word.to_owned() };
     }
-    let of = |tone, word: &str| Outcome { tone, sign: sign(ending.outcome), word: word.to_owned() };
-    if state.fails_by_regression(case) {
-        return Outcome { tone: Tone::Bad, sign: "✗", word: "regressed".to_owned() };
-    }
-    if case.is_flaky() {
-        return of(Tone::Odd, "flaky");
-    }
-    of(Tone::of(ending.outcome), &ending.outcome.to_string())
+    Outcome { tone: ending.tone(), sign: ending.sign(), word: ending.word() }
 }
 
 fn took(state: &RunState, case: &CaseState) -> String {
@@ -174,7 +165,7 @@ fn reason(state: &RunState, case: &CaseState) -> String {
         let history = summary::by_history(state, case, Look::PLAIN);
         notes.into_iter().chain(history).next().unwrap_or_default()
     };
-    let waits = is_live(state) && case.phase != Phase::Finished;
+    let waits = state.is_live() && case.phase != Phase::Finished;
     let why = match &ending.reason {
         _ if waits => String::new(),
         Some(why) if case.broken().next().is_none() => why.clone(),
@@ -221,7 +212,7 @@ pub(super) fn section(
     let drawn = plot::of(curves, recorded, &mut drawing);
     let pipeline: Option<stages::Record> = record::read(run_dir, case, "pipeline.json");
     let stages = stages::of(case, curves, pipeline.as_ref(), &mut drawing);
-    let waits = is_live(state) && case.phase != Phase::Finished;
+    let waits = state.is_live() && case.phase != Phase::Finished;
     let notes = if waits { Vec::new() } else { summary::notes(case, ending.outcome, Look::PLAIN) };
     // The notes say the same, and more.
     let reason = ending.reason.clone().filter(|_| !waits && notes.is_empty()).unwrap_or_default();

@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::super::fold::RunState;
 use super::super::look::Look;
 use super::super::receipt::{Bill, Resource, dollars};
+use super::super::{REPORTS, Report as _};
+use super::Page;
 use super::budget::{Budget, ROWS};
 use super::case::{self, Row, Section};
 use super::plot::Plots;
@@ -121,14 +123,17 @@ pub(super) fn of(state: &RunState, run_dir: &Path) -> (View, Data) {
         receipt: receipt(state),
         inputs: state.inputs.iter().take(INPUTS).map(input).collect(),
         warnings: warnings(state),
-        files: Vec::from_iter(
-            ["summary.txt", "junit.xml", "receipt.json", "events.ndjson"]
-                .into_iter()
-                .filter(|name| *name != "receipt.json" || !state.receipt.is_empty()),
-        ),
+        files: beside(state),
         verdict,
     };
     (view, Data { plots })
+}
+
+/// The files beside the page.
+fn beside(state: &RunState) -> Vec<&'static str> {
+    let reports = REPORTS.iter().filter(|report| report.is_wanted(state)).map(|report| report.name());
+    let others = reports.filter(|name| *name != Page.name());
+    others.chain(["events.ndjson"]).collect()
 }
 
 fn facts(state: &RunState) -> Vec<Fact> {
