@@ -1,5 +1,7 @@
 //! `gpu-harness cargo …`: cargo, with a node that is held for it and a runner that uses it.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
@@ -40,6 +42,15 @@ pub enum CargoError {
     /// Cargo was not run.
     #[error(transparent)]
     Command(#[from] CommandError),
+}
+
+impl Explain for CargoError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Command(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
 }
 
 /// Runs cargo with these arguments, its test binaries on the node; gives cargo's exit status.

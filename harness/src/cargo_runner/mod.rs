@@ -11,6 +11,8 @@
 //! | [`cargo`] | how does cargo come to call this? |
 //! | `config` | what does cargo's own configuration change? |
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 pub mod cargo;
 mod config;
 pub mod files;
@@ -70,6 +72,15 @@ pub enum RunnerError {
     /// An argument is no text.
     #[error("an argument is not UTF-8: {0}")]
     Argument(String),
+}
+
+impl Explain for RunnerError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Client(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
 }
 
 /// Runs a test binary as cargo asks for it.

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::failure::Failure;
 use super::runtime;
 use crate::cargo_runner;
 use crate::run::RunError;
@@ -31,7 +32,7 @@ pub(super) struct Cargo {
 }
 
 impl Cargo {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let project = std::env::current_dir().map_err(RunError::Cwd)?;
         let runtime = runtime()?;
         let code = runtime.block_on(runner::cargo::run(self.node, self.arguments, &self.env, project));
@@ -51,7 +52,7 @@ pub(super) struct TargetRunner {
 }
 
 impl TargetRunner {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         Ok(runner::run(&self.binary, &self.arguments)?)
     }
 }

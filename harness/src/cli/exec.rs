@@ -7,6 +7,7 @@ use gpu_suites::unit::Span;
 
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::failure::Failure;
 use super::{dollars, runtime};
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::report::terminal::Through;
@@ -69,7 +70,7 @@ pub(super) struct Exec {
 }
 
 impl Exec {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let wanted = Wanted {
             command: self.command,
             sync: self.sync,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use crate::ci::Service;
 use crate::report;
 
@@ -28,7 +29,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let state = report::render(&self.run_dir, self.junit.as_deref())?;
         let look = report::look::Look { colour: console::colors_enabled(), width: None };
         crate::text::streams::say(&report::summary::summary(&state, look));

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use gpu_suites::unit::Span;
 
+use super::failure::Failure;
 use super::{Bounds, Choice, is_live, runtime};
 use crate::config::Location;
 use crate::holder::command;
@@ -59,7 +60,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         if !self.command.is_empty() {
             let project = std::env::current_dir().map_err(RunError::Cwd)?;
             let runtime = runtime()?;

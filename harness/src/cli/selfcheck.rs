@@ -2,6 +2,7 @@
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::runtime;
 use crate::config::Config;
 use crate::node::Node;
@@ -21,7 +22,7 @@ pub(super) struct Selfcheck {
 }
 
 impl Selfcheck {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let config =
             std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
         let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;

@@ -1,6 +1,8 @@
 //! What is run: each case of both versions, one after the other and then the other way round (ABBA), as one plan for one
 //! node. So all that a run has (live output, reports, limits, a node that is given back) a comparison has too.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +39,7 @@ pub struct Ready {
 #[derive(Debug, thiserror::Error)]
 pub enum ArmsError {
     /// A version's suites or inputs are wrong.
-    #[error("in {version}: {source}")]
+    #[error("in {version}")]
     Plan {
         /// The version.
         version: String,
@@ -76,6 +78,15 @@ pub enum ArmsError {
         /// What was asked for.
         pairs: usize,
     },
+}
+
+impl Explain for ArmsError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Plan { source, .. } => source.exit(),
+            _ => Exit::Usage,
+        }
+    }
 }
 
 impl Arm {

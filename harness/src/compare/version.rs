@@ -1,5 +1,7 @@
 //! The versions that are compared: the working tree, a commit, or the working tree with one file replaced.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -83,6 +85,15 @@ pub enum VersionError {
         /// The commit.
         commit: String,
     },
+}
+
+impl Explain for VersionError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Folder { .. } => Exit::Infrastructure,
+            _ => Exit::Usage,
+        }
+    }
 }
 
 impl Version {

@@ -38,7 +38,7 @@ impl Hold {
     pub async fn another(&self) -> Result<Remote, SessionError> {
         match &self.had {
             Some(had) => Ok(had.remote.another().await?),
-            None => Err(SessionError::NotHad("the node was given back".into())),
+            None => Err(SessionError::NotHad(Box::new(Told("the node was given back".to_owned())))),
         }
     }
 

@@ -90,7 +90,7 @@ pub enum LookUpError {
         vpcs: Vec<String>,
     },
     /// There is no such image.
-    #[error("{region} has no image {image}: {hint}")]
+    #[error("{region} has no image {image}")]
     NoImage {
         /// Where.
         region: String,
@@ -113,6 +113,20 @@ pub enum LookUpError {
     /// No type will do.
     #[error(transparent)]
     NoneFits(#[from] NoneFits),
+}
+
+impl Explain for LookUpError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.hint(),
+            Self::NoImage { hint, .. } => Some((*hint).to_owned()),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
 }
 
 impl LookUpError {

@@ -93,7 +93,7 @@ pub struct Order {
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The cloud cannot be asked, or says no to the asking itself.
-    #[error("{error}{}", hint(.advice.as_deref()))]
+    #[error("{}", chain(.error))]
     Cloud {
         /// Its no.
         error: CloudError,
@@ -104,7 +104,7 @@ pub enum ProvisionError {
     #[error(transparent)]
     LookUp(Box<LookUpError>),
     /// There was nothing to be had, for as long as the user wanted to wait or for good.
-    #[error("{reason}; gave up after {}{}", Span(*.waited), hint(.advice.as_deref()))]
+    #[error("{reason}; gave up after {}", Span(*.waited))]
     NothingHad {
         /// What was asked for, and each answer.
         reason: String,
@@ -132,8 +132,22 @@ pub enum ProvisionError {
     Keys(#[from] KeyError),
 }
 
-fn hint(advice: Option<&str>) -> String {
-    advice.map(|advice| format!("\nhint: {advice}")).unwrap_or_default()
+impl Explain for ProvisionError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud { error, advice } => advice.clone().or_else(|| error.hint()),
+            Self::LookUp(error) => error.hint(),
+            Self::NothingHad { advice, .. } => advice.clone(),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Money(_) => Exit::Limit,
+            _ => Exit::Infrastructure,
+        }
+    }
 }
 
 impl ProvisionError {

@@ -1,5 +1,7 @@
 //! The two programs that go to the node: `gpu-agent`, and `gpu-worker` where a case trains or infers.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::path::PathBuf;
 
 use crate::files::content::Blob;
@@ -39,6 +41,15 @@ pub enum ProgramError {
         /// The operating system's word.
         source: std::io::Error,
     },
+}
+
+impl Explain for ProgramError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Missing { .. } => Exit::Usage,
+            Self::Read { .. } => Exit::Infrastructure,
+        }
+    }
 }
 
 impl Program {

@@ -1,5 +1,7 @@
 //! What the history says of a run: a verdict for each metric, and where each case stands.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::collections::BTreeSet;
 
 use globset::{Glob, GlobMatcher};
@@ -32,6 +34,12 @@ pub struct Judge {
 pub struct PatternError {
     pattern: String,
     source: globset::Error,
+}
+
+impl Explain for PatternError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 impl Judge {

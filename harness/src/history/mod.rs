@@ -14,6 +14,8 @@
 //! | [`html`] | and with a browser? |
 //! | [`sql`] | how is it asked in SQL? |
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 pub mod fold;
 pub mod html;
 pub mod judge;
@@ -53,6 +55,23 @@ pub enum AddError {
     /// The history's place refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Explain for AddError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Report(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+            Self::NoRun | Self::GoesOn { .. } => Exit::Usage,
+        }
+    }
 }
 
 /// Adds a run's folder, however old.

@@ -3,6 +3,8 @@
 //! DataFusion or DuckDB as a library would take longer to build than everything else here together, for the sake of one
 //! flag; the program is a download of some MB (`pip install duckdb-cli`).
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitStatus, Stdio};
@@ -60,6 +62,15 @@ pub enum SqlError {
     /// It does not answer; it has said why.
     #[error("DuckDB refused the query ({0})")]
     Refused(ExitStatus),
+}
+
+impl Explain for SqlError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Write(_) => Exit::Infrastructure,
+            Self::Start { .. } | Self::Refused(_) => Exit::Usage,
+        }
+    }
 }
 
 /// Asks; the answer is printed, as a table or as JSON.

@@ -20,7 +20,7 @@ use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
 use crate::session::{Followed, Session, SessionError};
-use crate::text::chain;
+use crate::text::explain::{Told, explained};
 
 /// What a test asked for, and where on the node.
 pub(super) struct Asked {
@@ -121,10 +121,10 @@ pub(super) async fn run(
             let records = OfCase { run: records, case: asked.what.id().clone(), said };
             match carry_out(hall, &asked, prepared, records, interrupts).await {
                 Ok(verdict) => Said::Ended(verdict),
-                Err(error) => Said::Refused { reason: chain(&error) },
+                Err(error) => Said::Refused { reason: explained(&error) },
             }
         }
-        Err(error) => Said::Refused { reason: chain(&error) },
+        Err(error) => Said::Refused { reason: explained(&error) },
     }
 }
 
@@ -172,9 +172,9 @@ async fn carry_out(
             followed.map_err(|error| {
                 is_believed = !error.is_of_a_false_node();
                 if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {
-                    hall.end(Over::Lost { why: chain(&error), reclaimed: false });
+                    hall.end(Over::Lost { why: explained(&error), reclaimed: false });
                 }
-                (error.outcome(), chain(&error))
+                (error.outcome(), explained(&error))
             })
         }
     };
@@ -261,7 +261,7 @@ async fn turn(
     let had = tokio::select! {
         stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
             Ok(Stage::There(had)) => had.clone(),
-            Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(why.clone().into())),
+            Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(Box::new(Told(why.clone())))),
             Ok(Stage::Awaited | Stage::Spent(_)) | Err(_) => return Err(hall.is_over()),
         },
         why = lost(hall) => return Err(why),

@@ -1,5 +1,7 @@
 //! How a test has a case run: by the holder of its test run, which it starts where there is none yet.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::io::{self, BufReader, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
@@ -77,10 +79,13 @@ pub enum ClientError {
     Refused(String),
 }
 
-impl ClientError {
-    /// Whether what the user wrote is at fault.
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Start(StartError::NoProgram | StartError::Ended { .. }))
+impl Explain for ClientError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Start(error) => error.exit(),
+            Self::Refused(_) => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
     }
 }
 

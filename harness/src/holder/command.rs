@@ -1,5 +1,6 @@
 //! `gpu-harness run -- COMMAND…`: a command, such as `cargo nextest run`, with a node for all that it starts.
 
+use gpu_suites::exit::Exit;
 use std::ffi::OsString;
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -19,7 +20,7 @@ use super::wire::{Ask, LONGEST_ANSWER, Said, line};
 use crate::ci::Service;
 use crate::report;
 use crate::session::interrupt::Interrupts;
-use crate::text::chain;
+use crate::text::{Explain, chain};
 
 /// The environment variable that names the node.
 pub const NODE: &str = "GPU_HARNESS_NODE";
@@ -47,6 +48,16 @@ pub enum CommandError {
         /// The operating system's word.
         source: io::Error,
     },
+}
+
+impl Explain for CommandError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Start(error) => error.exit(),
+            Self::Spawn { .. } => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
+    }
 }
 
 /// What came of a command.

@@ -272,7 +272,7 @@ impl Hall {
         match had {
             Ok(ready) => self.is_there(ready),
             Err(error) => {
-                self.stage.send_replace(Stage::NotHad(chain(&error)));
+                self.stage.send_replace(Stage::NotHad(explained(&error)));
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::files::run_dir::DEFAULT_PARENT;
 use crate::node::Node;
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
-use crate::text::chain;
+use crate::text::{Explain, chain};
 
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);
@@ -62,6 +62,15 @@ pub enum ServeError {
     /// It has no node, or nowhere to keep what happens.
     #[error(transparent)]
     Run(#[from] RunError),
+}
+
+impl Explain for ServeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Listen { .. } => Exit::Infrastructure,
+            Self::Run(error) => error.exit(),
+        }
+    }
 }
 
 /// Holds the node until nobody needs it, then gives it back.
@@ -168,7 +177,7 @@ async fn attend(hall: Rc<Hall>, stream: UnixStream) {
                     watched(&hall, reader, async |interrupts| case::run(&hall, asked, said, interrupts).await)
                         .await
                 }
-                Err(error) => Said::Refused { reason: chain(&error) },
+                Err(error) => Said::Refused { reason: explained(&error) },
             };
             let _ = said.send(line(&answer));
         }

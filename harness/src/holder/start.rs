@@ -1,5 +1,7 @@
 //! How a holder comes to be: started once, by whoever needs it first, and outside of all that needs it.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -58,6 +60,15 @@ pub enum StartError {
         /// Its log.
         log: PathBuf,
     },
+}
+
+impl Explain for StartError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoProgram | Self::Ended { .. } => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
+    }
 }
 
 /// A connection to the holder of that order, which is started where there is none.

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gpu_suites::event::{Event, Record, Stream};
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::{Blame, Outcome};
 use gpu_suites::unit::Span;
@@ -21,7 +22,7 @@ use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Verdict;
 use crate::report;
 use crate::report::excerpt::Excerpt;
-use crate::text::chain;
+use crate::text::{Explain as _, chain};
 use crate::text::clean;
 
 /// How long a node is kept that nobody uses.
@@ -116,7 +117,7 @@ impl Trials {
         let (problem, run_dir) = match ended {
             Ok(Verdict { outcome: Outcome::Passed, .. }) => return Ok(()),
             Ok(verdict) => (in_words(&verdict), Some(verdict.run_dir)),
-            Err(error) if error.is_usage() => (chain(&error), None),
+            Err(error) if error.exit() == Exit::Usage => (chain(&error), None),
             Err(error) => (infrastructure(&chain(&error)), None),
         };
         let mut told = if streams == Streams::OnFailure { log.text() } else { String::new() };

@@ -1,5 +1,7 @@
 //! Which node: `local`, `ssh://[user@]host[:port]`, or a name in `gpu-harness.yaml`.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 mod answer;
 pub mod health;
 pub mod remote;
@@ -81,6 +83,12 @@ pub enum NodeError {
         /// What is wrong.
         problem: Ec2SettingsError,
     },
+}
+
+impl Explain for NodeError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 fn name_known(names: &[String]) -> String {

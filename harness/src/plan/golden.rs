@@ -1,5 +1,7 @@
 //! The losses of a run, for the files of golden losses that its suites name.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -59,6 +61,16 @@ pub enum GoldenError {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+impl Explain for GoldenError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Report(error) => error.exit(),
+            Self::File { verb: "write", .. } => Exit::Infrastructure,
+            Self::File { .. } | Self::Foreign { .. } => Exit::Usage,
+        }
+    }
 }
 
 /// Adds the losses of a run's cases to the files that the suites name for them, in place of those of the same device.

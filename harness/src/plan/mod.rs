@@ -1,5 +1,7 @@
 //! What will be run: the chosen cases of the chosen suites, with their files, as a plan for a node.
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 pub mod canary;
 pub mod golden;
 
@@ -65,6 +67,19 @@ pub enum PlanError {
     /// A program for the node is not there.
     #[error(transparent)]
     Program(#[from] ProgramError),
+}
+
+impl Explain for PlanError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Program(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
+
+    fn is_diagnostic(&self) -> bool {
+        matches!(self, Self::Load(LoadError::Wrong(_)) | Self::Inputs(_))
+    }
 }
 
 /// How the user wants it run.

@@ -54,6 +54,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use gpu_suites::event::{Record, Warning};
+use crate::text::Explain;
 use gpu_suites::exit::Exit;
 
 pub use files::write_atomic;
@@ -99,6 +100,15 @@ pub enum ReportError {
     /// `report.html` cannot be made.
     #[error(transparent)]
     Page(#[from] crate::page::PageError),
+}
+
+impl Explain for ReportError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read { .. } | Self::NoEvents { .. } => Exit::Usage,
+            Self::Write { .. } | Self::Page(_) => Exit::Infrastructure,
+        }
+    }
 }
 
 impl ReportError {

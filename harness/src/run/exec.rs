@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
+use crate::text::Explain;
 use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::link::leads_to;
@@ -73,6 +74,12 @@ pub enum ExecError {
         /// The variable.
         name: String,
     },
+}
+
+impl Explain for ExecError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 /// A command that is ready to be sent.

@@ -195,7 +195,7 @@ impl Job<'_> {
                 Ok(NodeEnd::Taken("the cloud took the spot instance back".to_owned()))
             }
             Err(error @ (SessionError::Taken { .. } | SessionError::Lost { .. })) => {
-                Ok(NodeEnd::Taken(crate::text::chain(&error)))
+                Ok(NodeEnd::Taken(crate::text::explained(&error)))
             }
             Err(error) => Err(error),
         }

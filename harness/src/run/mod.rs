@@ -42,7 +42,7 @@ use crate::run::retry;
 use crate::run::tonight::Tonight;
 use crate::session::interrupt::Interrupts;
 use crate::session::{Session, SessionError};
-use crate::text::chain;
+use crate::text::{Explain, explained};
 use crate::transport::{SshOptions, Transport, TransportError};
 
 /// What the user asks for.
@@ -145,21 +145,26 @@ impl RunError {
             _ => &[],
         }
     }
+}
 
-    /// The exit code that this is: what the user wrote is wrong, or this machine is.
-    pub fn exit(&self) -> Exit {
+impl Explain for RunError {
+    fn exit(&self) -> Exit {
         match self {
+            Self::Plan(error) => error.exit(),
+            Self::Compare(error) => error.exit(),
             Self::Config(_)
             | Self::Pattern(_)
             | Self::Node(_)
-            | Self::Plan(_)
-            | Self::Compare(_)
             | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
             | Self::NoEc2 { .. } => Exit::Usage,
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
         }
+    }
+
+    fn is_diagnostic(&self) -> bool {
+        !self.diagnostics().is_empty()
     }
 }
 
@@ -283,7 +288,7 @@ async fn perform(
     let missing = recorder.missing(None).await;
     let by = recorder.state().interrupted.clone();
     let (outcome, why) = match (&error, by) {
-        (Some(error), _) => (error.outcome(), Some(chain(error))),
+        (Some(error), _) => (error.outcome(), Some(explained(error))),
         (None, Some(by)) => (Outcome::Cancelled, Some(format!("interrupted by {by}"))),
         (None, None) => (Outcome::Errored, None),
     };
@@ -432,7 +437,7 @@ fn describe(node: &Node) -> String {
 
 /// Gives its outcome to what has not finished.
 fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
-    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
+    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), explained);
     let outcome = ended.map_or(Outcome::Errored, SessionError::outcome);
     recorder.end(&[Phase::Waiting, Phase::Running], outcome, &reason);
 }
@@ -440,7 +445,7 @@ fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
 pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
     settle(&mut recorder, ended);
-    let error = ended.map(|error| chain(error));
+    let error = ended.map(explained);
     let exit = match (recorder.state().exit(), ended) {
         // That its cases passed is its own word.
         (Exit::AllPassed, Some(error)) if error.is_of_a_false_node() => Exit::Infrastructure,

@@ -26,6 +26,7 @@ use gpu_suites::event::{
     ConnectionLost, EndCause, Event, Interrupted, NodeState, Phase, Reattached, Record, StartPhase, Upload,
     Warning,
 };
+use gpu_suites::exit::Exit;
 use gpu_suites::id::Sha256;
 use gpu_suites::lines::{Line, Lines, TooLong};
 use gpu_suites::outcome::Outcome;
@@ -43,7 +44,7 @@ use crate::session::intake::{Intake, LONGEST_LINE, Taken};
 use crate::session::interrupt::Interrupts;
 use crate::session::moment::Moment;
 use crate::session::patience::Patience;
-use crate::text::chain;
+use crate::text::{Explain, chain};
 use crate::transport::Exec;
 pub use alarms::Budget;
 use alarms::{Alarm, Alarms};
@@ -73,7 +74,7 @@ pub enum SessionError {
     #[error("the run was ended, since what happens cannot be recorded")]
     Unrecorded,
     /// The node was out of reach, or nothing got on there, for longer than its lease.
-    #[error("{node} {how}: {last}")]
+    #[error("{node} {how}")]
     Lost {
         /// The node.
         node: String,
@@ -135,14 +136,33 @@ pub enum SessionError {
         path: String,
     },
     /// No node could be had.
-    #[error(transparent)]
-    NotHad(Box<dyn std::error::Error + Send + Sync>),
+    #[error("{}", chain(&**.0))]
+    NotHad(Box<dyn Explain + Send + Sync>),
     /// The user wants it to end now.
     #[error("interrupted by {by}")]
     Interrupted {
         /// The signal.
         by: &'static str,
     },
+}
+
+impl Explain for SessionError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Remote(error) => error.hint(),
+            Self::Lost { last, .. } => last.hint(),
+            Self::NotHad(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Limit { .. } | Self::Money { .. } => Exit::Limit,
+            _ => Exit::Infrastructure,
+        }
+    }
 }
 
 impl SessionError {

@@ -92,7 +92,7 @@ fn refused(error: &LookUpError, caller: &str) -> Finding {
             Finding::failed("subnets", error.to_string())
         }
         LookUpError::NoImage { .. } | LookUpError::Image { .. } => {
-            Finding::failed("image", error.to_string())
+            Finding { hint: error.hint(), ..Finding::failed("image", error.to_string()) }
         }
         LookUpError::Address(error) => Finding::failed("caller's address", chain(error)),
         LookUpError::NoneFits(none) => Finding::failed("types", none.to_string()),

@@ -5,6 +5,8 @@
 //! | `status` | how does a series stand? |
 //! | `series` | what is drawn of it, and what is said? |
 
+use crate::text::Explain;
+use gpu_suites::exit::Exit;
 mod series;
 mod status;
 
@@ -45,6 +47,12 @@ pub enum TrendError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Explain for TrendError {
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
 }
 
 /// The page, for the template.
