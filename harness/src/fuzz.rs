@@ -208,7 +208,7 @@ pub fn picture(data: &[u8]) {
 
 /// A suite file of a pull request.
 pub fn suite(data: &[u8]) {
-    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path) {
+    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path, path.parent().unwrap_or(path)) {
         Ok(loaded) => {
             for case in &loaded.suite.cases {
                 let _ = Evaluator::for_case(case);

@@ -73,7 +73,7 @@ fn the_suites_in_the_documents_load_and_hold_against_the_schema() {
     assert!(all.len() >= 12, "the documents have their examples: {}", all.len());
     for text in &all {
         fs::write(&path, text).expect("written");
-        load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        load(&path, Path::new("/")).unwrap_or_else(|error| panic!("{error}\n{text}"));
     }
     for (text, verdict) in all.iter().zip(editor::verdicts(all.iter().cloned())) {
         assert_eq!(verdict, None, "{text}");

@@ -58,10 +58,10 @@ pub async fn run(
     node: Option<String>,
     arguments: Vec<OsString>,
     env: &[String],
-    project: PathBuf,
+    here: &Here,
 ) -> Result<ExitCode, CargoError> {
     let own = std::env::current_exe().map_err(CargoError::Own)?;
-    let config = Config::read(&project, home().as_deref(), &arguments);
+    let config = Config::read(&here.folder, home().as_deref(), &arguments);
     if let Some(runner) = config.final_runners.first() {
         return Err(CargoError::Runner { runner: one_line(runner, 200) });
     }
@@ -79,7 +79,7 @@ pub async fn run(
         variables.push((PROGRAM.to_owned(), OsString::from("1")));
     }
     let command = std::iter::once("cargo".into()).chain(arguments).collect();
-    let Done { code, has_run } = command::run(node, command, project, variables).await?;
+    let Done { code, has_run } = command::run(node, command, here, variables).await?;
     if code == ExitCode::SUCCESS && kind.runs() && !has_run {
         tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
     }

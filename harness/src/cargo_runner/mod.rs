@@ -84,7 +84,7 @@ impl Explain for RunnerError {
 }
 
 /// Runs a test binary as cargo asks for it.
-pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerError> {
+pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCode, RunnerError> {
     let is_program = std::env::var_os(cargo::PROGRAM).is_some();
     if !is_program && arguments.iter().any(|argument| argument == "--list") {
         // The same machine's code: no node is needed for a list.
@@ -92,12 +92,11 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerErro
         return Err(RunnerError::Here { path: binary.to_owned(), source });
     }
     let socket = std::env::var_os(SOCKET).filter(|socket| !socket.is_empty()).ok_or(RunnerError::NoHolder)?;
-    let cwd =
-        std::env::current_dir().map_err(|source| RunnerError::Here { path: binary.to_owned(), source })?;
-    let files = Files::of(binary, &cwd)?;
-    let program = program(&files, binary, arguments, &cwd)?;
+    let cwd = &here.folder;
+    let files = Files::of(binary, cwd)?;
+    let program = program(&files, binary, arguments, cwd)?;
     for note in &files.notes {
-        crate::text::streams::tell(&format!("gpu-harness: {note}"));
+        here.voice.tell(&format!("gpu-harness: {note}"));
     }
     let client = Client::at(socket.into(), cwd, Vec::new());
     let mut through = Through::of_test();
@@ -125,7 +124,7 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerErro
         }
         (outcome, _) => {
             let reason = verdict.reason.as_deref().map(log_line).unwrap_or_default();
-            crate::text::streams::tell(&format!(
+            here.voice.tell(&format!(
                 "gpu-harness: {outcome}, which says nothing about the tests: {reason}"
             ));
             Ok(ExitCode::from(INFRASTRUCTURE))

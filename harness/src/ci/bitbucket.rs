@@ -5,13 +5,14 @@
 //! step's credentials to plain http requests. Elsewhere, or where that is not allowed, an access token may be given.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Blame;
 use serde_json::{Value, json};
 
-use super::annotation::{self, Annotation, Level};
+use super::annotation::{self, Annotation, Level, Place};
 use super::{Access, BitbucketStep};
 use crate::report::RunState;
 use crate::report::look::Look;
@@ -79,11 +80,16 @@ pub enum BitbucketError {
     TooSlow(Duration),
 }
 
-/// Tells Bitbucket of a run, and gives the number of annotations.
-pub async fn tell(step: &BitbucketStep, state: &RunState, exit: Exit) -> Result<usize, BitbucketError> {
+/// Tells Bitbucket of a run whose names begin at `cwd`, and gives the number of annotations.
+pub async fn tell(
+    step: &BitbucketStep,
+    state: &RunState,
+    exit: Exit,
+    cwd: &Path,
+) -> Result<usize, BitbucketError> {
     let limit = if exit == Exit::Interrupted { AT_MOST_INTERRUPTED } else { AT_MOST };
     let api = Api::new(step)?;
-    tokio::time::timeout(limit, api.tell(step, state, exit))
+    tokio::time::timeout(limit, api.tell(step, state, exit, cwd))
         .await
         .unwrap_or(Err(BitbucketError::TooSlow(limit)))
 }
@@ -122,6 +128,7 @@ impl Api {
         step: &BitbucketStep,
         state: &RunState,
         exit: Exit,
+        cwd: &Path,
     ) -> Result<usize, BitbucketError> {
         let report = format!(
             "{}/repositories/{}/{}/commit/{}/reports/gpu-harness-{}",
@@ -132,7 +139,7 @@ impl Api {
             segment(&step.step)
         );
         self.send(reqwest::Method::PUT, &report, &report_body(state, exit)).await?;
-        let notes = annotation::of_run(state, step.root.as_deref());
+        let notes = annotation::of_run(state, Place { root: step.root.as_deref(), cwd });
         let bodies = annotation_bodies(&notes);
         for lot in bodies.chunks(LOT) {
             self.send(reqwest::Method::POST, &format!("{report}/annotations"), &json!(lot)).await?;
@@ -289,7 +296,7 @@ mod tests {
     fn the_report_has_the_words_that_bitbucket_knows() {
         let state = sample::state(&sample::every_outcome());
         insta::assert_json_snapshot!(report_body(&state, state.exit()));
-        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(&state, None)));
+        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(&state, Place { root: None, cwd: Path::new("/repo") })));
     }
 
     #[test]

@@ -14,6 +14,8 @@ use crate::report::sample::{Known, one};
 use crate::report::standing::Tone;
 use crate::report::{RunState, html, junit, markdown, summary};
 
+const HERE: annotation::Place<'_> = annotation::Place { root: None, cwd: Path::new("/repo") };
+
 /// What each renderer says of a run of one case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Said {
@@ -31,7 +33,7 @@ fn junit(state: &RunState) -> &'static str {
 }
 
 fn github(state: &RunState) -> &'static str {
-    let text = github::commands(&annotation::of_run(state, None));
+    let text = github::commands(&annotation::of_run(state, HERE));
     ["::error", "::warning"].into_iter().find(|command| text.starts_with(command)).unwrap_or("nothing")
 }
 
@@ -97,7 +99,7 @@ fn every_report_and_the_exit_code_blame_the_same_for_every_way_that_a_case_can_e
             }
             assert!(html::html(&state, Path::new("/run")).unwrap().contains(&word), "{outcome} with {known:?}");
             // Only what is wrong with the code itself is a failure that a reviewer has to look at.
-            let level = annotation::of_run(&state, None).first().map(|note| note.level);
+            let level = annotation::of_run(&state, HERE).first().map(|note| note.level);
             assert_eq!(level == Some(Level::Failure), ending.standing.blame() == Blame::Code, "{outcome} with {known:?}");
             assert_eq!(ending.tone() == Tone::Good, said.page == "pill good", "{outcome} with {known:?}");
             let history = Past { outcome, flaky: false }.is_good();

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use super::failure::Failure;
 use super::runtime;
 use crate::cargo_runner;
-use crate::run::RunError;
 
 /// Flags of `cargo`.
 #[derive(Debug, clap::Args)]
@@ -33,9 +32,9 @@ pub(super) struct Cargo {
 
 impl Cargo {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let project = std::env::current_dir().map_err(RunError::Cwd)?;
+        let here = super::here()?;
         let runtime = runtime()?;
-        let code = runtime.block_on(runner::cargo::run(self.node, self.arguments, &self.env, project));
+        let code = runtime.block_on(runner::cargo::run(self.node, self.arguments, &self.env, &here));
         runtime.shutdown_background();
         Ok(code?)
     }
@@ -53,6 +52,6 @@ pub(super) struct TargetRunner {
 
 impl TargetRunner {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        Ok(runner::run(&self.binary, &self.arguments)?)
+        Ok(runner::run(&self.binary, &self.arguments, &super::here()?)?)
     }
 }

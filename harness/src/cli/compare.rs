@@ -13,13 +13,14 @@ use super::{Bounds, Choice, is_live, runtime, say};
 use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
 use crate::compare::{Compared, Ready, Version, words};
+use crate::here::Here;
 use crate::history::judge::Judge;
 #[cfg(feature = "ec2")]
 use crate::node::Node;
 use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
-use crate::run::{Asked, OfSearch, RunError};
+use crate::run::{Asked, OfSearch, RunContext, RunError};
 use crate::text::clean::log_line;
 
 /// The comparison's file in the run's folder.
@@ -66,6 +67,7 @@ pub(super) struct Compare {
 struct Shared {
     asked: Asked,
     pairs: usize,
+    here: Here,
     cwd: PathBuf,
     judge: Judge,
     runtime: Runtime,
@@ -74,13 +76,14 @@ struct Shared {
 
 impl Compare {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let here = super::here()?;
+        let cwd = here.folder.clone();
         let judge = Judge::of(&super::project()?)?;
         let Self { choice, base, head, pairs, prepare, bisect, bounds } = self;
         let asked = choice.within(bounds);
         let colour = io::stdout().is_terminal() && console::colors_enabled();
         let look = Look { colour, width: None };
-        let shared = Shared { asked, pairs, judge, runtime: runtime()?, look, cwd };
+        let shared = Shared { asked, pairs, judge, runtime: runtime()?, look, here, cwd };
         let version = |text: &str| Version::find(text, &shared.cwd, prepare.as_deref());
         let exit = if bisect {
             let ends =
@@ -112,7 +115,8 @@ impl Shared {
             .map_err(RunError::from)?;
         let reporter = Box::new(TroubleOnly(terminal::reporter(is_live(), Verbosity::Quiet)));
         let asked = Asked { search, ..self.asked.clone() };
-        let ran = self.runtime.block_on(crate::run::compare(asked, &ready, reporter));
+        let context = RunContext::new(self.here.clone(), reporter);
+        let ran = self.runtime.block_on(crate::run::compare(context, asked, &ready));
         let (state, run_dir) = ran?;
         let cases = Vec::from_iter(ready.head().cases().into_iter().map(|case| case.id));
         let compared = Compared::of(&state, (base.name(), head.name()), &cases, &self.judge);

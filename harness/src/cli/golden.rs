@@ -30,7 +30,7 @@ pub(super) struct Golden {
 
 impl Golden {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let cwd = super::here()?.folder;
         let selection =
             Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?;
         let outcomes = golden::add(&self.run, &selection)?;

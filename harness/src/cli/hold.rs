@@ -45,7 +45,7 @@ impl Hold {
             tells: self.tell_ci,
         };
         let runtime = runtime()?;
-        let exit = tokio::task::LocalSet::new().block_on(&runtime, serve(order));
+        let exit = tokio::task::LocalSet::new().block_on(&runtime, serve(order, &super::here()?));
         runtime.shutdown_background();
         Ok(exit?)
     }

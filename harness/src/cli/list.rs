@@ -21,7 +21,7 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let cwd = super::here()?.folder;
         let cases =
             Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?.cases();
         let widest = cases.iter().map(|case| case.id.as_str().len()).max().unwrap_or(0);

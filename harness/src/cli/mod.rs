@@ -31,6 +31,7 @@ use gpu_suites::unit::Span;
 use self::failure::Failure;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
+use crate::here::Here;
 use crate::run::{Asked, RunError};
 use crate::text::streams::say;
 
@@ -201,10 +202,14 @@ impl Choice {
     }
 }
 
+/// Where the command was given: what it goes by of this process.
+fn here() -> Result<Here, Failure> {
+    Here::of_process().map_err(|error| Failure::of_this_machine("find the working folder", &error))
+}
+
 /// The settings of the project that the working folder belongs to.
 fn project() -> Result<Config, Failure> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    Ok(Config::find(&cwd).map_err(RunError::from)?)
+    Ok(Config::find(&here()?.folder).map_err(RunError::from)?)
 }
 
 /// Plain data as one line of JSON.

@@ -33,8 +33,9 @@ impl Report {
         let state = report::render(&self.run_dir, self.junit.as_deref())?;
         let look = report::look::Look { colour: console::colors_enabled(), width: None };
         crate::text::streams::say(&report::summary::summary(&state, look));
-        if let (true, Some(service)) = (self.ci, Service::here()) {
-            super::runtime()?.block_on(service.tell(&state, state.exit()));
+        let here = super::here()?;
+        if let (true, Some(service)) = (self.ci, Service::of(&here.env)) {
+            super::runtime()?.block_on(service.tell(&state, state.exit(), &here));
         }
         Ok(state.exit())
     }

@@ -18,6 +18,7 @@ use super::serve::Order;
 use super::start::{self, StartError};
 use super::wire::{Ask, LONGEST_ANSWER, Said, line};
 use crate::ci::Service;
+use crate::here::Here;
 use crate::report;
 use crate::session::interrupt::Interrupts;
 use crate::text::{Explain, chain};
@@ -73,13 +74,14 @@ pub struct Done {
 pub async fn run(
     node: Option<String>,
     command: Vec<OsString>,
-    project: PathBuf,
+    here: &Here,
     variables: Vec<(String, OsString)>,
 ) -> Result<Done, CommandError> {
     let owner = Owner::this().map_err(CommandError::Owner)?;
     let address = Address::of(&owner, "a command")?;
     let name = node.clone();
     // It watches this process, so that the node is given back even where this is killed.
+    let project = here.folder.clone();
     let order = Order { address: address.clone(), owner, node, project, idle: None, tells: false };
     let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
     drop(start::connect(&order)?);
@@ -88,10 +90,10 @@ pub async fn run(
     tokio::select! {
         folder = end(address.socket) => {
             has_run = folder.is_some();
-            tell(folder).await;
+            tell(folder, here).await;
         }
         // The holder goes on giving the node back.
-        by = signals.next() => crate::text::streams::tell(&format!("gpu-harness: {by}: the node is given back by itself")),
+        by = signals.next() => here.voice.tell(&format!("gpu-harness: {by}: the node is given back by itself")),
     }
     ended.map(|status| Done { code: ExitCode::from(code(status)), has_run })
 }
@@ -139,12 +141,12 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 /// Tells the CI service whose step this is what the run came to.
-async fn tell(folder: Option<PathBuf>) {
-    let (Some(folder), Some(service)) = (folder, Service::here()) else { return };
+async fn tell(folder: Option<PathBuf>, here: &Here) {
+    let (Some(folder), Some(service)) = (folder, Service::of(&here.env)) else { return };
     match report::read(&folder) {
-        Ok(state) => service.tell(&state, state.exit()).await,
+        Ok(state) => service.tell(&state, state.exit(), here).await,
         Err(error) => {
-            crate::text::streams::tell(&format!(
+            here.voice.tell(&format!(
                 "gpu-harness: the CI service is told nothing: {}",
                 chain(&error)
             ));
@@ -161,7 +163,7 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
             if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                crate::text::streams::tell(&format!(
+                here.voice.tell(&format!(
                     "gpu-harness: what came of it is in {}",
                     folder.display()
                 ));

@@ -21,6 +21,7 @@ use super::wire::{Ask, Said, line};
 use crate::ci::Service;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
+use crate::here::Here;
 use crate::node::Node;
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
@@ -74,7 +75,7 @@ impl Explain for ServeError {
 }
 
 /// Holds the node until nobody needs it, then gives it back.
-pub async fn serve(order: Order) -> Result<Exit, ServeError> {
+pub async fn serve(order: Order, here: &Here) -> Result<Exit, ServeError> {
     let node = Config::find(&order.project)
         .map_err(RunError::from)
         .and_then(|config| Ok(Node::choose(order.node.as_deref(), &config)?))?;
@@ -102,8 +103,8 @@ pub async fn serve(order: Order) -> Result<Exit, ServeError> {
     let mut busy = hall.busy.subscribe();
     let _ = tokio::time::timeout(LAST_CASES, busy.wait_for(|busy| busy.0 == 0)).await;
     let state = hall.close().await?;
-    if let (Some(state), Some(service), true) = (state, Service::here(), order.tells) {
-        service.tell(&state, state.exit()).await;
+    if let (Some(state), Some(service), true) = (state, Service::of(&here.env), order.tells) {
+        service.tell(&state, state.exit(), here).await;
     }
     Ok(Exit::AllPassed)
 }

@@ -17,6 +17,7 @@ use libtest_mimic::{Failed, Trial};
 use super::command_line::Streams;
 use super::place::Place;
 use crate::ci::Service;
+use crate::here::Here;
 use crate::holder::IDLE;
 use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Verdict;
@@ -92,10 +93,11 @@ impl Trials {
     /// Tells the CI service of a case that is not good. Who holds the node for a whole command does that at its end.
     fn tell(&self, case: &CaseId, verdict: &Verdict) {
         if self.way.holder.is_none()
-            && let Some(service) = Service::here()
+            && let Ok(here) = Here::of_process()
+            && let Some(service) = Service::of(&here.env)
             && let Ok(state) = report::read(&verdict.run_dir)
         {
-            service.tell_case(&state, case);
+            service.tell_case(&state, case, &here);
         }
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use super::Message;
+use crate::here::Env;
 use crate::config::{NotifyConfig, NotifyFormat};
 use crate::text::clean::{cut, log_line};
 
@@ -56,8 +57,8 @@ pub enum WebhookError {
 }
 
 /// Tells one service.
-pub async fn tell(to: &NotifyConfig, message: &Message) -> Result<(), WebhookError> {
-    let url = variable(&to.url_env)?;
+pub async fn tell(to: &NotifyConfig, message: &Message, env: &Env) -> Result<(), WebhookError> {
+    let url = variable(&to.url_env, env)?;
     // Over plain http everybody on the way could read it, and the address with it. To this machine nobody is on the way.
     let address = reqwest::Url::parse(&url).ok().filter(|url| {
         let is_here = url.host_str().is_some_and(|host| host == "127.0.0.1" || host == "localhost");
@@ -70,7 +71,7 @@ pub async fn tell(to: &NotifyConfig, message: &Message) -> Result<(), WebhookErr
     };
     let body = body.to_string();
     let id = format!("gpu-harness-{}", message.run);
-    let key = to.secret_env.as_deref().map(key).transpose()?;
+    let key = to.secret_env.as_deref().map(|name| key(name, env)).transpose()?;
     let client =
         reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
     let client = client.map_err(WebhookError::Send)?;
@@ -117,13 +118,12 @@ async fn once(
     Err(WebhookError::Refused { status: status.as_u16(), message: log_line(&cut(&message, 200)) })
 }
 
-fn variable(name: &str) -> Result<String, WebhookError> {
-    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-    value.ok_or_else(|| WebhookError::Unset { name: name.to_owned() })
+fn variable(name: &str, env: &Env) -> Result<String, WebhookError> {
+    env.get(name).ok_or_else(|| WebhookError::Unset { name: name.to_owned() })
 }
 
-fn key(name: &str) -> Result<Vec<u8>, WebhookError> {
-    let secret = variable(name)?;
+fn key(name: &str, env: &Env) -> Result<Vec<u8>, WebhookError> {
+    let secret = variable(name, env)?;
     let bytes = secret.strip_prefix(SECRET).and_then(|text| STANDARD.decode(text).ok());
     let fits = bytes.filter(|bytes| (24..=64).contains(&bytes.len()));
     fits.ok_or_else(|| WebhookError::Secret { name: name.to_owned() })

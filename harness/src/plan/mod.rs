@@ -117,7 +117,7 @@ impl Selection {
     /// all), a glob over `suite::case` or over the case's name alone.
     pub fn read(paths: &[PathBuf], patterns: &[String], cwd: &Path) -> Result<Self, PlanError> {
         let suites: Arc<[Loaded]> =
-            load::discover(paths, cwd)?.iter().map(|path| load::load(path)).collect::<Result<_, _>>()?;
+            load::discover(paths, cwd)?.iter().map(|path| load::load(path, cwd)).collect::<Result<_, _>>()?;
         let mut named: BTreeMap<&str, &Path> = BTreeMap::new();
         for loaded in suites.iter() {
             if let Some(first) = named.insert(&loaded.suite.suite, &loaded.path) {

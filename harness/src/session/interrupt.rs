@@ -23,6 +23,18 @@ enum Source {
     Inside(UnboundedReceiver<&'static str>),
 }
 
+/// What may ask a run to stop.
+#[derive(Debug, Default)]
+pub enum Stop {
+    /// Ctrl-C and a CI system's stop: for the one run that a process is there for.
+    #[default]
+    Signals,
+    /// The same, and another part of this process, which says by what.
+    SignalsAnd(UnboundedReceiver<&'static str>),
+    /// Another part of this process alone: for one run among several.
+    Inside(UnboundedReceiver<&'static str>),
+}
+
 impl Interrupts {
     /// Starts to listen for signals; from here on none of them ends the process by itself.
     pub fn listen() -> std::io::Result<Self> {
@@ -35,15 +47,18 @@ impl Interrupts {
         }))
     }
 
-    /// The same, and what another part of this process says.
-    #[must_use]
-    pub fn and(self, receiver: Option<UnboundedReceiver<&'static str>>) -> Self {
-        match self.0 {
-            Source::Signals { int, term, hangup, too_large, .. } => {
-                Self(Source::Signals { int, term, hangup, too_large, inside: receiver })
-            }
-            Source::Inside(own) => Self(Source::Inside(receiver.unwrap_or(own))),
+    /// Those that come from there; from here on no signal that is meant ends the process by itself.
+    pub fn from(stop: Stop) -> std::io::Result<Self> {
+        let receiver = match stop {
+            Stop::Inside(receiver) => return Ok(Self(Source::Inside(receiver))),
+            Stop::Signals => return Self::listen(),
+            Stop::SignalsAnd(receiver) => receiver,
+        };
+        let mut listening = Self::listen()?;
+        if let Source::Signals { inside, .. } = &mut listening.0 {
+            *inside = Some(receiver);
         }
+        Ok(listening)
     }
 
     /// Interrupts that come from within, and what makes them.
