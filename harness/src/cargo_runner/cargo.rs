@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use super::config::{Config, short_name, verb};
 use super::variables::NAMED;
+use crate::here::Here;
 use crate::holder::command::{self, CommandError, Done};
 use crate::text::clean::one_line;
-use crate::text::streams::tell;
 
 /// The verb of this program that cargo is told to call.
 pub const RUNNER: &str = "target-runner";
@@ -66,7 +66,7 @@ pub async fn run(
         return Err(CargoError::Runner { runner: one_line(runner, 200) });
     }
     for runner in &config.runners {
-        tell(&format!("gpu-harness: not used, since the tests run on the node: {}", one_line(runner, 200)));
+        here.voice.tell(&format!("gpu-harness: not used, since the tests run on the node: {}", one_line(runner, 200)));
     }
     let (name, _link) = name(own).map_err(CargoError::Link)?;
     let runner = OsString::from_iter([name.as_os_str(), OsStr::new(" "), OsStr::new(RUNNER)]);
@@ -81,7 +81,7 @@ pub async fn run(
     let command = std::iter::once("cargo".into()).chain(arguments).collect();
     let Done { code, has_run } = command::run(node, command, here, variables).await?;
     if code == ExitCode::SUCCESS && kind.runs() && !has_run {
-        tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
+        here.voice.tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
     }
     Ok(code)
 }

@@ -32,6 +32,7 @@ use gpu_suites::unit::Span;
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 
 use self::files::{Files, FilesError};
+use crate::here::Here;
 use crate::holder::SOCKET;
 use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Program;
@@ -98,7 +99,7 @@ pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCod
     for note in &files.notes {
         here.voice.tell(&format!("gpu-harness: {note}"));
     }
-    let client = Client::at(socket.into(), cwd, Vec::new());
+    let client = Client::at(socket.into(), cwd.clone(), Vec::new());
     let mut through = Through::of_test();
     let mut ended = None;
     let verdict = client.program(program, |record| {

@@ -160,6 +160,7 @@ impl Api {
             if !may_pass || tried == TRIES {
                 return outcome;
             }
+            tracing::info!(tried, "Bitbucket is told again");
             tokio::time::sleep(PAUSE * 2_u32.pow(tried - 1)).await;
             tried += 1;
         }

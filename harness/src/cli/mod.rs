@@ -31,7 +31,7 @@ use gpu_suites::unit::Span;
 use self::failure::Failure;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
-use crate::here::Here;
+use crate::here::{Env, Here};
 use crate::run::{Asked, RunError};
 use crate::text::streams::say;
 
@@ -106,6 +106,7 @@ enum Verb {
 impl Cli {
     /// Carries out the command, and says how the process is to end.
     pub fn execute(self) -> Result<ExitCode, Failure> {
+        crate::log::begin(&Env::of_process(), matches!(&self.command, Verb::Run(run) if run.is_verbose()));
         let exit = match self.command {
             // These end as the command that they ran.
             Verb::Exec(verb) => return verb.execute(),

@@ -60,6 +60,11 @@ pub(super) struct Run {
 }
 
 impl Run {
+    /// Whether everything is to be told.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         if !self.command.is_empty() {
             let here = super::here()?;

@@ -12,6 +12,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use tokio::sync::mpsc::UnboundedSender;
+use tracing::Instrument as _;
 
 use super::hall::{Had, Hall, Over, Stage};
 use super::records::OfCase;
@@ -168,7 +169,8 @@ async fn carry_out(
         Some(case) => {
             case.attempts_before = before;
             hall.want_node(&asked.what).await?;
-            let followed = follow(hall, asked, prepared, &mut records, interrupts).await;
+            let span = tracing::info_span!("case", id = %asked.what.id());
+            let followed = follow(hall, asked, prepared, &mut records, interrupts).instrument(span).await;
             followed.map_err(|error| {
                 is_believed = !error.is_of_a_false_node();
                 if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {

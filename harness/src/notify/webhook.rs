@@ -86,6 +86,7 @@ pub async fn tell(to: &NotifyConfig, message: &Message, env: &Env) -> Result<(),
         if !may_pass || tried == TRIES {
             return ended;
         }
+        tracing::info!(tried, "the webhook is told again");
         tokio::time::sleep(PAUSE * 2_u32.pow(tried - 1)).await;
         tried += 1;
     }

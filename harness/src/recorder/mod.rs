@@ -19,6 +19,7 @@ use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
 
 use crate::files::run_dir::RunDir;
+use crate::log::RunLog;
 use crate::recorder::brought::Brought;
 use crate::report::case::{CaseState, Phase};
 use crate::report::{self, ReportError, Reporter, RunState};
@@ -57,6 +58,7 @@ pub struct Recorder {
     announced: Announced,
     brought: Brought,
     writer: Writer,
+    log: RunLog,
 }
 
 /// Why something could not be kept.
@@ -130,6 +132,7 @@ impl Recorder {
         junit: Option<PathBuf>,
         reporter: Box<dyn Reporter>,
     ) -> Result<Self, RecorderError> {
+        let kept = RunLog::open(&folder.path, folder.run.as_str());
         let writer = Writer::begin(Desk::new(folder.path.clone(), junit, log, reporter))?;
         Ok(Self {
             folder,
@@ -139,6 +142,7 @@ impl Recorder {
             announced: Announced::default(),
             brought: Brought::default(),
             writer,
+            log: kept,
         })
     }
 
@@ -245,8 +249,9 @@ impl Recorder {
 
     /// Writes the last reports, shows the summary, and gives what it all amounts to.
     pub fn finish(self, exit: Exit) -> Result<RunState, RecorderError> {
-        let Self { writer, state, .. } = self;
+        let Self { writer, state, log, .. } = self;
         writer.finish(exit, &state)?;
+        drop(log);
         Ok(state)
     }
 }

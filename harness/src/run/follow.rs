@@ -17,6 +17,7 @@ use gpu_suites::plan::{Lease, OnExpiry, Plan};
 use gpu_suites::unit::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep};
+use tracing::Instrument as _;
 
 use crate::ec2::asked::{Asked, order};
 use crate::ec2::had::Had;
@@ -134,7 +135,8 @@ impl Job<'_> {
         plan: &mut Plan,
         run_began: Instant,
     ) -> Result<NodeEnd, SessionError> {
-        self.course.recorder.on_node(NodeName(format!("{}/{}", had.remote.node().name, had.instance())));
+        let name = NodeName(format!("{}/{}", had.remote.node().name, had.instance()));
+        self.course.recorder.on_node(name.clone());
         plan.lease = Lease { ttl: Span(had.remote.node().lease), on_expiry: OnExpiry::Shutdown };
         plan.reclaimable = had.is_spot();
         let watch = had.watch();
@@ -152,8 +154,9 @@ impl Job<'_> {
                     }
                 }
             };
+            let span = tracing::info_span!("node", name = %name);
             tokio::select! {
-                followed = followed => followed,
+                followed = followed.instrument(span) => followed,
                 why = watch => Err(SessionError::Taken { node: had.instance().to_owned(), why }),
             }
         };

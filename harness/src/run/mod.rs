@@ -20,6 +20,7 @@ use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
@@ -41,7 +42,7 @@ use crate::report::{Reporter, RunState};
 use crate::run::tonight::Tonight;
 use crate::session::interrupt::{Interrupts, Stop};
 use crate::session::{Session, SessionError};
-use crate::text::{Explain, explained};
+use crate::text::{Explain, chain, explained};
 use crate::transport::{SshOptions, Transport, TransportError};
 
 /// What the user asks for.
@@ -314,6 +315,8 @@ where
     let path = folder.path.clone();
     let junit = asked.junit.as_deref().map(|junit| here.path(junit));
     let mut recorder = Recorder::create(folder, node.name.clone(), junit, reporter)?;
+    let span = tracing::info_span!("run", id = %prepared.plan.run);
+    span.in_scope(|| tracing::info!(node = %node.name, cases = prepared.plan.cases.len(), "begun"));
     recorder.own(RunCreated {
         run: prepared.plan.run.clone(),
         harness: env!("CARGO_PKG_VERSION").to_owned(),
@@ -332,7 +335,10 @@ where
     recorder.settle()?;
     let course =
         Course { prepared: &prepared, recorder: &mut recorder, interrupts: &mut interrupts, tonight };
-    let ended = supply.follow(node, course).await;
+    let ended = supply.follow(node, course).instrument(span.clone()).await;
+    if let Err(error) = &ended {
+        span.in_scope(|| tracing::warn!("ended early: {}", chain(error)));
+    }
     let error = ended.err();
     let missing = recorder.missing(None).await;
     let by = recorder.state().interrupted.clone();
@@ -463,6 +469,7 @@ pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
                             | TransportError::Forward { .. }
                     ) =>
             {
+                tracing::info!(address, tries, "trying again: {}", chain(&error));
                 tokio::time::sleep(Duration::from_millis(100) * tries).await;
                 tries += 1;
             }

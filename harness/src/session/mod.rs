@@ -274,7 +274,10 @@ impl<'a> Session<'a> {
             plan: Cow::Borrowed(plan),
             blobs,
             next: 0,
-            intake: Intake::of(plan, key.clone()),
+            intake: {
+                crate::log::secret(key.reveal());
+                Intake::of(plan, key.clone())
+            },
             key,
             asked: Asked::default(),
             reachable: false,
@@ -662,6 +665,7 @@ impl<'a> Session<'a> {
     async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
+        tracing::warn!(node = %self.node(), "the connection is lost: {}", chain(&error));
         self.recorder.keep(ConnectionLost { error: chain(&error) }.into());
         let mut latest = error;
         let mut pause = self.patience.trouble(Instant::now());
@@ -681,6 +685,7 @@ impl<'a> Session<'a> {
             match reconnected.await {
                 Ok(()) => {
                     let seconds = lost.elapsed().as_secs_f64();
+                    tracing::info!(node = %self.node(), tries = self.patience.tries(), seconds, "connected again");
                     self.recorder.keep(Reattached { from_seq: self.next, seconds }.into());
                     return Ok(());
                 }
@@ -688,12 +693,14 @@ impl<'a> Session<'a> {
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
+            tracing::info!(node = %self.node(), "not connected again yet: {}", chain(&latest));
             pause = self.patience.trouble(Instant::now());
         }
         self.lose(format!("was out of reach for longer than its lease of {} s", lease.as_secs()), latest)
     }
 
     fn lose(&mut self, how: String, last: RemoteError) -> Result<(), SessionError> {
+        tracing::warn!(node = %self.node(), "the node {how}");
         self.recorder.node_is(NodeState::Lost, &how);
         Err(SessionError::Lost { node: self.node(), how, last: Box::new(last) })
     }
@@ -797,7 +804,8 @@ impl Pulse {
         }
         self.renew_at = Instant::now() + self.pause;
         // A node that does not read is noticed by its silence.
-        let _ = timeout(self.pause, exec.stdin.write(line(&Request::Renew))).await;
+        let written = timeout(self.pause, exec.stdin.write(line(&Request::Renew))).await;
+        tracing::debug!(node = %remote.node().name, is_written = matches!(written, Ok(Ok(()))), "renewed the lease");
         Ok(())
     }
 }
