@@ -221,13 +221,15 @@ pub fn suite(data: &[u8]) {
 
 /// `gpu-harness.yaml` of a pull request.
 pub fn config(data: &[u8]) {
-    in_a_file(data, "gpu-harness.yaml", |path| match crate::config::Config::read(path, path.parent().unwrap_or(path)) {
-        Ok(config) => {
-            for name in config.nodes.keys() {
-                let _ = crate::node::Node::choose(Some(name), &config);
+    in_a_file(data, "gpu-harness.yaml", |path| {
+        match crate::config::Config::read(path, path.parent().unwrap_or(path)) {
+            Ok(config) => {
+                for name in config.nodes.keys() {
+                    let _ = crate::node::Node::choose(Some(name), &config);
+                }
             }
+            Err(error) => assert_clean(&error.to_string()),
         }
-        Err(error) => assert_clean(&error.to_string()),
     });
 }
 

@@ -128,7 +128,8 @@ mod tests {
 
     #[test]
     fn a_folder_of_its_own_is_where_its_names_begin_and_no_value_is_shown() {
-        let env = Env::from_iter([("TOKEN".to_owned(), "hush".to_owned()), ("EMPTY".to_owned(), String::new())]);
+        let env =
+            Env::from_iter([("TOKEN".to_owned(), "hush".to_owned()), ("EMPTY".to_owned(), String::new())]);
         let here = Here::at("/project", env, Voice::to(|_| ()));
         assert_eq!(here.path(Path::new("out")), Path::new("/project/out"));
         assert_eq!(here.path(Path::new("/out")), Path::new("/out"));

@@ -125,7 +125,8 @@ impl Drop for RunLog {
 fn write(path: &PathBuf, lines: &Receiver<String>) {
     let mut file = None;
     while let Ok(first) = lines.recv() {
-        let Ok(file) = file.get_or_insert_with(|| File::options().append(true).create(true).open(path).map(BufWriter::new))
+        let Ok(file) = file
+            .get_or_insert_with(|| File::options().append(true).create(true).open(path).map(BufWriter::new))
         else {
             continue;
         };
@@ -151,7 +152,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToRuns {
         let Some(span) = context.span(id) else { return };
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        if span.name() == RUN && let Some(run) = fields.id.take() {
+        if span.name() == RUN
+            && let Some(run) = fields.id.take()
+        {
             span.extensions_mut().insert(OfRun(run));
         }
         span.extensions_mut().insert(Said(fields.text));
@@ -255,7 +258,8 @@ mod tests {
         });
         for at in [0, 1] {
             let text = std::fs::read_to_string(folders[at].path().join(FILE_NAME)).unwrap();
-            let lines = Vec::from_iter(text.lines().map(|line| line.split_once("Z ").unwrap().1.trim_start()));
+            let lines =
+                Vec::from_iter(text.lines().map(|line| line.split_once("Z ").unwrap().1.trim_start()));
             let own = format!(
                 "INFO gpu_harness::log::tests: run{{id={0}}}: node{{name=lab}}: dialled {0} tries=2",
                 names[at]
@@ -267,15 +271,20 @@ mod tests {
     #[test]
     fn no_secret_reaches_a_line_wherever_it_stands_in_it() {
         let folder = tempfile::tempdir().unwrap();
-        let variables = [("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG"), ("MY_API_TOKEN", "ghp_0123456789abcdef")];
+        let variables =
+            [("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG"), ("MY_API_TOKEN", "ghp_0123456789abcdef")];
         let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         secrets_of(&variables.into_iter().map(owned).collect());
         secret("0f1e2d3c4b5a69788796a5b4c3d2e1f0");
         secret("short");
         logged(|| {
             let _log = RunLog::open(folder.path(), "20261122-000000-log-secret");
-            let _run = tracing::info_span!("run", id = "20261122-000000-log-secret", key = "0f1e2d3c4b5a69788796a5b4c3d2e1f0")
-                .entered();
+            let _run = tracing::info_span!(
+                "run",
+                id = "20261122-000000-log-secret",
+                key = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
+            )
+            .entered();
             tracing::info!(header = "wJalrXUtnFEMI/K7MDENG", "asked with ghp_0123456789abcdef, in short");
             tracing::info!("{}{}", "x".repeat(LONGEST - 60), "ghp_0123456789abcdef");
         });

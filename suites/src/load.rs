@@ -103,10 +103,11 @@ fn source(path: &Path, cwd: &Path) -> Result<Source, LoadError> {
     let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
     // A part of it may be quoted: it must be the project's.
-    let real = beneath::find(&beneath::project(&root_of(path), Some(cwd)), path).map_err(|cause| match cause {
-        BeneathError::Io(cause) => unreadable(cause),
-        cause => LoadError::NotOfTheProject { path: path.to_owned(), cause },
-    })?;
+    let real =
+        beneath::find(&beneath::project(&root_of(path), Some(cwd)), path).map_err(|cause| match cause {
+            BeneathError::Io(cause) => unreadable(cause),
+            cause => LoadError::NotOfTheProject { path: path.to_owned(), cause },
+        })?;
     let file = beneath::open(&real).map_err(unreadable)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Source::new(path, &bytes).map_err(|diagnostic| LoadError::Wrong(vec![*diagnostic]))

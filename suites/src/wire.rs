@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{RecordError, Record};
+use crate::event::{Record, RecordError};
 use crate::id::{RunId, Sha256};
 use crate::plan::Plan;
 use crate::seal::Key;

@@ -66,7 +66,10 @@ pub async fn run(
         return Err(CargoError::Runner { runner: one_line(runner, 200) });
     }
     for runner in &config.runners {
-        here.voice.tell(&format!("gpu-harness: not used, since the tests run on the node: {}", one_line(runner, 200)));
+        here.voice.tell(&format!(
+            "gpu-harness: not used, since the tests run on the node: {}",
+            one_line(runner, 200)
+        ));
     }
     let (name, _link) = name(own).map_err(CargoError::Link)?;
     let runner = OsString::from_iter([name.as_os_str(), OsStr::new(" "), OsStr::new(RUNNER)]);

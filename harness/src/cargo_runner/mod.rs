@@ -125,9 +125,7 @@ pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCod
         }
         (outcome, _) => {
             let reason = verdict.reason.as_deref().map(log_line).unwrap_or_default();
-            here.voice.tell(&format!(
-                "gpu-harness: {outcome}, which says nothing about the tests: {reason}"
-            ));
+            here.voice.tell(&format!("gpu-harness: {outcome}, which says nothing about the tests: {reason}"));
             Ok(ExitCode::from(INFRASTRUCTURE))
         }
     }

@@ -19,6 +19,7 @@ use crate::report::look::Look;
 use crate::report::standing::Standing;
 use crate::report::summary;
 use crate::text::clean::cut;
+use crate::text::limits::QUOTE;
 
 /// Bitbucket's greatest lengths.
 const TITLE: usize = 450;
@@ -184,7 +185,7 @@ impl Api {
             return Err(BitbucketError::Forbidden { status: status.as_u16() });
         }
         let message = answer.text().await.unwrap_or_default();
-        let message = crate::text::clean::log_line(&cut(&message, 300));
+        let message = crate::text::clean::log_line(&cut(&message, QUOTE));
         Err(BitbucketError::Refused { status: status.as_u16(), message })
     }
 }
@@ -208,9 +209,10 @@ pub(super) fn counts(state: &RunState) -> Vec<(&'static str, usize)> {
     let mut counts = vec![
         ("Passed", count(|standing| matches!(standing, Standing::Passed | Standing::Flaky))),
         ("Failed", count(|standing| standing.blame() == Blame::Code)),
-        ("Not judged (infrastructure, limits)", count(|standing| {
-            matches!(standing.blame(), Blame::Infrastructure | Blame::Limit | Blame::User)
-        })),
+        (
+            "Not judged (infrastructure, limits)",
+            count(|standing| matches!(standing.blame(), Blame::Infrastructure | Blame::Limit | Blame::User)),
+        ),
         ("Skipped", count(|standing| standing == Standing::Skipped)),
     ];
     let excused = count(|standing| matches!(standing, Standing::Excused { .. }));
@@ -220,7 +222,9 @@ pub(super) fn counts(state: &RunState) -> Vec<(&'static str, usize)> {
 
 fn report_body(state: &RunState, exit: Exit) -> Value {
     let mut data = Vec::from_iter(
-        counts(state).into_iter().map(|(title, value)| json!({ "title": title, "type": "NUMBER", "value": value })),
+        counts(state)
+            .into_iter()
+            .map(|(title, value)| json!({ "title": title, "type": "NUMBER", "value": value })),
     );
     let took = milliseconds(state.seconds());
     data.push(json!({ "title": "Duration", "type": "DURATION", "value": took }));
@@ -297,7 +301,10 @@ mod tests {
     fn the_report_has_the_words_that_bitbucket_knows() {
         let state = sample::state(&sample::every_outcome());
         insta::assert_json_snapshot!(report_body(&state, state.exit()));
-        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(&state, Place { root: None, cwd: Path::new("/repo") })));
+        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(
+            &state,
+            Place { root: None, cwd: Path::new("/repo") }
+        )));
     }
 
     #[test]

@@ -147,9 +147,8 @@ impl Service {
 async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit, here: &Here) {
     match bitbucket::tell(step, state, exit, &here.folder).await {
         Ok(annotations) => {
-            here.voice.tell(&format!(
-                "note: reported to Bitbucket's Code Insights ({annotations} annotations)"
-            ));
+            here.voice
+                .tell(&format!("note: reported to Bitbucket's Code Insights ({annotations} annotations)"));
         }
         Err(error) => {
             here.voice.tell(&format!(

@@ -95,12 +95,22 @@ fn every_report_and_the_exit_code_blame_the_same_for_every_way_that_a_case_can_e
             // A line of the summary, of the step's page and of the page each has the same word.
             let word = ending.word();
             for text in [summary::summary(&state, Look::PLAIN), markdown::page(&state, state.exit())] {
-                assert!(text.contains(&format!("{} {word}", ending.sign())), "{outcome} with {known:?}: {text}");
+                assert!(
+                    text.contains(&format!("{} {word}", ending.sign())),
+                    "{outcome} with {known:?}: {text}"
+                );
             }
-            assert!(html::html(&state, Path::new("/run")).unwrap().contains(&word), "{outcome} with {known:?}");
+            assert!(
+                html::html(&state, Path::new("/run")).unwrap().contains(&word),
+                "{outcome} with {known:?}"
+            );
             // Only what is wrong with the code itself is a failure that a reviewer has to look at.
             let level = annotation::of_run(&state, HERE).first().map(|note| note.level);
-            assert_eq!(level == Some(Level::Failure), ending.standing.blame() == Blame::Code, "{outcome} with {known:?}");
+            assert_eq!(
+                level == Some(Level::Failure),
+                ending.standing.blame() == Blame::Code,
+                "{outcome} with {known:?}"
+            );
             assert_eq!(ending.tone() == Tone::Good, said.page == "pill good", "{outcome} with {known:?}");
             let history = Past { outcome, flaky: false }.is_good();
             assert_eq!(history == Some(false), outcome.blame().may_be_the_codes(), "{outcome}");

@@ -34,7 +34,7 @@ impl Cargo {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let here = super::here()?;
         let runtime = runtime()?;
-        let code = runtime.block_on(runner::cargo::run(self.node, self.arguments, &self.env, &here));
+        let code = runtime.block_on(cargo_runner::cargo::run(self.node, self.arguments, &self.env, &here));
         runtime.shutdown_background();
         Ok(code?)
     }
@@ -52,6 +52,6 @@ pub(super) struct TargetRunner {
 
 impl TargetRunner {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        Ok(runner::run(&self.binary, &self.arguments, &super::here()?)?)
+        Ok(cargo_runner::run(&self.binary, &self.arguments, &super::here()?)?)
     }
 }

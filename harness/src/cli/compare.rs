@@ -252,7 +252,8 @@ impl OneNode {
     fn begin(shared: &Shared) -> Result<Self, Failure> {
         let node = Node::choose(shared.asked.node.as_deref(), &super::project()?)?;
         let search = crate::ec2::search::Search::begin(&node, shared.cwd.clone());
-        let search = search.map_err(|error| Failure::of_this_machine("keep one node for the search", &error))?;
+        let search =
+            search.map_err(|error| Failure::of_this_machine("keep one node for the search", &error))?;
         Ok(Self { search })
     }
 

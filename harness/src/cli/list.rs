@@ -30,7 +30,8 @@ impl List {
             if self.json {
                 let _ = writeln!(out, "{}", super::json_line(&case));
             } else {
-                let _ = writeln!(out, "{:widest$}  {}", case.id.as_str(), case.description.unwrap_or_default());
+                let _ =
+                    writeln!(out, "{:widest$}  {}", case.id.as_str(), case.description.unwrap_or_default());
             }
         }
         say(&out);

@@ -146,10 +146,7 @@ async fn tell(folder: Option<PathBuf>, here: &Here) {
     match report::read(&folder) {
         Ok(state) => service.tell(&state, state.exit(), here).await,
         Err(error) => {
-            here.voice.tell(&format!(
-                "gpu-harness: the CI service is told nothing: {}",
-                chain(&error)
-            ));
+            here.voice.tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
         }
     }
 }
@@ -163,10 +160,7 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
             if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                here.voice.tell(&format!(
-                    "gpu-harness: what came of it is in {}",
-                    folder.display()
-                ));
+                here.voice.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }
         }

@@ -23,8 +23,8 @@ use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Verdict;
 use crate::report;
 use crate::report::excerpt::Excerpt;
-use crate::text::{Explain as _, chain};
 use crate::text::clean;
+use crate::text::{Explain as _, chain};
 
 /// How long a node is kept that nobody uses.
 const DEFAULT_IDLE: Duration = Duration::from_secs(5 * 60);

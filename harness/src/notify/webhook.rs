@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use sha2::Sha256;
 
 use super::Message;
-use crate::here::Env;
 use crate::config::{NotifyConfig, NotifyFormat};
+use crate::here::Env;
 use crate::text::clean::{cut, log_line};
+use crate::text::limits::QUOTE;
 
 /// Times that it is tried, and the first pause between two; each further one is twice as long.
 const TRIES: u32 = 4;
@@ -116,7 +117,7 @@ async fn once(
         return Ok(());
     }
     let message = answer.text().await.unwrap_or_default();
-    Err(WebhookError::Refused { status: status.as_u16(), message: log_line(&cut(&message, 200)) })
+    Err(WebhookError::Refused { status: status.as_u16(), message: log_line(&cut(&message, QUOTE)) })
 }
 
 fn variable(name: &str, env: &Env) -> Result<String, WebhookError> {

@@ -16,8 +16,8 @@ use gpu_suites::exit::Exit;
 
 use super::RecorderError;
 use super::event_log::EventLog;
-use crate::report::look::Look;
 use crate::report::junit::JUnit;
+use crate::report::look::Look;
 use crate::report::{LogFiles, REPORTS, Report, Reporter, RunState, list};
 
 /// How soon it is looked again whether a report may be written that waits for that.
@@ -195,7 +195,10 @@ impl Desk {
 
     /// Whether a report that is written meanwhile lacks a case.
     fn is_behind(&self) -> bool {
-        REPORTS.iter().zip(&self.written).any(|(report, (_, is_behind))| report.pause().is_some() && *is_behind)
+        REPORTS
+            .iter()
+            .zip(&self.written)
+            .any(|(report, (_, is_behind))| report.pause().is_some() && *is_behind)
     }
 
     fn write(&self, report: &dyn Report) -> Result<(), RecorderError> {

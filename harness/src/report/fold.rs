@@ -12,12 +12,13 @@ use gpu_suites::id::{CaseId, NodeName, RunId};
 use gpu_suites::outcome::Outcome;
 use jiff::Timestamp;
 
-use super::attempt::{self, NAME, sane_seconds, short};
+use super::attempt::{self, sane_seconds, short};
 use super::case::{CaseState, Phase};
 use super::curve::Curves;
 use super::receipt::Receipt;
 use super::standing::{Circumstances, Ending, Standing};
 use crate::text::clean::cut;
+use crate::text::limits::NAME;
 
 const INPUTS: usize = 1_000;
 const WARNINGS: usize = 100;

@@ -33,9 +33,7 @@ use super::{Report, ReportError, summary};
 use crate::report::words;
 use crate::text::clean;
 use crate::text::figures;
-
-const MESSAGE: usize = 1 << 10;
-const NAME: usize = 256;
+use crate::text::limits::{MESSAGE, NAME};
 
 /// The report. `run_dir` is where its attachments lie.
 pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {

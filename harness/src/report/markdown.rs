@@ -75,7 +75,8 @@ fn table(page: &mut String, state: &RunState) {
 
 /// What did not hold, folded; the log's last lines under it.
 fn details(page: &mut String, state: &RunState) {
-    let is_plain = |case: &CaseState| matches!(state.ending(case).standing, Standing::Passed | Standing::Skipped);
+    let is_plain =
+        |case: &CaseState| matches!(state.ending(case).standing, Standing::Passed | Standing::Skipped);
     let bad = state.cases().iter().filter(|case| !is_plain(case));
     for case in bad.take(DETAILS) {
         let ending = state.ending(case);

@@ -53,8 +53,8 @@ pub(crate) mod sample;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use gpu_suites::event::{Record, Warning};
 use crate::text::Explain;
+use gpu_suites::event::{Record, Warning};
 use gpu_suites::exit::Exit;
 
 pub use files::write_atomic;

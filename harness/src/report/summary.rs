@@ -5,8 +5,8 @@ use std::path::Path;
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::regression::answers::Changed;
 use gpu_suites::regression;
+use gpu_suites::regression::answers::Changed;
 
 use super::case::{Attempt, CaseState};
 use super::fold::RunState;
@@ -16,8 +16,7 @@ use super::{Report, ReportError};
 use crate::report::words;
 use crate::text::clean::{log_line, one_line};
 use crate::text::figures::{self, count, figure};
-
-const CELL: usize = 256;
+use crate::text::limits::CELL;
 
 /// The whole summary, with a newline at its end.
 pub fn summary(state: &RunState, look: Look) -> String {

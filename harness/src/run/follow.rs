@@ -90,8 +90,11 @@ impl Job<'_> {
                 NodeEnd::Slow(left) => plan = *left,
                 NodeEnd::Taken(why) => {
                     self.course.recorder.end(&[Phase::Running], Outcome::Interrupted, &why);
-                    let Some(left) = unfinished::rest(&self.course.prepared.plan, self.course.recorder.state(), begun.elapsed())
-                    else {
+                    let Some(left) = unfinished::rest(
+                        &self.course.prepared.plan,
+                        self.course.recorder.state(),
+                        begun.elapsed(),
+                    ) else {
                         return Ok(());
                     };
                     taken += 1;
@@ -146,7 +149,8 @@ impl Job<'_> {
         let begun = Instant::now();
         let ended = {
             let followed = async {
-                let session = Session::new(&mut had.remote, self.course.recorder, self.course.interrupts, plan, blobs);
+                let session =
+                    Session::new(&mut had.remote, self.course.recorder, self.course.interrupts, plan, blobs);
                 match session.on_new_node(budget.clone()).follow().await? {
                     Followed::Reclaimed => Ok(Followed::Reclaimed),
                     Followed::Finished => {
@@ -186,17 +190,16 @@ impl Job<'_> {
     fn left_by_a_slow_node(&mut self, run_began: Instant) -> Option<Plan> {
         let tonight = self.course.tonight.filter(|_| !self.had_a_slow_node)?;
         let degraded = tonight.degraded(self.course.recorder.state());
-        let again = Again {
-            of: &self.course.prepared.plan,
-            state: self.course.recorder.state(),
-            begun: run_began,
-        };
+        let again =
+            Again { of: &self.course.prepared.plan, state: self.course.recorder.state(), begun: run_began };
         let left = again.elsewhere(&degraded);
         if left.is_some() {
             self.had_a_slow_node = true;
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
-            let message =
-                format!("{} is slow or sick, and another node is had: {why}", self.course.recorder.node_name());
+            let message = format!(
+                "{} is slow or sick, and another node is had: {why}",
+                self.course.recorder.node_name()
+            );
             self.course.recorder.own(Warning { case: None, message });
             for judged in degraded.into_iter().filter(|_| tonight.has_history()) {
                 self.course.recorder.own(judged);

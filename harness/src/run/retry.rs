@@ -35,8 +35,8 @@ impl Course<'_> {
             let suspected = self.tonight.map(|tonight| tonight.suspected(state)).unwrap_or_default();
             let again = Again { of: plan, state, begun };
             let Some(plan) = again.here(&suspected, round) else { break };
-            let session =
-                Session::new(remote, self.recorder, self.interrupts, &plan, &self.prepared.blobs).within(budget.clone());
+            let session = Session::new(remote, self.recorder, self.interrupts, &plan, &self.prepared.blobs)
+                .within(budget.clone());
             if session.follow().await? == Followed::Reclaimed {
                 return Ok(Followed::Reclaimed);
             }

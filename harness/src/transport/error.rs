@@ -61,9 +61,7 @@ pub enum TransportError {
         reason: String,
     },
     /// The node is made for a run, and there is none before.
-    #[error(
-        "reach node `{name}`: it is made for each run, and there is none before"
-    )]
+    #[error("reach node `{name}`: it is made for each run, and there is none before")]
     NotThere {
         /// The node.
         name: String,
@@ -77,9 +75,7 @@ pub enum TransportError {
         source: Option<io::Error>,
     },
     /// The jumps of the ssh configuration lead in a circle.
-    #[error(
-        "connect to {peer}: the way there (ProxyJump {over}) leads in a circle"
-    )]
+    #[error("connect to {peer}: the way there (ProxyJump {over}) leads in a circle")]
     JumpLoop {
         /// Who.
         peer: Peer,
@@ -399,9 +395,11 @@ impl Explain for TransportError {
                  `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`",
                 peer.user
             ),
-            Self::OpenChannel { .. } => "`MaxSessions` in its sshd_config must be 1 or more, and the account must be one \
+            Self::OpenChannel { .. } => {
+                "`MaxSessions` in its sshd_config must be 1 or more, and the account must be one \
                                          for commands, not for forwarding alone"
-                .to_owned(),
+                    .to_owned()
+            }
             _ => return None,
         })
     }

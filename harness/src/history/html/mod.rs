@@ -124,7 +124,7 @@ pub fn html(
     let left_out = shown.len().saturating_sub(SERIES);
     shown.truncate(SERIES);
     let series = shown.iter().enumerate().map(|(number, (status, entry, kin))| {
-        series::of(number, (*status, entry), kin, judge, most, &mut data)
+        series::of(number, *status, entry, kin, judge, most, &mut data)
     });
     let series = Vec::from_iter(series);
     let (tone, sign, word) = verdict(&counts);

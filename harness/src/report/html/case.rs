@@ -10,8 +10,8 @@ use super::super::case::{CaseState, Exited, Phase};
 use super::super::files::{artifact, case_folder, log_name};
 use super::super::fold::RunState;
 use super::super::look::{Look, sign};
-use super::super::standing::{Standing, Tone};
 use super::super::series::Series;
+use super::super::standing::{Standing, Tone};
 use super::super::summary;
 use super::budget::Budget;
 use super::picture::{self, Picture};
@@ -21,9 +21,8 @@ use super::view::Fact;
 use super::{gpu, record};
 use crate::text::clean;
 use crate::text::figures::{self, figure};
+use crate::text::limits::CELL;
 
-/// What is kept of a text in a cell.
-const CELL: usize = 400;
 /// Points of a curve in a cell.
 const SPARK: usize = 60;
 /// Files that are listed.
@@ -193,13 +192,19 @@ pub(super) fn row(state: &RunState, place: usize, case: &CaseState) -> Row {
     }
 }
 
-pub(super) fn section(
-    (state, run_dir): (&RunState, &Path),
-    (place, case): (usize, &CaseState),
-    open: bool,
-    plots: &mut Plots,
-    budget: &mut Budget,
-) -> Section {
+/// The page that sections are set on.
+pub(super) struct Sheet<'a> {
+    pub(super) state: &'a RunState,
+    pub(super) run_dir: &'a Path,
+    /// Whether there are few enough cases to show all of each.
+    pub(super) few: bool,
+    pub(super) plots: Plots,
+    pub(super) budget: Budget,
+}
+
+pub(super) fn section(sheet: &mut Sheet<'_>, place: usize, case: &CaseState) -> Section {
+    let Sheet { state, run_dir, few, plots, budget } = sheet;
+    let (state, run_dir) = (*state, *run_dir);
     let ending = state.ending(case);
     let pictures = picture::of(run_dir, case, budget);
     let logs = logs(run_dir, case, budget);
@@ -220,7 +225,7 @@ pub(super) fn section(
         place,
         id: cell(case.id().as_str()),
         outcome: outcome(state, case),
-        open: open || (wants_a_look(state, case) && !waits),
+        open: *few || (wants_a_look(state, case) && !waits),
         took: took(state, case),
         description: case.summary.description.clone().unwrap_or_default(),
         at: cell(&case.summary.at),
