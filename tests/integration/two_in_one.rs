@@ -35,7 +35,8 @@ impl Reporter for Heard {
     fn event(&mut self, _: &Record, _: &RunState) {}
 
     fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit) {
-        let outcomes = state.cases().iter().map(|case| format!("{} {}", case.id(), state.ending(case).outcome));
+        let outcomes =
+            state.cases().iter().map(|case| format!("{} {}", case.id(), state.ending(case).outcome));
         self.note(format!("{} {exit:?} {}", run_dir.display(), Vec::from_iter(outcomes).join(", ")));
     }
 }
@@ -56,7 +57,12 @@ fn context(project: &Project) -> (RunContext, Heard, UnboundedSender<&'static st
 }
 
 fn asked() -> Asked {
-    Asked { out: "runs".into(), junit: Some("junit/copy.xml".into()), node: Some("local".into()), ..Asked::default() }
+    Asked {
+        out: "runs".into(),
+        junit: Some("junit/copy.xml".into()),
+        node: Some("local".into()),
+        ..Asked::default()
+    }
 }
 
 fn project(case: &str, script: &str) -> Project {
@@ -74,7 +80,8 @@ fn read(project: &Project, name: &str) -> String {
 #[test]
 fn two_runs_in_one_process_have_their_own_results_listeners_stops_and_logs() {
     let cache = tempfile::tempdir().unwrap();
-    let settings = [("GPU_HARNESS_AGENT", program("gpu-agent")), ("GPU_HARNESS_CACHE", cache.path().to_owned())];
+    let settings =
+        [("GPU_HARNESS_AGENT", program("gpu-agent")), ("GPU_HARNESS_CACHE", cache.path().to_owned())];
     for (name, value) in settings {
         // SAFETY: each test has a process of its own, and this one has no other thread yet.
         unsafe { std::env::set_var(name, value) };
@@ -102,8 +109,10 @@ fn two_runs_in_one_process_have_their_own_results_listeners_stops_and_logs() {
     });
     assert_eq!(exits, [Exit::AllPassed, Exit::CheckFailed, Exit::Interrupted]);
     let wanted = [Outcome::Passed, Outcome::Failed, Outcome::Cancelled];
-    for ((project, heard), (case, outcome)) in
-        [&good, &bad, &endless].into_iter().zip(&heard).zip(["good", "bad", "endless"].into_iter().zip(wanted))
+    for ((project, heard), (case, outcome)) in [&good, &bad, &endless]
+        .into_iter()
+        .zip(&heard)
+        .zip(["good", "bad", "endless"].into_iter().zip(wanted))
     {
         let all = heard.all();
         let told = all.iter().find(|text| text.contains(&project.path().display().to_string())).unwrap();

@@ -1,19 +1,19 @@
 //! `gpu-harness cargo …`: cargo, with a node that is held for it and a runner that uses it.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use gpu_suites::exit::Exit;
 use tempfile::TempDir;
 
 use super::config::{Config, short_name, verb};
 use super::variables::NAMED;
 use crate::here::Here;
 use crate::holder::command::{self, CommandError, Done};
+use crate::text::Explain;
 use crate::text::clean::one_line;
 
 /// The verb of this program that cargo is told to call.

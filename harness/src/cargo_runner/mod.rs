@@ -11,8 +11,6 @@
 //! | [`cargo`] | how does cargo come to call this? |
 //! | `config` | what does cargo's own configuration change? |
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 pub mod cargo;
 mod config;
 pub mod files;
@@ -25,6 +23,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use gpu_suites::event::Event;
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, Command as Spec, InputPath};
@@ -38,6 +37,7 @@ use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Program;
 use crate::report::terminal::Through;
 use crate::run::exec::{INFRASTRUCTURE, name_of};
+use crate::text::Explain;
 use crate::text::clean::log_line;
 
 /// The suite that test binaries are cases of.

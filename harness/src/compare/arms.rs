@@ -1,12 +1,11 @@
 //! What is run: each case of both versions, one after the other and then the other way round (ABBA), as one plan for one
 //! node. So all that a run has (live output, reports, limits, a node that is given back) a comparison has too.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use gpu_suites::event::CaseSummary;
+use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::plan::PlannedCase;
 use gpu_suites::regression::pairs::LEAST;
@@ -15,6 +14,7 @@ use gpu_suites::spec::InputPath;
 use super::Version;
 use crate::files::content::Blob;
 use crate::plan::{Options, PlanError, Prepared, Selection};
+use crate::text::Explain;
 
 /// One of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,14 @@
 //! The versions that are compared: the working tree, a commit, or the working tree with one file replaced.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use gpu_suites::exit::Exit;
 use tempfile::TempDir;
 
 use crate::report::{self, ReportError};
+use crate::text::Explain;
 use crate::text::clean::one_line;
 
 /// A version of the project.

@@ -508,7 +508,7 @@ impl Provision {
         let lasts = ttl(settings, self.order.work, purse);
         if lasts.is_too_short(settings) {
             let limit = settings.max_cost.map(|limit| limit.to_string()).unwrap_or_default();
-            let left = crate::report::receipt::dollars(left.unwrap_or_default());
+            let left = crate::text::figures::dollars(left.unwrap_or_default());
             let why = format!(
                 "max-cost {limit} leaves {left} for a node, which lasts {}: that does not pay for booting one",
                 Span(lasts.duration)

@@ -1,10 +1,11 @@
 //! The two programs that go to the node: `gpu-agent`, and `gpu-worker` where a case trains or infers.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::path::PathBuf;
 
+use gpu_suites::exit::Exit;
+
 use crate::files::content::Blob;
+use crate::text::Explain;
 
 /// A program that goes to the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

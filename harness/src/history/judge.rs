@@ -1,11 +1,10 @@
 //! What the history says of a run: a verdict for each metric, and where each case stands.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::collections::BTreeSet;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{Judged, Judgement, Vanished};
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::{self, Answers, Changed};
@@ -19,6 +18,7 @@ use crate::plan::canary;
 use crate::report::RunState;
 use crate::report::case::CaseState;
 use crate::report::words;
+use crate::text::Explain;
 
 /// What the project says about judging.
 #[derive(Debug, Clone)]

@@ -14,8 +14,6 @@
 //! | [`html`] | and with a browser? |
 //! | [`sql`] | how is it asked in SQL? |
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 pub mod fold;
 pub mod html;
 pub mod judge;
@@ -30,12 +28,15 @@ pub mod store;
 
 use std::path::Path;
 
+use gpu_suites::exit::Exit;
+
 pub use gpu_stores::StoreError;
 pub use line::{Key, Line};
 pub use read::{History, Skipped};
 pub use store::{Put, Store};
 
 use crate::report::{self, ReportError, RunState};
+use crate::text::Explain;
 
 /// Why a run was not added to the history.
 #[derive(Debug, thiserror::Error)]

@@ -3,16 +3,16 @@
 //! DataFusion or DuckDB as a library would take longer to build than everything else here together, for the sake of one
 //! flag; the program is a download of some MB (`pip install duckdb-cli`).
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitStatus, Stdio};
 
+use gpu_suites::exit::Exit;
 use gpu_suites::metrics::Value;
 use serde_json::json;
 
 use super::{History, Line};
+use crate::text::Explain;
 
 /// Names another program.
 const PROGRAM: &str = "GPU_HARNESS_DUCKDB";

@@ -1,7 +1,5 @@
 //! How a test has a case run: by the holder of its test run, which it starts where there is none yet.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::io::{self, BufReader, Write as _};
 use std::ops::ControlFlow;
 use std::os::unix::net::UnixStream;
@@ -9,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gpu_suites::event::Record;
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::lines::{End, Reader, TooLong};
 use gpu_suites::wire::Heard;
@@ -18,6 +17,7 @@ use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
 use super::wire::{Ask, LONGEST_ANSWER, Program, Said, Verdict, line};
+use crate::text::Explain;
 
 /// How often a holder that ends just when it is asked is replaced.
 const TRIES: u32 = 3;

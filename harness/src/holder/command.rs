@@ -1,6 +1,5 @@
 //! `gpu-harness run -- COMMAND…`: a command, such as `cargo nextest run`, with a node for all that it starts.
 
-use gpu_suites::exit::Exit;
 use std::ffi::OsString;
 use std::io::{self, BufReader, IsTerminal as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -8,6 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
+use gpu_suites::exit::Exit;
 use gpu_suites::lines::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 

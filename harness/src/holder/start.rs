@@ -1,7 +1,5 @@
 //! How a holder comes to be: started once, by whoever needs it first, and outside of all that needs it.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
@@ -11,8 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use gpu_suites::exit::Exit;
+
 use super::PROGRAM;
 use super::serve::Order;
+use crate::text::Explain;
 
 /// How long a holder may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,7 +1,9 @@
 //! What only the user knows: the values that stand in quotes at the top of a CI file.
 
-use crate::text::Explain;
 use gpu_suites::exit::Exit;
+
+use crate::text::Explain;
+
 /// Why a value cannot stand in a CI file.
 #[derive(Debug, thiserror::Error)]
 #[error(

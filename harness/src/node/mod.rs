@@ -1,18 +1,18 @@
 //! Which node: `local`, `ssh://[user@]host[:port]`, or a name in `gpu-harness.yaml`.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
-mod answer;
+pub(crate) mod answer;
 pub mod health;
 pub mod remote;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gpu_suites::exit::Exit;
 use gpu_suites::id::NodeName;
 
 use crate::config::ec2::{Ec2Settings, Ec2SettingsError};
 use crate::config::{Config, DEFAULT_LEASE, NodeConfig, Provider};
+use crate::text::Explain;
 
 /// No network renews faster than this.
 const LEAST_LEASE: Duration = Duration::from_secs(1);

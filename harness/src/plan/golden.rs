@@ -1,11 +1,10 @@
 //! The losses of a run, for the files of golden losses that its suites name.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use gpu_suites::event::Event;
+use gpu_suites::exit::Exit;
 use gpu_suites::golden::{self, Losses};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
@@ -14,6 +13,7 @@ use gpu_suites::spec::CheckName;
 use crate::plan::Selection;
 use crate::report::case::CaseState;
 use crate::report::{self, ReportError, RunState, events, write_atomic};
+use crate::text::Explain;
 
 /// Losses that were added to a file.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,5 @@
 //! What will be run: the chosen cases of the chosen suites, with their files, as a plan for a node.
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 pub mod canary;
 pub mod golden;
 
@@ -11,6 +9,7 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{CaseSummary, Input};
+use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
@@ -21,6 +20,7 @@ use gpu_suites::unit::Span;
 use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
 use crate::files::inputs::{self, Inputs};
+use crate::text::Explain;
 
 /// The suites that were asked for, and which of their cases.
 #[derive(Debug, Clone)]

@@ -53,14 +53,16 @@ pub(crate) mod sample;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::text::Explain;
 use gpu_suites::event::{Record, Warning};
 use gpu_suites::exit::Exit;
+
+use crate::text::Explain;
 
 pub use files::write_atomic;
 pub use fold::RunState;
 pub use list::{REPORTS, Report};
 pub use log_files::LogFiles;
+
 pub(crate) use merged::unread;
 
 /// Something that shows a run while it goes on, from the thread that writes its records.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::text::Explain;
 use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::link::leads_to;
@@ -17,6 +16,7 @@ use crate::files::tree::{Tree, TreeError};
 use crate::plan::{Options, Prepared};
 use crate::report::case::Exited;
 use crate::report::{RunState, files};
+use crate::text::Explain;
 
 /// The suite that a command is a case of.
 const SUITE: &str = "exec";
@@ -152,7 +152,7 @@ pub(crate) fn name_of(program: &str) -> String {
 /// How this process is to end: as the command did, in a shell's words.
 pub fn exit_status(state: &RunState) -> u8 {
     let Some(case) = state.cases().first() else { return INFRASTRUCTURE };
-    if state.interrupted.as_deref() == Some(UNHEARD) {
+    if state.interrupted.as_deref() == Some(crate::text::streams::UNHEARD) {
         return SIGPIPE;
     }
     let outcome = state.ending(case).outcome;

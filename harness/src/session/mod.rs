@@ -39,7 +39,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::files::content::Blob;
 use crate::node::remote::{Remote, RemoteError};
 use crate::recorder::Records;
-use crate::session::amended;
 use crate::session::intake::{Intake, LONGEST_LINE, Taken};
 use crate::session::interrupt::Interrupts;
 use crate::session::moment::Moment;

@@ -5,14 +5,13 @@
 //! | `status` | how does a series stand? |
 //! | `series` | what is drawn of it, and what is said? |
 
-use crate::text::Explain;
-use gpu_suites::exit::Exit;
 mod series;
 mod status;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gpu_suites::exit::Exit;
 use serde::Serialize;
 
 use self::series::{Data, Shown};
@@ -22,6 +21,7 @@ use super::{History, judge::Judge};
 use crate::config::Location;
 use crate::page::{Kind, PageError};
 use crate::report::write_atomic;
+use crate::text::Explain;
 use crate::text::figures::count;
 
 const PAGE: Kind = Kind { template: include_str!("trend.html"), script: include_str!("trend.js") };

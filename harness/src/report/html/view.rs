@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::super::fold::RunState;
 use super::super::look::Look;
-use super::super::receipt::{Bill, Resource, dollars};
+use super::super::receipt::{Bill, Resource};
 use super::super::{REPORTS, Report as _};
 use super::Page;
 use super::budget::{Budget, ROWS};
@@ -15,7 +15,7 @@ use super::case::{self, Row, Section, Sheet};
 use super::plot::Plots;
 use super::verdict::{self, Verdict};
 use super::way;
-use crate::text::figures;
+use crate::text::figures::{self, dollars};
 
 /// Input files that are listed.
 const INPUTS: usize = 200;
