@@ -13,6 +13,7 @@ use super::provision::Provision;
 use crate::node::Node;
 use crate::node::remote::Remote;
 use crate::session::SessionError;
+use crate::text::explain::Told;
 
 /// A node that is held, or will be.
 pub struct Hold {

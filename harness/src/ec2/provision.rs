@@ -12,6 +12,7 @@ use gpu_suites::event::{
     Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, ResourceMade, StartPhase,
     Waiting, Warning,
 };
+use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use gpu_suites::unit::Span;
@@ -51,7 +52,7 @@ use crate::node::Node;
 use crate::node::health;
 use crate::session::moment::Moment;
 use crate::session::{Budget, SessionError};
-use crate::text::chain;
+use crate::text::{Explain, chain};
 
 /// How many nodes one after another may turn out bad before the run gives up.
 const UNFIT: u32 = 3;

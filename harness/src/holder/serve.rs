@@ -25,7 +25,7 @@ use crate::here::Here;
 use crate::node::Node;
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
-use crate::text::{Explain, chain};
+use crate::text::{Explain, explained};
 
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);

@@ -16,7 +16,7 @@ use crate::ec2::look_up::{self, Ground, Image, LookUpError};
 use crate::ec2::quota::Quota;
 use crate::ec2::{Ec2Settings, Purchase, Usd};
 use crate::report::finding::Finding;
-use crate::text::chain;
+use crate::text::{Explain as _, chain};
 
 /// What the dry runs need to know of it.
 #[derive(Debug, Default)]
