@@ -24,12 +24,12 @@ use junit_report::{OffsetDateTime, ReportBuilder, TestCase, TestResult, TestSuit
 
 use super::case::CaseState;
 use super::excerpt::Excerpt;
-use super::files;
 use super::fold::RunState;
 use super::look::Look;
 use super::merged::{self, Merged};
 use super::standing::{Ending, Standing};
 use super::{Report, ReportError, summary};
+use crate::files::results;
 use crate::report::words;
 use crate::text::clean;
 use crate::text::figures;
@@ -285,9 +285,10 @@ fn system_out(state: &RunState, case: &CaseState, ending: &Ending, run_dir: &Pat
 fn attachments(case: &CaseState, run_dir: &Path) -> Vec<String> {
     let logs = [Stream::Stdout, Stream::Stderr].into_iter().filter(|stream| case.log(*stream).total() > 0);
     let logs = logs.filter_map(|stream| {
-        Some(files::case_folder(run_dir, case.id())?.join(files::log_name(stream, case.attempt)))
+        Some(results::case_folder(run_dir, case.id())?.join(results::log_name(stream, case.attempt)))
     });
-    let artifacts = case.artifacts.iter().filter_map(|made| files::artifact(run_dir, case.id(), &made.path));
+    let artifacts =
+        case.artifacts.iter().filter_map(|made| results::artifact(run_dir, case.id(), &made.path));
     let paths = logs.chain(artifacts).filter_map(|path| path.to_str().map(str::to_owned));
     paths
         .filter(|path| !path.contains("]]"))

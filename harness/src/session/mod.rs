@@ -554,7 +554,7 @@ impl<'a> Session<'a> {
             self.intake.left_out = 0;
         }
         let mut refused = None;
-        if let Some(bytes) = self.recorder.announced() {
+        if let Some(bytes) = self.intake.announced.bytes() {
             self.recorder.node_is(NodeState::Draining, "fetching artifacts");
             let limit = match self.stop {
                 Some(Stop::Signal(_)) => AFTER_SIGNAL,
