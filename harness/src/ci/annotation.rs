@@ -115,16 +115,18 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    const HERE: Place<'_> = Place { root: None, cwd: Path::new("/repo") };
+    fn here() -> Place<'static> {
+        Place { root: None, cwd: Path::new("/repo") }
+    }
 
     #[test]
     fn each_case_that_is_not_good_has_its_note_at_its_line() {
-        insta::assert_debug_snapshot!(of_run(&sample::state(&sample::every_outcome()), HERE));
+        insta::assert_debug_snapshot!(of_run(&sample::state(&sample::every_outcome()), here()));
     }
 
     #[test]
     fn what_a_node_says_is_clean_in_every_note() {
-        for note in of_run(&sample::state(&sample::hostile()), HERE) {
+        for note in of_run(&sample::state(&sample::hostile()), here()) {
             for text in [&note.title, &note.message] {
                 assert!(!text.contains(|char: char| char.is_control() && char != '\n'), "{text:?}");
             }

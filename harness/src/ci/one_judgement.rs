@@ -14,7 +14,9 @@ use crate::report::sample::{Known, one};
 use crate::report::standing::Tone;
 use crate::report::{RunState, html, junit, markdown, summary};
 
-const HERE: annotation::Place<'_> = annotation::Place { root: None, cwd: Path::new("/repo") };
+fn here() -> annotation::Place<'static> {
+    annotation::Place { root: None, cwd: Path::new("/repo") }
+}
 
 /// What each renderer says of a run of one case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +35,7 @@ fn junit(state: &RunState) -> &'static str {
 }
 
 fn github(state: &RunState) -> &'static str {
-    let text = github::commands(&annotation::of_run(state, HERE));
+    let text = github::commands(&annotation::of_run(state, here()));
     ["::error", "::warning"].into_iter().find(|command| text.starts_with(command)).unwrap_or("nothing")
 }
 
@@ -105,7 +107,7 @@ fn every_report_and_the_exit_code_blame_the_same_for_every_way_that_a_case_can_e
                 "{outcome} with {known:?}"
             );
             // Only what is wrong with the code itself is a failure that a reviewer has to look at.
-            let level = annotation::of_run(&state, HERE).first().map(|note| note.level);
+            let level = annotation::of_run(&state, here()).first().map(|note| note.level);
             assert_eq!(
                 level == Some(Level::Failure),
                 ending.standing.blame() == Blame::Code,

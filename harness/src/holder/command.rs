@@ -18,7 +18,7 @@ use super::serve::Order;
 use super::start::{self, StartError};
 use super::wire::{Ask, LONGEST_ANSWER, Said, line};
 use crate::ci::Service;
-use crate::here::Here;
+use crate::here::{Here, Voice};
 use crate::report;
 use crate::session::interrupt::Interrupts;
 use crate::text::{Explain, chain};
@@ -88,7 +88,7 @@ pub async fn run(
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
     let mut has_run = false;
     tokio::select! {
-        folder = end(address.socket) => {
+        folder = end(address.socket, here.voice.clone()) => {
             has_run = folder.is_some();
             tell(folder, here).await;
         }
@@ -152,7 +152,7 @@ async fn tell(folder: Option<PathBuf>, here: &Here) {
 }
 
 /// Asks the holder to give the node back, and waits until it has; gives the folder of its run, where anything was run.
-async fn end(socket: PathBuf) -> Option<PathBuf> {
+async fn end(socket: PathBuf, voice: Voice) -> Option<PathBuf> {
     let ended = tokio::task::spawn_blocking(move || {
         let mut run_dir = None;
         let mut stream = UnixStream::connect(socket)?;
@@ -160,7 +160,7 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
             if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                here.voice.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
+                voice.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }
         }

@@ -15,7 +15,7 @@ enum Source {
         term: Signal,
         hangup: Signal,
         /// A file that may not grow any more: the write fails, and the process does not.
-        too_large: Signal,
+        _too_large: Signal,
         /// What another part of this process says.
         inside: Option<UnboundedReceiver<&'static str>>,
     },
@@ -42,7 +42,7 @@ impl Interrupts {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
-            too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+            _too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
             inside: None,
         }))
     }

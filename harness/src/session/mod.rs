@@ -23,8 +23,7 @@ use std::pin::pin;
 use std::time::Duration;
 
 use gpu_suites::event::{
-    ConnectionLost, EndCause, Event, Interrupted, NodeState, Phase, Reattached, Record, StartPhase, Upload,
-    Warning,
+    ConnectionLost, EndCause, Event, Interrupted, NodeState, Phase, Reattached, StartPhase, Upload, Warning,
 };
 use gpu_suites::exit::Exit;
 use gpu_suites::id::Sha256;
