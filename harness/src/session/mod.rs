@@ -157,7 +157,10 @@ impl<'a> Session<'a> {
             plan: Cow::Borrowed(plan),
             blobs,
             next: 0,
-            intake: Intake::of(plan, key.clone()),
+            intake: {
+                crate::log::secret(key.reveal());
+                Intake::of(plan, key.clone())
+            },
             key,
             asked: Asked::default(),
             reachable: false,
