@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::process::{Process, processes};
 use crate::project::{Project, events_in, program};
 
 /// nextest's settings there.
@@ -156,14 +157,11 @@ impl Fixture<'_> {
     /// The ids of the holders that serve this project.
     pub fn holders(&self) -> Vec<String> {
         let folder = self.project.path().display().to_string();
-        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let ids = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let is_ours = |id: &String| {
-            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.contains("\0hold\0") && line.contains(&format!("\0--project\0{folder}\0"))
+        let is_ours = |process: &Process| {
+            let is_told = |words: &[String]| words[0] == "--project" && words[1] == folder;
+            process.words.iter().any(|word| word == "hold") && process.words.windows(2).any(is_told)
         };
-        ids.filter(is_ours).collect()
+        processes().filter(is_ours).map(|process| process.pid.to_string()).collect()
     }
 }
 
