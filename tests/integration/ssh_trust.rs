@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command as Program, Stdio};
 use std::time::Duration;
 
-use gpu_harness::ec2::keys::NodeKeys;
+use gpu_harness::cloud::keys::NodeKeys;
 use gpu_harness::transport::{Command, ExitStatus, HostKey, SshOptions, Transport, TransportError};
 use gpu_harness_tests::sshd::Sshd;
 

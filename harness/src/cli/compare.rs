@@ -236,19 +236,19 @@ impl Shared {
 #[derive(Default)]
 struct OneNode {
     #[cfg(feature = "ec2")]
-    search: Option<crate::ec2::search::Search>,
+    search: Option<crate::cloud::search::Search>,
 }
 
 #[cfg(feature = "ec2")]
 impl OneNode {
     fn begin(shared: &Shared) -> anyhow::Result<Self> {
         let node = Node::choose(shared.asked.node.as_deref(), &super::project()?)?;
-        let search = crate::ec2::search::Search::begin(&node, shared.cwd.clone());
+        let search = crate::cloud::search::Search::begin(&node, shared.cwd.clone());
         Ok(Self { search: search.context("failed to keep one node for the search")? })
     }
 
     fn last_run(&mut self) {
-        self.search.iter_mut().for_each(crate::ec2::search::Search::last);
+        self.search.iter_mut().for_each(crate::cloud::search::Search::last);
     }
 
     fn close(self, shared: &Shared) {

@@ -26,7 +26,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         return Exit::Infrastructure;
     }
     #[cfg(feature = "ec2")]
-    if error.downcast_ref::<crate::ec2::cloud::CloudError>().is_some() {
+    if error.downcast_ref::<crate::cloud::ec2::cloud::CloudError>().is_some() {
         return Exit::Infrastructure;
     }
     Exit::Usage

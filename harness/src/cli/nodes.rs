@@ -38,9 +38,9 @@ mod with_ec2 {
     use super::Nodes;
     use crate::cli::table::Table;
     use crate::cli::{project, runtime, say};
-    use crate::ec2::cloud::{Cloud, CloudError};
-    use crate::ec2::living::{Living, living};
-    use crate::ec2::regions;
+    use crate::cloud::ec2::cloud::{Cloud, CloudError};
+    use crate::cloud::living::{Living, living};
+    use crate::cloud::regions;
 
     impl Nodes {
         pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
@@ -116,7 +116,7 @@ mod with_ec2 {
         use gpu_suites::unit::Span;
 
         use super::*;
-        use crate::ec2::found::{Found, Instance, Owner};
+        use crate::cloud::found::{Found, Instance, Owner};
 
         #[test]
         fn a_node_is_told_with_its_age_its_end_and_its_cost() {

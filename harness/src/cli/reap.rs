@@ -77,13 +77,13 @@ mod with_ec2 {
     use super::Reap;
     use crate::cli::table::Table;
     use crate::cli::{project, runtime, say};
-    use crate::ec2::cloud::{Cloud, CloudError};
-    use crate::ec2::consistency::CONSISTENT;
-    use crate::ec2::deeds::{Deed, Did};
-    use crate::ec2::found::{Verdict, Wanted};
-    use crate::ec2::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
-    use crate::ec2::who::Who;
-    use crate::ec2::{hand_on, kept, regions, stale_keys};
+    use crate::cloud::ec2::cloud::{Cloud, CloudError};
+    use crate::cloud::consistency::CONSISTENT;
+    use crate::cloud::deeds::{Deed, Did};
+    use crate::cloud::found::{Verdict, Wanted};
+    use crate::cloud::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
+    use crate::cloud::who::Who;
+    use crate::cloud::{hand_on, kept, regions, stale_keys};
     use crate::files::run_dir::DEFAULT_PARENT;
     use crate::report;
     use crate::text::clean::log_line;
@@ -250,8 +250,8 @@ mod with_ec2 {
         use gpu_suites::event::ResourceKind;
 
         use super::*;
-        use crate::ec2::deeds::Refused;
-        use crate::ec2::found::{Found, Owner};
+        use crate::cloud::deeds::Refused;
+        use crate::cloud::found::{Found, Owner};
 
         fn deed(resource: ResourceKind, id: &str, verdict: Verdict, did: Did) -> Deed {
             let expires_at =

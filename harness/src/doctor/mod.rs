@@ -18,7 +18,7 @@ pub async fn examine(node: &Node) -> Vec<Finding> {
         Place::Local => findings.extend(ssh::selfcheck(node.clone()).await),
         Place::Ssh { address, .. } => findings.extend(ssh::findings(node, address).await),
         #[cfg(feature = "ec2")]
-        Place::Ec2(settings) => findings.extend(Box::pin(crate::ec2::doctor::findings(node, settings)).await),
+        Place::Ec2(settings) => findings.extend(Box::pin(crate::cloud::ec2::doctor::findings(node, settings)).await),
         #[cfg(not(feature = "ec2"))]
         Place::Ec2(_) => findings.push(
             Finding::failed("EC2", "this build of gpu-harness has no EC2")

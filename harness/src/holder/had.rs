@@ -19,7 +19,7 @@ pub(super) enum Hold {
     There(Node),
     /// It is made for the holder.
     #[cfg(feature = "ec2")]
-    Ec2(Box<crate::ec2::hold::Hold>),
+    Ec2(Box<crate::cloud::hold::Hold>),
 }
 
 /// A node that is ready.
@@ -51,7 +51,7 @@ impl Hold {
             }
             #[cfg(feature = "ec2")]
             Supply::Ec2(asked) => {
-                let (hold, events) = crate::ec2::hold::Hold::new(node, *asked, run, work);
+                let (hold, events) = crate::cloud::hold::Hold::new(node, *asked, run, work);
                 (Self::Ec2(Box::new(hold)), Some(events))
             }
         }

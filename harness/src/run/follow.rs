@@ -18,10 +18,10 @@ use gpu_suites::unit::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{Instant, sleep};
 
-use crate::ec2::asked::{Asked, order};
-use crate::ec2::had::Had;
-use crate::ec2::limits::Work;
-use crate::ec2::provision::Provision;
+use crate::cloud::asked::{Asked, order};
+use crate::cloud::had::Had;
+use crate::cloud::limits::Work;
+use crate::cloud::provision::Provision;
 use crate::node::Node;
 use crate::plan::Prepared;
 use crate::recorder::{Recorder, Records as _};

@@ -27,7 +27,7 @@ use crate::compare::{self, arms::ArmsError};
 use crate::config::Config;
 use crate::config::Location;
 #[cfg(feature = "ec2")]
-use crate::ec2::Usd;
+use crate::cloud::Usd;
 use crate::files::run_dir::{self, RunDir, RunDirError};
 use crate::history::judge::PatternError;
 use crate::node::remote::{Remote, RemoteError};
@@ -301,7 +301,7 @@ pub(crate) enum Supply {
     There,
     /// It is made for the run.
     #[cfg(feature = "ec2")]
-    Ec2(Box<crate::ec2::asked::Asked>),
+    Ec2(Box<crate::cloud::asked::Asked>),
 }
 
 impl Supply {
@@ -325,7 +325,7 @@ impl Supply {
         let settings = (**settings).clone();
         let alone = OfSearch { root: root.to_owned(), runs: 1 };
         let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
-        Ok(Self::Ec2(Box::new(crate::ec2::asked::Asked { settings, need, keep, root, runs })))
+        Ok(Self::Ec2(Box::new(crate::cloud::asked::Asked { settings, need, keep, root, runs })))
     }
 
     #[cfg(not(feature = "ec2"))]
