@@ -224,7 +224,7 @@ pub fn config(data: &[u8]) {
     in_a_file(data, "gpu-harness.yaml", |path| match crate::config::Config::read(path) {
         Ok(config) => {
             for name in config.nodes.keys() {
-                let _ = crate::node::Node::choose(Some(name), &config);
+                let _ = crate::node::NodeSpec::choose(Some(name), &config);
             }
         }
         Err(error) => assert_clean(&error.to_string()),

@@ -10,12 +10,12 @@ use gpu_suites::id::CaseId;
 use tokio::runtime::Runtime;
 
 use super::{Bounds, Choice, is_live, runtime, say};
+use crate::cloud::search::Search as OneNode;
 use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
 use crate::compare::{Compared, Ready, Version, words};
 use crate::history::judge::Judge;
-#[cfg(feature = "ec2")]
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
@@ -123,9 +123,18 @@ impl Shared {
 
     /// Finds the commit after `base`, up to `head`, that did it, on one node.
     fn bisect(&self, base: &str, head: &str, prepare: Option<&str>) -> anyhow::Result<Exit> {
-        let mut held = OneNode::begin(self)?;
+        let node = NodeSpec::choose(self.asked.node.as_deref(), &super::project()?)?;
+        let held = OneNode::begin(&node, self.cwd.clone());
+        let mut held = held.context("failed to keep one node for the search")?;
         let exit = self.halves(base, head, prepare, &mut held);
-        held.close(self);
+        for said in self.runtime.block_on(async {
+            match held {
+                Some(held) => held.close().await,
+                None => Vec::new(),
+            }
+        }) {
+            say(&format!("{}\n", log_line(&said)));
+        }
         exit
     }
 
@@ -134,7 +143,7 @@ impl Shared {
         base: &str,
         head: &str,
         prepare: Option<&str>,
-        held: &mut OneNode,
+        held: &mut Option<OneNode>,
     ) -> anyhow::Result<Exit> {
         let at = |commit: &str| Version::find(commit, &self.cwd, prepare);
         let before = at(base)?;
@@ -159,7 +168,7 @@ impl Shared {
             let line = log_line(&bisect::line(&commit, &self.cwd));
             say(&format!("\nstep: {line} ({left} more at most)\n"));
             if left <= 1 {
-                held.last_run();
+                held.iter_mut().for_each(OneNode::last);
             }
             let step = Step { base: &before, commit: &commit, prepare, runs: left };
             let tested = self.test(&step, &case, &metric)?;
@@ -230,44 +239,6 @@ impl Shared {
     fn of_search(&self, runs: u32) -> OfSearch {
         OfSearch { root: self.cwd.clone(), runs }
     }
-}
-
-/// The node that a search keeps, where it is made for it.
-#[derive(Default)]
-struct OneNode {
-    #[cfg(feature = "ec2")]
-    search: Option<crate::cloud::search::Search>,
-}
-
-#[cfg(feature = "ec2")]
-impl OneNode {
-    fn begin(shared: &Shared) -> anyhow::Result<Self> {
-        let node = Node::choose(shared.asked.node.as_deref(), &super::project()?)?;
-        let search = crate::cloud::search::Search::begin(&node, shared.cwd.clone());
-        Ok(Self { search: search.context("failed to keep one node for the search")? })
-    }
-
-    fn last_run(&mut self) {
-        self.search.iter_mut().for_each(crate::cloud::search::Search::last);
-    }
-
-    fn close(self, shared: &Shared) {
-        let Some(search) = self.search else { return };
-        for said in shared.runtime.block_on(search.close()) {
-            say(&format!("{}\n", log_line(&said)));
-        }
-    }
-}
-
-#[cfg(not(feature = "ec2"))]
-impl OneNode {
-    fn begin(_: &Shared) -> anyhow::Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn last_run(&mut self) {}
-
-    fn close(self, _: &Shared) {}
 }
 
 /// The comparison is what is shown at the end; the run's own summary is where something went wrong.

@@ -4,7 +4,7 @@ use gpu_suites::exit::Exit;
 
 use super::{project, runtime};
 use crate::doctor;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::look::Look;
 
 /// Flags of `doctor`.
@@ -28,7 +28,7 @@ const WIDTH: usize = 80;
 
 impl Doctor {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let node = Node::choose(self.node.as_deref(), &project()?)?;
+        let node = NodeSpec::choose(self.node.as_deref(), &project()?)?;
         let runtime = runtime()?;
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();

@@ -2,6 +2,8 @@
 
 use gpu_suites::exit::Exit;
 
+use crate::cloud::error::CloudError;
+use crate::cloud::providers::ConnectError;
 use crate::node::remote::RemoteError;
 use crate::run::RunError;
 use crate::text::chain;
@@ -25,8 +27,8 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     if error.downcast_ref::<RemoteError>().is_some() {
         return Exit::Infrastructure;
     }
-    #[cfg(feature = "ec2")]
-    if error.downcast_ref::<crate::cloud::ec2::cloud::CloudError>().is_some() {
+    let of_cloud = error.downcast_ref::<CloudError>().is_some();
+    if of_cloud || matches!(error.downcast_ref(), Some(ConnectError::Cloud(_))) {
         return Exit::Infrastructure;
     }
     Exit::Usage

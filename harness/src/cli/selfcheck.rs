@@ -4,7 +4,7 @@ use gpu_suites::exit::Exit;
 
 use super::runtime;
 use crate::config::Config;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::node::remote::Remote;
 use crate::run::{RunError, connect};
 use crate::session::selfcheck;
@@ -24,7 +24,8 @@ impl Selfcheck {
     pub(super) fn execute(self) -> anyhow::Result<Exit> {
         let config =
             std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
-        let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;
+        let node = NodeSpec::choose(self.node.as_deref(), &config).and_then(|node| node.there());
+        let node = node.map_err(RunError::from)?;
         let runtime = runtime()?;
         let text = runtime.block_on(async {
             let transport = connect(&node).await.map_err(crate::node::remote::RemoteError::from)?;

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Ec2Settings;
+use super::CloudSettings;
 use super::keys::NodeKeys;
-use crate::node::{Node, Place};
+use crate::node::{Node, NodeSpec, Place};
 use crate::transport::{SshOptions, Transport, TransportError};
 
 /// Its address, and the keys that it was given.
@@ -16,7 +16,7 @@ pub(super) struct Access {
 
 impl Access {
     /// To the machine at `host`.
-    pub(super) fn new(settings: &Ec2Settings, host: &str, keys: Arc<NodeKeys>) -> Self {
+    pub(super) fn new(settings: &CloudSettings, host: &str, keys: Arc<NodeKeys>) -> Self {
         Self { address: address(&settings.user, host, settings.port), keys }
     }
 
@@ -27,9 +27,8 @@ impl Access {
     }
 
     /// The node, as one that is there.
-    pub(super) fn node(&self, node: &Node) -> Node {
-        let place = Place::Ssh { address: self.address.clone(), identity: None, known_hosts: None };
-        Node { place, ..node.clone() }
+    pub(super) fn node(&self, node: &NodeSpec) -> Node {
+        node.at(Place::Ssh { address: self.address.clone(), identity: None, known_hosts: None })
     }
 }
 

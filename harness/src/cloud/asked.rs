@@ -11,9 +11,9 @@ use super::labels::Labels;
 use super::limits::{self, Work};
 use super::provision::Order;
 use super::who::Who;
-use super::{Ec2Settings, reuse};
+use super::{CloudNode, reuse};
 use crate::files::cache;
-use crate::node::Node;
+use crate::node::NodeSpec;
 
 /// How long the runs of a search may leave their node to the next: what prepares a version may build it.
 const SEARCHED: Duration = Duration::from_secs(30 * 60);
@@ -22,7 +22,7 @@ const SEARCHED: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug)]
 pub struct Asked {
     /// The node's settings.
-    pub settings: Ec2Settings,
+    pub settings: CloudNode,
     /// The GPUs that node and suites need together.
     pub need: GpuNeed,
     /// Keep a node this long where a case is not good.
@@ -34,7 +34,7 @@ pub struct Asked {
 }
 
 /// What a run with so much work wants of its nodes.
-pub(crate) fn order(node: Node, asked: Asked, run: RunId, work: Work) -> Order {
+pub(crate) fn order(node: NodeSpec, asked: Asked, run: RunId, work: Work) -> Order {
     let Asked { mut settings, need, keep, root, runs } = asked;
     let cache = cache::folder().filter(|_| settings.reuse);
     let job = cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings));

@@ -12,16 +12,17 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Ec2Settings;
+use super::CloudSettings;
 use super::access::Access;
-use super::ec2::cloud::{Cloud, CloudError};
+use super::error::CloudError;
 use super::keys::NodeKeys;
 use super::lease::Renewal;
 use super::ledger::Ledger;
-use super::life::{self, Action, Contact, InstanceState, Observed, Unfit, Wanted};
+use super::life::{self, Action, Contact, InstanceState, Observed, Unfit};
 use super::observe::{self, InstanceSeen};
+use super::provider::Provider;
 use super::release;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::node::health::{self, Unhealthy};
 use crate::node::remote::{Remote, RemoteError};
 use crate::session::Budget;
@@ -90,10 +91,10 @@ fn told(unfit: Unfit, last: &str) -> String {
 
 /// A node's way up.
 pub(super) struct Boot<'a> {
-    pub(super) cloud: &'a Cloud,
+    pub(super) cloud: &'a dyn Provider,
     pub(super) ledger: &'a Ledger,
-    pub(super) settings: &'a Ec2Settings,
-    pub(super) node: &'a Node,
+    pub(super) settings: &'a CloudSettings,
+    pub(super) node: &'a NodeSpec,
     pub(super) keys: &'a Arc<NodeKeys>,
     /// Learns the way in as soon as there is one.
     pub(super) access: &'a OnceLock<Access>,
@@ -133,12 +134,10 @@ impl Boot<'_> {
         let instance = observe::instance(self.cloud, id).await?;
         let mut way = Way {
             seen: Observed {
-                asked: true,
                 instance: Some(instance.state),
                 contact: Contact::None,
                 age: Duration::ZERO,
                 stranger_for: Duration::ZERO,
-                leftovers: true,
             },
             instance,
             remote: None,
@@ -160,7 +159,7 @@ impl Boot<'_> {
             way.seen.age =
                 Duration::try_from(self.asked_at.duration_until(self.cloud.now())).unwrap_or_default();
             way.seen.stranger_for = way.stranger_since.map_or(Duration::ZERO, |since| self.since(since));
-            match life::next(&way.seen, Wanted::Ready, self.settings.boot_timeout) {
+            match life::next(&way.seen, self.settings.boot_timeout) {
                 Action::AwaitInstance => self.look(&mut way, LOOK).await?,
                 Action::AwaitPort => {
                     self.knock(&mut way).await;
@@ -179,9 +178,6 @@ impl Boot<'_> {
                 }
                 Action::Replace(unfit) => {
                     return Err(BootError::Unfit { instance: id.to_owned(), unfit, last: way.last });
-                }
-                Action::Ask | Action::Terminate | Action::AwaitEnd | Action::Delete | Action::Done => {
-                    unreachable!("it was asked for, and is wanted")
                 }
             }
         }
@@ -203,9 +199,9 @@ impl Boot<'_> {
                 instance.note(self.ledger, self.cloud.region());
                 way.instance = instance;
             }
-            // It was shown before: a part of EC2 does not know it yet.
+            // It was shown before: a part of the cloud does not know it yet.
             Ok(None) => {
-                "EC2 does not show it just now".clone_into(&mut way.last);
+                "the cloud does not show it just now".clone_into(&mut way.last);
                 return Ok(());
             }
             // An API that is out of reach for a while is no reason to give a booting node up.
@@ -306,7 +302,7 @@ impl Boot<'_> {
         };
         if facts.armed.is_none() {
             let message = format!(
-                "{} says nothing of its own end: its user data did not arm it; EC2's own end and the lease of its runs stand",
+                "{} says nothing of its own end: its user data did not arm it; the cloud's own end and the lease of its runs stand",
                 way.instance.id
             );
             let _ = self.sink.send(Warning { case: None, message }.into());

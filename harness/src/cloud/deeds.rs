@@ -1,7 +1,7 @@
 //! What the reaper does with each thing, over several looks at the cloud.
 //!
 //! A thing is ended when a later look finds it in a final state, or does not find it although it is old enough to be known
-//! everywhere in EC2, or when the call that deletes it was carried out. So it makes no difference who ended it, and two
+//! everywhere in the cloud, or when the call that deletes it was carried out. So it makes no difference who ended it, and two
 //! reapers at once get the same answer; a thing that was made minutes ago and is not found may only not be known yet.
 
 use std::collections::btree_map::Entry;
@@ -84,7 +84,8 @@ impl Deeds {
                 deed.did = Did::Ended;
                 "gone".clone_into(&mut deed.found.state);
             } else {
-                let why = "EC2 does not show it, which proves nothing of a thing that was made minutes ago";
+                let why =
+                    "the cloud does not show it, which proves nothing of a thing that was made minutes ago";
                 deed.did = Did::Left(Refused { why: why.to_owned(), may_pass: true });
             }
         }
@@ -165,7 +166,7 @@ impl Deeds {
     }
 }
 
-/// Whether a thing is so old that all of EC2 knows it. What EC2 does not date is, when it is past its expiry.
+/// Whether a thing is so old that all of the cloud knows it. What it does not date is, when it is past its expiry.
 fn is_old(deed: &Deed, now: Timestamp) -> bool {
     let known = Duration::try_from(CONSISTENT).unwrap_or_default();
     age(&deed.found, now).map_or(deed.verdict == Verdict::Expired, |age| age >= known)
@@ -199,6 +200,7 @@ mod tests {
             region: "us-east-1".into(),
             state: "there".into(),
             is_final: false,
+            waits: None,
             owner: Owner { run: "r".into(), expires_at: expires_at.parse().ok(), ..Owner::default() },
             made_at: None,
             instance: None,

@@ -30,6 +30,9 @@ pub struct Found {
     /// Whether that state is one that ends it: it costs nothing and makes nothing any more.
     #[serde(rename = "final")]
     pub is_final: bool,
+    /// Why it cannot be ended now, where that is so: it is ending, or in use.
+    #[serde(skip)]
+    pub waits: Option<String>,
     /// Whose it is.
     #[serde(flatten)]
     pub owner: Owner,
@@ -184,6 +187,7 @@ mod tests {
             region: "us-east-1".into(),
             state: "running".into(),
             is_final: false,
+            waits: None,
             owner: Owner {
                 run: "run-1".into(),
                 expires_at: expires_at.map(|at| at.parse().unwrap()),

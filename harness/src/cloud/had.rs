@@ -8,13 +8,13 @@ use tokio::time::sleep;
 
 use super::access::Access;
 use super::boot::Booted;
-use super::ec2::cloud::Cloud;
 use super::keys::NodeKeys;
 use super::lease::{self, Renewal};
 use super::ledger::Ledger;
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
-use super::{Ec2Settings, Purchase, Usd};
+use super::provider::Region;
+use super::{CloudSettings, Purchase, Usd};
 use crate::node::remote::Remote;
 use crate::session::Budget;
 
@@ -25,7 +25,7 @@ const WATCH: Duration = Duration::from_secs(15);
 pub struct Had {
     /// Its agent, connected.
     pub remote: Remote,
-    pub(super) cloud: Cloud,
+    pub(super) cloud: Region,
     pub(super) ledger: Ledger,
     pub(super) keys: Arc<NodeKeys>,
     pub(super) instance: InstanceSeen,
@@ -48,7 +48,7 @@ pub(super) struct Price {
 impl Had {
     pub(super) fn new(
         booted: Booted,
-        book: (Cloud, Ledger),
+        book: (Region, Ledger),
         keys: Arc<NodeKeys>,
         expires_at: Timestamp,
         budget: Option<Budget>,
@@ -69,7 +69,7 @@ impl Had {
     }
 
     /// Leaves the node alone: it ends after that time, unless somebody else renews its lease by then.
-    pub(super) async fn leave(&mut self, settings: &Ec2Settings, bound: Duration) -> Result<(), String> {
+    pub(super) async fn leave(&mut self, settings: &CloudSettings, bound: Duration) -> Result<(), String> {
         let host = self.instance.address.clone().unwrap_or_default();
         let access = Access::new(settings, &host, Arc::clone(&self.keys));
         self.renewal = None;
@@ -88,7 +88,7 @@ impl Had {
             loop {
                 sleep(WATCH).await;
                 // An API that is out of reach says nothing about the node.
-                let Ok(Some(seen)) = observe::now(&cloud, &id).await else { continue };
+                let Ok(Some(seen)) = observe::now(&*cloud, &id).await else { continue };
                 if matches!(seen.state, InstanceState::Ending | InstanceState::Terminated) {
                     return seen.reason.unwrap_or_else(|| "the cloud ended it and says no reason".to_owned());
                 }

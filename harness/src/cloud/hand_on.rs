@@ -18,17 +18,19 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::boot::Boot;
-use super::ec2::cloud::{Cloud, CloudError};
 use super::consistency::CONSISTENT;
+use super::error::CloudError;
 use super::had::{Had, Price};
 use super::keys::NodeKeys;
 use super::ledger::Ledger;
 use super::life::InstanceState;
 use super::limits::still_needed;
 use super::observe::{self, InstanceSeen};
+use super::provider::Region;
+use super::providers;
 use super::provision::{Book, Provision, SETTLE, signed};
 use super::reuse::{self, Job, LeftNode, Turn};
-use super::{Ec2Settings, Usd, meter};
+use super::{CloudSettings, Usd, meter};
 use crate::node::health;
 use crate::text::chain;
 
@@ -102,10 +104,10 @@ impl Provision {
     /// Makes the node this run's, and leads it up; one that will not do is given back.
     async fn adopt(&mut self, left: LeftNode) -> Result<Had, String> {
         let cloud = self.cloud_of(&left).await?;
-        let seen = observe::instances(&cloud, std::slice::from_ref(&left.instance)).await;
+        let seen = observe::instances(&*cloud, std::slice::from_ref(&left.instance)).await;
         // From here to the ledger there is no waiting: nobody can drop this in between, and the file tells of it until
         // the ledger does.
-        // One that EC2 does not show may only not be known yet; past its end it is no more.
+        // One that the cloud does not show may only not be known yet; past its end it is no more.
         let is_over = cloud.now() > left.expires_at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
         let is_there = !(is_over && matches!(&seen, Ok(seen) if seen.is_empty()));
         let ledger = self.take(&left, &cloud, is_there);
@@ -117,7 +119,7 @@ impl Provision {
         let led = match seen {
             Ok(seen) => match seen.into_iter().next() {
                 Some(seen) => self.lead_on(&left, &cloud, &ledger, seen).await,
-                None => Err("EC2 does not show it".to_owned()),
+                None => Err("the cloud does not show it".to_owned()),
             },
             Err(error) => Err(chain(&error)),
         };
@@ -127,15 +129,18 @@ impl Provision {
         led
     }
 
-    async fn cloud_of(&self, left: &LeftNode) -> Result<Cloud, String> {
+    async fn cloud_of(&self, left: &LeftNode) -> Result<Region, String> {
         match self.clouds.iter().find(|cloud| cloud.region() == left.region) {
             Some(cloud) => Ok(cloud.clone()),
-            None => Cloud::connect(Some(&left.region)).await.map_err(|error| chain(&error)),
+            None => {
+                let connected = providers::connect_in(&self.order.settings, Some(&left.region)).await;
+                connected.map_err(|error| chain(&error))
+            }
         }
     }
 
     /// Moves what belongs to the node from the file into a ledger, where the node is there.
-    fn take(&mut self, left: &LeftNode, cloud: &Cloud, is_there: bool) -> Ledger {
+    fn take(&mut self, left: &LeftNode, cloud: &Region, is_there: bool) -> Ledger {
         let ledger = Ledger::new(self.order.node.name.clone(), self.sink.clone());
         if is_there {
             for (resource, id) in &left.resources {
@@ -170,7 +175,7 @@ impl Provision {
     async fn lead_on(
         &mut self,
         left: &LeftNode,
-        cloud: &Cloud,
+        cloud: &Region,
         ledger: &Ledger,
         seen: InstanceSeen,
     ) -> Result<Had, String> {
@@ -211,9 +216,9 @@ impl Provision {
             usd_per_hour: price.map(|usd| usd.0),
             expires_at: left.expires_at,
         });
-        let settings = Ec2Settings {
+        let settings = CloudSettings {
             boot_timeout: self.order.settings.boot_timeout.min(REACHED),
-            ..self.order.settings.clone()
+            ..(*self.order.settings).clone()
         };
         let mut health = health::Wanted::from(&self.order.need);
         if let Some((count, name)) = &left.gpus {
@@ -223,7 +228,7 @@ impl Provision {
         let place = self.place_of(ledger);
         let access = place.map(|place| Arc::clone(&self.books[place].access)).unwrap_or_default();
         let boot = Boot {
-            cloud,
+            cloud: &**cloud,
             ledger,
             settings: &settings,
             node: &self.order.node,
@@ -233,7 +238,7 @@ impl Provision {
             sink: &self.sink,
             asked_at: now,
         };
-        let budget = self.budget(cloud, price);
+        let budget = self.budget(&**cloud, price);
         let booted = boot.lead(&seen.id, budget.as_ref()).await.map_err(|error| chain(&error))?;
         Ok(Had::new(booted, (cloud.clone(), ledger.clone()), keys, left.expires_at, budget))
     }
@@ -297,12 +302,12 @@ impl Provision {
 }
 
 /// Forgets the nodes that were left to a next run and that have ended without one.
-pub async fn forget_gone(cache: &Path, clouds: &[Cloud]) -> Result<(), CloudError> {
+pub async fn forget_gone(cache: &Path, clouds: &[Region]) -> Result<(), CloudError> {
     let left = reuse::left(cache);
     for cloud in clouds {
         let here = Vec::from_iter(left.iter().filter(|node| node.region == cloud.region()));
         let ids = Vec::from_iter(here.iter().map(|node| node.instance.clone()));
-        let seen = observe::instances(cloud, &ids).await?;
+        let seen = observe::instances(&**cloud, &ids).await?;
         // That it is not shown proves nothing until it is past its end, too.
         let is_gone = |node: &reuse::Left| match seen.iter().find(|seen| seen.id == node.instance) {
             Some(seen) => !matches!(seen.state, InstanceState::Pending | InstanceState::Running),

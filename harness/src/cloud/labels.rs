@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_ec2::types::Tag;
 use gpu_suites::id::{NodeName, RunId};
 use jiff::Timestamp;
 
@@ -21,14 +20,14 @@ pub struct Labels {
 }
 
 impl Labels {
-    /// The tags of a thing that is to be gone by `expires_at`, the user's own included. `launch`: the client token of the
-    /// fleet that it comes of.
+    /// The tags of a thing that is to be gone by `expires_at`, the user's own included. `launch`: the name of the call that
+    /// it came of.
     pub fn tags(
         &self,
         expires_at: Timestamp,
         launch: Option<&str>,
         users: &BTreeMap<String, String>,
-    ) -> Vec<Tag> {
+    ) -> Vec<(String, String)> {
         // Whole seconds: what a person reads in the console.
         let expires_at = expires_at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let ours = [
@@ -43,7 +42,7 @@ impl Labels {
         let mut all: BTreeMap<&str, String> =
             ours.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         all.extend(users.iter().map(|(name, value)| (name.as_str(), value.clone())));
-        all.into_iter().map(|(name, value)| Tag::builder().key(name).value(value).build()).collect()
+        all.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 }
 
@@ -57,8 +56,7 @@ mod tests {
         let labels = Labels { run: RunId("r-1".into()), node: NodeName("cloud".into()), who };
         let users = BTreeMap::from([("team".into(), "vision".into()), ("Name".into(), "mine".into())]);
         let tags = labels.tags("2026-11-23T10:00:00.123Z".parse().unwrap(), Some("token"), &users);
-        let texts =
-            Vec::from_iter(tags.iter().map(|tag| format!("{}={}", tag.key().unwrap(), tag.value().unwrap())));
+        let texts = Vec::from_iter(tags.iter().map(|(name, value)| format!("{name}={value}")));
         let wanted = [
             "Name=mine",
             "gpu-harness:expires-at=2026-11-23T10:00:00Z",

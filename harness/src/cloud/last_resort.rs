@@ -13,11 +13,11 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
 use super::access::Access;
-use super::ec2::cloud::Cloud;
 use super::lease;
 use super::ledger::Ledger;
 use super::life::InstanceState;
 use super::observe;
+use super::provider::Provider;
 use super::release::Released;
 
 /// How long the API is given before the node itself is told.
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// All that it takes.
 pub(super) struct LastResort<'a> {
-    pub(super) cloud: &'a Cloud,
+    pub(super) cloud: &'a dyn Provider,
     pub(super) ledger: &'a Ledger,
     pub(super) access: &'a OnceLock<Access>,
     pub(super) sink: &'a UnboundedSender<Event>,

@@ -20,8 +20,8 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::ec2::cloud::CloudError;
 use super::consistency::CONSISTENT;
+use super::error::{CloudError, Unanswered};
 
 /// The book of one node. Clones write in the same book.
 #[derive(Debug, Clone)]
@@ -187,13 +187,13 @@ impl Ledger {
         resource: ResourceKind,
         region: &str,
         by: &str,
-        making: impl Future<Output = Result<String, CloudError>> + Send + 'static,
+        making: impl Future<Output = Result<String, impl Into<CloudError> + Send + 'static>> + Send + 'static,
     ) -> Result<String, CloudError> {
         let on_its_way = OnItsWay::new(self.clone());
         let (region, doubt) = (region.to_owned(), Doubt { resource, by: by.to_owned() });
         let task = tokio::spawn(async move {
             let ledger = &on_its_way.0;
-            let made = making.await;
+            let made = making.await.map_err(Into::into);
             match &made {
                 Ok(id) => ledger.made(resource, id, &region),
                 Err(error) if error.leaves_a_doubt() => {
@@ -207,9 +207,10 @@ impl Ledger {
             Ok(made) => made,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),
-                Err(_) => {
-                    Err(CloudError::lacks("a call that makes something", "an end: the process is ending"))
-                }
+                Err(_) => Err(Unanswered(
+                    "a call that makes something has no end: the process is ending".to_owned(),
+                )
+                .into()),
             },
         }
     }
@@ -242,7 +243,34 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
     use tokio::time::sleep;
 
+    use super::super::error::Fault;
     use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("you may not")]
+    struct Denied;
+
+    impl Fault for Denied {
+        fn is_transient(&self) -> bool {
+            false
+        }
+
+        fn is_not_found(&self) -> bool {
+            false
+        }
+
+        fn is_busy(&self) -> bool {
+            false
+        }
+
+        fn leaves_a_doubt(&self) -> bool {
+            false
+        }
+
+        fn is_worth_another_region(&self) -> bool {
+            false
+        }
+    }
 
     fn ledger() -> (Ledger, UnboundedReceiver<Event>) {
         let (sink, events) = unbounded_channel();
@@ -254,7 +282,7 @@ mod tests {
         let (ledger, _events) = ledger();
         let making = async {
             sleep(Duration::from_millis(50)).await;
-            Ok("fleet-1".to_owned())
+            Ok::<_, Denied>("fleet-1".to_owned())
         };
         let asked = ledger.make(ResourceKind::Fleet, "us-east-1", "token", making);
         assert!(timeout(Duration::from_millis(5), asked).await.is_err());
@@ -267,23 +295,15 @@ mod tests {
     #[tokio::test]
     async fn a_call_without_an_answer_stays_in_doubt_and_a_refused_one_does_not() {
         let (ledger, _events) = ledger();
-        let lost = async { Err(CloudError::OutOfReach { operation: "CreateFleet", why: "reset".into() }) };
+        let lost = async { Err(Unanswered("reset".to_owned())) };
         assert!(ledger.make(ResourceKind::Fleet, "r", "token", lost).await.is_err());
-        let refused = async { Err(CloudError::refused("CreateFleet", "UnauthorizedOperation", "")) };
+        let refused = async { Err(Denied) };
         assert!(ledger.make(ResourceKind::Fleet, "r", "other", refused).await.is_err());
         let doubt = Doubt { resource: ResourceKind::Fleet, by: "token".into() };
         assert_eq!(ledger.doubts(), std::slice::from_ref(&doubt));
         assert!(!ledger.is_clear());
         ledger.is_cleared(&doubt);
         assert!(ledger.is_clear());
-    }
-
-    #[tokio::test]
-    async fn a_name_that_is_taken_already_is_an_earlier_try_whose_answer_was_lost() {
-        let (ledger, _events) = ledger();
-        let taken = async { Err(CloudError::refused("CreateSecurityGroup", "InvalidGroup.Duplicate", "")) };
-        assert!(ledger.make(ResourceKind::SecurityGroup, "r", "name", taken).await.is_err());
-        assert_eq!(ledger.doubts().len(), 1);
     }
 
     fn at(seconds: i64) -> Timestamp {

@@ -35,11 +35,9 @@ pub enum Contact {
     Unfit,
 }
 
-/// All that is known of a node at one moment.
+/// All that is known at one moment of a node that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observed {
-    /// Whether it was asked for.
-    pub asked: bool,
     /// The instance, once there is one.
     pub instance: Option<InstanceState>,
     /// What it shows.
@@ -48,24 +46,11 @@ pub struct Observed {
     pub age: Duration,
     /// For how long a stranger has answered.
     pub stranger_for: Duration,
-    /// Whether anything besides the instance that was made for it is still there.
-    pub leftovers: bool,
-}
-
-/// What the run wants of the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
-    /// To run cases.
-    Ready,
-    /// To be no more.
-    Gone,
 }
 
 /// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Ask the cloud for it.
-    Ask,
     /// Look again at what the cloud has done.
     AwaitInstance,
     /// Try its ssh port again.
@@ -78,14 +63,6 @@ pub enum Action {
     Run,
     /// Give it back and have another.
     Replace(Unfit),
-    /// End the instance.
-    Terminate,
-    /// Look again whether it has ended.
-    AwaitEnd,
-    /// Delete what else was made for it.
-    Delete,
-    /// Nothing: it is gone.
-    Done,
 }
 
 /// Why a node is no good.
@@ -104,27 +81,8 @@ pub enum Unfit {
 /// How long a machine may show a host key of its own making before cloud-init puts ours in its place.
 pub const STRANGER_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What follows.
-pub fn next(seen: &Observed, wanted: Wanted, boot_timeout: Duration) -> Action {
-    match wanted {
-        Wanted::Gone => towards_the_end(seen),
-        Wanted::Ready => towards_running(seen, boot_timeout),
-    }
-}
-
-fn towards_the_end(seen: &Observed) -> Action {
-    match seen.instance {
-        Some(InstanceState::Pending | InstanceState::Running) => Action::Terminate,
-        Some(InstanceState::Ending) => Action::AwaitEnd,
-        Some(InstanceState::Terminated) | None if seen.leftovers => Action::Delete,
-        Some(InstanceState::Terminated) | None => Action::Done,
-    }
-}
-
-fn towards_running(seen: &Observed, boot_timeout: Duration) -> Action {
-    if !seen.asked {
-        return Action::Ask;
-    }
+/// What follows on the way to a node that is to run cases.
+pub fn next(seen: &Observed, boot_timeout: Duration) -> Action {
     let hung = seen.age >= boot_timeout;
     match (seen.instance, seen.contact) {
         (Some(InstanceState::Ending | InstanceState::Terminated), _) => Action::Replace(Unfit::Ended),
@@ -149,22 +107,13 @@ mod tests {
     const BOOT: Duration = Duration::from_secs(480);
 
     fn seen(instance: Option<InstanceState>, contact: Contact, age: u64) -> Observed {
-        Observed {
-            asked: true,
-            instance,
-            contact,
-            age: Duration::from_secs(age),
-            stranger_for: Duration::ZERO,
-            leftovers: true,
-        }
+        Observed { instance, contact, age: Duration::from_secs(age), stranger_for: Duration::ZERO }
     }
 
     #[test]
     fn a_node_is_led_from_the_wish_to_the_first_case() {
         use InstanceState::{Pending, Running};
-        let planned = Observed { asked: false, ..seen(None, Contact::None, 0) };
         let steps = [
-            (planned, Action::Ask),
             (seen(None, Contact::None, 3), Action::AwaitInstance),
             (seen(Some(Pending), Contact::None, 10), Action::AwaitInstance),
             (seen(Some(Running), Contact::None, 20), Action::AwaitPort),
@@ -174,7 +123,7 @@ mod tests {
             (seen(Some(Running), Contact::Healthy, 35), Action::Run),
         ];
         for (observed, action) in steps {
-            assert_eq!(next(&observed, Wanted::Ready, BOOT), action, "{observed:?}");
+            assert_eq!(next(&observed, BOOT), action, "{observed:?}");
         }
     }
 
@@ -193,11 +142,11 @@ mod tests {
             (seen(Some(Terminated), Contact::Healthy, 40), Unfit::Ended),
         ];
         for (observed, why) in cases {
-            assert_eq!(next(&observed, Wanted::Ready, BOOT), Action::Replace(why), "{observed:?}");
+            assert_eq!(next(&observed, BOOT), Action::Replace(why), "{observed:?}");
         }
         // Late, but well.
         let late = seen(Some(Running), Contact::Healthy, 481);
-        assert_eq!(next(&late, Wanted::Ready, BOOT), Action::Run);
+        assert_eq!(next(&late, BOOT), Action::Run);
     }
 
     fn any_instance() -> impl Strategy<Value = Option<InstanceState>> {
@@ -211,35 +160,19 @@ mod tests {
     }
 
     fn anything() -> impl Strategy<Value = Observed> {
-        (any::<bool>(), any_instance(), any_contact(), 0..2000u64, 0..200u64, any::<bool>()).prop_map(
-            |(asked, instance, contact, age, stranger, leftovers)| Observed {
-                asked,
-                instance,
-                contact,
-                age: Duration::from_secs(age),
-                stranger_for: Duration::from_secs(stranger),
-                leftovers,
+        (any_instance(), any_contact(), 0..2000u64, 0..200u64).prop_map(
+            |(instance, contact, age, stranger)| {
+                let (age, stranger_for) = (Duration::from_secs(age), Duration::from_secs(stranger));
+                Observed { instance, contact, age, stranger_for }
             },
         )
     }
 
     proptest! {
         #[test]
-        fn a_node_that_is_to_go_goes_whatever_is_observed(observed in anything()) {
-            let action = next(&observed, Wanted::Gone, BOOT);
-            let allowed = match observed.instance {
-                Some(InstanceState::Pending | InstanceState::Running) => vec![Action::Terminate],
-                Some(InstanceState::Ending) => vec![Action::AwaitEnd],
-                _ => vec![Action::Delete, Action::Done],
-            };
-            prop_assert!(allowed.contains(&action), "{action:?}");
-            prop_assert!(action != Action::Done || !observed.leftovers);
-        }
-
-        #[test]
         fn no_node_is_waited_for_longer_than_booting_may_take(observed in anything()) {
-            if observed.asked && observed.age >= BOOT {
-                let action = next(&observed, Wanted::Ready, BOOT);
+            if observed.age >= BOOT {
+                let action = next(&observed, BOOT);
                 let waits = matches!(
                     action,
                     Action::AwaitInstance | Action::AwaitPort | Action::LogIn | Action::Examine

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use gpu_suites::unit::Span;
 
-use super::{Ec2Settings, Usd};
+use super::{CloudSettings, Usd};
 
 /// What is added for all that is neither booting nor a case: bringing the agent, fetching results, giving back.
 const MARGIN: Duration = Duration::from_secs(15 * 60);
@@ -85,7 +85,7 @@ pub struct Ttl {
 
 impl Ttl {
     /// Whether the money does not even last until a node has booted.
-    pub fn is_too_short(&self, settings: &Ec2Settings) -> bool {
+    pub fn is_too_short(&self, settings: &CloudSettings) -> bool {
         self.why == TtlReason::MaxCost && self.duration <= settings.boot_timeout
     }
 }
@@ -102,7 +102,7 @@ impl fmt::Display for Ttl {
 }
 
 /// The time to live of a node. `purse`: the money, where there is a limit and the price is known.
-pub fn ttl(settings: &Ec2Settings, work: Work, purse: Option<Purse>) -> Ttl {
+pub fn ttl(settings: &CloudSettings, work: Work, purse: Option<Purse>) -> Ttl {
     let by_suites = || work.longest().saturating_add(settings.boot_timeout).saturating_add(MARGIN).min(MOST);
     let wanted = match settings.ttl {
         Some(duration) => Ttl { duration, why: TtlReason::Setting },
@@ -116,7 +116,7 @@ pub fn ttl(settings: &Ec2Settings, work: Work, purse: Option<Purse>) -> Ttl {
 
 /// How much longer a node that runs already has to live for this work. The time that booting may take is more than the
 /// agent and the results need on their way.
-pub fn still_needed(settings: &Ec2Settings, work: Work) -> Duration {
+pub fn still_needed(settings: &CloudSettings, work: Work) -> Duration {
     work.longest().saturating_add(settings.boot_timeout)
 }
 
@@ -128,9 +128,8 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
-    fn settings(more: &str) -> Ec2Settings {
-        Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\nboot-timeout: 5m\n{more}")).unwrap())
-            .unwrap()
+    fn settings(more: &str) -> CloudSettings {
+        crate::config::ec2::settings(&format!("boot-timeout: 5m\n{more}")).unwrap().cloud
     }
 
     fn work(cases: u32, retries: u32, run: Option<u32>) -> Work {

@@ -1,6 +1,6 @@
 //! How a run has its nodes: what to ask for and where, again and again until there is one, and what becomes of each.
 //!
-//! The decisions are those of the pure parts ([`super::ec2::candidates`], [`super::limits`], [`super::waiting`],
+//! The decisions are those of the pure parts ([`super::limits`], [`super::waiting`],
 //! [`super::life`]); here they are carried out. Whatever is made stands in a ledger that [`Provision`] holds from before
 //! the first call, so that dropping [`Provision::have`] at any moment loses nothing.
 
@@ -21,42 +21,36 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::access::Access;
-use super::ec2::advice;
-use super::ec2::ask::{Asked, Asker, Footing, Request};
 use super::boot::{Boot, BootError};
 use super::breaker::{self, Breaker};
-use super::ec2::candidates::{Choice, LeftOut, NoneFits, TypeFacts, Why, list};
-use super::ec2::capped::dearest;
-use super::ec2::cloud::{Cloud, CloudError};
 use super::consistency::CONSISTENT;
 use super::deeds::Did;
-use super::ec2::fleet::{self, Followed};
+use super::error::CloudError;
 use super::had::{Had, Price};
 use super::keys::{KeyError, NodeKeys};
 use super::labels::Labels;
 use super::last_resort::LastResort;
 use super::ledger::Ledger;
 use super::limits::{Purse, Work, ttl};
-use super::ec2::look_up::{Ground, LookUpError};
 use super::meter::Meter;
-use super::observe::{self, InstanceSeen};
-use super::ec2::prices::on_demand;
-use super::ec2::refusal::Refusal;
+use super::observe;
+use super::provider::{
+    Choice, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Provider, Refused, Region, Wanted,
+};
+use super::providers::{self, ConnectError};
 use super::release;
 use super::reuse::{Job, Turn};
 use super::user_data::{Life, UserData};
-use super::waiting::{self, PoolRefusal, Round};
-use super::{Ec2Settings, Purchase, Usd, kept, meter, reap};
-use crate::node::Node;
+use super::{CloudNode, CloudSettings, Purchase, Usd, kept, meter, reap, waiting};
+use crate::node::NodeSpec;
 use crate::node::health;
 use crate::session::moment::Moment;
 use crate::session::{Budget, SessionError};
 use crate::text::chain;
+use crate::text::figures::dollars;
 
 /// How many nodes one after another may turn out bad before the run gives up.
 const UNFIT: u32 = 3;
-/// How long one fleet may look for capacity before the next way is tried.
-const FLEET_PATIENCE: Duration = Duration::from_secs(90);
 /// How much longer than its node a security group may live, since it is made before any way of paying is tried.
 const ASKING: Duration = Duration::from_secs(3 * 60);
 /// How long the reaping of what others left may go on beside a booting node.
@@ -72,9 +66,9 @@ const WARN: f64 = 0.8;
 #[derive(Debug, Clone)]
 pub struct Order {
     /// The node as the user named it.
-    pub node: Node,
+    pub node: NodeSpec,
     /// What the user asks of it.
-    pub settings: Ec2Settings,
+    pub settings: CloudNode,
     /// The GPUs that node and suites need together.
     pub need: GpuNeed,
     /// How long its work can take.
@@ -100,6 +94,9 @@ pub enum ProvisionError {
         /// What to do.
         advice: Option<String>,
     },
+    /// There is no way to the cloud.
+    #[error(transparent)]
+    Connect(ConnectError),
     /// Nothing that would do can be asked for.
     #[error(transparent)]
     LookUp(Box<LookUpError>),
@@ -155,13 +152,28 @@ impl From<LookUpError> for ProvisionError {
 
 impl From<NoneFits> for ProvisionError {
     fn from(none: NoneFits) -> Self {
-        if none.is_for_money() { Self::Money(none.to_string()) } else { Self::LookUp(Box::new(none.into())) }
+        if none.is_for_money { Self::Money(none.why) } else { LookUpError::NoneFits(none).into() }
     }
 }
 
 impl From<CloudError> for ProvisionError {
     fn from(error: CloudError) -> Self {
-        Self::Cloud { error, advice: None }
+        LaunchError::from(error).into()
+    }
+}
+
+impl From<LaunchError> for ProvisionError {
+    fn from(LaunchError { error, advice }: LaunchError) -> Self {
+        Self::Cloud { error, advice }
+    }
+}
+
+impl From<ConnectError> for ProvisionError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Cloud(error) => error.into(),
+            error => Self::Connect(error),
+        }
     }
 }
 
@@ -179,7 +191,7 @@ pub struct Provision {
     pub(super) order: Order,
     pub(super) sink: UnboundedSender<Event>,
     /// One for each region, from the first look at it.
-    pub(super) clouds: Vec<Cloud>,
+    pub(super) clouds: Vec<Region>,
     /// Everything that was made and that nobody gives back yet.
     pub(super) books: Vec<Book>,
     pub(super) meter: Meter,
@@ -194,7 +206,7 @@ pub struct Provision {
 
 /// What one try has made in one region.
 pub(super) struct Book {
-    cloud: Cloud,
+    cloud: Region,
     pub(super) ledger: Ledger,
     pub(super) price: Option<Price>,
     /// How many GPUs the instance's type has, and their name.
@@ -206,26 +218,25 @@ pub(super) struct Book {
 }
 
 impl Book {
-    pub(super) fn new(cloud: Cloud, ledger: Ledger) -> Self {
+    pub(super) fn new(cloud: Region, ledger: Ledger) -> Self {
         Self { cloud, ledger, price: None, gpus: None, made_by: None, access: Arc::default() }
     }
 }
 
-/// A launch that worked.
-struct Launched {
-    book: usize,
-    asked: Asked,
+/// An instance that was just launched.
+struct New {
+    place: Place,
     instance: String,
+    asked_at: Timestamp,
     keys: Arc<NodeKeys>,
     expires_at: Timestamp,
-    ground: Ground,
 }
 
 /// What came of asking in one region in one way.
 enum Answer {
-    Launched(Box<Launched>),
-    /// What every pool said, and what to do about it.
-    Refused(Round, Option<String>),
+    Launched(Box<New>),
+    /// There is nothing to be had.
+    Refused(Refused),
     /// There is nothing to be asked for.
     NoneFits(NoneFits),
 }
@@ -233,7 +244,7 @@ enum Answer {
 /// A region in one round of asking.
 struct Place {
     book: usize,
-    footing: Footing,
+    ground: Box<dyn Ground>,
 }
 
 impl Provision {
@@ -262,8 +273,8 @@ impl Provision {
         }
         let mut count = 0;
         loop {
-            let launched = self.launch().await?;
-            match self.lead_up(launched).await {
+            let new = self.launch().await?;
+            match self.lead_up(new).await {
                 Ok(had) => return Ok(had),
                 Err(last @ BootError::Unfit { .. }) => {
                     count += 1;
@@ -281,22 +292,15 @@ impl Provision {
 
     /// The APIs of the regions, once; what others left there is reaped beside everything else.
     async fn connect(&mut self) -> Result<(), ProvisionError> {
-        if !self.clouds.is_empty() {
-            return Ok(());
-        }
-        let named = &self.order.settings.regions;
-        if named.is_empty() {
-            self.clouds.push(Cloud::connect(None).await?);
-        }
-        for region in named {
-            self.clouds.push(Cloud::connect(Some(region)).await?);
+        if self.clouds.is_empty() {
+            self.clouds = providers::connect(&self.order.settings).await?;
         }
         Ok(())
     }
 
     /// Asks in each way and place until there is an instance, or the user's patience is at its end. A region that says no
     /// to the asking itself is left out, and the next is asked; the run ends with its no where no region is left.
-    async fn launch(&mut self) -> Result<Launched, ProvisionError> {
+    async fn launch(&mut self) -> Result<New, ProvisionError> {
         self.tell(NodeEvent {
             node: self.order.node.name.clone(),
             state: NodeState::Requested,
@@ -306,23 +310,18 @@ impl Provision {
         let mut places: Vec<Option<Place>> = Vec::from_iter(self.clouds.iter().map(|_| None));
         let mut barred: Vec<Option<ProvisionError>> = Vec::from_iter(self.clouds.iter().map(|_| None));
         for attempt in 0.. {
-            let (mut rounds, mut advice, mut none) = (Vec::new(), None, None);
-            let mut is_hopeless = true;
+            let (mut refusals, mut none) = (Vec::<Refused>::new(), None);
             for purchase in self.purchases() {
                 for (at, place) in places.iter_mut().enumerate() {
                     if barred[at].is_some() {
                         continue;
                     }
                     match self.ask_in(at, place, purchase).await {
-                        Ok(Answer::Launched(launched)) => {
-                            let book = self.release_others(launched.book);
-                            return Ok(Launched { book, ..*launched });
+                        Ok(Answer::Launched(mut new)) => {
+                            new.place.book = self.release_others(new.place.book);
+                            return Ok(*new);
                         }
-                        Ok(Answer::Refused(round, said)) => {
-                            is_hopeless &= !round.refusals.iter().any(|one| one.refusal.is_worth_waiting());
-                            advice = advice.or(said);
-                            rounds.push(round);
-                        }
+                        Ok(Answer::Refused(refused)) => refusals.push(refused),
                         Ok(Answer::NoneFits(why)) => none = none.or(Some(why)),
                         Err(error) if self.clouds.len() > 1 && error.is_worth_another_region() => {
                             self.leave_out(at, &error);
@@ -332,13 +331,15 @@ impl Provision {
                     }
                 }
             }
-            if rounds.is_empty() {
+            if refusals.is_empty() {
                 let first = barred.iter_mut().find_map(Option::take);
                 return Err(none.map(ProvisionError::from).or(first).unwrap_or_else(|| {
                     unreachable!("each way in each region ends in an answer or an error")
                 }));
             }
-            let reason = waiting::reason(&rounds);
+            let is_hopeless = !refusals.iter().any(|refused| refused.may_pass);
+            let advice = refusals.iter_mut().find_map(|refused| refused.advice.take());
+            let reason = waiting::reason(refusals.into_iter().flat_map(|refused| refused.clauses));
             let waited = begun.elapsed();
             let left = self.order.settings.wait.saturating_sub(waited);
             let pause = waiting::pause(attempt, rand::random(), left).filter(|_| !is_hopeless);
@@ -370,87 +371,52 @@ impl Provision {
         self.order.settings.market.purchases(is_broken).to_vec()
     }
 
-    /// Asks in one region in one way.
+    /// Asks in one region in one way. `looked`: what was found and made there, which is kept for the next way.
     async fn ask_in(
         &mut self,
         at: usize,
-        place: &mut Option<Place>,
+        looked: &mut Option<Place>,
         purchase: Purchase,
     ) -> Result<Answer, ProvisionError> {
         let begun = Instant::now();
-        let place = if let Some(place) = place {
+        let mut place = if let Some(place) = looked.take() {
             place
         } else {
-            let looked = self.look(at).await?;
+            let place = self.look(at).await?;
             self.phase(StartPhase::LookUp, begun);
-            place.insert(looked)
+            place
         };
         let settings = &self.order.settings;
         let (cloud, ledger) = (self.books[place.book].cloud.clone(), self.books[place.book].ledger.clone());
         let left = self.meter.left(cloud.now());
-        let choice = match place.footing.ground.choose(settings, &self.order.need, purchase, left) {
+        let choice = match place.ground.choose(purchase, left) {
             Ok(choice) => choice,
-            Err(none) => return Ok(Answer::NoneFits(none)),
+            Err(none) => {
+                *looked = Some(place);
+                return Ok(Answer::NoneFits(none));
+            }
         };
-        self.tell_unpriced(&choice, left);
+        if let Some(unpriced) = choice.unpriced.as_ref().filter(|_| left.is_some()) {
+            let message = format!("not asked for, since the run's money is limited{unpriced}");
+            self.tell(Warning { case: None, message });
+        }
         let begun = Instant::now();
-        let lasts = self.lasts(&cloud, &choice, &place.footing, purchase)?;
+        let lasts = self.lasts(&*cloud, &choice, &*place.ground)?;
         let keys = Arc::new(NodeKeys::new()?);
         let (boot, lease) = (settings.boot_timeout, self.order.node.lease);
         let user_data = UserData::new(Life { ttl: lasts, boot, lease }, &keys);
         let expires_at = cloud.now().saturating_add(signed(lasts)).unwrap_or(Timestamp::MAX);
-        let asker = Asker { cloud: &cloud, settings, labels: &self.order.labels, ledger: &ledger };
-        let request = Request { purchase, choice: &choice, expires_at, user_data: &user_data };
-        let advise = |refusal: &Refusal| {
-            let max_price = choice.max_price;
-            let (region, candidates) = (cloud.region(), choice.candidates.as_slice());
-            refusal.advice(&advice::Asked { region, purchase, candidates, max_price })
-        };
-        let zones = place.footing.ground.subnets.len();
-        let round = |refusals| Round {
-            region: cloud.region().to_owned(),
-            purchase,
-            types: choice.candidates.iter().map(|candidate| candidate.name.clone()).collect(),
-            zones,
-            max_price: choice.max_price,
-            refusals,
-        };
-        let asked = match asker.ask(&mut place.footing, &request).await {
-            Ok(asked) => asked,
-            Err(error) => {
-                let advice = error.refusal().map(advise);
-                // What is said of this way of paying leaves the others open.
-                return match error.refusal().filter(|refusal| refusal.is_worth_another_market()) {
-                    Some(refusal) => {
-                        let refusal = refusal.clone();
-                        let all = PoolRefusal { instance_type: None, zone: None, refusal };
-                        Ok(Answer::Refused(round(vec![all]), advice))
-                    }
-                    None => Err(ProvisionError::Cloud { error, advice }),
-                };
-            }
-        };
-        let refused = match fleet::follow(&cloud, &ledger, &asked, FLEET_PATIENCE).await? {
-            Followed::Instance(instance) => {
+        let (labels, user_data) = (&self.order.labels, &user_data);
+        let launch = Launch { purchase, left, expires_at, user_data, labels, ledger: &ledger };
+        match place.ground.launch(&launch).await? {
+            Launched::Instance { id: instance, asked_at } => {
                 self.phase(StartPhase::Capacity, begun);
-                let ground = place.footing.ground.clone();
-                let launched = Launched { book: place.book, asked, instance, keys, expires_at, ground };
-                return Ok(Answer::Launched(Box::new(launched)));
+                Ok(Answer::Launched(Box::new(New { place, instance, asked_at, keys, expires_at })))
             }
-            Followed::Refused(refused) => refused,
-        };
-        fleet::abandon(&cloud, &ledger, &asked.fleet).await?;
-        let advice = refused.by_pool.first().map(|one| advise(&one.refusal));
-        Ok(Answer::Refused(round(refused.by_pool), advice))
-    }
-
-    /// Says which types a limit on the money keeps out because nobody knows what they cost.
-    fn tell_unpriced(&self, choice: &Choice, left: Option<f64>) {
-        let unpriced = |one: &&LeftOut| matches!(one.why, Why::NoPrice { .. });
-        let unpriced = Vec::from_iter(choice.left_out.iter().filter(unpriced).cloned());
-        if left.is_some() && !unpriced.is_empty() {
-            let message = format!("not asked for, since the run's money is limited{}", list(&unpriced));
-            self.tell(Warning { case: None, message });
+            Launched::Refused(refused) => {
+                *looked = Some(place);
+                Ok(Answer::Refused(refused))
+            }
         }
     }
 
@@ -460,60 +426,52 @@ impl Provision {
         let ledger = Ledger::new(self.order.node.name.clone(), self.sink.clone());
         self.books.push(Book::new(cloud.clone(), ledger.clone()));
         let book = self.books.len() - 1;
-        let (settings, labels) = (&self.order.settings, &self.order.labels);
-        let longest = ttl(settings, self.order.work, None).duration + self.order.keep;
-        // The group is made now, and the node that it is for is asked for later: each way of paying may take its time.
+        let (need, labels) = (&self.order.need, &self.order.labels);
+        let longest = ttl(&self.order.settings, self.order.work, None).duration + self.order.keep;
+        // What is made now is for a node that is asked for later: each way of paying may take its time.
         let longest = longest.saturating_add(ASKING);
-        let asker = Asker { cloud: &cloud, settings, labels, ledger: &ledger };
-        let footing = asker.footing(&self.order.need, longest).await?;
-        if let Some(cidr) = &footing.ground.ingress {
+        let ground = cloud.look_up(&Wanted { need, longest, labels, ledger: &ledger }).await?;
+        if let Some(cidr) = ground.ingress() {
             let node = self.order.node.name.clone();
             let detail = format!("in {}; ssh is open to {cidr} only", cloud.region());
             self.tell(NodeEvent { node, state: NodeState::Requested, detail });
         }
-        Ok(Place { book, footing })
+        Ok(Place { book, ground })
     }
 
     /// How long a node may live, by the suites, the settings and the money.
     fn lasts(
         &self,
-        cloud: &Cloud,
+        cloud: &dyn Provider,
         choice: &Choice,
-        footing: &Footing,
-        purchase: Purchase,
+        ground: &dyn Ground,
     ) -> Result<Duration, ProvisionError> {
         let settings = &self.order.settings;
-        let spot = &footing.ground.spot;
-        let dearest = choice.candidates.iter().filter_map(|one| dearest(one, purchase, spot));
         let left = self.meter.left(cloud.now());
-        let purse = dearest
-            .map(|price| price.0)
-            .reduce(f64::max)
-            .zip(left)
-            .map(|(price, left)| Purse { left, per_hour: Usd(price) });
+        let purse = choice.dearest.zip(left).map(|(per_hour, left)| Purse { left, per_hour });
         let lasts = ttl(settings, self.order.work, purse);
         if lasts.is_too_short(settings) {
             let limit = settings.max_cost.map(|limit| limit.to_string()).unwrap_or_default();
-            let left = crate::report::receipt::dollars(left.unwrap_or_default());
+            let left = dollars(left.unwrap_or_default());
             let why = format!(
                 "max-cost {limit} leaves {left} for a node, which lasts {}: that does not pay for booting one",
                 Span(lasts.duration)
             );
             return Err(ProvisionError::Money(why));
         }
-        // The security group must not expire before its node.
-        let most = Duration::try_from(cloud.now().duration_until(footing.latest())).unwrap_or_default();
+        // What lets its owner in must not expire before the node.
+        let most = Duration::try_from(cloud.now().duration_until(ground.latest())).unwrap_or_default();
         Ok((lasts.duration + self.order.keep).min(most))
     }
 
     /// Leads an instance up, tells what it is and what it costs, and begins to give back one that is no good.
-    async fn lead_up(&mut self, launched: Launched) -> Result<Had, BootError> {
-        let Launched { book, asked, instance, keys, expires_at, ground } = launched;
+    async fn lead_up(&mut self, new: New) -> Result<Had, BootError> {
+        let New { place: Place { book, ground }, instance, asked_at, keys, expires_at } = new;
         let (cloud, ledger) = (self.books[book].cloud.clone(), self.books[book].ledger.clone());
-        let seen = observe::instance(&cloud, &instance).await?;
+        let seen = observe::instance(&*cloud, &instance).await?;
         seen.note(&ledger, cloud.region());
-        let price = price(&ground, &self.order.settings, &seen);
-        let since = seen.launched_at.unwrap_or(asked.at);
+        let price = ground.usd_per_hour(&seen);
+        let since = seen.launched_at.unwrap_or(asked_at);
         self.meter.begin(&instance, since, price);
         self.books[book].price = Some(Price { instance: instance.clone(), per_hour: price, since });
         self.tell(HadEvent {
@@ -527,23 +485,22 @@ impl Provision {
         });
         // What others left is looked for while this one boots, when there is nothing else to do.
         self.reap(&cloud);
-        let facts = ground.facts.iter().find(|facts| facts.name == seen.instance_type);
-        let gpus = facts.and_then(|facts| facts.gpus.first());
-        self.books[book].gpus = gpus.map(|gpu| (gpu.count, gpu.name.clone()));
+        let gpus = ground.gpus(&seen.instance_type);
+        self.books[book].gpus.clone_from(&gpus);
         let access = Arc::clone(&self.books[book].access);
         let boot = Boot {
-            cloud: &cloud,
+            cloud: &*cloud,
             ledger: &ledger,
             settings: &self.order.settings,
             node: &self.order.node,
             keys: &keys,
             access: &access,
-            health: wanted(&self.order.need, facts),
+            health: wanted(&self.order.need, gpus),
             sink: &self.sink,
-            asked_at: asked.at,
+            asked_at,
         };
         // What is spent, is spent since the launch.
-        let budget = self.budget(&cloud, price);
+        let budget = self.budget(&*cloud, price);
         match boot.lead(&instance, budget.as_ref()).await {
             Ok(booted) => Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget)),
             Err(error) => {
@@ -554,7 +511,7 @@ impl Provision {
     }
 
     /// What the run's money means for this node, as times on our own clock.
-    pub(super) fn budget(&self, cloud: &Cloud, price: Option<Usd>) -> Option<Budget> {
+    pub(super) fn budget(&self, cloud: &dyn Provider, price: Option<Usd>) -> Option<Budget> {
         let (limit, price, left) = (self.meter.limit()?, price?, self.meter.left(cloud.now())?);
         // What lasts for thirty years is no limit; what is no number buys no time.
         let lasts = |dollars: f64| {
@@ -636,7 +593,7 @@ impl Provision {
     /// Until when what costs nothing is looked after; then it is the reaper's. What EC2 does not show has to be asked for
     /// for minutes.
     fn soon(&self) -> Timestamp {
-        let now = self.clouds.first().map_or_else(Timestamp::now, Cloud::now);
+        let now = self.clouds.first().map_or_else(Timestamp::now, |cloud| cloud.now());
         let patience = signed(self.order.settings.boot_timeout).max(CONSISTENT + signed(BEYOND));
         now.saturating_add(patience).unwrap_or(Timestamp::MAX)
     }
@@ -661,8 +618,8 @@ impl Provision {
             let Book { cloud, ledger, price, access, .. } = book;
             ledger.settle(SETTLE).await;
             let deadline = expires_at.saturating_add(signed(BEYOND)).unwrap_or(Timestamp::MAX);
-            let last_resort = LastResort { cloud: &cloud, ledger: &ledger, access: &access, sink: &sink };
-            let released = last_resort.beside(release::release(&cloud, &ledger, deadline)).await;
+            let last_resort = LastResort { cloud: &*cloud, ledger: &ledger, access: &access, sink: &sink };
+            let released = last_resort.beside(release::release(&*cloud, &ledger, deadline)).await;
             for bill in &released.bills {
                 let per_hour = price.as_ref().filter(|price| price.instance == bill.instance);
                 // What an earlier run had of it is on that run's bill.
@@ -688,11 +645,11 @@ impl Provision {
         });
     }
 
-    fn reap(&mut self, cloud: &Cloud) {
+    fn reap(&mut self, cloud: &Region) {
         let (cloud, sink) = (cloud.clone(), self.sink.clone());
         let (run, owner) = (self.order.labels.run.clone(), self.order.labels.who.owner.clone());
         self.reaping = Some(AbortOnDrop(tokio::spawn(async move {
-            let found = reap::reap_expired(&cloud, &owner, REAP_PATIENCE).await;
+            let found = reap::reap_expired(&*cloud, &owner, REAP_PATIENCE).await;
             let ended = found
                 .iter()
                 .flatten()
@@ -728,27 +685,17 @@ impl Drop for AbortOnDrop {
 }
 
 /// The GPUs that the node has to have: those of its type, if that is more than what was needed.
-fn wanted(need: &GpuNeed, facts: Option<&TypeFacts>) -> health::Wanted {
+fn wanted(need: &GpuNeed, gpus: Option<(u32, String)>) -> health::Wanted {
     let mut wanted = health::Wanted::from(need);
-    if let Some(gpu) = facts.and_then(|facts| facts.gpus.first()) {
-        wanted.gpus = wanted.gpus.max(gpu.count);
-        wanted.name = Some(gpu.name.clone());
+    if let Some((count, name)) = gpus {
+        wanted.gpus = wanted.gpus.max(count);
+        wanted.name = Some(name);
     }
     wanted
 }
 
-/// What an hour of it costs.
-fn price(ground: &Ground, settings: &Ec2Settings, seen: &InstanceSeen) -> Option<Usd> {
-    match seen.purchase {
-        Purchase::Spot => ground.spot.get(&(seen.instance_type.clone(), seen.zone.clone())).copied(),
-        Purchase::OnDemand => {
-            on_demand(&seen.instance_type, &ground.region, &settings.prices).map(|price| price.usd)
-        }
-    }
-}
-
 /// Arms the node's new end and keeps its key: the command that gets in.
-async fn keep_on(had: &mut Had, settings: &Ec2Settings, keep: Duration) -> Result<String, String> {
+async fn keep_on(had: &mut Had, settings: &CloudSettings, keep: Duration) -> Result<String, String> {
     let minutes = keep.as_secs().div_ceil(60).max(1);
     had.remote.shut_down_in(minutes).await.map_err(|error| chain(&error))?;
     // The lease is over a little later than that.

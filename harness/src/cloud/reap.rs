@@ -11,12 +11,10 @@ use gpu_suites::event::ResourceKind;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
-use super::ec2::cloud::{Cloud, CloudError};
 use super::deeds::{Deed, Deeds, Did, ORDER, Refused};
-use super::ec2::fleet;
+use super::error::CloudError;
 use super::found::{Found, Verdict, Wanted, judge};
-use super::ec2::inventory::{inventory, owner_now};
-use super::release;
+use super::provider::{EndState, Provider};
 
 /// What to reap, and how.
 #[derive(Debug, Clone, Default)]
@@ -40,17 +38,21 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 
 /// Ends everything of this owner in one region that is past its expiry and needs no one's leave. For a run to call while its node
 /// boots: what it cannot end is left for the next.
-pub async fn reap_expired(cloud: &Cloud, owner: &str, patience: Duration) -> Result<Vec<Deed>, CloudError> {
+pub async fn reap_expired(
+    cloud: &dyn Provider,
+    owner: &str,
+    patience: Duration,
+) -> Result<Vec<Deed>, CloudError> {
     let wanted = Wanted { owner: Some(owner.to_owned()), ..Wanted::default() };
     reap(cloud, &Order { wanted, patience, ..Order::default() }).await
 }
 
 /// Ends what `order` says in one region, and tells what was found and what became of it.
-pub async fn reap(cloud: &Cloud, order: &Order) -> Result<Vec<Deed>, CloudError> {
+pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<Deed>, CloudError> {
     let until = Instant::now() + order.patience;
     let mut deeds = Deeds::default();
     let mut pause = PAUSE.0;
-    deeds.look(inventory(cloud).await?, cloud.now(), &order.wanted);
+    deeds.look(cloud.inventory().await?, cloud.now(), &order.wanted);
     if order.dry_run {
         deeds.would_end();
         return Ok(deeds.into_vec());
@@ -84,7 +86,7 @@ pub async fn reap(cloud: &Cloud, order: &Order) -> Result<Vec<Deed>, CloudError>
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
-        match inventory(cloud).await {
+        match cloud.inventory().await {
             Ok(found) => deeds.look(found, cloud.now(), &order.wanted),
             Err(error) if Instant::now() >= until || !error.is_transient() => return Err(error),
             Err(_) => {}
@@ -95,28 +97,26 @@ pub async fn reap(cloud: &Cloud, order: &Order) -> Result<Vec<Deed>, CloudError>
 
 /// Why a thing cannot go yet; asking would only be refused.
 fn waits(deeds: &Deeds, found: &Found) -> Option<String> {
-    match found.resource {
-        ResourceKind::Instance if found.state == "shutting-down" => Some("it is shutting down".to_owned()),
-        ResourceKind::Volume if !matches!(found.state.as_str(), "available" | "error") => {
-            Some(format!("it is {}", found.state))
-        }
-        ResourceKind::SecurityGroup if deeds.has_instance(&found.owner.run) => {
-            Some("an instance of its run is still there".to_owned())
-        }
-        _ => None,
-    }
+    let in_use = || "an instance of its run is still there".to_owned();
+    let is_used = found.resource == ResourceKind::SecurityGroup && deeds.has_instance(&found.owner.run);
+    found.waits.clone().or_else(|| is_used.then(in_use))
 }
 
 /// Looks at the tags again, and ends the thing; `None` where only the next look can tell what became of it.
-async fn end(cloud: &Cloud, found: &Found, wanted: &Wanted) -> Option<Did> {
+async fn end(cloud: &dyn Provider, found: &Found, wanted: &Wanted) -> Option<Did> {
     let ended = async {
         // What has no tags of ours any more is gone, or is not ours any more.
-        let Some(owner) = owner_now(cloud, &found.id).await? else { return Ok(None) };
+        let Some(owner) = cloud.owner_now(&found.id).await? else { return Ok(None) };
         let now = Found { owner, ..found.clone() };
         if !judge(&now, cloud.now(), wanted).is_due() {
             return Ok(Some(Did::Spared));
         }
-        delete(cloud, found).await
+        match cloud.end(found.resource, &found.id).await?.state {
+            EndState::Gone(_) | EndState::Deleted => Ok(Some(Did::Ended)),
+            EndState::Asked | EndState::NotShown => Ok(None),
+            EndState::Waits(why) => Ok(Some(Did::Left(Refused { why, may_pass: true }))),
+            EndState::Refused(error) => Err(error),
+        }
     };
     match ended.await {
         Ok(did) => did,
@@ -125,32 +125,6 @@ async fn end(cloud: &Cloud, found: &Found, wanted: &Wanted) -> Option<Did> {
             // A missing permission does not come by waiting; what is in use now may be free in a moment.
             let may_pass = error.is_transient() || error.is_busy();
             Some(Did::Left(Refused { may_pass, why: crate::text::chain(&error) }))
-        }
-    }
-}
-
-/// Each of these succeeds, or says "not found", where another reaper was quicker. What is deleted by the call itself is
-/// ended; of all else only the next look can tell.
-async fn delete(cloud: &Cloud, found: &Found) -> Result<Option<Did>, CloudError> {
-    let (ec2, id) = (cloud.ec2(), found.id.as_str());
-    match found.resource {
-        ResourceKind::Fleet => fleet::delete(cloud, id).await.map(|()| None),
-        ResourceKind::SpotRequest => {
-            let asked = ec2.cancel_spot_instance_requests().spot_instance_request_ids(id).send().await;
-            asked.map(|_| None).map_err(|error| CloudError::of("CancelSpotInstanceRequests", &error))
-        }
-        ResourceKind::Instance => release::terminate(cloud, id).await.map(|()| None),
-        ResourceKind::Volume => {
-            let asked = ec2.delete_volume().volume_id(id).send().await;
-            asked.map(|_| Some(Did::Ended)).map_err(|error| CloudError::of("DeleteVolume", &error))
-        }
-        ResourceKind::LaunchTemplate => {
-            let asked = ec2.delete_launch_template().launch_template_id(id).send().await;
-            asked.map(|_| Some(Did::Ended)).map_err(|error| CloudError::of("DeleteLaunchTemplate", &error))
-        }
-        ResourceKind::SecurityGroup => {
-            let asked = ec2.delete_security_group().group_id(id).send().await;
-            asked.map(|_| Some(Did::Ended)).map_err(|error| CloudError::of("DeleteSecurityGroup", &error))
         }
     }
 }

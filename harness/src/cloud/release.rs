@@ -8,18 +8,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_ec2::types::Filter;
 use futures_util::future::join_all;
 use gpu_suites::event::ResourceKind;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::ec2::cloud::{Cloud, CloudError};
-use super::ec2::doubts::clear_up;
-use super::ec2::fleet;
-use super::ledger::{Evidence, Ledger};
+use super::error::CloudError;
+use super::ledger::{Doubt, Evidence, Ledger};
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
+use super::provider::{End, EndState, Provider};
 use crate::text::chain;
 
 /// Between two rounds, at first and at most.
@@ -71,25 +69,24 @@ impl Bill {
     }
 }
 
-/// Deletes the launch templates, which an instance that is there needs no longer.
-pub async fn drop_template(cloud: &Cloud, ledger: &Ledger) -> Result<(), CloudError> {
+/// What an instance that is there needs no longer is ended at once: it may hold the instance's keys.
+pub async fn drop_template(cloud: &dyn Provider, ledger: &Ledger) -> Result<(), CloudError> {
     for id in ledger.left_of(ResourceKind::LaunchTemplate) {
-        let asked = cloud.ec2().delete_launch_template().launch_template_id(&id).send().await.map(drop);
-        let asked = asked.map_err(|error| CloudError::of("DeleteLaunchTemplate", &error));
-        ledger.heard(ResourceKind::LaunchTemplate, &id, deleted(cloud, asked)?);
+        let end = cloud.end(ResourceKind::LaunchTemplate, &id).await?;
+        end.note(ledger, ResourceKind::LaunchTemplate, &id, (cloud.region(), cloud.now()));
     }
     Ok(())
 }
 
 /// Gives back everything in the ledger; returns when all is gone, when the rest is refused for good, or at `deadline` by
 /// the cloud's clock.
-pub async fn release(cloud: &Cloud, ledger: &Ledger, deadline: Timestamp) -> Released {
+pub async fn release(cloud: &dyn Provider, ledger: &Ledger, deadline: Timestamp) -> Released {
     let mut release = Release {
         cloud,
         ledger,
         noes: BTreeMap::new(),
         ended: BTreeSet::new(),
-        goes_with: BTreeMap::new(),
+        goes: BTreeMap::new(),
         bills: BTreeMap::new(),
     };
     let mut pause = PAUSE.0;
@@ -105,49 +102,105 @@ pub async fn release(cloud: &Cloud, ledger: &Ledger, deadline: Timestamp) -> Rel
 
 type Key = (ResourceKind, String);
 
-/// How a volume goes.
+/// What makes things, or is used in making them, goes first; what others use goes when no instance is left.
+const FIRST: [ResourceKind; 2] = [ResourceKind::Fleet, ResourceKind::LaunchTemplate];
+const LAST: [ResourceKind; 3] =
+    [ResourceKind::SpotRequest, ResourceKind::Volume, ResourceKind::SecurityGroup];
+
+/// How a thing goes of itself.
 enum Goes {
     /// With this instance.
     With(String),
-    /// It was asked to, and EC2 has said that it would.
+    /// It was asked to, and the cloud has said that it would.
     Deleted,
 }
 
 struct Release<'a> {
-    cloud: &'a Cloud,
+    cloud: &'a dyn Provider,
     ledger: &'a Ledger,
     /// Why a thing is still there, and how often a no was heard that does not pass.
     noes: BTreeMap<Key, (String, u32)>,
     /// The instances whose end was seen.
     ended: BTreeSet<String>,
-    /// The instance that each volume goes with, and the volumes whose deletion was begun.
-    goes_with: BTreeMap<String, Goes>,
+    /// The instance that each volume goes with, and what is being deleted.
+    goes: BTreeMap<String, Goes>,
     bills: BTreeMap<String, Bill>,
 }
 
 impl Release<'_> {
     /// What makes things goes first, what others use last.
     async fn round(&mut self) {
-        let doubts = clear_up(self.cloud, self.ledger).await;
-        let fleets = self.ledger.left_of(ResourceKind::Fleet);
-        let ended = join_all(fleets.iter().map(|id| fleet::end(self.cloud, self.ledger, id))).await;
-        let template = drop_template(self.cloud, self.ledger).await;
-        for (doubt, error) in doubts {
-            self.failed(doubt.resource, &doubt.by, &error);
-        }
-        for (id, ended) in fleets.iter().zip(ended) {
-            self.note(ResourceKind::Fleet, id, ended);
-        }
-        if let Err(error) = template {
-            for id in self.ledger.left_of(ResourceKind::LaunchTemplate) {
-                self.failed(ResourceKind::LaunchTemplate, &id, &error);
-            }
+        self.clear_up().await;
+        for kind in FIRST {
+            self.end_all(kind).await;
         }
         self.instances().await;
         if self.ledger.left_of(ResourceKind::Instance).is_empty() {
-            self.spot_requests().await;
-            self.volumes().await;
-            self.security_groups().await;
+            for kind in LAST {
+                self.end_all(kind).await;
+            }
+        }
+    }
+
+    /// Looks what the calls have made whose answers never came.
+    async fn clear_up(&mut self) {
+        for doubt in self.ledger.doubts() {
+            let Doubt { resource, by } = &doubt;
+            let traces = match self.cloud.traces(&doubt).await {
+                Ok(traces) => traces,
+                Err(error) => {
+                    self.failed(*resource, by, &error);
+                    continue;
+                }
+            };
+            for instance in &traces.instances {
+                instance.note(self.ledger, self.cloud.region());
+            }
+            if traces.ids.is_empty() {
+                self.ledger.made_nothing(&doubt, self.cloud.now());
+                continue;
+            }
+            for id in &traces.ids {
+                self.ledger.made(*resource, id, self.cloud.region());
+            }
+            self.ledger.is_cleared(&doubt);
+        }
+    }
+
+    async fn end_all(&mut self, kind: ResourceKind) {
+        let (cloud, ids) = (self.cloud, self.ledger.left_of(kind));
+        let ended = join_all(ids.iter().map(|id| cloud.end(kind, id))).await;
+        for (id, ended) in ids.iter().zip(ended) {
+            let mut end = match ended {
+                Ok(end) => end,
+                Err(error) => {
+                    self.failed(kind, id, &error);
+                    continue;
+                }
+            };
+            match &end.state {
+                EndState::NotShown => end.state = self.absence(id),
+                EndState::Deleted => {
+                    self.goes.insert(id.clone(), Goes::Deleted);
+                }
+                EndState::Waits(why) => {
+                    self.noes.entry((kind, id.clone())).or_default().0.clone_from(why);
+                }
+                EndState::Refused(error) => self.failed(kind, id, error),
+                EndState::Gone(_) | EndState::Asked => {}
+            }
+            end.note(self.ledger, kind, id, (cloud.region(), cloud.now()));
+        }
+    }
+
+    /// What it says of a thing that it is not shown: one whose end has begun is gone, and any other may be too young.
+    fn absence(&self, id: &str) -> EndState {
+        match self.goes.get(id) {
+            Some(Goes::Deleted) => EndState::Gone("deleted".to_owned()),
+            Some(Goes::With(instance)) if self.ended.contains(instance) => {
+                EndState::Gone("deleted with its instance".to_owned())
+            }
+            _ => EndState::NotShown,
         }
     }
 
@@ -163,21 +216,23 @@ impl Release<'_> {
         for instance in &seen {
             instance.note(self.ledger, self.cloud.region());
             let with = |volume: &String| (volume.clone(), Goes::With(instance.id.clone()));
-            self.goes_with.extend(instance.goes_with.iter().map(with));
+            self.goes.extend(instance.goes_with.iter().map(with));
             self.bill(instance);
         }
         // Also those that were not seen: an API that tells nothing may still end something.
-        let ends = |seen: &InstanceSeen| matches!(seen.state_name.as_str(), "shutting-down" | "terminated");
-        let due = ids.iter().filter(|id| !seen.iter().any(|seen| seen.id == **id && ends(seen)));
+        let due = ids.iter().filter(|id| !seen.iter().any(|seen| seen.id == **id && seen.ends));
         let cloud = self.cloud;
-        let asked = join_all(due.map(|id| async move { (id, terminate(cloud, id).await) })).await;
+        let asked =
+            join_all(due.map(|id| async move { (id, cloud.end(ResourceKind::Instance, id).await) })).await;
         for (id, asked) in asked {
             match asked {
-                Err(error) if error.is_not_found() => {
+                Ok(End { state: EndState::NotShown, .. }) => {
                     self.ledger.heard(ResourceKind::Instance, id, Evidence::Absent(self.cloud.now()));
                 }
-                Err(error) => self.failed(ResourceKind::Instance, id, &error),
-                Ok(()) => {}
+                Ok(End { state: EndState::Refused(error), .. }) | Err(error) => {
+                    self.failed(ResourceKind::Instance, id, &error);
+                }
+                Ok(_) => {}
             }
         }
         for instance in seen {
@@ -208,115 +263,6 @@ impl Release<'_> {
         }
     }
 
-    async fn spot_requests(&mut self) {
-        let kind = ResourceKind::SpotRequest;
-        let ids = self.ledger.left_of(kind);
-        if ids.is_empty() {
-            return;
-        }
-        let filter = Filter::builder().name("spot-instance-request-id").set_values(Some(ids.clone())).build();
-        let asked = self.cloud.ec2().describe_spot_instance_requests().filters(filter);
-        let asked = asked.into_paginator().items().send().try_collect().await;
-        let shown = match asked.map_err(|error| CloudError::of("DescribeSpotInstanceRequests", &error)) {
-            Ok(shown) => shown,
-            Err(error) => return self.all_failed(kind, &error),
-        };
-        let state = |id: &str| {
-            let mut requests = shown.iter();
-            let found = requests.find(|request| request.spot_instance_request_id() == Some(id));
-            found.map(|request| request.state().map_or("unknown", |state| state.as_str()))
-        };
-        for id in &ids {
-            match state(id) {
-                None => self.ledger.heard(kind, id, Evidence::Absent(self.cloud.now())),
-                Some(word @ ("closed" | "cancelled" | "failed")) => {
-                    self.ledger.heard(kind, id, Evidence::Ended(word));
-                }
-                // Its instance has ended: it is about to close, or would have another launched.
-                Some(_) => {
-                    self.ledger.heard(kind, id, Evidence::Shown);
-                    let call = self.cloud.ec2().cancel_spot_instance_requests().spot_instance_request_ids(id);
-                    let asked = call.send().await.map(drop);
-                    let asked = asked.map_err(|error| CloudError::of("CancelSpotInstanceRequests", &error));
-                    self.note(kind, id, asked);
-                }
-            }
-        }
-    }
-
-    async fn volumes(&mut self) {
-        let kind = ResourceKind::Volume;
-        let ids = self.ledger.left_of(kind);
-        if ids.is_empty() {
-            return;
-        }
-        let filter = Filter::builder().name("volume-id").set_values(Some(ids.clone())).build();
-        let asked = self.cloud.ec2().describe_volumes().filters(filter);
-        let asked = asked.into_paginator().items().send().try_collect().await;
-        let shown = match asked.map_err(|error| CloudError::of("DescribeVolumes", &error)) {
-            Ok(shown) => shown,
-            Err(error) => return self.all_failed(kind, &error),
-        };
-        for id in &ids {
-            let found = shown.iter().find(|volume| volume.volume_id() == Some(id));
-            match found.map(|volume| volume.state().map_or("unknown", |state| state.as_str())) {
-                None => self.ledger.heard(kind, id, self.absence(id)),
-                Some("deleted") => self.ledger.heard(kind, id, Evidence::Ended("deleted")),
-                // It should have gone with its instance.
-                Some("available" | "error") => {
-                    let asked = self.cloud.ec2().delete_volume().volume_id(id).send().await.map(drop);
-                    let asked = asked.map_err(|error| CloudError::of("DeleteVolume", &error));
-                    if asked.is_ok() {
-                        self.goes_with.insert(id.clone(), Goes::Deleted);
-                    }
-                    self.ledger.heard(kind, id, Evidence::Shown);
-                    self.note(kind, id, asked);
-                }
-                Some(_) => self.ledger.heard(kind, id, Evidence::Shown),
-            }
-        }
-    }
-
-    /// What it says of a volume that it is not shown: one whose end has begun is gone, and any other may be too young.
-    fn absence(&self, volume: &str) -> Evidence<'static> {
-        match self.goes_with.get(volume) {
-            Some(Goes::Deleted) => Evidence::Ended("deleted"),
-            Some(Goes::With(instance)) if self.ended.contains(instance) => {
-                Evidence::Ended("deleted with its instance")
-            }
-            _ => Evidence::Absent(self.cloud.now()),
-        }
-    }
-
-    async fn security_groups(&mut self) {
-        let kind = ResourceKind::SecurityGroup;
-        for id in self.ledger.left_of(kind) {
-            let asked = self.cloud.ec2().delete_security_group().group_id(&id).send().await.map(drop);
-            let asked = asked.map_err(|error| CloudError::of("DeleteSecurityGroup", &error));
-            if matches!(&asked, Err(error) if error.is_busy()) {
-                // Something lives in it that nobody has told of yet.
-                match observe::of_group(self.cloud, &id).await {
-                    Ok(seen) => {
-                        for seen in &seen {
-                            seen.note(self.ledger, self.cloud.region());
-                        }
-                    }
-                    Err(error) => self.failed(kind, &id, &error),
-                }
-            }
-            match deleted(self.cloud, asked) {
-                Ok(evidence) => self.ledger.heard(kind, &id, evidence),
-                Err(error) => self.failed(kind, &id, &error),
-            }
-        }
-    }
-
-    fn note(&mut self, resource: ResourceKind, id: &str, asked: Result<(), CloudError>) {
-        if let Err(error) = asked {
-            self.failed(resource, id, &error);
-        }
-    }
-
     fn all_failed(&mut self, resource: ResourceKind, error: &CloudError) {
         for id in self.ledger.left_of(resource) {
             self.failed(resource, &id, error);
@@ -340,10 +286,9 @@ impl Release<'_> {
             && keys.iter().all(|key| refused(key) || self.waits_for_a_refused_one(key.0, &refused))
     }
 
-    /// A security group, volume or spot request waits for its instance.
+    /// What goes last waits for its instance.
     fn waits_for_a_refused_one(&self, resource: ResourceKind, refused: &dyn Fn(&Key) -> bool) -> bool {
-        let waits = [ResourceKind::SecurityGroup, ResourceKind::Volume, ResourceKind::SpotRequest]
-            .contains(&resource);
+        let waits = LAST.contains(&resource);
         let instances = self.ledger.left_of(ResourceKind::Instance);
         waits && instances.into_iter().any(|id| refused(&(ResourceKind::Instance, id)))
     }
@@ -351,7 +296,7 @@ impl Release<'_> {
     fn told(self) -> Released {
         let why = |resource, id: &str| match self.noes.get(&(resource, id.to_owned())) {
             _ if self.ledger.is_absent(resource, id) => {
-                "EC2 does not show it, which proves nothing of a thing \
+                "the cloud does not show it, which proves nothing of a thing \
                 that was made minutes ago: whether it is gone is not known"
                     .to_owned()
             }
@@ -377,29 +322,5 @@ impl Release<'_> {
             }
         });
         Released { left: left.chain(doubts).collect(), bills: self.bills.into_values().collect() }
-    }
-}
-
-/// What a deleting call says of the thing: carried out, it is gone.
-fn deleted(cloud: &Cloud, asked: Result<(), CloudError>) -> Result<Evidence<'static>, CloudError> {
-    match asked {
-        Ok(()) => Ok(Evidence::Ended("deleted")),
-        Err(error) if error.is_not_found() => Ok(Evidence::Absent(cloud.now())),
-        Err(error) => Err(error),
-    }
-}
-
-/// Ends an instance at once: without `Force` and `SkipOsShutdown`, EC2 waits for its system to shut down, and bills for
-/// that. Where it does not take the two (they came in 2025, and not to every partition and instance type), it is asked
-/// without them.
-pub(super) async fn terminate(cloud: &Cloud, id: &str) -> Result<(), CloudError> {
-    let call = cloud.ec2().terminate_instances().instance_ids(id);
-    let at_once = call.clone().force(true).skip_os_shutdown(true).send().await.map(drop);
-    match at_once.map_err(|error| CloudError::of("TerminateInstances", &error)) {
-        Err(error) if error.is_about_parameters() => {
-            let asked = call.send().await.map(drop);
-            asked.map_err(|error| CloudError::of("TerminateInstances", &error))
-        }
-        ended => ended,
     }
 }

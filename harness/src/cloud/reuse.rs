@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::Ec2Settings;
+use super::CloudNode;
 
 /// Where the jobs' folders lie in the cache folder.
 const FOLDER: &str = "reuse";
@@ -88,7 +88,7 @@ impl std::fmt::Debug for LeftNode {
 impl Job {
     /// The job of the project in `root` on the node of that name: other settings, and it is another job. How long a
     /// run waits and what it may cost is its own affair.
-    pub fn new(cache: &Path, root: &Path, node: &NodeName, settings: &Ec2Settings) -> Self {
+    pub fn new(cache: &Path, root: &Path, node: &NodeName, settings: &CloudNode) -> Self {
         let root = root.canonicalize().unwrap_or_else(|_| root.to_owned());
         let mut settings = settings.clone();
         settings.wait = std::time::Duration::ZERO;
@@ -209,8 +209,8 @@ mod tests {
 
     use super::*;
 
-    fn settings(more: &str) -> Ec2Settings {
-        Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{more}")).unwrap()).unwrap()
+    fn settings(more: &str) -> CloudNode {
+        CloudNode::Ec2(crate::config::ec2::settings(more).unwrap())
     }
 
     fn job(cache: &Path, root: &str, node: &str, more: &str) -> Job {

@@ -11,31 +11,32 @@ use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
-use super::Ec2Settings;
+use super::CloudNode;
 use super::asked::{Asked, order};
 use super::limits::Work;
 use super::provision::Provision;
 use super::reuse::{Job, Place};
 use crate::files::cache;
 use crate::files::run_dir;
-use crate::node::{self, Node};
+use crate::node::{NodeSpec, Origin};
 
 /// A search that goes on.
 #[derive(Debug)]
 pub struct Search {
-    node: Node,
-    settings: Ec2Settings,
+    node: NodeSpec,
+    settings: CloudNode,
     root: PathBuf,
     place: Option<Place>,
 }
 
 impl Search {
     /// Begins one in the project at `root`; `None` where the node is there anyway.
-    pub fn begin(node: &Node, root: PathBuf) -> io::Result<Option<Self>> {
-        let (node::Place::Ec2(settings), Some(cache)) = (&node.place, cache::folder()) else {
+    pub fn begin(node: &NodeSpec, root: PathBuf) -> io::Result<Option<Self>> {
+        let (Origin::Cloud(settings), Some(cache)) = (&node.origin, cache::folder()) else {
             return Ok(None);
         };
-        let settings = Ec2Settings { reuse: true, ..(**settings).clone() };
+        let mut settings = (**settings).clone();
+        settings.reuse = true;
         let place = Some(Job::new(&cache, &root, &node.name, &settings).wait()?);
         Ok(Some(Self { node: node.clone(), settings, root, place }))
     }

@@ -17,8 +17,6 @@ use zeroize::Zeroizing;
 
 use super::keys::NodeKeys;
 
-/// Where the boothook leaves word of what it armed.
-pub const MARKER: &str = "/run/gpu-harness-armed";
 /// EC2 takes no more than this before base64.
 pub const MOST: usize = 16 * 1024;
 
@@ -108,30 +106,6 @@ fn cloud_config(keys: &NodeKeys) -> String {
     )
 }
 
-/// What a node's boothook armed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Armed {
-    /// The way that worked: `systemd-run`, `shutdown` or `sleep`.
-    pub way: String,
-    /// Minutes from the boot to the end.
-    pub minutes: u64,
-    /// What watches the lease: `systemd-run` or `sh`.
-    pub lease: String,
-}
-
-impl Armed {
-    /// Reads the marker's text; `None` where it is not what the boothook writes.
-    pub fn read(marker: &str) -> Option<Self> {
-        let mut words = marker.split_ascii_whitespace();
-        let (way, minutes, lease) = (words.next()?, words.next()?, words.next()?);
-        let known = ["systemd-run", "shutdown", "sleep"].contains(&way)
-            && ["systemd-run", "sh"].contains(&lease)
-            && words.next().is_none();
-        let (way, lease) = (way.to_owned(), lease.to_owned());
-        Some(Self { way, minutes: minutes.parse().ok()?, lease }).filter(|_| known)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -207,22 +181,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_marker_is_read_as_the_boothook_writes_it_and_in_no_other_way() {
-        assert_eq!(Armed::read("shutdown 45 sh\n"), Some(armed("shutdown")));
-        for wrong in [
-            "",
-            "shutdown",
-            "shutdown soon sh",
-            "none 45 sh",
-            "shutdown 45 none",
-            "shutdown 45 sh 46",
-            "45 shutdown sh",
-        ] {
-            assert_eq!(Armed::read(wrong), None, "{wrong}");
-        }
-    }
-
     /// A machine on which the boothook finds only what it is given.
     struct Machine {
         root: tempfile::TempDir,
@@ -291,8 +249,8 @@ mod tests {
             }
         }
 
-        fn marker(&self) -> Armed {
-            Armed::read(&fs::read_to_string(self.root.path().join("run/gpu-harness-armed")).unwrap()).unwrap()
+        fn marker(&self) -> String {
+            fs::read_to_string(self.root.path().join("run/gpu-harness-armed")).unwrap()
         }
 
         fn calls(&self) -> String {
@@ -305,8 +263,9 @@ mod tests {
         }
     }
 
-    fn armed(way: &str) -> Armed {
-        Armed { way: way.into(), minutes: 45, lease: if way == "systemd-run" { way } else { "sh" }.into() }
+    /// The word of the boothook: the way that worked, minutes from the boot to the end, and what watches the lease.
+    fn armed(way: &str) -> String {
+        format!("{way} 45 {}\n", if way == "systemd-run" { way } else { "sh" })
     }
 
     #[test]

@@ -1,48 +1,43 @@
 //! One run from the choice of cases to the exit code.
 
 pub mod exec;
-#[cfg(feature = "ec2")]
-pub mod follow;
+mod follow;
 pub mod retry;
+mod source;
 pub mod tonight;
 pub mod unfinished;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
+use gpu_suites::event::{CaseFinished, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
-use gpu_suites::id::RunId;
+use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::load::{Diagnostic, LoadError};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
 
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
-use crate::config::Config;
-use crate::config::Location;
-#[cfg(feature = "ec2")]
-use crate::cloud::Usd;
+use crate::config::{Config, Location, Provider};
 use crate::files::run_dir::{self, RunDir, RunDirError};
 use crate::history::judge::PatternError;
-use crate::node::remote::{Remote, RemoteError};
-use crate::node::{Node, NodeError, Place};
+use crate::node::{NodeError, NodeSpec};
 use crate::notify;
 use crate::plan::canary;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::{Recorder, RecorderError, Records as _};
 use crate::report::{Reporter, RunState};
-use crate::run::retry;
 use crate::run::tonight::Tonight;
+use crate::session::SessionError;
 use crate::session::interrupt::Interrupts;
-use crate::session::{Session, SessionError};
 use crate::text::chain;
-use crate::transport::{SshOptions, Transport, TransportError};
+
+pub use source::connect;
+pub(crate) use source::{NodeSource, Nodes, ReadyNode};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Default)]
@@ -122,11 +117,17 @@ pub enum RunError {
     /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
-    /// The program was built without EC2.
-    #[error("node `{name}` has provider ec2, and this gpu-harness was built without the feature `ec2`")]
-    NoEc2 {
+    /// A flag says nothing of such a node.
+    #[error(
+        "{flag} says nothing of node `{name}`, whose provider is {provider}\nhint: leave it out; it is for a node that a cloud makes for the run"
+    )]
+    Flag {
+        /// The flag.
+        flag: &'static str,
         /// The node.
-        name: String,
+        name: NodeName,
+        /// Who has it.
+        provider: Provider,
     },
     /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
@@ -156,7 +157,7 @@ impl RunError {
             | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
-            | Self::NoEc2 { .. } => Exit::Usage,
+            | Self::Flag { .. } => Exit::Usage,
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
         }
     }
@@ -246,8 +247,8 @@ async fn perform(
     prepare: impl FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
 ) -> Result<(RunState, PathBuf), RunError> {
     let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
-    let supply = Supply::of(&mut node, &asked, root, need)?;
+    let node = NodeSpec::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
+    let source = NodeSource::of(&node, &asked, root, need)?;
     let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?.and(stop);
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
@@ -277,7 +278,11 @@ async fn perform(
     }
     // Whatever cannot be written is known before a node is had, too.
     recorder.settle()?;
-    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
+    let ended = if prepared.plan.cases.is_empty() {
+        Ok(())
+    } else {
+        follow::follow(source, &prepared, &mut recorder, &mut interrupts, tonight).await
+    };
     let error = ended.err();
     let missing = recorder.missing(None).await;
     let by = recorder.state().interrupted.clone();
@@ -293,140 +298,6 @@ async fn perform(
         tonight.conclude(&mut recorder);
     }
     Ok((close(recorder, error.as_ref())?, path))
-}
-
-/// Where the run's node comes from.
-pub(crate) enum Supply {
-    /// It is there already.
-    There,
-    /// It is made for the run.
-    #[cfg(feature = "ec2")]
-    Ec2(Box<crate::cloud::asked::Asked>),
-}
-
-impl Supply {
-    #[cfg(feature = "ec2")]
-    pub(crate) fn of(
-        node: &mut Node,
-        asked: &Asked,
-        root: &Path,
-        need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    ) -> Result<Self, RunError> {
-        let Place::Ec2(settings) = &mut node.place else { return Ok(Self::There) };
-        if let Some(wait) = asked.wait {
-            settings.wait = wait.0;
-        }
-        if let Some(usd) = asked.max_cost {
-            settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
-        }
-        let need = need(&settings.gpu)?;
-        let keep = asked.keep_node_on_failure.map(|keep| keep.0);
-        settings.reuse |= asked.search.is_some();
-        let settings = (**settings).clone();
-        let alone = OfSearch { root: root.to_owned(), runs: 1 };
-        let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
-        Ok(Self::Ec2(Box::new(crate::cloud::asked::Asked { settings, need, keep, root, runs })))
-    }
-
-    #[cfg(not(feature = "ec2"))]
-    pub(crate) fn of(
-        node: &mut Node,
-        _: &Asked,
-        _: &Path,
-        _: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    ) -> Result<Self, RunError> {
-        match &node.place {
-            Place::Ec2(_) => Err(RunError::NoEc2 { name: node.name.to_string() }),
-            Place::Local | Place::Ssh { .. } => Ok(Self::There),
-        }
-    }
-
-    async fn follow(
-        self,
-        node: Node,
-        prepared: &Prepared,
-        recorder: &mut Recorder,
-        interrupts: &mut Interrupts,
-        tonight: Option<&Tonight>,
-    ) -> Result<(), SessionError> {
-        if prepared.plan.cases.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::There => follow(node, prepared, recorder, interrupts, tonight).await,
-            #[cfg(feature = "ec2")]
-            Self::Ec2(asked) => {
-                // Boxed: the SDK's futures are deep, and a layout of all of them at once is too much for rustc.
-                Box::pin(crate::run::follow::follow(node, *asked, prepared, recorder, interrupts, tonight))
-                    .await
-            }
-        }
-    }
-}
-
-async fn follow(
-    node: Node,
-    prepared: &Prepared,
-    recorder: &mut Recorder,
-    interrupts: &mut Interrupts,
-    tonight: Option<&Tonight>,
-) -> Result<(), SessionError> {
-    recorder.node_is(NodeState::Requested, &describe(&node));
-    let connecting = connect(&node);
-    let transport = tokio::select! {
-        transport = connecting => transport.map_err(RemoteError::from)?,
-        by = interrupts.next() => return Err(SessionError::Interrupted { by }),
-    };
-    let mut remote = Remote::new(node, transport)?;
-    let begun = Instant::now();
-    Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
-    let work = (&prepared.plan, prepared.blobs.as_slice());
-    again::measure(&mut remote, recorder, interrupts, work, tonight, None, begun).await?;
-    Ok(())
-}
-
-/// How often a first connection is tried that was accepted and then cut.
-const FIRST_TRIES: u32 = 10;
-
-/// A connection to the node.
-///
-/// A host that refuses, or that nobody knows, is most likely mistyped: that is told at once. One that answers and
-/// then breaks off is tried again.
-pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
-    let (address, identity, known_hosts) = match &node.place {
-        Place::Local => return Ok(Transport::local()),
-        Place::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
-        Place::Ec2(_) => return Err(TransportError::NotThere { name: node.name.to_string() }),
-    };
-    let mut tries = 1;
-    loop {
-        let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
-        match Transport::ssh(address, options).await {
-            Err(error)
-                if tries < FIRST_TRIES
-                    && error.is_transient()
-                    && !matches!(
-                        error,
-                        TransportError::Connect { .. }
-                            | TransportError::Resolve { .. }
-                            | TransportError::Way { .. }
-                            | TransportError::Forward { .. }
-                    ) =>
-            {
-                tokio::time::sleep(Duration::from_millis(100) * tries).await;
-                tries += 1;
-            }
-            ended => return ended,
-        }
-    }
-}
-
-fn describe(node: &Node) -> String {
-    match &node.place {
-        Place::Local => "this machine".to_owned(),
-        Place::Ssh { address, .. } => address.clone(),
-        Place::Ec2(_) => "an EC2 instance".to_owned(),
-    }
 }
 
 /// Gives its outcome to what has not finished.

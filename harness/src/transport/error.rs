@@ -57,14 +57,6 @@ pub enum TransportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The node is made for a run, and there is none before.
-    #[error(
-        "reach node `{name}`: it is made for each run, and there is none before\nhint: `gpu-harness doctor --node {name}` tells whether one can be had"
-    )]
-    NotThere {
-        /// The node.
-        name: String,
-    },
     /// The ssh configuration cannot be read, or makes no sense.
     #[error("read the ssh configuration: {place}")]
     Config {

@@ -2,8 +2,8 @@
 
 use super::candidates::Candidate;
 use super::quota::Quota;
+use super::quota::console;
 use super::refusal::{Refusal, RefusalKind};
-use crate::cloud::regions::console;
 use super::{Purchase, Usd};
 
 /// What was asked for when it was refused.

@@ -11,7 +11,7 @@ use aws_sdk_ec2::types::{
     DefaultTargetCapacityType, Filter, FleetLaunchTemplateConfigRequest, FleetLaunchTemplateOverridesRequest,
     FleetLaunchTemplateSpecificationRequest, FleetOnDemandAllocationStrategy, FleetType, InstanceType,
     IpPermission, IpRange, Ipv6Range, OnDemandOptionsRequest, ResourceType, SpotAllocationStrategy,
-    SpotOptionsRequest, TagSpecification, TargetCapacitySpecificationRequest,
+    SpotOptionsRequest, Tag, TagSpecification, TargetCapacitySpecificationRequest,
 };
 use gpu_suites::event::ResourceKind;
 use gpu_suites::gpu::GpuNeed;
@@ -20,15 +20,16 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use super::candidates::Choice;
-use super::cloud::{Cloud, CloudError};
-use crate::cloud::consistency::CONSISTENT;
-use crate::cloud::labels::Labels;
-use crate::cloud::ledger::Ledger;
+use super::cloud::{Cloud, Ec2Error};
 use super::look_up::{Ground, LookUpError, Offer, Subnet};
 use super::template;
-use crate::cloud::user_data::UserData;
 use super::young::once_known;
 use super::{Ec2Settings, Purchase};
+use crate::cloud::consistency::CONSISTENT;
+use crate::cloud::error::CloudError;
+use crate::cloud::labels::Labels;
+use crate::cloud::ledger::Ledger;
+use crate::cloud::user_data::UserData;
 
 /// Between two looks for a group whose making went unanswered.
 const LOOK: Duration = Duration::from_secs(1);
@@ -138,9 +139,9 @@ impl Asker<'_> {
             .tag_specifications(self.tagged(ResourceType::SecurityGroup, until, None));
         let (cloud, known) = (self.cloud.clone(), name.clone());
         let making = async move {
-            match request.send().await.map_err(|error| CloudError::of("CreateSecurityGroup", &error)) {
+            match request.send().await.map_err(|error| Ec2Error::of("CreateSecurityGroup", &error)) {
                 Ok(answer) => {
-                    answer.group_id.ok_or_else(|| CloudError::lacks("CreateSecurityGroup", "the group's id"))
+                    answer.group_id.ok_or_else(|| Ec2Error::lacks("CreateSecurityGroup", "the group's id"))
                 }
                 // Nothing else has that name: it is the one that an earlier try has made, whose answer was lost.
                 Err(error) if error.code() == Some("InvalidGroup.Duplicate") => {
@@ -183,13 +184,13 @@ impl Asker<'_> {
             let sent = call.clone().send();
             async move {
                 let answer = sent.await.map(drop);
-                answer.map_err(|error| CloudError::of("AuthorizeSecurityGroupIngress", &error))
+                answer.map_err(|error| Ec2Error::of("AuthorizeSecurityGroupIngress", &error))
             }
         });
         match opened.await {
             // A call that was sent twice because its first answer was lost.
             Err(error) if error.code() == Some("InvalidPermission.Duplicate") => Ok(()),
-            opened => opened,
+            opened => Ok(opened?),
         }
     }
 
@@ -206,7 +207,7 @@ impl Asker<'_> {
             image: &footing.ground.image,
             security_group: &footing.group.id,
             user_data: request.user_data,
-            tags: &self.labels.tags(request.expires_at, Some(launch), &self.settings.tags),
+            tags: &self.tags(request.expires_at, Some(launch)),
         };
         let call = self
             .cloud
@@ -217,9 +218,9 @@ impl Asker<'_> {
             .launch_template_data(data.build())
             .tag_specifications(self.tagged(ResourceType::LaunchTemplate, request.expires_at, Some(launch)));
         let making = async move {
-            let answer = call.send().await.map_err(|error| CloudError::of("CreateLaunchTemplate", &error))?;
+            let answer = call.send().await.map_err(|error| Ec2Error::of("CreateLaunchTemplate", &error))?;
             let id = answer.launch_template.and_then(|template| template.launch_template_id);
-            id.ok_or_else(|| CloudError::lacks("CreateLaunchTemplate", "the template's id"))
+            id.ok_or_else(|| Ec2Error::lacks("CreateLaunchTemplate", "the template's id"))
         };
         self.ledger.make(ResourceKind::LaunchTemplate, self.cloud.region(), &name, making).await
     }
@@ -283,9 +284,9 @@ impl Asker<'_> {
         let making = async move {
             let answer = once_known(&cloud, || {
                 let sent = call.clone().send();
-                async move { sent.await.map_err(|error| CloudError::of("CreateFleet", &error)) }
+                async move { sent.await.map_err(|error| Ec2Error::of("CreateFleet", &error)) }
             });
-            answer.await?.fleet_id.ok_or_else(|| CloudError::lacks("CreateFleet", "the fleet's id"))
+            answer.await?.fleet_id.ok_or_else(|| Ec2Error::lacks("CreateFleet", "the fleet's id"))
         };
         let fleet =
             Box::pin(self.ledger.make(ResourceKind::Fleet, self.cloud.region(), &token, making)).await?;
@@ -307,19 +308,23 @@ impl Asker<'_> {
     }
 
     fn tagged(&self, what: ResourceType, expires_at: Timestamp, launch: Option<&str>) -> TagSpecification {
-        let tags = self.labels.tags(expires_at, launch, &self.settings.tags);
-        TagSpecification::builder().resource_type(what).set_tags(Some(tags)).build()
+        TagSpecification::builder().resource_type(what).set_tags(Some(self.tags(expires_at, launch))).build()
+    }
+
+    fn tags(&self, expires_at: Timestamp, launch: Option<&str>) -> Vec<Tag> {
+        let all = self.labels.tags(expires_at, launch, &self.settings.tags);
+        all.into_iter().map(|(name, value)| Tag::builder().key(name).value(value).build()).collect()
     }
 }
 
 /// The group of that name, as soon as EC2 shows it; `None` where it does not through five minutes.
-async fn made_before(cloud: &Cloud, name: &str) -> Result<Option<String>, CloudError> {
+async fn made_before(cloud: &Cloud, name: &str) -> Result<Option<String>, Ec2Error> {
     let by_name = Filter::builder().name("group-name").values(name).build();
     let until = cloud.now().saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
     loop {
         let asked = cloud.ec2().describe_security_groups().filters(by_name.clone());
         let found = asked.into_paginator().items().send().try_collect().await;
-        let found = found.map_err(|error| CloudError::of("DescribeSecurityGroups", &error))?;
+        let found = found.map_err(|error| Ec2Error::of("DescribeSecurityGroups", &error))?;
         let id = found.into_iter().find_map(|group| group.group_id);
         if id.is_some() || cloud.now() >= until {
             return Ok(id);

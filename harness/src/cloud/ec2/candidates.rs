@@ -10,8 +10,8 @@ use gpu_suites::gpu::{GpuNeed, Sm};
 use gpu_suites::unit::ByteSize;
 
 use super::prices::{OnDemandPrice, about, on_demand};
+use super::refused::shortened;
 use super::sm::capability;
-use crate::cloud::waiting::shortened;
 use super::{Ec2Settings, ImageChoice, Purchase, Usd};
 
 /// A `CreateFleet` call takes 300 overrides (types x subnets); with six zones to a region this many types stay below it.
@@ -206,7 +206,7 @@ impl fmt::Display for Why {
                 write!(f, "its on-demand price in {region} is not known: give it in `prices:`")
             }
             Self::TooDearToBoot { costs, left } => {
-                let left = crate::report::receipt::dollars(*left);
+                let left = crate::text::figures::dollars(*left);
                 write!(f, "at {costs} an hour, the {left} that max-cost leaves do not pay for booting it")
             }
             Self::TooDear { costs, most } => write!(f, "costs {costs} an hour on demand, above max-price {most}"),
@@ -480,7 +480,7 @@ mod tests {
     }
 
     fn settings(more: &str) -> Ec2Settings {
-        Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{more}")).unwrap()).unwrap()
+        crate::config::ec2::settings(more).unwrap()
     }
 
     fn need(text: &str) -> GpuNeed {

@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 
 use super::candidates::{Candidate, Choice, For, LeftOut, NoneFits, Why};
-use crate::cloud::meter::bill;
 use super::{Purchase, Usd};
+use crate::cloud::meter::bill;
 
 /// What spot costs an hour now, by type and zone.
 pub type SpotPrices = BTreeMap<(String, String), Usd>;
@@ -61,7 +61,6 @@ mod tests {
     use gpu_suites::gpu::GpuNeed;
     use gpu_suites::unit::ByteSize;
 
-    use super::super::Ec2Settings;
     use super::super::candidates::{GpuFacts, Processor, TypeFacts, choose};
     use super::*;
 
@@ -89,9 +88,8 @@ mod tests {
         spot: &SpotPrices,
         left: f64,
     ) -> Result<Vec<(String, Vec<String>)>, String> {
-        let text =
-            "provider: ec2\nboot-timeout: 6m\nmax-cost: 1\nprices: {g9.known: 2.0, eu-west-1/g6.xlarge: 0.9}";
-        let settings = Ec2Settings::of(&serde_yaml::from_str(text).unwrap()).unwrap();
+        let text = "boot-timeout: 6m\nmax-cost: 1\nprices: {g9.known: 2.0, eu-west-1/g6.xlarge: 0.9}";
+        let settings = crate::config::ec2::settings(text).unwrap();
         let need = GpuNeed::default();
         let wanted = For { settings: &settings, need: &need, purchase, region };
         let all = ["g6.xlarge", "g9.known", "p9.unheard", "p5.48xlarge"].map(facts);

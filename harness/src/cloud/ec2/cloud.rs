@@ -23,10 +23,10 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use jiff::Timestamp;
 
+pub use super::error::Ec2Error;
+use super::error::FROM;
 use crate::cloud::calls::{API_LOG, Call, Calls};
 use crate::cloud::clock::ApiClock;
-pub use super::cloud_error::CloudError;
-use super::cloud_error::FROM;
 use crate::text::chain;
 
 /// The header by which AWS names a request that it has answered, as its services spell it.
@@ -61,12 +61,12 @@ macro_rules! client {
 
 impl Cloud {
     /// The API of a region; `None`: the one that the environment or the profile names. Sends nothing yet.
-    pub async fn connect(region: Option<&str>) -> Result<Self, CloudError> {
+    pub async fn connect(region: Option<&str>) -> Result<Self, Ec2Error> {
         Self::connect_by(aws_config::defaults(BehaviorVersion::latest()), region).await
     }
 
     /// The same with another way to credentials or endpoint than the SDK's own.
-    pub async fn connect_by(loader: ConfigLoader, region: Option<&str>) -> Result<Self, CloudError> {
+    pub async fn connect_by(loader: ConfigLoader, region: Option<&str>) -> Result<Self, Ec2Error> {
         let times = TimeoutConfig::builder()
             .connect_timeout(CONNECT)
             .operation_attempt_timeout(ATTEMPT)
@@ -81,7 +81,7 @@ impl Cloud {
             loader = loader.region(Region::new(region.to_owned()));
         }
         let sdk = loader.load().await;
-        let region = sdk.region().ok_or(CloudError::NoRegion)?.to_string();
+        let region = sdk.region().ok_or(Ec2Error::NoRegion)?.to_string();
         let log = env::var_os(API_LOG).filter(|path| !path.is_empty()).map(PathBuf::from);
         let watch = Watch {
             region: region.clone(),
@@ -131,9 +131,9 @@ impl Cloud {
     }
 
     /// Asks for the cloud's time: for a decision that hangs on it after a time without calls.
-    pub async fn time(&self) -> Result<Timestamp, CloudError> {
+    pub async fn time(&self) -> Result<Timestamp, Ec2Error> {
         let asked = self.ec2().describe_regions().region_names(self.region()).send().await;
-        asked.map_err(|error| CloudError::of("DescribeRegions", &error))?;
+        asked.map_err(|error| Ec2Error::of("DescribeRegions", &error))?;
         Ok(self.now())
     }
 

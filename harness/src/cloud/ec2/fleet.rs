@@ -13,12 +13,14 @@ use gpu_suites::event::ResourceKind;
 use tokio::time::{Instant, sleep};
 
 use super::ask::{Asked, Pool};
-use super::cloud::{Cloud, CloudError};
-use crate::cloud::ledger::{Evidence, Ledger};
-use crate::cloud::life::InstanceState;
-use crate::cloud::observe::{self, InstanceSeen};
+use super::cloud::{Cloud, Ec2Error};
+use super::observe;
 use super::refusal::Refusal;
-use crate::cloud::waiting::PoolRefusal;
+use super::refused::PoolRefusal;
+use crate::cloud::error::Fault as _;
+use crate::cloud::ledger::Ledger;
+use crate::cloud::life::InstanceState;
+use crate::cloud::provider::{End, EndState};
 
 /// Between two looks, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
@@ -49,7 +51,7 @@ pub async fn follow(
     ledger: &Ledger,
     asked: &Asked,
     patience: Duration,
-) -> Result<Followed, CloudError> {
+) -> Result<Followed, Ec2Error> {
     let until = Instant::now() + patience;
     let mut pause = PAUSE.0;
     loop {
@@ -97,7 +99,7 @@ impl Seen {
     }
 }
 
-async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, CloudError> {
+async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, Ec2Error> {
     let since = DateTime::from_secs(asked.at.as_second() - BEFORE);
     let (instances, history, fleets) = tokio::join!(
         active(cloud, &asked.fleet),
@@ -118,7 +120,7 @@ async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, Clo
         return Ok(Seen { instance: first, refused: Vec::new(), says_error: false });
     }
     let history = history?;
-    let fleets = fleets.map_err(|error| CloudError::of("DescribeFleets", &error))?;
+    let fleets = fleets.map_err(|error| Ec2Error::of("DescribeFleets", &error))?;
     let status = fleets.fleets().first().and_then(|fleet| fleet.activity_status());
     Ok(Seen {
         instance: None,
@@ -128,11 +130,11 @@ async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, Clo
 }
 
 /// What a fleet has launched. The SDK has no pages for this call and the next.
-async fn active(cloud: &Cloud, fleet: &str) -> Result<Vec<ActiveInstance>, CloudError> {
+async fn active(cloud: &Cloud, fleet: &str) -> Result<Vec<ActiveInstance>, Ec2Error> {
     let (mut all, mut token) = (Vec::new(), None);
     loop {
         let asked = cloud.ec2().describe_fleet_instances().fleet_id(fleet).set_next_token(token).send().await;
-        let answer = asked.map_err(|error| CloudError::of("DescribeFleetInstances", &error))?;
+        let answer = asked.map_err(|error| Ec2Error::of("DescribeFleetInstances", &error))?;
         all.extend(answer.active_instances.unwrap_or_default());
         token = answer.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
@@ -142,12 +144,12 @@ async fn active(cloud: &Cloud, fleet: &str) -> Result<Vec<ActiveInstance>, Cloud
 }
 
 /// What a fleet tells of itself, the oldest first.
-async fn history(cloud: &Cloud, fleet: &str, since: DateTime) -> Result<Vec<HistoryRecordEntry>, CloudError> {
+async fn history(cloud: &Cloud, fleet: &str, since: DateTime) -> Result<Vec<HistoryRecordEntry>, Ec2Error> {
     let (mut all, mut token) = (Vec::new(), None);
     loop {
         let asked = cloud.ec2().describe_fleet_history().fleet_id(fleet).start_time(since);
         let answer = asked.set_next_token(token).send().await;
-        let answer = answer.map_err(|error| CloudError::of("DescribeFleetHistory", &error))?;
+        let answer = answer.map_err(|error| Ec2Error::of("DescribeFleetHistory", &error))?;
         all.extend(answer.history_records.unwrap_or_default());
         token = answer.next_token.filter(|token| !token.is_empty());
         if token.is_none() {
@@ -215,67 +217,57 @@ fn read(sub_type: &str, text: &str, pools: &[Pool]) -> PoolRefusal {
 
 /// Gives a fleet up. What it launched all the same is written down and ended; what cannot be done now stays in the
 /// ledger for the release.
-pub async fn abandon(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), CloudError> {
+pub async fn abandon(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), Ec2Error> {
     let mut tries = 0;
-    loop {
+    let end = loop {
         tries += 1;
-        match end(cloud, ledger, fleet).await {
+        match end(cloud, fleet).await {
             Err(error) if error.is_transient() && tries < TRIES => sleep(PAUSE.1).await,
-            ended => return ended,
+            ended => break ended?,
         }
-    }
+    };
+    end.note(ledger, ResourceKind::Fleet, fleet, (cloud.region(), cloud.now()));
+    Ok(())
 }
 
-/// Ends a fleet, and writes down what it has launched and whether it is gone.
-pub(super) async fn end(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), CloudError> {
+/// Ends a fleet, and tells what it has launched and whether it is gone.
+pub(super) async fn end(cloud: &Cloud, fleet: &str) -> Result<End, Ec2Error> {
     delete(cloud, fleet).await?;
-    // Only now can nothing more come: what is there is all, as soon as EC2 shows it.
+    // Only now can nothing more come: what there is is all, as soon as EC2 shows it.
     let (instances, state) = tokio::try_join!(observe::of_fleet(cloud, fleet), state(cloud, fleet))?;
-    for instance in &instances {
-        instance.note(ledger, cloud.region());
-    }
-    ledger.heard(ResourceKind::Fleet, fleet, evidence(state.as_ref(), &instances, cloud));
-    Ok(())
+    // `deleted` is said when its instances have ended, too; where some are shown that have not, one of both is late.
+    let all_ended = instances.iter().all(|seen| seen.state == InstanceState::Terminated);
+    let state = match state {
+        Some(state @ (FleetStateCode::Deleted | FleetStateCode::Failed)) if all_ended => {
+            EndState::Gone(state.as_str().to_owned())
+        }
+        Some(_) => EndState::Asked,
+        None => EndState::NotShown,
+    };
+    Ok(End { state, instances })
 }
 
 /// Ends a fleet and everything that it launched. One that EC2 does not know may be too young: only its state tells that
 /// it has ended.
-pub(super) async fn delete(cloud: &Cloud, fleet: &str) -> Result<(), CloudError> {
+async fn delete(cloud: &Cloud, fleet: &str) -> Result<(), Ec2Error> {
     let asked = cloud.ec2().delete_fleets().fleet_ids(fleet).terminate_instances(true).send().await;
-    let answer = asked.map_err(|error| CloudError::of("DeleteFleets", &error))?;
+    let answer = asked.map_err(|error| Ec2Error::of("DeleteFleets", &error))?;
     let refused = answer.unsuccessful_fleet_deletions().iter().find_map(|item| item.error());
     match refused.and_then(|error| Some((error.code()?.as_str(), error.message().unwrap_or_default()))) {
         Some((code, message)) if !matches!(code, "fleetIdDoesNotExist" | "fleetNotInDeletableState") => {
-            Err(CloudError::refused("DeleteFleets", code, message).at(cloud.region()))
+            Err(Ec2Error::refused("DeleteFleets", code, message).at(cloud.region()))
         }
         _ => Ok(()),
     }
 }
 
 /// A fleet's state; `None` where EC2 does not know it (yet, or any more).
-async fn state(cloud: &Cloud, fleet: &str) -> Result<Option<FleetStateCode>, CloudError> {
+async fn state(cloud: &Cloud, fleet: &str) -> Result<Option<FleetStateCode>, Ec2Error> {
     let asked = cloud.ec2().describe_fleets().fleet_ids(fleet).send().await;
-    match asked.map_err(|error| CloudError::of("DescribeFleets", &error)) {
+    match asked.map_err(|error| Ec2Error::of("DescribeFleets", &error)) {
         Ok(answer) => Ok(answer.fleets().first().and_then(|fleet| fleet.fleet_state().cloned())),
         Err(error) if error.is_not_found() => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// What a fleet's state says of its end. `deleted` is said when its instances have ended, too; where some are shown that
-/// have not, one of both is late.
-fn evidence<'a>(
-    state: Option<&'a FleetStateCode>,
-    instances: &[InstanceSeen],
-    cloud: &Cloud,
-) -> Evidence<'a> {
-    let all_ended = instances.iter().all(|seen| seen.state == InstanceState::Terminated);
-    match state {
-        Some(state @ (FleetStateCode::Deleted | FleetStateCode::Failed)) if all_ended => {
-            Evidence::Ended(state.as_str())
-        }
-        Some(_) => Evidence::Shown,
-        None => Evidence::Absent(cloud.now()),
     }
 }
 

@@ -7,12 +7,13 @@ use aws_sdk_ec2::types::{self, Filter, Tag};
 use gpu_suites::event::ResourceKind;
 use jiff::Timestamp;
 
-use super::cloud::{Cloud, CloudError};
+use super::cloud::{Cloud, Ec2Error};
+use super::end;
 use crate::cloud::found::{self, Found, Instance, Owner};
 use crate::cloud::tags;
 
 /// What one call found.
-type Looked = Result<Vec<Found>, CloudError>;
+type Looked = Result<Vec<Found>, Ec2Error>;
 
 /// Asks for everything at once; what is found may be in a final state.
 pub async fn inventory(cloud: &Cloud) -> Looked {
@@ -45,10 +46,10 @@ pub async fn each(cloud: &Cloud) -> [(&'static str, Looked); 6] {
 }
 
 /// Reads the tags of one thing again; `None` where it has none of ours any more.
-pub async fn owner_now(cloud: &Cloud, id: &str) -> Result<Option<Owner>, CloudError> {
+pub async fn owner_now(cloud: &Cloud, id: &str) -> Result<Option<Owner>, Ec2Error> {
     let filter = Filter::builder().name("resource-id").values(id).build();
     let pages = cloud.ec2().describe_tags().filters(filter).into_paginator().items().send();
-    let tags = pages.try_collect().await.map_err(|error| CloudError::of("DescribeTags", &error))?;
+    let tags = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeTags", &error))?;
     let texts = tags.into_iter().filter_map(|tag| Some((tag.key?, tag.value?)));
     Ok(Owner::of(&texts.collect()))
 }
@@ -59,13 +60,14 @@ fn ours() -> Filter {
 
 async fn instances(cloud: &Cloud) -> Looked {
     let pages = cloud.ec2().describe_instances().filters(ours()).into_paginator().items().send();
-    let all = pages.try_collect().await.map_err(|error| CloudError::of("DescribeInstances", &error))?;
+    let all = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeInstances", &error))?;
     let all = all.into_iter().flat_map(|reservation| reservation.instances.unwrap_or_default());
     let found = all.filter_map(|instance| {
         let state = instance.state().and_then(|state| state.name()).map_or("unknown", |name| name.as_str());
         let is_final = state == "terminated";
         let thing = Thing { id: instance.instance_id()?, state, is_final, made: instance.launch_time() };
         let mut found = thing.found(cloud, ResourceKind::Instance, instance.tags())?;
+        found.waits = (state == "shutting-down").then(|| "it is shutting down".to_owned());
         found.instance = Some(Instance {
             instance_type: instance.instance_type().map(|name| name.as_str().to_owned()).unwrap_or_default(),
             zone: instance.placement().and_then(|at| at.availability_zone()).unwrap_or_default().to_owned(),
@@ -82,12 +84,13 @@ async fn instances(cloud: &Cloud) -> Looked {
 
 async fn volumes(cloud: &Cloud) -> Looked {
     let pages = cloud.ec2().describe_volumes().filters(ours()).into_paginator().items().send();
-    let all = pages.try_collect().await.map_err(|error| CloudError::of("DescribeVolumes", &error))?;
+    let all = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeVolumes", &error))?;
     let found = all.iter().filter_map(|volume| {
         let state = volume.state().map_or("unknown", |state| state.as_str());
         let is_final = matches!(state, "deleting" | "deleted");
         let thing = Thing { id: volume.volume_id()?, state, is_final, made: volume.create_time() };
-        thing.found(cloud, ResourceKind::Volume, volume.tags())
+        let waits = end::waits(volume);
+        Some(Found { waits, ..thing.found(cloud, ResourceKind::Volume, volume.tags())? })
     });
     Ok(found.collect())
 }
@@ -95,7 +98,7 @@ async fn volumes(cloud: &Cloud) -> Looked {
 async fn spot_requests(cloud: &Cloud) -> Looked {
     let pages = cloud.ec2().describe_spot_instance_requests().filters(ours()).into_paginator().items().send();
     let all =
-        pages.try_collect().await.map_err(|error| CloudError::of("DescribeSpotInstanceRequests", &error))?;
+        pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeSpotInstanceRequests", &error))?;
     let found = all.iter().filter_map(|request| {
         let state = request.state().map_or("unknown", |state| state.as_str());
         let is_final = matches!(state, "closed" | "cancelled" | "failed");
@@ -108,7 +111,7 @@ async fn spot_requests(cloud: &Cloud) -> Looked {
 
 async fn security_groups(cloud: &Cloud) -> Looked {
     let pages = cloud.ec2().describe_security_groups().filters(ours()).into_paginator().items().send();
-    let all = pages.try_collect().await.map_err(|error| CloudError::of("DescribeSecurityGroups", &error))?;
+    let all = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeSecurityGroups", &error))?;
     let found = all.iter().filter_map(|group| {
         let thing = Thing { id: group.group_id()?, state: EXISTS, is_final: false, made: None };
         thing.found(cloud, ResourceKind::SecurityGroup, group.tags())
@@ -118,7 +121,7 @@ async fn security_groups(cloud: &Cloud) -> Looked {
 
 async fn launch_templates(cloud: &Cloud) -> Looked {
     let pages = cloud.ec2().describe_launch_templates().filters(ours()).into_paginator().items().send();
-    let all = pages.try_collect().await.map_err(|error| CloudError::of("DescribeLaunchTemplates", &error))?;
+    let all = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeLaunchTemplates", &error))?;
     let found = all.iter().filter_map(|template| {
         let id = template.launch_template_id()?;
         let thing = Thing { id, state: EXISTS, is_final: false, made: template.create_time() };
@@ -130,7 +133,7 @@ async fn launch_templates(cloud: &Cloud) -> Looked {
 /// `DescribeFleets` knows no filter for tags: all fleets are asked for, and their tags looked at here.
 async fn fleets(cloud: &Cloud) -> Looked {
     let pages = cloud.ec2().describe_fleets().into_paginator().items().send();
-    let all = pages.try_collect().await.map_err(|error| CloudError::of("DescribeFleets", &error))?;
+    let all = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeFleets", &error))?;
     let found = all.iter().filter_map(|fleet| {
         let state = fleet.fleet_state().map_or("unknown", |state| state.as_str());
         // A deleted fleet asks for nothing any more; what it leaves running is told by the instances themselves.
@@ -163,6 +166,7 @@ impl Thing<'_> {
             region: cloud.region().to_owned(),
             state: self.state.to_owned(),
             is_final: self.is_final,
+            waits: None,
             owner,
             made_at: self.made.and_then(|at| Timestamp::from_second(at.secs()).ok()),
             instance: None,

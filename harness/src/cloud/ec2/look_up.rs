@@ -14,10 +14,10 @@ use gpu_suites::unit::ByteSize;
 
 use super::candidates::{Choice, For, GpuFacts, NoneFits, Processor, TypeFacts, choose};
 use super::capped::{self, SpotPrices};
-use super::cloud::{Cloud, CloudError};
+use super::cloud::{Cloud, Ec2Error};
 use super::ingress::{AddressError, caller};
-use crate::cloud::living::spot_prices;
-use super::{Ec2Settings, ImageChoice, Purchase, Usd};
+use super::{Ec2Settings, ImageChoice, Purchase, prices};
+use crate::cloud::error::CloudError;
 
 /// The parameter in which AWS keeps the id of its newest Deep Learning Base AMI.
 pub const DEEP_LEARNING: &str =
@@ -113,6 +113,12 @@ pub enum LookUpError {
     /// No type will do.
     #[error(transparent)]
     NoneFits(#[from] NoneFits),
+}
+
+impl From<Ec2Error> for LookUpError {
+    fn from(error: Ec2Error) -> Self {
+        Self::Cloud(error.into())
+    }
 }
 
 impl LookUpError {
@@ -219,9 +225,8 @@ impl Offer {
         let names =
             on_spot.and_then(|(_, choice)| choice.ok()).map(|choice| choice.candidates).unwrap_or_default();
         let names = names.into_iter().map(|candidate| candidate.name).collect();
-        let prices = async { Ok(spot_prices(cloud, names, cloud.now()).await?) };
-        let (image, prices) = tokio::try_join!(image(cloud, &self.image), prices)?;
-        let spot = prices.into_iter().map(|(pool, dollars)| (pool, Usd(dollars))).collect();
+        let prices = async { Ok(prices::spot(cloud, names, cloud.now()).await?) };
+        let (image, spot) = tokio::try_join!(image(cloud, &self.image), prices)?;
         let region = cloud.region().to_owned();
         Ok(Ground { region, facts: self.facts, image, subnets: self.subnets, ingress: self.ingress, spot })
     }
@@ -241,7 +246,7 @@ async fn types(cloud: &Cloud, settings: &Ec2Settings) -> Result<Vec<InstanceType
     let pages =
         cloud.ec2().describe_instance_types().filters(named(settings)).into_paginator().items().send();
     let all = pages.try_collect().await;
-    Ok(all.map_err(|error| CloudError::of("DescribeInstanceTypes", &error))?)
+    Ok(all.map_err(|error| Ec2Error::of("DescribeInstanceTypes", &error))?)
 }
 
 /// The types by zone.
@@ -249,7 +254,7 @@ async fn offers(cloud: &Cloud, settings: &Ec2Settings) -> Result<HashMap<String,
     let asked = cloud.ec2().describe_instance_type_offerings().location_type(LocationType::AvailabilityZone);
     let pages = asked.filters(named(settings)).into_paginator().items().send();
     let all = pages.try_collect().await;
-    let all = all.map_err(|error| CloudError::of("DescribeInstanceTypeOfferings", &error))?;
+    let all = all.map_err(|error| Ec2Error::of("DescribeInstanceTypeOfferings", &error))?;
     let mut zones: HashMap<String, Vec<String>> = HashMap::new();
     for offer in all {
         if let (Some(zone), Some(name)) = (offer.location, offer.instance_type) {
@@ -268,7 +273,7 @@ async fn subnets(cloud: &Cloud, settings: &Ec2Settings) -> Result<Vec<Subnet>, L
         asked.set_subnet_ids(Some(settings.subnets.clone()))
     };
     let all = asked.into_paginator().items().send().try_collect().await;
-    let all = all.map_err(|error| CloudError::of("DescribeSubnets", &error))?;
+    let all = all.map_err(|error| Ec2Error::of("DescribeSubnets", &error))?;
     let mut found: Vec<Subnet> = Vec::new();
     for subnet in all {
         let (Some(id), Some(zone), Some(vpc)) = (subnet.subnet_id, subnet.availability_zone, subnet.vpc_id)
@@ -312,7 +317,7 @@ async fn asked_image(cloud: &Cloud, choice: &ImageChoice) -> Result<AskedImage, 
 async fn parameter(cloud: &Cloud, name: &str, hint: &'static str) -> Result<AskedImage, LookUpError> {
     let none = || LookUpError::NoImage { region: cloud.region().to_owned(), image: name.to_owned(), hint };
     let asked = cloud.ssm().get_parameter().name(name).send().await;
-    let answer = match asked.map_err(|error| CloudError::of("GetParameter", &error)) {
+    let answer = match asked.map_err(|error| Ec2Error::of("GetParameter", &error)) {
         Ok(answer) => answer,
         Err(error) if error.code().is_some_and(|code| code.starts_with("ParameterNotFound")) => {
             return Err(none());
@@ -339,7 +344,7 @@ async fn image(cloud: &Cloud, wanted: &AskedImage) -> Result<Image, LookUpError>
     };
     let none = || LookUpError::NoImage { region: cloud.region().to_owned(), image: name.to_owned(), hint };
     let pages = asked.into_paginator().items().send().try_collect().await;
-    let images = match pages.map_err(|error| CloudError::of("DescribeImages", &error)) {
+    let images = match pages.map_err(|error| Ec2Error::of("DescribeImages", &error)) {
         Ok(images) => images,
         Err(error) if error.code().is_some_and(|code| code.starts_with("InvalidAMIID")) => return Err(none()),
         Err(error) => return Err(error.into()),

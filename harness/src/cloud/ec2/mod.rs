@@ -1,22 +1,27 @@
-//! EC2: what calls AWS, or knows its words.
+//! EC2: what calls AWS, or knows its words. [`Ec2`] is the provider.
 
-pub mod advice;
+mod advice;
 pub mod ask;
 pub mod candidates;
 pub mod capped;
 pub mod cloud;
-mod cloud_error;
-pub mod doctor;
-pub mod doubts;
+mod doctor;
+mod end;
+pub mod error;
 pub mod fleet;
-pub mod ingress;
-pub mod inventory;
+mod ingress;
+mod inventory;
 pub mod look_up;
+pub mod observe;
 pub mod prices;
-pub mod quota;
+mod provider;
+mod quota;
 pub mod refusal;
-pub mod sm;
+mod refused;
+mod sm;
 mod template;
 mod young;
 
-use super::{Ec2Settings, ImageChoice, Market, Purchase, Usd};
+use super::{Market, Purchase, Usd};
+pub use crate::config::ec2::{Ec2Config, Ec2Settings, ImageChoice};
+pub use provider::Ec2;

@@ -5,10 +5,17 @@
 //! `prices:` of the node tells it: another region's price would be a wrong one, and money is bounded by it. Only where
 //! types are put in an order does the first table stand in for every region.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use super::Usd;
+use aws_sdk_ec2::primitives::DateTime;
+use aws_sdk_ec2::types::InstanceType;
+use jiff::Timestamp;
+
+use super::capped::SpotPrices;
+use super::cloud::{Cloud, Ec2Error};
+use super::{Purchase, Usd};
+use crate::cloud::found::Found;
 
 /// The day of the price list that the tables are taken from.
 pub const TABLE_DATE: &str = "2026-07-20";
@@ -194,6 +201,53 @@ pub fn on_demand(instance_type: &str, region: &str, users: &BTreeMap<String, Usd
     let dollars = within(table, instance_type)?;
     let source = PriceSource::Table { date: TABLE_DATE, region };
     Some(OnDemandPrice { usd: Usd(dollars), source })
+}
+
+/// US dollars an hour of these instances now, by id.
+pub(super) async fn of_living(
+    cloud: &Cloud,
+    instances: &[Found],
+    users: &BTreeMap<String, Usd>,
+) -> HashMap<String, Usd> {
+    let types = instances.iter().filter_map(|found| Some(found.instance.as_ref()?.instance_type.clone()));
+    let spot = spot(cloud, types.collect(), cloud.now()).await.unwrap_or_default();
+    let price = |found: &Found| {
+        let instance = found.instance.clone()?;
+        let usd = if instance.market == Purchase::Spot.name() {
+            spot.get(&(instance.instance_type, instance.zone)).copied()
+        } else {
+            on_demand(&instance.instance_type, &found.region, users).map(|price| price.usd)
+        };
+        Some((found.id.clone(), usd?))
+    };
+    instances.iter().filter_map(price).collect()
+}
+
+/// What spot costs now, by type and zone.
+pub(super) async fn spot(
+    cloud: &Cloud,
+    types: BTreeSet<String>,
+    now: Timestamp,
+) -> Result<SpotPrices, Ec2Error> {
+    if types.is_empty() {
+        return Ok(SpotPrices::new());
+    }
+    let pages = cloud
+        .ec2()
+        .describe_spot_price_history()
+        .set_instance_types(Some(types.iter().map(|name| InstanceType::from(name.as_str())).collect()))
+        .product_descriptions("Linux/UNIX")
+        // From now to now: the price that holds.
+        .start_time(DateTime::from_secs(now.as_second()))
+        .into_paginator()
+        .items()
+        .send();
+    let all = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeSpotPriceHistory", &error))?;
+    let prices = all.into_iter().filter_map(|price| {
+        let pool = (price.instance_type()?.as_str().to_owned(), price.availability_zone()?.to_owned());
+        Some((pool, Usd(price.spot_price()?.parse().ok()?)))
+    });
+    Ok(prices.collect())
 }
 
 /// About what a type costs, to put types in an order where nobody knows better: no money is reckoned by it.

@@ -1,7 +1,6 @@
 //! Which of an account's quotas an instance counts against.
 
 use super::Purchase;
-use crate::cloud::regions::console;
 
 /// A quota of an AWS account, in each region its own; it counts virtual processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +47,18 @@ impl Quota {
     }
 }
 
+/// Where AWS's console is for a region: China and AWS `GovCloud` are partitions with a domain of their own.
+pub fn console(region: &str) -> String {
+    let domain = if region.starts_with("cn-") {
+        "amazonaws.cn"
+    } else if region.starts_with("us-gov-") {
+        "amazonaws-us-gov.com"
+    } else {
+        "aws.amazon.com"
+    };
+    format!("https://{region}.console.{domain}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +83,17 @@ mod tests {
                 (spot, on_demand),
                 "{instance_type}"
             );
+        }
+    }
+
+    #[test]
+    fn each_partition_has_its_own_console() {
+        for (region, console_of) in [
+            ("eu-west-1", "https://eu-west-1.console.aws.amazon.com"),
+            ("cn-north-1", "https://cn-north-1.console.amazonaws.cn"),
+            ("us-gov-west-1", "https://us-gov-west-1.console.amazonaws-us-gov.com"),
+        ] {
+            assert_eq!(console(region), console_of);
         }
     }
 }

@@ -12,8 +12,8 @@ use aws_sdk_ec2::types::{
 };
 
 use super::look_up::Image;
-use crate::cloud::user_data::UserData;
 use super::{Ec2Settings, Purchase};
+use crate::cloud::user_data::UserData;
 
 /// What is tagged when an instance is launched in this way, and no more: a fleet launches by its service-linked role,
 /// whose policy (`AWSEC2FleetServiceRolePolicy`, v3, which no account can change) allows `ec2:CreateTags` on these only,
@@ -94,8 +94,8 @@ mod tests {
     use gpu_suites::unit::ByteSize;
 
     use super::super::candidates::Processor;
-    use crate::cloud::keys::NodeKeys;
     use super::*;
+    use crate::cloud::keys::NodeKeys;
     use crate::cloud::user_data::Life;
 
     fn built(settings: &str) -> RequestLaunchTemplateData {
@@ -103,8 +103,7 @@ mod tests {
     }
 
     fn built_for(settings: &str, purchase: Purchase) -> RequestLaunchTemplateData {
-        let settings =
-            Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{settings}")).unwrap()).unwrap();
+        let settings = crate::config::ec2::settings(settings).unwrap();
         let image = Image {
             id: "ami-1".into(),
             name: "one".into(),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::sleep;
 
-use super::cloud::{Cloud, CloudError};
+use super::cloud::{Cloud, Ec2Error};
 use crate::cloud::consistency::CONSISTENT;
 
 /// Between two tries, at first and at most.
@@ -20,9 +20,9 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 pub(super) async fn once_known<T, Called>(
     cloud: &Cloud,
     call: impl Fn() -> Called + Send,
-) -> Result<T, CloudError>
+) -> Result<T, Ec2Error>
 where
-    Called: Future<Output = Result<T, CloudError>> + Send,
+    Called: Future<Output = Result<T, Ec2Error>> + Send,
 {
     let until = cloud.now().saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
     let mut pause = PAUSE.0;
@@ -35,6 +35,6 @@ where
     }
 }
 
-fn is_young(error: &CloudError) -> bool {
+fn is_young(error: &Ec2Error) -> bool {
     error.refusal().is_some_and(super::refusal::Refusal::may_be_youth)
 }

@@ -6,7 +6,7 @@ use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
 use super::first_sentence;
-use crate::cloud::ec2::cloud::{Cloud, CloudError};
+use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::report::finding::Finding;
 
 /// AWS refuses requests that were signed at a time more than five minutes off.
@@ -24,7 +24,7 @@ pub(super) async fn caller(cloud: &Cloud, findings: &mut Vec<Finding>, tell: boo
             Some(arn)
         }
         Err(error) => {
-            let error = CloudError::of("GetCallerIdentity", &error);
+            let error = Ec2Error::of("GetCallerIdentity", &error);
             let said = first_sentence(&crate::text::chain(&error));
             findings.push(Finding::failed("credentials", said).hint(format!(
                 "{}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or in CI AWS_ROLE_ARN and \

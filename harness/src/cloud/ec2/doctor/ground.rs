@@ -9,12 +9,12 @@ use aws_sdk_servicequotas::types::ServiceQuota;
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
+use super::super::{Ec2Settings, Purchase, Usd};
 use super::{allow, failed, first_sentence};
 use crate::cloud::ec2::candidates::{Candidate, Choice, Why};
-use crate::cloud::ec2::cloud::{Cloud, CloudError};
+use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::cloud::ec2::look_up::{self, Ground, Image, LookUpError};
 use crate::cloud::ec2::quota::Quota;
-use super::super::{Ec2Settings, Purchase, Usd};
 use crate::report::finding::Finding;
 use crate::text::chain;
 
@@ -84,10 +84,13 @@ pub(super) async fn examine(
 /// What could not be looked up, by the name of what a person has to mend.
 fn refused(error: &LookUpError, caller: &str) -> Finding {
     match error {
-        LookUpError::Cloud(error) => {
-            let action = error.operation().map_or_else(|| "the API".to_owned(), action);
-            failed(&action, error, caller)
-        }
+        LookUpError::Cloud(error) => match error.own::<Ec2Error>() {
+            Some(error) => {
+                let action = error.operation().map_or_else(|| "the API".to_owned(), action);
+                failed(&action, error, caller)
+            }
+            None => Finding::failed("the API", chain(error)),
+        },
         LookUpError::NoDefaultVpc { .. } | LookUpError::SeveralVpcs { .. } => {
             Finding::failed("subnets", error.to_string())
         }
@@ -228,7 +231,7 @@ async fn quota(cloud: &Cloud, choice: &Choice, purchase: Purchase, caller: &str)
         );
     };
     let asked = cloud.quotas().get_service_quota().service_code("ec2").quota_code(quota.code).send().await;
-    match asked.map_err(|error| CloudError::of("GetServiceQuota", &error)) {
+    match asked.map_err(|error| Ec2Error::of("GetServiceQuota", &error)) {
         Ok(answer) => match answer.quota().and_then(ServiceQuota::value) {
             Some(allowed) => judge_quota(about, quota, allowed, smallest, cloud.region()),
             None => Finding::unknown(about, format!("\"{}\" ({}) has no value", quota.name, quota.code)),
@@ -266,7 +269,7 @@ mod tests {
     use crate::report::finding::State;
 
     fn settings(more: &str) -> Ec2Settings {
-        Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{more}")).unwrap()).unwrap()
+        crate::config::ec2::settings(more).unwrap()
     }
 
     #[test]

@@ -8,57 +8,42 @@ mod ground;
 mod permissions;
 mod roles;
 
-use crate::config::ec2::Ec2Settings;
-use super::cloud::{Cloud, CloudError};
+use super::Ec2Settings;
+use super::cloud::{Cloud, Ec2Error};
 use super::refusal::RefusalKind;
-use crate::cloud::regions::listed;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::finding::Finding;
 use crate::text::chain;
 
-/// Examines a node of provider ec2 in each of its regions.
-pub async fn findings(node: &Node, settings: &Ec2Settings) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let regions = listed(settings.regions.clone());
-    let several = regions.len() > 1;
-    for (number, region) in regions.iter().enumerate() {
-        let cloud = match Cloud::connect(region.as_deref()).await {
-            Ok(cloud) => cloud,
-            Err(error) => {
-                findings.push(Finding::failed("region", chain(&error)));
-                continue;
-            }
-        };
-        // Credentials and roles are the account's; the rest is each region's own.
-        let Some(caller) = credentials::caller(&cloud, &mut findings, number == 0).await else { break };
-        if number == 0 {
-            findings.extend(roles::service_linked(&cloud).await);
-        }
-        if several {
-            findings.push(Finding::ok("region", cloud.region()));
-        }
-        let basis = ground::examine(&cloud, settings, &caller, &mut findings).await;
-        let tried = Box::pin(permissions::try_each(&cloud, node, settings, &basis, &caller));
-        findings.extend(tried.await);
+/// Examines a region for a node. Without credentials there is no use in looking at the next.
+pub(super) async fn examine(
+    cloud: &Cloud,
+    node: &NodeSpec,
+    settings: &Ec2Settings,
+    number: usize,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    // Credentials and roles are the account's; the rest is each region's own.
+    let Some(caller) = credentials::caller(cloud, findings, number == 0).await else { return false };
+    if number == 0 {
+        findings.extend(roles::service_linked(cloud).await);
     }
-    findings.push(way_out(settings));
-    findings
-}
-
-/// What only a launch can tell.
-fn way_out(settings: &Ec2Settings) -> Finding {
-    Finding::unknown("ssh", format!("port {} of the node was not tried: there is no node yet", settings.port)).hint(
-        "a run says when the node does not answer; a firewall on this side shows so: ssh -v some-host-outside",
-    )
+    if settings.regions.len() > 1 {
+        findings.push(Finding::ok("region", cloud.region()));
+    }
+    let basis = ground::examine(cloud, settings, &caller, findings).await;
+    let tried = Box::pin(permissions::try_each(cloud, node, settings, &basis, &caller));
+    findings.extend(tried.await);
+    true
 }
 
 /// The kind of a failed call.
-fn kind(error: &CloudError) -> Option<RefusalKind> {
+fn kind(error: &Ec2Error) -> Option<RefusalKind> {
     error.refusal().map(|refusal| refusal.kind)
 }
 
 /// A call that was made for real and failed.
-fn failed(about: &str, error: &CloudError, caller: &str) -> Finding {
+fn failed(about: &str, error: &Ec2Error, caller: &str) -> Finding {
     let finding = Finding::failed(about, first_sentence(&chain(error)));
     if kind(error) == Some(RefusalKind::Permission) { finding.hint(allow(about, caller)) } else { finding }
 }

@@ -11,15 +11,17 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use futures_util::future::join_all;
 use gpu_suites::event::ResourceKind;
 
+use super::super::{Ec2Settings, Purchase, template};
 use super::ground::Basis;
 use super::{allow, first_sentence, kind};
-use crate::cloud::ec2::cloud::{Cloud, CloudError};
-use crate::cloud::found::Found;
+use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::cloud::ec2::inventory::each;
 use crate::cloud::ec2::refusal::RefusalKind;
+use crate::cloud::error::Fault as _;
+use crate::cloud::found::Found;
+use crate::cloud::tags;
 use crate::cloud::who::Who;
-use super::super::{Ec2Settings, Purchase, tags, template};
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::finding::{Finding, State};
 use crate::text::chain;
 
@@ -34,7 +36,7 @@ const NO_FLEET: &str = "fleet-00000000-0000-0000-0000-000000000000";
 /// Tries each of them; those that are allowed are told in one line.
 pub(super) async fn try_each(
     cloud: &Cloud,
-    node: &Node,
+    node: &NodeSpec,
     settings: &Ec2Settings,
     basis: &Basis,
     caller: &str,
@@ -65,7 +67,7 @@ async fn looking(cloud: &Cloud, caller: &str) -> (Vec<Finding>, Vec<Found>) {
         findings.push(real(name, looked.map(|found| ours.extend(found)), caller));
     }
     findings.push(real("DescribeRegions", regions.map(drop), caller));
-    let known_tags = known_tags.map(drop).map_err(|error| CloudError::of("DescribeTags", &error));
+    let known_tags = known_tags.map(drop).map_err(|error| Ec2Error::of("DescribeTags", &error));
     findings.push(real("DescribeTags", known_tags, caller));
     (findings, ours)
 }
@@ -73,7 +75,7 @@ async fn looking(cloud: &Cloud, caller: &str) -> (Vec<Finding>, Vec<Found>) {
 /// What makes something is tried as a run would do it, tags and all.
 async fn making(
     cloud: &Cloud,
-    node: &Node,
+    node: &NodeSpec,
     settings: &Ec2Settings,
     basis: &Basis,
     ours: &[Found],
@@ -191,7 +193,7 @@ impl Launch<'_> {
             .dry_run(true)
             .send()
             .await;
-        let error = answer.err().map(|error| CloudError::of("RunInstances", &error));
+        let error = answer.err().map(|error| Ec2Error::of("RunInstances", &error));
         match error {
             // Told by its market: what one of them is refused, the other may be granted.
             Some(error) if error.code() != Some("DryRunOperation") => {
@@ -256,7 +258,7 @@ async fn ending(cloud: &Cloud, ours: &[Found], caller: &str) -> Vec<Finding> {
 }
 
 /// The tags that a run sets, as far as the policy looks at them.
-fn our_tags(node: &Node) -> Vec<Tag> {
+fn our_tags(node: &NodeSpec) -> Vec<Tag> {
     let tag = |name: &str, value: &str| Tag::builder().key(name).value(value).build();
     vec![tag(tags::RUN, "doctor"), tag(tags::NODE, node.name.as_str()), tag(tags::OWNER, &Who::find().owner)]
 }
@@ -268,7 +270,7 @@ fn one_of(ours: &[Found], kind: ResourceKind, none: &str) -> String {
 }
 
 /// A call that was made for real.
-fn real(name: &str, answer: Result<(), CloudError>, caller: &str) -> Finding {
+fn real(name: &str, answer: Result<(), Ec2Error>, caller: &str) -> Finding {
     let about = format!("ec2:{name}");
     match answer {
         Ok(()) => Finding::ok(about, "allowed"),
@@ -281,10 +283,10 @@ fn dry<T, E>(operation: &'static str, answer: Result<T, SdkError<E, HttpResponse
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    judge(operation, answer.err().map(|error| CloudError::of(operation, &error)), caller)
+    judge(operation, answer.err().map(|error| Ec2Error::of(operation, &error)), caller)
 }
 
-fn judge(operation: &str, error: Option<CloudError>, caller: &str) -> Finding {
+fn judge(operation: &str, error: Option<Ec2Error>, caller: &str) -> Finding {
     let about = format!("ec2:{operation}");
     let Some(error) = error else { return Finding::ok(about, "allowed") };
     match (error.code(), kind(&error)) {
@@ -309,8 +311,7 @@ mod tests {
     #[test]
     fn a_dry_run_that_is_refused_names_the_permission_and_one_on_nothing_is_unknown() {
         let judged = |code: &str| {
-            let finding =
-                judge("CreateFleet", Some(CloudError::refused("CreateFleet", code, "no")), "arn:me");
+            let finding = judge("CreateFleet", Some(Ec2Error::refused("CreateFleet", code, "no")), "arn:me");
             (finding.state, finding.hint.unwrap_or_default())
         };
         assert_eq!(judged("DryRunOperation").0, State::Ok);

@@ -3,7 +3,7 @@
 //! A fleet of type `request` launches by `AWSServiceRoleForEC2Fleet`, and spot instances by `AWSServiceRoleForEC2Spot`
 //! (EC2 User Guide, "EC2 Fleet prerequisites"). AWS makes them at the first use in its console, or by one command.
 
-use crate::cloud::ec2::cloud::{Cloud, CloudError};
+use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::report::finding::Finding;
 
 /// A role and the service that it is for.
@@ -19,7 +19,7 @@ pub(super) async fn service_linked(cloud: &Cloud) -> Vec<Finding> {
     for (role, service) in ROLES {
         let about = format!("role {}", role.trim_start_matches("AWSServiceRoleFor"));
         let asked = iam.get_role().role_name(role).send().await;
-        findings.push(match asked.map_err(|error| CloudError::of("GetRole", &error)) {
+        findings.push(match asked.map_err(|error| Ec2Error::of("GetRole", &error)) {
             Ok(_) => Finding::ok(about, format!("{role} is there")),
             Err(error) if error.code() == Some("NoSuchEntity") => Finding::failed(
                 about,

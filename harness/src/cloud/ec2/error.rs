@@ -7,11 +7,12 @@ use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::refusal::{Refusal, RefusalKind};
+use crate::cloud::error::Fault;
 use crate::text::chain;
 
-/// A call that came to nothing.
+/// A call of AWS's that came to nothing.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum CloudError {
+pub enum Ec2Error {
     /// Nobody says which region is meant.
     #[error("no region is named: write `region:` in gpu-harness.yaml, or set AWS_REGION")]
     NoRegion,
@@ -86,7 +87,7 @@ fn place(region: Option<&str>) -> String {
     region.map(|region| format!(" in {region}")).unwrap_or_default()
 }
 
-impl CloudError {
+impl Ec2Error {
     /// The failure of a call of the SDK.
     pub fn of<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
     where
@@ -155,8 +156,16 @@ impl CloudError {
         }
     }
 
-    /// Whether the same call may succeed in a moment: the network, throttling, or the cloud's own trouble.
-    pub fn is_transient(&self) -> bool {
+    /// Whether a call is refused for how it was asked, and may be granted when it is asked more plainly.
+    pub fn is_about_parameters(&self) -> bool {
+        let code = self.code().unwrap_or_default();
+        let begins = |head: &str| code.starts_with(head);
+        begins("InvalidParameter") || begins("UnknownParameter") || begins("Unsupported")
+    }
+}
+
+impl Fault for Ec2Error {
+    fn is_transient(&self) -> bool {
         match self {
             Self::OutOfReach { .. } | Self::Unreadable { .. } => true,
             Self::Refused { refusal, status, .. } => {
@@ -167,21 +176,19 @@ impl CloudError {
         }
     }
 
-    /// Whether what was asked about is not known to EC2: it may be gone, or too young to be known everywhere.
-    pub fn is_not_found(&self) -> bool {
+    fn is_not_found(&self) -> bool {
         let code = self.code().unwrap_or_default();
         code.ends_with(".NotFound") || code.ends_with("NotFoundException") || code == "fleetIdDoesNotExist"
     }
 
-    /// Whether a call that makes something may have made it all the same: its answer was lost on the way, or it was told
-    /// that a name which nothing else has is taken already, which an earlier try of the same call has done.
-    pub fn leaves_a_doubt(&self) -> bool {
+    // Its answer was lost on the way, or it was told that a name which nothing else has is taken already: an earlier try
+    // of the same call has done that.
+    fn leaves_a_doubt(&self) -> bool {
         let is_taken = ["InvalidGroup.Duplicate", "InvalidLaunchTemplateName.AlreadyExistsException"];
         self.is_transient() || self.code().is_some_and(|code| is_taken.contains(&code))
     }
 
-    /// Whether another region may grant what this one refuses, or answer where this one is out of reach.
-    pub fn is_worth_another_region(&self) -> bool {
+    fn is_worth_another_region(&self) -> bool {
         match self {
             Self::OutOfReach { .. } | Self::Unreadable { .. } => true,
             Self::Refused { refusal, status, .. } => *status >= 500 || refusal.is_worth_another_region(),
@@ -189,15 +196,7 @@ impl CloudError {
         }
     }
 
-    /// Whether a call is refused for how it was asked, and may be granted when it is asked more plainly.
-    pub fn is_about_parameters(&self) -> bool {
-        let code = self.code().unwrap_or_default();
-        let begins = |head: &str| code.starts_with(head);
-        begins("InvalidParameter") || begins("UnknownParameter") || begins("Unsupported")
-    }
-
-    /// Whether it is refused while something else still has to end: the same call may be granted in a moment.
-    pub fn is_busy(&self) -> bool {
+    fn is_busy(&self) -> bool {
         self.code().is_some_and(|code| BUSY.contains(&code))
     }
 }
@@ -222,7 +221,7 @@ mod tests {
 
     #[test]
     fn only_what_passes_by_itself_is_transient() {
-        let with_status = |code: &str, status| CloudError::Refused {
+        let with_status = |code: &str, status| Ec2Error::Refused {
             operation: "CreateFleet",
             region: None,
             refusal: Box::new(Refusal::of(code, "")),
@@ -235,8 +234,8 @@ mod tests {
             (with_status("InsufficientInstanceCapacity", 500), false),
             (with_status("UnauthorizedOperation", 403), false),
             (with_status("InvalidInstanceID.NotFound", 400), false),
-            (CloudError::OutOfReach { operation: "CreateFleet", why: "connection refused".into() }, true),
-            (CloudError::NoRegion, false),
+            (Ec2Error::OutOfReach { operation: "CreateFleet", why: "connection refused".into() }, true),
+            (Ec2Error::NoRegion, false),
         ] {
             assert_eq!(error.is_transient(), transient, "{error}");
         }
@@ -246,9 +245,15 @@ mod tests {
 
     #[test]
     fn a_refusal_says_what_was_refused_where_and_in_whose_words() {
-        let refused = CloudError::refused("DeleteFleets", "UnauthorizedOperation", "You are not authorized")
+        let refused = Ec2Error::refused("DeleteFleets", "UnauthorizedOperation", "You are not authorized")
             .at("eu-west-1");
         let said = "AWS refused DeleteFleets in eu-west-1: UnauthorizedOperation: You are not authorized";
         assert_eq!(refused.to_string(), said);
+    }
+
+    #[test]
+    fn a_name_that_is_taken_already_is_an_earlier_try_whose_answer_was_lost() {
+        assert!(Ec2Error::refused("CreateSecurityGroup", "InvalidGroup.Duplicate", "").leaves_a_doubt());
+        assert!(!Ec2Error::refused("CreateFleet", "UnauthorizedOperation", "").leaves_a_doubt());
     }
 }
