@@ -334,6 +334,16 @@ events! {
         reports: Vec<String>,
     }
 
+    /// Tests in a case's own reports did not pass, although its command ended with 0: a case that passed counts as failed.
+    "tests-failed" TestsFailed {
+        /// The case.
+        case: CaseId,
+        /// How many of them.
+        failed: u64,
+        /// The first of those, by class and name.
+        named: Vec<String>,
+    }
+
     /// The case's failures do not fail the build for now.
     "quarantined" Quarantined {
         /// The case.
@@ -540,11 +550,40 @@ events! {
 impl Event {
     /// The case that it is about, where it is about one.
     pub fn case(&self) -> Option<&CaseId> {
+        self.scope().1
+    }
+
+    /// Whether it is the harness's alone to say: of the run, of the cloud, of the connection, of the nights before.
+    pub fn is_of_the_harness(&self) -> bool {
+        self.scope().0 == Says::Harness
+    }
+
+    /// Who says it, and of which case.
+    fn scope(&self) -> (Says, Option<&CaseId>) {
         match self {
             Self::Judged(Judged { case, .. })
             | Self::Quarantined(Quarantined { case, .. })
             | Self::TestsUnread(TestsUnread { case, .. })
-            | Self::CaseStarted(CaseStarted { case, .. })
+            | Self::TestsFailed(TestsFailed { case, .. }) => (Says::Harness, Some(case)),
+            Self::RunCreated(_)
+            | Self::Input(_)
+            | Self::Node(_)
+            | Self::Waiting(_)
+            | Self::ResourceMade(_)
+            | Self::ResourceGone(_)
+            | Self::Had(_)
+            | Self::Phase(_)
+            | Self::Kept(_)
+            | Self::ShutdownAsked(_)
+            | Self::TakenOver(_)
+            | Self::HandedOn(_)
+            | Self::Cost(_)
+            | Self::Upload(_)
+            | Self::ConnectionLost(_)
+            | Self::Reattached(_)
+            | Self::Interrupted(_)
+            | Self::RunClosed(_) => (Says::Harness, None),
+            Self::CaseStarted(CaseStarted { case, .. })
             | Self::Device(Device { case, .. })
             | Self::Progress(Progress { case, .. })
             | Self::Metrics(Metrics { case, .. })
@@ -555,75 +594,30 @@ impl Event {
             | Self::Check(Check { case, .. })
             | Self::ProcessEnded(ProcessEnded { case, .. })
             | Self::GpusWatched(GpusWatched { case, .. })
-            | Self::CaseFinished(CaseFinished { case, .. }) => Some(case),
-            Self::Warning(Warning { case, .. }) => case.as_ref(),
-            Self::RunCreated(_)
-            | Self::Input(_)
-            | Self::Node(_)
-            | Self::Waiting(_)
-            | Self::ResourceMade(_)
-            | Self::ResourceGone(_)
-            | Self::Had(_)
-            | Self::Phase(_)
-            | Self::Kept(_)
-            | Self::ShutdownAsked(_)
-            | Self::TakenOver(_)
-            | Self::HandedOn(_)
-            | Self::Cost(_)
-            | Self::Upload(_)
-            | Self::ConnectionLost(_)
-            | Self::Reattached(_)
-            | Self::Interrupted(_)
-            | Self::RunClosed(_)
-            | Self::Hello(_)
-            | Self::ReclaimNotice(_)
-            | Self::RunFinished(_)
-            | Self::Unknown(_) => None,
+            | Self::CaseFinished(CaseFinished { case, .. }) => (Says::Node, Some(case)),
+            Self::Warning(Warning { case, .. }) => (Says::Node, case.as_ref()),
+            Self::Hello(_) | Self::ReclaimNotice(_) | Self::RunFinished(_) | Self::Unknown(_) => {
+                (Says::Node, None)
+            }
         }
     }
+}
 
-    /// Whether it is the harness's alone to say: of the run, of the cloud, of the connection, of the nights before.
-    pub fn is_of_the_harness(&self) -> bool {
-        match self {
-            Self::RunCreated(_)
-            | Self::Input(_)
-            | Self::Node(_)
-            | Self::Waiting(_)
-            | Self::ResourceMade(_)
-            | Self::ResourceGone(_)
-            | Self::Had(_)
-            | Self::Phase(_)
-            | Self::Kept(_)
-            | Self::ShutdownAsked(_)
-            | Self::TakenOver(_)
-            | Self::HandedOn(_)
-            | Self::Cost(_)
-            | Self::Upload(_)
-            | Self::ConnectionLost(_)
-            | Self::Reattached(_)
-            | Self::Interrupted(_)
-            | Self::Judged(_)
-            | Self::Quarantined(_)
-            | Self::TestsUnread(_)
-            | Self::RunClosed(_) => true,
-            Self::Hello(_)
-            | Self::CaseStarted(_)
-            | Self::Device(_)
-            | Self::Progress(_)
-            | Self::Metrics(_)
-            | Self::Log(_)
-            | Self::LogTruncated(_)
-            | Self::Artifact(_)
-            | Self::ArtifactPlace(_)
-            | Self::ReclaimNotice(_)
-            | Self::Warning(_)
-            | Self::Check(_)
-            | Self::ProcessEnded(_)
-            | Self::GpusWatched(_)
-            | Self::CaseFinished(_)
-            | Self::RunFinished(_)
-            | Self::Unknown(_) => false,
-        }
+/// Who may say something.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Says {
+    /// The harness alone.
+    Harness,
+    /// A node, too.
+    Node,
+}
+
+impl fmt::Display for TestsFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tests = if self.failed == 1 { "test" } else { "tests" };
+        let more = if self.failed > self.named.len() as u64 { ", …" } else { "" };
+        write!(f, "its report has {} failed {tests} ({}{more})", self.failed, self.named.join(", "))?;
+        f.write_str(", although the command ended with 0")
     }
 }
 

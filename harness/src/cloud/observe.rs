@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gpu_suites::event::ResourceKind;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use super::Purchase;
@@ -65,15 +65,24 @@ impl InstanceSeen {
 
 /// One of ours. Right after its launch it may be unknown for minutes, which are waited out by the cloud's clock.
 pub async fn instance(cloud: &dyn Provider, id: &str) -> Result<InstanceSeen, CloudError> {
-    let until = cloud.now().saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    within(cloud, id, CONSISTENT).await?.ok_or_else(|| {
+        let region = cloud.region();
+        Unanswered(format!("{region} has not shown instance {id} for five minutes")).into()
+    })
+}
+
+/// One of ours; `None` where it was not shown through so much of the cloud's time.
+pub(super) async fn within(
+    cloud: &dyn Provider,
+    id: &str,
+    patience: SignedDuration,
+) -> Result<Option<InstanceSeen>, CloudError> {
+    let until = cloud.now().saturating_add(patience).unwrap_or(Timestamp::MAX);
     let mut pause = PAUSE.0;
     loop {
-        if let Some(seen) = now(cloud, id).await? {
+        let seen = now(cloud, id).await?;
+        if seen.is_some() || cloud.now() >= until {
             return Ok(seen);
-        }
-        if cloud.now() >= until {
-            let region = cloud.region();
-            return Err(Unanswered(format!("{region} has not shown instance {id} for five minutes")).into());
         }
         sleep(pause).await;
         pause = (pause * 3 / 2).min(PAUSE.1);
