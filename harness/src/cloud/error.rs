@@ -5,18 +5,32 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
-/// What a provider's error has to tell.
+/// What a provider's error has to tell; each is no where it says nothing.
 pub trait Fault: Error + Send + Sync + 'static {
     /// Whether the same call may succeed in a moment: the network, throttling, or the cloud's own trouble.
-    fn is_transient(&self) -> bool;
+    fn is_transient(&self) -> bool {
+        false
+    }
+
     /// Whether what was asked about is not known to the cloud: it may be gone, or too young to be known everywhere.
-    fn is_not_found(&self) -> bool;
+    fn is_not_found(&self) -> bool {
+        false
+    }
+
     /// Whether it is refused while something else still has to end: the same call may be granted in a moment.
-    fn is_busy(&self) -> bool;
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Whether a call that makes something may have made it all the same.
-    fn leaves_a_doubt(&self) -> bool;
+    fn leaves_a_doubt(&self) -> bool {
+        false
+    }
+
     /// Whether another region may grant what this one refuses, or answer where this one is out of reach.
-    fn is_worth_another_region(&self) -> bool;
+    fn is_worth_another_region(&self) -> bool {
+        false
+    }
 }
 
 /// A call that came to nothing.
@@ -65,14 +79,6 @@ pub(super) struct Unanswered(pub(super) String);
 impl Fault for Unanswered {
     fn is_transient(&self) -> bool {
         true
-    }
-
-    fn is_not_found(&self) -> bool {
-        false
-    }
-
-    fn is_busy(&self) -> bool {
-        false
     }
 
     fn leaves_a_doubt(&self) -> bool {

@@ -250,27 +250,7 @@ mod tests {
     #[error("you may not")]
     struct Denied;
 
-    impl Fault for Denied {
-        fn is_transient(&self) -> bool {
-            false
-        }
-
-        fn is_not_found(&self) -> bool {
-            false
-        }
-
-        fn is_busy(&self) -> bool {
-            false
-        }
-
-        fn leaves_a_doubt(&self) -> bool {
-            false
-        }
-
-        fn is_worth_another_region(&self) -> bool {
-            false
-        }
-    }
+    impl Fault for Denied {}
 
     fn ledger() -> (Ledger, UnboundedReceiver<Event>) {
         let (sink, events) = unbounded_channel();

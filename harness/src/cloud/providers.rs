@@ -28,6 +28,14 @@ pub enum ConnectError {
 /// A region by name; `None`: the one that the cloud's own settings name.
 pub type Name = Option<String>;
 
+/// Whether this program was built with it.
+pub fn is_built(provider: Provider) -> bool {
+    match provider {
+        Provider::Local | Provider::Ssh => true,
+        Provider::Ec2 => cfg!(feature = "ec2"),
+    }
+}
+
 /// A node's regions, in their order; nothing is sent yet.
 pub async fn connect(settings: &CloudNode) -> Result<Vec<Region>, ConnectError> {
     let mut connected = Vec::new();
@@ -76,7 +84,15 @@ fn places(
     let names = node.map_or_else(|| config.nodes.keys().map(String::as_str).collect(), |node| vec![node]);
     let mut places: Vec<(CloudNode, BTreeSet<Name>)> = Vec::new();
     for name in names {
-        let Origin::Cloud(settings) = NodeSpec::choose(Some(name), config)?.origin else { continue };
+        let chosen = NodeSpec::choose(Some(name), config);
+        // What is wrong with a node that is there is no reason to leave anything in a cloud.
+        let Origin::Cloud(settings) = (match chosen {
+            Ok(chosen) => chosen.origin,
+            Err(NodeError::Lease { .. }) => continue,
+            Err(error) => return Err(error),
+        }) else {
+            continue;
+        };
         let regions = listed(&settings.regions);
         match places.iter_mut().find(|(known, _)| known.provider() == settings.provider()) {
             Some((known, places)) => {
@@ -108,7 +124,7 @@ mod tests {
              c: { provider: ec2 }\n  d: { provider: local }\n",
         )
         .unwrap();
-        let told = |asked: &[&str], node, config| {
+        let told = |asked: &[&str], node, config: &Config| {
             let asked = Vec::from_iter(asked.iter().map(ToString::to_string));
             let places = places(&asked, node, config).unwrap().into_iter();
             Vec::from_iter(

@@ -1,7 +1,6 @@
 //! What a user asks of a node that a cloud makes, whichever cloud it is.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -9,9 +8,8 @@ use gpu_suites::gpu::GpuNeed;
 use gpu_suites::unit::Span;
 use serde::Deserialize;
 
-use super::OneOrMany;
 use super::ec2::{Ec2Config, Ec2Settings};
-use super::node::{Machine, Provider};
+use super::node::Provider;
 use crate::text::figures;
 
 /// The keys of a node that a cloud makes: those of every cloud, and its provider's own.
@@ -63,22 +61,22 @@ macro_rules! cloud_keys {
         impl $name {
             /// What all clouds have, with its defaults.
             fn cloud(&self) -> Result<$crate::config::cloud::CloudSettings, $crate::config::cloud::CloudSettingsError> {
-                $crate::config::cloud::Keys {
-                    machine: &self.machine(),
-                    region: self.region.as_ref(),
-                    gpu: self.gpu.as_ref(),
-                    market: self.market,
-                    user: self.user.as_deref(),
-                    port: self.port,
-                    ttl: self.ttl,
-                    boot_timeout: self.boot_timeout,
+                $crate::config::cloud::check(self.machine().lease(), self.ttl, &self.tags)?;
+                let region = self.region.clone();
+                Ok($crate::config::cloud::CloudSettings {
+                    regions: region.map($crate::config::OneOrMany::into_vec).unwrap_or_default(),
+                    gpu: self.gpu.clone().unwrap_or_default(),
+                    market: self.market.unwrap_or_default(),
+                    user: self.user.clone().unwrap_or_else(|| "ubuntu".to_owned()),
+                    port: self.port.map_or(22, std::num::NonZeroU16::get),
+                    ttl: self.ttl.map(|ttl| ttl.0),
+                    boot_timeout: self.boot_timeout.map_or($crate::config::cloud::BOOT_TIMEOUT, |time| time.0),
                     max_price: self.max_price,
                     max_cost: self.max_cost,
-                    wait: self.wait,
-                    reuse: self.reuse,
-                    tags: &self.tags,
-                }
-                .settings()
+                    wait: self.wait.map_or($crate::config::cloud::WAIT, |wait| wait.0),
+                    reuse: self.reuse.unwrap_or(false),
+                    tags: self.tags.clone(),
+                })
             }
         }
     };
@@ -220,52 +218,24 @@ const MIN_LEASE: Duration = Duration::from_secs(20);
 /// Below this no node does anything useful.
 const MIN_TTL: Duration = Duration::from_secs(300);
 /// "Not online after 8 minutes" is a hung boot in others' experience (oxidecomputer/buildomat).
-const BOOT_TIMEOUT: Duration = Duration::from_secs(480);
+pub(super) const BOOT_TIMEOUT: Duration = Duration::from_secs(480);
 /// How long a run waits for capacity where nothing else is said.
-const WAIT: Duration = Duration::from_secs(600);
+pub(super) const WAIT: Duration = Duration::from_secs(600);
 
-/// What the user wrote.
-pub(super) struct Keys<'a> {
-    pub(super) machine: &'a Machine,
-    pub(super) region: Option<&'a OneOrMany>,
-    pub(super) gpu: Option<&'a GpuNeed>,
-    pub(super) market: Option<Market>,
-    pub(super) user: Option<&'a str>,
-    pub(super) port: Option<NonZeroU16>,
-    pub(super) ttl: Option<Span>,
-    pub(super) boot_timeout: Option<Span>,
-    pub(super) max_price: Option<Usd>,
-    pub(super) max_cost: Option<Usd>,
-    pub(super) wait: Option<Span>,
-    pub(super) reuse: Option<bool>,
-    pub(super) tags: &'a BTreeMap<String, String>,
-}
-
-impl Keys<'_> {
-    pub(super) fn settings(&self) -> Result<CloudSettings, CloudSettingsError> {
-        let lease = self.machine.lease();
-        if lease < MIN_LEASE {
-            return Err(CloudSettingsError::Lease(Span(lease)));
-        }
-        if let Some(ttl) = self.ttl.filter(|ttl| ttl.0 < MIN_TTL) {
-            return Err(CloudSettingsError::Ttl(ttl));
-        }
-        if let Some(tag) = self.tags.keys().find(|tag| tag.starts_with("gpu-harness:")) {
-            return Err(CloudSettingsError::Tag(tag.clone()));
-        }
-        Ok(CloudSettings {
-            regions: self.region.cloned().map(OneOrMany::into_vec).unwrap_or_default(),
-            gpu: self.gpu.cloned().unwrap_or_default(),
-            market: self.market.unwrap_or_default(),
-            user: self.user.unwrap_or("ubuntu").to_owned(),
-            port: self.port.map_or(22, NonZeroU16::get),
-            ttl: self.ttl.map(|ttl| ttl.0),
-            boot_timeout: self.boot_timeout.map_or(BOOT_TIMEOUT, |timeout| timeout.0),
-            max_price: self.max_price,
-            max_cost: self.max_cost,
-            wait: self.wait.map_or(WAIT, |wait| wait.0),
-            reuse: self.reuse.unwrap_or(false),
-            tags: self.tags.clone(),
-        })
+/// Whether it makes sense.
+pub(super) fn check(
+    lease: Duration,
+    ttl: Option<Span>,
+    tags: &BTreeMap<String, String>,
+) -> Result<(), CloudSettingsError> {
+    if lease < MIN_LEASE {
+        return Err(CloudSettingsError::Lease(Span(lease)));
+    }
+    if let Some(ttl) = ttl.filter(|ttl| ttl.0 < MIN_TTL) {
+        return Err(CloudSettingsError::Ttl(ttl));
+    }
+    match tags.keys().find(|tag| tag.starts_with("gpu-harness:")) {
+        Some(tag) => Err(CloudSettingsError::Tag(tag.clone())),
+        None => Ok(()),
     }
 }

@@ -32,7 +32,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const REPLACEMENTS: u32 = 3;
 
 /// Runs what is prepared to its end; when this returns, each node is gone, or the receipt says that it is not.
-pub async fn follow(
+pub(super) async fn follow(
     source: NodeSource,
     prepared: &Prepared,
     recorder: &mut Recorder,

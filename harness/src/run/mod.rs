@@ -29,7 +29,7 @@ use crate::node::{NodeError, NodeSpec};
 use crate::notify;
 use crate::plan::canary;
 use crate::plan::{Options, PlanError, Prepared, Selection};
-use crate::recorder::{Recorder, RecorderError, Records as _};
+use crate::recorder::{Recorder, RecorderError};
 use crate::report::{Reporter, RunState};
 use crate::run::tonight::Tonight;
 use crate::session::SessionError;
@@ -117,6 +117,16 @@ pub enum RunError {
     /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
+    /// The program was built without the node's provider.
+    #[error(
+        "node `{name}` has provider {provider}, and this gpu-harness was built without the feature `{provider}`"
+    )]
+    NotBuilt {
+        /// The node.
+        name: NodeName,
+        /// Who would make it.
+        provider: Provider,
+    },
     /// A flag says nothing of such a node.
     #[error(
         "{flag} says nothing of node `{name}`, whose provider is {provider}\nhint: leave it out; it is for a node that a cloud makes for the run"
@@ -157,6 +167,7 @@ impl RunError {
             | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
+            | Self::NotBuilt { .. }
             | Self::Flag { .. } => Exit::Usage,
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
         }

@@ -17,6 +17,7 @@ use crate::cloud::Usd;
 use crate::cloud::asked::{Asked as OfCloud, order};
 use crate::cloud::had::Had;
 use crate::cloud::limits::Work;
+use crate::cloud::providers;
 use crate::cloud::provision::Provision;
 use crate::node::remote::{Remote, RemoteError};
 use crate::node::{Node, NodeSpec, Origin, Place};
@@ -53,6 +54,9 @@ impl NodeSource {
                 None => Ok(Self::There(node.there()?)),
             };
         };
+        if !providers::is_built(node.provider()) {
+            return Err(RunError::NotBuilt { name: node.name.clone(), provider: node.provider() });
+        }
         let mut settings = (**settings).clone();
         if let Some(wait) = asked.wait {
             settings.wait = wait.0;

@@ -243,13 +243,6 @@ pub struct Choice {
     pub max_price: Option<Usd>,
 }
 
-impl Choice {
-    /// The one processor architecture of all candidates: that of the image.
-    pub fn processor(&self) -> Processor {
-        self.candidates.first().map_or(Processor::X86_64, |candidate| candidate.processor)
-    }
-}
-
 /// No instance type will do.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("no instance type will do for {need}{}", list(.left_out))]
@@ -594,7 +587,6 @@ mod tests {
     fn a_candidate_tells_what_the_report_shows() {
         let choice = pick(&region(), &settings("types: [g6.12xlarge]"), &need("{}"), Purchase::Spot).unwrap();
         insta::assert_debug_snapshot!(choice.candidates[0]);
-        assert_eq!(choice.processor(), Processor::X86_64);
     }
 
     proptest! {

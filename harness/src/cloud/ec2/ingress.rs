@@ -30,7 +30,7 @@ pub struct AddressError {
 }
 
 /// What to let in, as a CIDR: `from` is an address, a CIDR, or a URL that answers with the caller's address.
-pub async fn caller(from: &str) -> Result<String, AddressError> {
+pub(super) async fn caller(from: &str) -> Result<String, AddressError> {
     if let Some(cidr) = cidr(from) {
         return Ok(cidr);
     }

@@ -16,7 +16,7 @@ use crate::cloud::tags;
 type Looked = Result<Vec<Found>, Ec2Error>;
 
 /// Asks for everything at once; what is found may be in a final state.
-pub async fn inventory(cloud: &Cloud) -> Looked {
+pub(super) async fn inventory(cloud: &Cloud) -> Looked {
     let mut all = Vec::new();
     for (_, looked) in each(cloud).await {
         all.extend(looked?);
@@ -26,7 +26,7 @@ pub async fn inventory(cloud: &Cloud) -> Looked {
 }
 
 /// What each of the calls found, by its name.
-pub async fn each(cloud: &Cloud) -> [(&'static str, Looked); 6] {
+pub(super) async fn each(cloud: &Cloud) -> [(&'static str, Looked); 6] {
     let (fleets, requests, instances, volumes, templates, groups) = tokio::join!(
         fleets(cloud),
         spot_requests(cloud),
@@ -46,7 +46,7 @@ pub async fn each(cloud: &Cloud) -> [(&'static str, Looked); 6] {
 }
 
 /// Reads the tags of one thing again; `None` where it has none of ours any more.
-pub async fn owner_now(cloud: &Cloud, id: &str) -> Result<Option<Owner>, Ec2Error> {
+pub(super) async fn owner_now(cloud: &Cloud, id: &str) -> Result<Option<Owner>, Ec2Error> {
     let filter = Filter::builder().name("resource-id").values(id).build();
     let pages = cloud.ec2().describe_tags().filters(filter).into_paginator().items().send();
     let tags = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeTags", &error))?;

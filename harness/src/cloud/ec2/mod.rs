@@ -22,6 +22,6 @@ mod sm;
 mod template;
 mod young;
 
-use super::{Market, Purchase, Usd};
+use super::{Purchase, Usd};
 pub use crate::config::ec2::{Ec2Config, Ec2Settings, ImageChoice};
 pub use provider::Ec2;

@@ -4,7 +4,7 @@ use super::Purchase;
 
 /// A quota of an AWS account, in each region its own; it counts virtual processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Quota {
+pub(super) struct Quota {
     /// Its code, as Service Quotas knows it.
     pub code: &'static str,
     /// Its name there.
@@ -19,7 +19,7 @@ const P_ON_DEMAND: Quota = Quota { code: "L-417A185B", name: "Running On-Demand 
 
 impl Quota {
     /// The quota that an instance of this type counts against; `None` where that is not known here.
-    pub fn of(instance_type: &str, purchase: Purchase) -> Option<Self> {
+    pub(super) fn of(instance_type: &str, purchase: Purchase) -> Option<Self> {
         let family = instance_type.split('.').next().unwrap_or_default();
         let series = family.split(|c: char| c.is_ascii_digit()).next().unwrap_or_default();
         let generation = family.get(series.len()..)?.chars().next()?;
@@ -34,12 +34,12 @@ impl Quota {
     }
 
     /// Where a person raises it.
-    pub fn console(self, region: &str) -> String {
+    pub(super) fn console(self, region: &str) -> String {
         format!("{}/servicequotas/home/services/ec2/quotas/{}", console(region), self.code)
     }
 
     /// The command that asks for `vcpus` of it.
-    pub fn command(self, region: &str, vcpus: u32) -> String {
+    pub(super) fn command(self, region: &str, vcpus: u32) -> String {
         format!(
             "aws service-quotas request-service-quota-increase --service-code ec2 --quota-code {} --region {region} --desired-value {vcpus}",
             self.code
@@ -48,7 +48,7 @@ impl Quota {
 }
 
 /// Where AWS's console is for a region: China and AWS `GovCloud` are partitions with a domain of their own.
-pub fn console(region: &str) -> String {
+pub(super) fn console(region: &str) -> String {
     let domain = if region.starts_with("cn-") {
         "amazonaws.cn"
     } else if region.starts_with("us-gov-") {

@@ -19,7 +19,7 @@ pub struct PoolRefusal {
 
 /// What one round of asking in one region came to.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Round {
+pub(super) struct Round {
     /// Where.
     pub region: String,
     /// How it was to be paid for.
@@ -36,7 +36,7 @@ pub struct Round {
 
 impl Round {
     /// One clause for each kind of answer, the most hopeful first.
-    pub fn clauses(&self) -> Vec<String> {
+    pub(super) fn clauses(&self) -> Vec<String> {
         let kinds = BTreeSet::from_iter(self.refusals.iter().map(|one| one.refusal.kind));
         if kinds.is_empty() {
             let Self { purchase, region, .. } = self;

@@ -24,7 +24,7 @@ const CAPABILITIES: [(&str, Sm); 16] = [
 ];
 
 /// The compute capability of NVIDIA's GPU of this name; `None` where the name is not known, or is another maker's.
-pub fn capability(gpu_name: &str) -> Option<Sm> {
+pub(super) fn capability(gpu_name: &str) -> Option<Sm> {
     let name = gpu_name.trim();
     let name = name.strip_prefix("NVIDIA ").unwrap_or(name).replace("Tesla ", "");
     CAPABILITIES.iter().find(|(known, _)| known.eq_ignore_ascii_case(&name)).map(|&(_, sm)| sm)
