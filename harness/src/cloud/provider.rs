@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use super::error::CloudError;
 use super::found::{Found, Owner};
+use super::keys::NodeKeys;
 use super::labels::Labels;
 use super::ledger::{Doubt, Evidence, Ledger};
 use super::observe::InstanceSeen;
@@ -126,8 +127,10 @@ pub struct Launch<'a> {
     pub left: Option<f64>,
     /// When the cloud ends it, by its own clock.
     pub expires_at: Timestamp,
-    /// What the node is told at its birth.
+    /// What the node is told at its birth, for cloud-init.
     pub user_data: &'a UserData,
+    /// The keys that stand in it.
+    pub keys: &'a NodeKeys,
     /// Whose everything is.
     pub labels: &'a Labels,
     /// Where everything that is made is written down.

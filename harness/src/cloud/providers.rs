@@ -1,7 +1,6 @@
 //! The providers that this program has.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 #[cfg(feature = "ec2")]
 use super::ec2;
@@ -49,7 +48,7 @@ pub async fn connect(settings: &CloudNode) -> Result<Vec<Region>, ConnectError> 
 pub async fn connect_in(settings: &CloudNode, region: Option<&str>) -> Result<Region, ConnectError> {
     match settings {
         #[cfg(feature = "ec2")]
-        CloudNode::Ec2(settings) => Ok(Arc::new(ec2::Ec2::connect(settings, region).await?)),
+        CloudNode::Ec2(settings) => Ok(std::sync::Arc::new(ec2::Ec2::connect(settings, region).await?)),
         #[cfg(not(feature = "ec2"))]
         CloudNode::Ec2(_) => Err(ConnectError::NotBuilt(Provider::Ec2)),
     }

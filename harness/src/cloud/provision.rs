@@ -417,7 +417,8 @@ impl Provision {
         let user_data = UserData::new(Life { ttl: lasts, boot, lease }, &keys);
         let expires_at = cloud.now().saturating_add(signed(lasts)).unwrap_or(Timestamp::MAX);
         let (labels, user_data) = (&self.order.labels, &user_data);
-        let launch = Launch { purchase, left, expires_at, user_data, labels, ledger: &ledger };
+        let ledger = &ledger;
+        let launch = Launch { purchase, left, expires_at, user_data, keys: &keys, labels, ledger };
         match place.ground.launch(&launch).await? {
             Launched::Instance { id: instance, asked_at } => {
                 self.phase(StartPhase::Capacity, begun);

@@ -1,7 +1,7 @@
 //! A node's settings: an enum by provider, each with keys of its own.
 //!
-//! To add a provider: a struct of its keys ([`super::ec2`] has one), a variant of [`NodeConfig`], and the arms that the
-//! compiler then asks for.
+//! To add a provider: a struct of its keys ([`super::ec2`] has one), a line in [`providers`], and the arms that the compiler
+//! then asks for.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -84,61 +84,57 @@ node_keys! {
     }
 }
 
-/// A node of the project's own.
-#[derive(Debug, Clone)]
-pub enum NodeConfig {
-    /// This machine.
-    Local(LocalConfig),
-    /// A machine that is there already.
-    Ssh(SshConfig),
-    /// An instance that is made for the run and given back after it.
-    Ec2(Box<Ec2Config>),
-}
-
-impl NodeConfig {
-    /// Who has the node.
-    pub fn provider(&self) -> Provider {
-        match self {
-            Self::Local(_) => Provider::Local,
-            Self::Ssh(_) => Provider::Ssh,
-            Self::Ec2(_) => Provider::Ec2,
+/// The providers: how each is written, its variant and its keys.
+macro_rules! providers {
+    ($( $(#[$doc:meta])* $name:literal $variant:ident($config:ty) ),* $(,)?) => {
+        /// A node of the project's own.
+        #[derive(Debug, Clone)]
+        pub enum NodeConfig {
+            $( $(#[$doc])* $variant(Box<$config>), )*
         }
-    }
+
+        /// Who has a node.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        pub enum Provider {
+            $( $(#[$doc])* #[serde(rename = $name)] $variant, )*
+        }
+
+        impl Provider {
+            const ALL: &'static [Self] = &[$( Self::$variant ),*];
+
+            /// As it is written.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $( Self::$variant => $name, )*
+                }
+            }
+
+            /// The keys of its nodes, besides `provider` itself.
+            fn keys(self) -> &'static [&'static str] {
+                match self {
+                    $( Self::$variant => keys_of::<$config>(), )*
+                }
+            }
+
+            fn read<'de, D: Deserializer<'de>>(self, keys: D) -> Result<NodeConfig, D::Error> {
+                match self {
+                    $( Self::$variant => Deserialize::deserialize(keys).map(NodeConfig::$variant), )*
+                }
+            }
+        }
+    };
 }
 
-/// Who has a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Provider {
+providers! {
     /// This machine.
-    Local,
-    /// Somebody: it is there already.
-    Ssh,
-    /// Amazon EC2.
-    Ec2,
+    "local" Local(LocalConfig),
+    /// A machine that is there already.
+    "ssh" Ssh(SshConfig),
+    /// An instance of Amazon EC2 that is made for the run and given back after it.
+    "ec2" Ec2(Ec2Config),
 }
 
 impl Provider {
-    const ALL: [Self; 3] = [Self::Local, Self::Ssh, Self::Ec2];
-
-    /// As it is written.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Ssh => "ssh",
-            Self::Ec2 => "ec2",
-        }
-    }
-
-    /// The keys of its nodes, besides `provider` itself.
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Local => keys_of::<LocalConfig>(),
-            Self::Ssh => keys_of::<SshConfig>(),
-            Self::Ec2 => keys_of::<Ec2Config>(),
-        }
-    }
-
     /// The providers whose nodes have a key that this one's have not.
     fn others_with(self, key: &str) -> Vec<&'static str> {
         let has = |provider: &Self| provider.keys().contains(&key);
@@ -177,12 +173,7 @@ impl<'de> Visitor<'de> for Keys {
             return Err(de::Error::missing_field(PROVIDER));
         }
         let provider: Provider = map.next_value()?;
-        let keys = MapAccessDeserializer::new(OwnKeys { provider, map });
-        Ok(match provider {
-            Provider::Local => NodeConfig::Local(LocalConfig::deserialize(keys)?),
-            Provider::Ssh => NodeConfig::Ssh(SshConfig::deserialize(keys)?),
-            Provider::Ec2 => NodeConfig::Ec2(Box::new(Ec2Config::deserialize(keys)?)),
-        })
+        provider.read(MapAccessDeserializer::new(OwnKeys { provider, map }))
     }
 }
 

@@ -109,7 +109,7 @@ impl Nodes {
                 let (name, detail) = (node.name.clone(), describe(node));
                 let _ = sink.send(NodeEvent { node: name, state: NodeState::Requested, detail }.into());
                 let transport = connect(node).await.map_err(RemoteError::from)?;
-                Ok(ReadyNode::There(Remote::new(node.clone(), transport)?))
+                Ok(ReadyNode::There(Box::new(Remote::new(node.clone(), transport)?)))
             }
             // Boxed: the futures of an SDK are deep, and a layout of all of them at once is too much for rustc.
             Self::Cloud(provision) => Ok(ReadyNode::Cloud(Box::new(Box::pin(provision.have()).await?))),
@@ -156,7 +156,7 @@ impl Nodes {
 /// A node that is connected and can be used.
 pub(crate) enum ReadyNode {
     /// One that was there.
-    There(Remote),
+    There(Box<Remote>),
     /// One that was made.
     Cloud(Box<Had>),
 }
@@ -197,7 +197,7 @@ impl ReadyNode {
     /// What becomes of it where nobody renews its lease: one that was made ends.
     pub(crate) fn lease(&self) -> Lease {
         let (remote, on_expiry) = match self {
-            Self::There(remote) => (remote, OnExpiry::Exit),
+            Self::There(remote) => (&**remote, OnExpiry::Exit),
             Self::Cloud(had) => (&had.remote, OnExpiry::Shutdown),
         };
         Lease { ttl: Span(remote.node().lease), on_expiry }

@@ -132,7 +132,7 @@ impl Ground for Here {
     }
 
     async fn launch(&mut self, launch: &Launch<'_>) -> Result<Launched, LaunchError> {
-        let Launch { purchase, left, expires_at, user_data, labels, ledger } = *launch;
+        let Launch { purchase, left, expires_at, user_data, labels, ledger, .. } = *launch;
         let Ec2 { cloud, settings } = &self.ec2.clone();
         let choice = match self.candidates(purchase, left) {
             Ok(choice) => choice,
