@@ -3,6 +3,7 @@
 use futures_util::future::try_join_all;
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::table::Table;
 use super::{project, runtime, say};
 use crate::cloud::living::{Living, living};
@@ -29,7 +30,7 @@ pub(super) struct Nodes {
 }
 
 impl Nodes {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let config = project()?;
         let runtime = runtime()?;
         let nodes = runtime.block_on(async {

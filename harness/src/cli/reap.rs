@@ -5,12 +5,12 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::bail;
 use futures_util::future::try_join_all;
 use gpu_suites::exit::Exit;
 use gpu_suites::unit::Span;
 use jiff::{SignedDuration, Timestamp};
 
+use super::failure::Failure;
 use super::table::Table;
 use super::{project, runtime, say};
 use crate::cloud::consistency::CONSISTENT;
@@ -75,7 +75,7 @@ pub(super) struct Reap {
 }
 
 impl Reap {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let config = project()?;
         let runtime = runtime()?;
         let exit = runtime.block_on(async {
@@ -86,7 +86,7 @@ impl Reap {
         exit
     }
 
-    async fn in_regions(&self, clouds: &[Region]) -> anyhow::Result<Exit> {
+    async fn in_regions(&self, clouds: &[Region]) -> Result<Exit, Failure> {
         let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
         let wanted = Wanted {
             run: self.run.clone(),
@@ -144,22 +144,23 @@ async fn each(clouds: &[Region], order: &Order) -> Result<Vec<Deed>, CloudError>
     Ok(try_join_all(clouds.iter().map(|cloud| reap(&**cloud, order))).await?.concat())
 }
 
-fn confirmed(marked: &[Deed]) -> anyhow::Result<bool> {
+fn confirmed(marked: &[Deed]) -> Result<bool, Failure> {
     let due = Vec::from_iter(marked.iter().filter(|deed| deed.is_left()).cloned());
     if due.is_empty() {
         say("nothing is that old\n");
         return Ok(false);
     }
     if !std::io::stdin().is_terminal() {
-        bail!(
+        return Err(Failure::usage(format_args!(
             "--older-than ends what has time left ({} things now), and nobody is here to be asked; say --yes, or \
              --dry-run to see them",
             due.len()
-        );
+        )));
     }
     say(&format!("{}\nend these? [y/N] ", text(&due)));
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
+    let read = std::io::stdin().read_line(&mut answer);
+    read.map_err(|error| Failure::of_this_machine("read the answer", &error))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 

@@ -5,8 +5,12 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use gpu_suites::exit::Exit;
+
+use crate::text::Explain;
+
 /// What a provider's error has to tell; each is no where it says nothing.
-pub trait Fault: Error + Send + Sync + 'static {
+pub trait Fault: Explain + Send + Sync + 'static {
     /// Whether the same call may succeed in a moment: the network, throttling, or the cloud's own trouble.
     fn is_transient(&self) -> bool {
         false
@@ -65,6 +69,16 @@ impl fmt::Display for CloudError {
     }
 }
 
+impl Explain for CloudError {
+    fn hint(&self) -> Option<String> {
+        self.0.hint()
+    }
+
+    fn exit(&self) -> Exit {
+        self.0.exit()
+    }
+}
+
 impl Error for CloudError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         self.0.source()
@@ -75,6 +89,12 @@ impl Error for CloudError {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Unanswered(pub(super) String);
+
+impl Explain for Unanswered {
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
+}
 
 impl Fault for Unanswered {
     fn is_transient(&self) -> bool {

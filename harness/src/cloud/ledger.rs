@@ -138,6 +138,7 @@ impl Ledger {
             Evidence::Absent(_) => return,
         };
         *slot = None;
+        tracing::info!(%resource, id, state, "gone");
         let (id, state) = (id.to_owned(), state.to_owned());
         let _ = self.0.sink.send(ResourceGone { resource, id, state }.into());
     }
@@ -243,12 +244,21 @@ mod tests {
     use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
     use tokio::time::sleep;
 
+    use gpu_suites::exit::Exit;
+
     use super::super::error::Fault;
     use super::*;
+    use crate::text::Explain;
 
     #[derive(Debug, thiserror::Error)]
     #[error("you may not")]
     struct Denied;
+
+    impl Explain for Denied {
+        fn exit(&self) -> Exit {
+            Exit::Infrastructure
+        }
+    }
 
     impl Fault for Denied {}
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use gpu_suites::event::ResourceKind;
+use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 
@@ -23,6 +24,7 @@ use super::user_data::UserData;
 use super::{Purchase, Usd};
 use crate::node::NodeSpec;
 use crate::report::finding::Finding;
+use crate::text::Explain;
 
 /// A region of a cloud. Clones are the same one.
 pub type Region = Arc<dyn Provider>;
@@ -191,10 +193,24 @@ pub enum LookUpError {
     #[error("{what}")]
     Lacks {
         /// What, and what to do about it.
-        what: Box<dyn std::error::Error + Send + Sync>,
+        what: Box<dyn Explain + Send + Sync>,
         /// Whether another region may have it.
         is_worth_another_region: bool,
     },
+}
+
+impl Explain for LookUpError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.hint(),
+            Self::NoneFits(_) => None,
+            Self::Lacks { what, .. } => what.hint(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
 }
 
 impl LookUpError {

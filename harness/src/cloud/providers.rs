@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use gpu_suites::exit::Exit;
+
 #[cfg(feature = "ec2")]
 use super::ec2;
 use super::error::CloudError;
@@ -9,6 +11,7 @@ use super::provider::Region;
 use crate::config::cloud::CloudNode;
 use crate::config::{Config, Provider};
 use crate::node::{NodeError, NodeSpec, Origin};
+use crate::text::Explain;
 
 /// Why a cloud cannot be asked.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +25,23 @@ pub enum ConnectError {
     /// The program was built without it.
     #[error("this build of gpu-harness has no {0}; build it with its feature `{0}`")]
     NotBuilt(Provider),
+}
+
+impl Explain for ConnectError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.hint(),
+            Self::Node(error) => error.hint(),
+            Self::NotBuilt(_) => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Cloud(error) => error.exit(),
+            Self::Node(_) | Self::NotBuilt(_) => Exit::Usage,
+        }
+    }
 }
 
 /// A region by name; `None`: the one that the cloud's own settings name.

@@ -33,7 +33,7 @@ use crate::report::RunState;
 use crate::run::{Asked, NodeSource, Nodes, ReadyNode, RunError};
 use crate::session::selfcheck;
 use crate::session::{Budget, SessionError};
-use crate::text::chain;
+use crate::text::explained;
 
 /// How long the last events of a node that is gone may take.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
@@ -278,7 +278,7 @@ impl Hall {
         match had {
             Ok((remote, node)) => self.is_there(remote, node),
             Err(error) => {
-                self.stage.send_replace(Stage::NotHad(chain(&error)));
+                self.stage.send_replace(Stage::NotHad(explained(&error)));
             }
         }
     }

@@ -7,12 +7,14 @@ pub mod remote;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gpu_suites::exit::Exit;
 use gpu_suites::id::NodeName;
 
 use crate::config::cloud::{CloudNode, CloudSettingsError};
 use crate::config::ec2::Ec2Settings;
 use crate::config::node::Machine;
 use crate::config::{Config, NodeConfig, Provider};
+use crate::text::Explain;
 
 /// No network renews faster than this.
 const LEAST_LEASE: Duration = Duration::from_secs(1);
@@ -98,13 +100,26 @@ pub enum NodeError {
         problem: CloudSettingsError,
     },
     /// The node is made for a run, and there is none before.
-    #[error(
-        "node `{name}` is made for each run, and there is none before\nhint: `gpu-harness doctor --node {name}` tells whether one can be had"
-    )]
+    #[error("node `{name}` is made for each run, and there is none before")]
     NotThere {
         /// The node.
         name: NodeName,
     },
+}
+
+impl Explain for NodeError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotThere { name } => {
+                Some(format!("`gpu-harness doctor --node {name}` tells whether one can be had"))
+            }
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 fn name_known(names: &[String]) -> String {

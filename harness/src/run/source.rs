@@ -23,6 +23,7 @@ use crate::node::remote::{Remote, RemoteError};
 use crate::node::{Node, NodeSpec, Origin, Place};
 use crate::plan::PlanError;
 use crate::session::{Budget, SessionError};
+use crate::text::chain;
 use crate::transport::{SshOptions, Transport, TransportError};
 
 /// Where the nodes of a run are to come from.
@@ -252,6 +253,7 @@ pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
                             | TransportError::Forward { .. }
                     ) =>
             {
+                tracing::info!(address, tries, "trying again: {}", chain(&error));
                 tokio::time::sleep(Duration::from_millis(100) * tries).await;
                 tries += 1;
             }
