@@ -257,7 +257,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gpu-harness.yaml");
         std::fs::write(&path, format!("nodes:\n  gpu:\n{node}")).unwrap();
-        let told = Config::read(&path).unwrap_err().to_string();
+        let told = Config::read(&path, folder.path()).unwrap_err().to_string();
         told.replace(&path.display().to_string(), "gpu-harness.yaml")
     }
 

@@ -372,9 +372,6 @@ impl Explain for TransportError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Address { .. } => "write ssh://[user@]host[:port]".to_owned(),
-            Self::NotThere { name } => {
-                format!("`gpu-harness doctor --node {name}` tells whether one can be had")
-            }
             Self::JumpLoop { over, .. } => format!("`ProxyJump none` for {over} in the ssh configuration"),
             Self::HostKeyUnknown { unknown, .. } => unknown.hint(),
             Self::HostKeyChanged { known, .. } => format!(
