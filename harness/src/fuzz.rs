@@ -225,7 +225,7 @@ pub fn config(data: &[u8]) {
         match crate::config::Config::read(path, path.parent().unwrap_or(path)) {
             Ok(config) => {
                 for name in config.nodes.keys() {
-                    let _ = crate::node::Node::choose(Some(name), &config);
+                    let _ = crate::node::NodeSpec::choose(Some(name), &config);
                 }
             }
             Err(error) => assert_clean(&error.to_string()),

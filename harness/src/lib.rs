@@ -21,7 +21,7 @@
 //! | [`history`] | what did earlier runs measure? |
 //! | [`compare`] | is this version slower or worse than that one? |
 //! | [`notify`] | who is told of changes? |
-//! | [`ec2`] | how is a node had from EC2 and given back? |
+//! | [`cloud`] | how is a node had from a cloud and given back? |
 //! | [`run`] | how does one run go, from the choice of cases to its exit code? |
 //! | [`holder`] | how do many test processes share a node? |
 //! | [`libtest`], [`cargo_runner`] | how do cases and remote tests look to cargo? |
@@ -32,10 +32,10 @@
 pub mod cargo_runner;
 pub mod ci;
 pub mod cli;
+pub mod cloud;
 pub mod compare;
 pub mod config;
 pub mod doctor;
-pub mod ec2;
 pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

@@ -3,7 +3,7 @@
 use std::process::{Command as Program, Stdio};
 use std::time::Duration;
 
-use gpu_harness::ec2::keys::NodeKeys;
+use gpu_harness::cloud::keys::NodeKeys;
 use gpu_harness::text::explained;
 use gpu_harness::transport::{Command, ExitStatus, HostKey, SshOptions, Transport, TransportError};
 use gpu_harness_tests::sshd::{KeyAgent, Sshd};

@@ -48,7 +48,7 @@ const CI_FILES: [(&str, &str); 4] = [
     ("action.yml", "vendor.github-actions"),
 ];
 const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/gpu.yml"];
-const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/ec2/arm.sh"];
+const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/cloud/arm.sh"];
 
 fn ci_files(validators: &Path) -> Result<()> {
     let validator = |name: &str| {

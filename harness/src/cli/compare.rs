@@ -10,13 +10,13 @@ use tokio::runtime::Runtime;
 
 use super::failure::Failure;
 use super::{Bounds, Choice, is_live, runtime, say};
+use crate::cloud::search::Search as OneNode;
 use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
 use crate::compare::{Compared, Ready, Version, words};
 use crate::here::Here;
 use crate::history::judge::Judge;
-#[cfg(feature = "ec2")]
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
@@ -129,9 +129,19 @@ impl Shared {
 
     /// Finds the commit after `base`, up to `head`, that did it, on one node.
     fn bisect(&self, base: &str, head: &str, prepare: Option<&str>) -> Result<Exit, Failure> {
-        let mut held = OneNode::begin(self)?;
+        let node = NodeSpec::choose(self.asked.node.as_deref(), &super::project()?)?;
+        let held = OneNode::begin(&node, self.cwd.clone());
+        let mut held =
+            held.map_err(|error| Failure::of_this_machine("keep one node for the search", &error))?;
         let exit = self.halves(base, head, prepare, &mut held);
-        held.close(self);
+        for said in self.runtime.block_on(async {
+            match held {
+                Some(held) => held.close().await,
+                None => Vec::new(),
+            }
+        }) {
+            say(&format!("{}\n", log_line(&said)));
+        }
         exit
     }
 
@@ -140,7 +150,7 @@ impl Shared {
         base: &str,
         head: &str,
         prepare: Option<&str>,
-        held: &mut OneNode,
+        held: &mut Option<OneNode>,
     ) -> Result<Exit, Failure> {
         let at = |commit: &str| Version::find(commit, &self.cwd, prepare);
         let before = at(base)?;
@@ -167,7 +177,7 @@ impl Shared {
             let line = log_line(&bisect::line(&commit, &self.cwd));
             say(&format!("\nstep: {line} ({left} more at most)\n"));
             if left <= 1 {
-                held.last_run();
+                held.iter_mut().for_each(OneNode::last);
             }
             let step = Step { base: &before, commit: &commit, prepare, runs: left };
             let tested = self.test(&step, &case, &metric)?;
@@ -238,46 +248,6 @@ impl Shared {
     fn of_search(&self, runs: u32) -> OfSearch {
         OfSearch { root: self.cwd.clone(), runs }
     }
-}
-
-/// The node that a search keeps, where it is made for it.
-#[derive(Default)]
-struct OneNode {
-    #[cfg(feature = "ec2")]
-    search: Option<crate::ec2::search::Search>,
-}
-
-#[cfg(feature = "ec2")]
-impl OneNode {
-    fn begin(shared: &Shared) -> Result<Self, Failure> {
-        let node = Node::choose(shared.asked.node.as_deref(), &super::project()?)?;
-        let search = crate::ec2::search::Search::begin(&node, shared.cwd.clone());
-        let search =
-            search.map_err(|error| Failure::of_this_machine("keep one node for the search", &error))?;
-        Ok(Self { search })
-    }
-
-    fn last_run(&mut self) {
-        self.search.iter_mut().for_each(crate::ec2::search::Search::last);
-    }
-
-    fn close(self, shared: &Shared) {
-        let Some(search) = self.search else { return };
-        for said in shared.runtime.block_on(search.close()) {
-            say(&format!("{}\n", log_line(&said)));
-        }
-    }
-}
-
-#[cfg(not(feature = "ec2"))]
-impl OneNode {
-    fn begin(_: &Shared) -> Result<Self, Failure> {
-        Ok(Self::default())
-    }
-
-    fn last_run(&mut self) {}
-
-    fn close(self, _: &Shared) {}
 }
 
 /// The comparison is what is shown at the end; the run's own summary is where something went wrong.

@@ -5,7 +5,7 @@ use gpu_suites::exit::Exit;
 use super::failure::Failure;
 use super::{project, runtime};
 use crate::doctor;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::finding;
 use crate::report::look::Look;
 
@@ -30,7 +30,7 @@ const WIDTH: usize = 80;
 
 impl Doctor {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
-        let node = Node::choose(self.node.as_deref(), &project()?)?;
+        let node = NodeSpec::choose(self.node.as_deref(), &project()?)?;
         let runtime = runtime()?;
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();

@@ -16,7 +16,6 @@ mod report;
 mod run;
 mod selfcheck;
 mod show;
-#[cfg(feature = "ec2")]
 mod table;
 
 use std::ffi::OsString;
@@ -87,9 +86,9 @@ enum Verb {
     Selfcheck(selfcheck::Selfcheck),
     /// Examine what a node needs: credentials, permissions, quotas, image, prices; or the way to it
     Doctor(doctor::Doctor),
-    /// List the EC2 nodes that live now, and what they have cost
+    /// List the nodes in a cloud that live now, and what they have cost
     Nodes(nodes::Nodes),
-    /// End what is left in EC2 past its expiry
+    /// End what is left in a cloud past its expiry
     Reap(reap::Reap),
     /// Hold a node for test processes, which start this
     #[command(hide = true)]
@@ -221,12 +220,6 @@ fn json_line(data: &impl serde::Serialize) -> String {
 /// Plain data as JSON.
 fn json(data: &impl serde::Serialize) -> String {
     serde_json::to_string_pretty(data).unwrap_or_else(|error| unreachable!("this is plain data: {error}"))
-}
-
-/// What a build without EC2 says to the commands about it.
-#[cfg(not(feature = "ec2"))]
-fn no_ec2() -> Result<Exit, Failure> {
-    Err(Failure::usage("this build of gpu-harness has no EC2; build it with its feature `ec2`"))
 }
 
 /// An amount of money, for whatever node: none is less than nothing, or without end.

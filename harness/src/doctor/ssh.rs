@@ -2,8 +2,8 @@
 
 use gpu_suites::facts::{Gpus, Libtorch, NodeFacts};
 
-use crate::node::Node;
 use crate::node::remote::Remote;
+use crate::node::{Node, Place};
 use crate::report::finding::Finding;
 use crate::run::connect;
 use crate::text::{Explain as _, chain};
@@ -13,7 +13,10 @@ use crate::transport::{Transport, TransportError};
 const SKEW_MS: f64 = 2_000.0;
 
 /// Connection, host key, and what the agent there says.
-pub(super) async fn findings(node: &Node, address: &str) -> Vec<Finding> {
+pub(super) async fn findings(node: &Node) -> Vec<Finding> {
+    let Place::Ssh { address, .. } = &node.place else {
+        return agent(node.clone(), Transport::local()).await;
+    };
     match connect(node).await {
         Ok(transport) => {
             let mut findings = vec![
@@ -25,11 +28,6 @@ pub(super) async fn findings(node: &Node, address: &str) -> Vec<Finding> {
         }
         Err(error) => vec![refused(address, &error)],
     }
-}
-
-/// What the agent of this machine says.
-pub(super) async fn selfcheck(node: Node) -> Vec<Finding> {
-    agent(node, Transport::local()).await
 }
 
 fn refused(address: &str, error: &TransportError) -> Finding {

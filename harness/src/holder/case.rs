@@ -135,7 +135,7 @@ async fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunEr
         fail_fast: false,
         retries: 0,
         timeout: None,
-        libtorch: node.libtorch,
+        libtorch: node.libtorch.clone(),
     };
     let mut prepared = asked.what.prepare(hall, hall.next_run(), &options).await?;
     let summary = prepared.cases.remove(0);

@@ -23,7 +23,7 @@ use crate::ci::Service;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::here::Here;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
 use crate::text::{Explain, explained};
@@ -79,7 +79,7 @@ impl Explain for ServeError {
 pub async fn serve(order: Order, here: &Here) -> Result<Exit, ServeError> {
     let node = Config::find(&order.project)
         .map_err(RunError::from)
-        .and_then(|config| Ok(Node::choose(order.node.as_deref(), &config)?))?;
+        .and_then(|config| Ok(NodeSpec::choose(order.node.as_deref(), &config)?))?;
     let mut signals = Interrupts::listen().map_err(RunError::Signals)?;
     let door = Door::open(&order.address.socket)?;
     let runs = vec![order.project.join(DEFAULT_PARENT), order.address.runs()];

@@ -217,7 +217,7 @@ impl Remote {
     pub async fn start(&self, arguments: &[&str]) -> Result<Exec, RemoteError> {
         let command = match &self.node.place {
             Place::Local => self.local(arguments),
-            Place::Ssh { .. } | Place::Ec2(_) => Command::shell(self.script(&format!(
+            Place::Ssh { .. } => Command::shell(self.script(&format!(
                 "if [ -x \"$A\" ]; then exec \"$A\" {}; fi; exit {NO_AGENT}",
                 arguments.join(" ")
             ))),

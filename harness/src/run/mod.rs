@@ -1,50 +1,45 @@
 //! One run from the choice of cases to the exit code.
 
 pub mod exec;
-#[cfg(feature = "ec2")]
-pub mod follow;
+mod follow;
 pub mod retry;
+mod source;
 pub mod tonight;
 pub mod unfinished;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
-use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
+use gpu_suites::event::{CaseFinished, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
-use gpu_suites::id::RunId;
+use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::load::{Diagnostic, LoadError};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
-use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
-use crate::config::Config;
-use crate::config::Location;
-#[cfg(feature = "ec2")]
-use crate::ec2::Usd;
+use crate::config::{Config, Location, Provider};
 use crate::files::run_dir::{self, RunDir, RunDirError};
 use crate::here::Here;
 use crate::history::judge::PatternError;
-use crate::node::remote::{Remote, RemoteError};
-use crate::node::{Node, NodeError, Place};
+use crate::node::{NodeError, NodeSpec};
 use crate::notify;
 use crate::plan::canary;
 use crate::plan::{Options, PlanError, Prepared, Selection};
-use crate::recorder::{Recorder, RecorderError, Records as _};
+use crate::recorder::{Recorder, RecorderError};
 use crate::report::case::Phase;
 use crate::report::{Reporter, RunState};
 use crate::run::tonight::Tonight;
+use crate::session::SessionError;
 use crate::session::interrupt::{Interrupts, Stop};
-use crate::session::{Session, SessionError};
 use crate::text::{Explain, chain, explained};
-use crate::transport::{SshOptions, Transport, TransportError};
+
+pub use source::connect;
+pub(crate) use source::{NodeSource, Nodes, ReadyNode};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Default)]
@@ -124,11 +119,25 @@ pub enum RunError {
     /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
-    /// The program was built without EC2.
-    #[error("node `{name}` has provider ec2, and this gpu-harness was built without the feature `ec2`")]
-    NoEc2 {
+    /// The program was built without the node's provider.
+    #[error(
+        "node `{name}` has provider {provider}, and this gpu-harness was built without the feature `{provider}`"
+    )]
+    NotBuilt {
         /// The node.
-        name: String,
+        name: NodeName,
+        /// Who would make it.
+        provider: Provider,
+    },
+    /// A flag says nothing of such a node.
+    #[error("{flag} says nothing of node `{name}`, whose provider is {provider}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// The node.
+        name: NodeName,
+        /// Who has it.
+        provider: Provider,
     },
     /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
@@ -149,6 +158,16 @@ impl RunError {
 }
 
 impl Explain for RunError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Node(error) => error.hint(),
+            Self::Flag { .. } => {
+                Some("leave it out; it is for a node that a cloud makes for the run".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn exit(&self) -> Exit {
         match self {
             Self::Plan(error) => error.exit(),
@@ -159,7 +178,8 @@ impl Explain for RunError {
             | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
-            | Self::NoEc2 { .. } => Exit::Usage,
+            | Self::NotBuilt { .. }
+            | Self::Flag { .. } => Exit::Usage,
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
         }
     }
@@ -300,8 +320,8 @@ where
 {
     let RunContext { here, stop, reporter } = context;
     let Job { root, config, tonight, need, prepare } = job;
-    let mut node = Node::choose(asked.node.as_deref(), config)?;
-    let supply = Supply::of(&mut node, &asked, root, need)?;
+    let node = NodeSpec::choose(asked.node.as_deref(), config)?;
+    let source = NodeSource::of(&node, &asked, root, need)?;
     let mut interrupts = Interrupts::from(stop).map_err(RunError::Signals)?;
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
@@ -336,7 +356,11 @@ where
     recorder.settle()?;
     let course =
         Course { prepared: &prepared, recorder: &mut recorder, interrupts: &mut interrupts, tonight };
-    let ended = supply.follow(node, course).instrument(span.clone()).await;
+    let ended = if prepared.plan.cases.is_empty() {
+        Ok(())
+    } else {
+        follow::follow(source, course).instrument(span.clone()).await
+    };
     if let Err(error) = &ended {
         span.in_scope(|| tracing::warn!("ended early: {}", chain(error)));
     }
@@ -357,67 +381,6 @@ where
     Ok((close(recorder, error.as_ref())?, path))
 }
 
-/// Where the run's node comes from.
-pub(crate) enum Supply {
-    /// It is there already.
-    There,
-    /// It is made for the run.
-    #[cfg(feature = "ec2")]
-    Ec2(Box<crate::ec2::asked::Asked>),
-}
-
-impl Supply {
-    #[cfg(feature = "ec2")]
-    pub(crate) fn of(
-        node: &mut Node,
-        asked: &Asked,
-        root: &Path,
-        need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    ) -> Result<Self, RunError> {
-        let Place::Ec2(settings) = &mut node.place else { return Ok(Self::There) };
-        if let Some(wait) = asked.wait {
-            settings.wait = wait.0;
-        }
-        if let Some(usd) = asked.max_cost {
-            settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
-        }
-        let need = need(&settings.gpu)?;
-        let keep = asked.keep_node_on_failure.map(|keep| keep.0);
-        settings.reuse |= asked.search.is_some();
-        let settings = (**settings).clone();
-        let alone = OfSearch { root: root.to_owned(), runs: 1 };
-        let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
-        Ok(Self::Ec2(Box::new(crate::ec2::asked::Asked { settings, need, keep, root, runs })))
-    }
-
-    #[cfg(not(feature = "ec2"))]
-    pub(crate) fn of(
-        node: &mut Node,
-        _: &Asked,
-        _: &Path,
-        _: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    ) -> Result<Self, RunError> {
-        match &node.place {
-            Place::Ec2(_) => Err(RunError::NoEc2 { name: node.name.to_string() }),
-            Place::Local | Place::Ssh { .. } => Ok(Self::There),
-        }
-    }
-
-    async fn follow(self, node: Node, course: Course<'_>) -> Result<(), SessionError> {
-        if course.prepared.plan.cases.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::There => follow(node, course).await,
-            #[cfg(feature = "ec2")]
-            Self::Ec2(asked) => {
-                // Boxed: the SDK's futures are deep, and a layout of all of them at once is too much for rustc.
-                Box::pin(crate::run::follow::follow(node, *asked, course)).await
-            }
-        }
-    }
-}
-
 /// A run on its way: what it is, and what becomes of it.
 pub(crate) struct Course<'a> {
     pub(crate) prepared: &'a Prepared,
@@ -425,61 +388,6 @@ pub(crate) struct Course<'a> {
     pub(crate) interrupts: &'a mut Interrupts,
     /// What suspected cases are told by.
     pub(crate) tonight: Option<&'a Tonight>,
-}
-
-async fn follow(node: Node, mut course: Course<'_>) -> Result<(), SessionError> {
-    course.recorder.node_is(NodeState::Requested, &describe(&node));
-    let connecting = connect(&node);
-    let transport = tokio::select! {
-        transport = connecting => transport.map_err(RemoteError::from)?,
-        by = course.interrupts.next() => return Err(SessionError::Interrupted { by }),
-    };
-    let mut remote = Remote::new(node, transport)?;
-    let begun = Instant::now();
-    let Prepared { plan, blobs, .. } = course.prepared;
-    Session::new(&mut remote, course.recorder, course.interrupts, plan, blobs).follow().await?;
-    course.measure_again(&mut remote, plan, None, begun).await?;
-    Ok(())
-}
-
-/// How often a first connection is tried again that was accepted and then cut, and the first pause before it.
-const FIRST_RETRIES: usize = 9;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// A connection to the node.
-///
-/// A host that refuses, or that nobody knows, is most likely mistyped: that is told at once. One that answers and
-/// then breaks off is tried again.
-pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
-    let (address, identity, known_hosts) = match &node.place {
-        Place::Local => return Ok(Transport::local()),
-        Place::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
-        Place::Ec2(_) => return Err(TransportError::NotThere { name: node.name.to_string() }),
-    };
-    let dial = || Transport::ssh(address, SshOptions::of_user(identity.clone(), known_hosts.clone()));
-    let may_pass = |error: &TransportError| {
-        let is_there = !matches!(
-            error,
-            TransportError::Connect { .. }
-                | TransportError::Resolve { .. }
-                | TransportError::Way { .. }
-                | TransportError::Forward { .. }
-        );
-        is_there && error.is_transient()
-    };
-    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(FIRST_PAUSE * 10);
-    dial.retry(pauses.with_max_times(FIRST_RETRIES))
-        .when(may_pass)
-        .notify(|error, pause| tracing::info!(address, ?pause, "trying again: {}", chain(error)))
-        .await
-}
-
-fn describe(node: &Node) -> String {
-    match &node.place {
-        Place::Local => "this machine".to_owned(),
-        Place::Ssh { address, .. } => address.clone(),
-        Place::Ec2(_) => "an EC2 instance".to_owned(),
-    }
 }
 
 /// Gives its outcome to what has not finished.

@@ -60,12 +60,6 @@ pub enum TransportError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The node is made for a run, and there is none before.
-    #[error("reach node `{name}`: it is made for each run, and there is none before")]
-    NotThere {
-        /// The node.
-        name: String,
-    },
     /// The ssh configuration cannot be read, or makes no sense.
     #[error("read the ssh configuration: {place}")]
     Config {
@@ -378,9 +372,6 @@ impl Explain for TransportError {
     fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Address { .. } => "write ssh://[user@]host[:port]".to_owned(),
-            Self::NotThere { name } => {
-                format!("`gpu-harness doctor --node {name}` tells whether one can be had")
-            }
             Self::JumpLoop { over, .. } => format!("`ProxyJump none` for {over} in the ssh configuration"),
             Self::HostKeyUnknown { unknown, .. } => unknown.hint(),
             Self::HostKeyChanged { known, .. } => format!(

@@ -13,6 +13,10 @@ use crate::spec::{Case, Suite};
 /// No file has more wrong with it than anybody wants to read.
 const MAX_FAULTS: usize = 100;
 
+/// The key that says what the other keys of its mapping are (`provider` of a node): it is read before them, wherever it
+/// stands.
+const TAG: &str = "provider";
+
 /// What could be read: the suite without its cases, and each case in which nothing is wrong.
 pub(super) struct Parts {
     pub(super) head: Option<Suite>,
@@ -83,8 +87,9 @@ fn value(node: &Node) -> Value {
         Kind::Scalar { text, plain: false } => Value::String(text.clone()),
         Kind::List(items) => Value::Sequence(items.iter().map(value).collect()),
         Kind::Map(entries) => {
-            let given = entries.iter().filter(|(_, node)| !node.is_null());
-            Value::Mapping(given.map(|(key, node)| (key.text.clone().into(), value(node))).collect())
+            let mut given = Vec::from_iter(entries.iter().filter(|(_, node)| !node.is_null()));
+            given.sort_by_key(|(key, _)| key.text != TAG);
+            Value::Mapping(given.iter().map(|(key, node)| (key.text.clone().into(), value(node))).collect())
         }
     }
 }
