@@ -21,6 +21,7 @@
 //! | [`gpu`] | which GPU does a case need? |
 //! | [`gpu_watch`] | were the GPUs well while a case ran? |
 //! | [`picture`] | what kind of image is a file? |
+//! | [`process`] | what is known of a process of this machine? |
 //! | [`regression`] | has a metric become worse, is a case flaky? |
 //! | [`xid`] | which error reports of the driver mean that a GPU is no good? |
 //!
@@ -45,6 +46,7 @@ pub mod metrics;
 pub mod outcome;
 pub mod picture;
 pub mod plan;
+pub mod process;
 pub mod regression;
 pub mod schema;
 pub mod seal;

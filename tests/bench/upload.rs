@@ -6,7 +6,7 @@ use gpu_harness_tests::project::Project;
 use gpu_harness_tests::proxy::Proxy;
 use gpu_harness_tests::sshd::Sshd;
 use gpu_suites::event::Event;
-use rand::RngCore as _;
+use rand::Rng as _;
 
 use crate::overhead::median;
 use crate::table::Table;

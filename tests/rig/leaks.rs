@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use gpu_suites::event::{Event, NodeState, ResourceKind};
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::ec2::{Ec2, Options, Weather};

@@ -15,6 +15,7 @@
 //! | [`theirs`] | a user's crate with tests of its own, run by `gpu-harness cargo` |
 //! | [`fixture`] | a user's crate, run by cargo and nextest |
 //! | [`xml`] | a real XML parser |
+//! | [`evil`] | the promise that a node which means harm ends the run as what it is |
 //! | [`faults`] | the promise that seeded faults are caught, and that what is sound passes |
 //! | [`big_binary`] | the promise that a test binary is sent once, however large |
 //! | [`cuts`] | the promise that a cut connection loses no event |
@@ -34,6 +35,7 @@ pub mod bucket;
 pub mod corrupt;
 pub mod cuts;
 pub mod ec2;
+pub mod evil;
 pub mod faults;
 pub mod fixture;
 pub mod iam;

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Names the Python that has what the server imports; `cargo xtask test` sets it.
 const PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
@@ -22,6 +23,8 @@ const SERVER: &str = "import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 from moto.server import main
 main(sys.argv[1:])";
+
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A running S3 with one bucket.
 pub struct S3 {
@@ -78,7 +81,7 @@ impl S3 {
     }
 
     fn ask(&self, method: &str, key: &str, body: &[u8]) -> (u16, Vec<u8>) {
-        let path: String = key.bytes().map(escaped).collect();
+        let path = utf8_percent_encode(key, ESCAPED);
         // Who asks without any name sees what is public alone; whose it is, this server does not check.
         let head = format!(
             "{method} /{BUCKET}/{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
@@ -297,14 +300,6 @@ fn status(answer: &[u8]) -> Option<u16> {
 
 fn head_length(answer: &[u8]) -> Option<usize> {
     answer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
-}
-
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
-    }
 }
 
 fn free_port() -> u16 {

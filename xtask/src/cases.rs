@@ -18,7 +18,7 @@ struct Case {
 
 const HARNESS: &str = "gpu-harness";
 const INTEGRATION: &str = "gpu-harness-tests::integration";
-const WORKER: &str = "gpu-agent::bin/gpu-worker";
+const WORKER: &str = "gpu-worker::bin/gpu-worker";
 const CHECKS: &str = "gpu-suites::checks";
 const METRICS: &str = "gpu-suites::metrics";
 const SUITES: &str = "gpu-suites";

@@ -26,7 +26,7 @@ use super::log::{Log, Tail};
 use super::process::Process;
 use super::readers::{Message, Readers};
 use super::watch::Stop;
-use super::{Left, Run, case_folder, demands, environment, memory, signals};
+use super::{Left, Run, case_folder, demands, environment, memory};
 use crate::folder::CaseDir;
 
 /// What a process that is asked to end has to do so.
@@ -288,10 +288,16 @@ impl<'r, 'a> Attempt<'r, 'a> {
 fn process_end(status: &io::Result<ExitStatus>) -> ProcessEnd {
     match status.as_ref().map(|status| (status.code(), status.signal())) {
         Ok((Some(code), _)) => ProcessEnd::Exited(code),
-        Ok((None, Some(signal))) => ProcessEnd::Signalled { signal, name: signals::name(signal) },
+        Ok((None, Some(signal))) => ProcessEnd::Signalled { signal, name: signal_name(signal) },
         // Neither happens to a process that was waited for.
         Ok((None, None)) | Err(_) => ProcessEnd::Exited(-1),
     }
+}
+
+/// `SIGSEGV` for 11, and so on.
+fn signal_name(number: i32) -> String {
+    nix::sys::signal::Signal::try_from(number)
+        .map_or_else(|_| format!("SIG{number}"), |signal| signal.as_str().to_owned())
 }
 
 /// Why a case was not started.

@@ -46,7 +46,7 @@ pub(super) fn of_case(
         let first = libtorch.libraries().into_os_string();
         let path = join(first, environment.remove(OsStr::new("LD_LIBRARY_PATH")));
         environment.insert("LD_LIBRARY_PATH".into(), path);
-        // See gpu-agent/worker/openmp.rs: without it the worker has to start itself a second time.
+        // See gpu-worker/src/openmp.rs: without it the worker has to start itself a second time.
         environment.entry("GOMP_SPINCOUNT".into()).or_insert_with(|| "3000".into());
     }
     let own: [(&str, &Path); 2] =

@@ -4,12 +4,14 @@
 //! step's own, its annotations are posted in lots of a hundred. In a step no token is needed: a proxy beside it adds the
 //! step's credentials to plain http requests. Elsewhere, or where that is not allowed, an access token may be given.
 
-use std::fmt::Write as _;
+use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Blame;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::annotation::{self, Annotation, Level, Place};
@@ -28,8 +30,11 @@ const DETAILS: usize = 2000;
 const LOT: usize = 100;
 const MOST: usize = 1000;
 
-/// Times that a request is tried, and the first pause between two; each further one is twice as long.
-const TRIES: u32 = 4;
+/// What is written as a number in a part of a path.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Times that a request is tried again, and the first pause before it; each further one is twice as long.
+const RETRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A step must not hang because a report cannot be told.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -150,21 +155,16 @@ impl Api {
 
     /// Sends it, again where the service is busy or fails for a while.
     async fn send(&self, method: reqwest::Method, url: &str, body: &Value) -> Result<(), BitbucketError> {
-        let mut tried = 1;
-        loop {
-            let outcome = self.once(method.clone(), url, body).await;
-            let may_pass = match &outcome {
-                Err(BitbucketError::Refused { status, .. }) => *status == 429 || *status >= 500,
-                Err(BitbucketError::Send { source, .. }) => !source.is_builder(),
-                _ => false,
-            };
-            if !may_pass || tried == TRIES {
-                return outcome;
-            }
-            tracing::info!(tried, "Bitbucket is told again");
-            tokio::time::sleep(PAUSE * 2_u32.pow(tried - 1)).await;
-            tried += 1;
-        }
+        let may_pass = |error: &BitbucketError| match error {
+            BitbucketError::Refused { status, .. } => *status == 429 || *status >= 500,
+            BitbucketError::Send { source, .. } => !source.is_builder(),
+            _ => false,
+        };
+        let send = || self.once(method.clone(), url, body);
+        send.retry(ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(RETRIES))
+            .when(may_pass)
+            .notify(|_, pause| tracing::info!(?pause, "Bitbucket is told again"))
+            .await
     }
 
     async fn once(&self, method: reqwest::Method, url: &str, body: &Value) -> Result<(), BitbucketError> {
@@ -191,15 +191,8 @@ impl Api {
 }
 
 /// A name as a part of a path.
-fn segment(name: &str) -> String {
-    name.bytes().fold(String::new(), |mut path, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            let _ = write!(path, "%{byte:02X}");
-        }
-        path
-    })
+fn segment(name: &str) -> impl fmt::Display {
+    utf8_percent_encode(name, ESCAPED)
 }
 
 /// How many cases came to what: each is counted once.
@@ -327,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_name_is_one_part_of_a_path() {
-        assert_eq!(segment("{a/b}"), "%7Ba%2Fb%7D");
-        assert_eq!(segment("my-repo_1.x"), "my-repo_1.x");
+        assert_eq!(segment("{a/b}").to_string(), "%7Ba%2Fb%7D");
+        assert_eq!(segment("my-repo_1.x").to_string(), "my-repo_1.x");
     }
 }

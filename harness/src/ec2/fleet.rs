@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{ActiveInstance, FleetActivityStatus, FleetStateCode, HistoryRecordEntry};
+use backon::{ConstantBuilder, Retryable as _};
 use gpu_suites::event::ResourceKind;
 use tokio::time::{Instant, sleep};
 
@@ -24,8 +25,8 @@ use super::waiting::PoolRefusal;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
 /// The history is asked for from this long before the fleet was made: clocks are compared in whole seconds.
 const BEFORE: i64 = 300;
-/// How often giving up is tried here; after that it is left to the release.
-const TRIES: u32 = 3;
+/// How often giving up is tried again here; after that it is left to the release.
+const RETRIES: usize = 2;
 
 /// What became of a fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,14 +217,8 @@ fn read(sub_type: &str, text: &str, pools: &[Pool]) -> PoolRefusal {
 /// Gives a fleet up. What it launched all the same is written down and ended; what cannot be done now stays in the
 /// ledger for the release.
 pub async fn abandon(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), CloudError> {
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match end(cloud, ledger, fleet).await {
-            Err(error) if error.is_transient() && tries < TRIES => sleep(PAUSE.1).await,
-            ended => return ended,
-        }
-    }
+    let pauses = ConstantBuilder::new().with_delay(PAUSE.1).with_max_times(RETRIES);
+    (|| end(cloud, ledger, fleet)).retry(pauses).when(CloudError::is_transient).await
 }
 
 /// Ends a fleet, and writes down what it has launched and whether it is gone.

@@ -93,7 +93,8 @@ impl Values {
     }
 
     pub(super) fn fill(&self, text: &str) -> String {
-        self.given.iter().zip(VARIABLES).fold(text.to_owned(), |text, (slot, (_, placeholder, example))| {
+        let text = text.replace("@RUST@", env!("CARGO_PKG_RUST_VERSION"));
+        self.given.iter().zip(VARIABLES).fold(text, |text, (slot, (_, placeholder, example))| {
             text.replace(placeholder, slot.as_ref().map_or(example, |value| &value.0))
         })
     }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -15,8 +16,8 @@ use crate::here::Env;
 use crate::text::clean::{cut, log_line};
 use crate::text::limits::QUOTE;
 
-/// Times that it is tried, and the first pause between two; each further one is twice as long.
-const TRIES: u32 = 4;
+/// Times that it is tried again, and the first pause before it; each further one is twice as long.
+const RETRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A step must not hang because somebody cannot be told.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -76,21 +77,16 @@ pub async fn tell(to: &NotifyConfig, message: &Message, env: &Env) -> Result<(),
     let client =
         reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
     let client = client.map_err(WebhookError::Send)?;
-    let mut tried = 1;
-    loop {
-        let ended = once(&client, &address, &id, &body, key.as_deref()).await;
-        let may_pass = match &ended {
-            Err(WebhookError::Refused { status, .. }) => *status == 429 || *status >= 500,
-            Err(WebhookError::Send(source)) => !source.is_builder(),
-            _ => false,
-        };
-        if !may_pass || tried == TRIES {
-            return ended;
-        }
-        tracing::info!(tried, "the webhook is told again");
-        tokio::time::sleep(PAUSE * 2_u32.pow(tried - 1)).await;
-        tried += 1;
-    }
+    let may_pass = |error: &WebhookError| match error {
+        WebhookError::Refused { status, .. } => *status == 429 || *status >= 500,
+        WebhookError::Send(source) => !source.is_builder(),
+        _ => false,
+    };
+    let send = || once(&client, &address, &id, &body, key.as_deref());
+    send.retry(ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(RETRIES))
+        .when(may_pass)
+        .notify(|_, pause| tracing::info!(?pause, "the webhook is told again"))
+        .await
 }
 
 async fn once(

@@ -10,6 +10,7 @@ pub mod unfinished;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
@@ -441,8 +442,9 @@ async fn follow(node: Node, mut course: Course<'_>) -> Result<(), SessionError> 
     Ok(())
 }
 
-/// How often a first connection is tried that was accepted and then cut.
-const FIRST_TRIES: u32 = 10;
+/// How often a first connection is tried again that was accepted and then cut, and the first pause before it.
+const FIRST_RETRIES: usize = 9;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection to the node.
 ///
@@ -454,28 +456,22 @@ pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
         Place::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
         Place::Ec2(_) => return Err(TransportError::NotThere { name: node.name.to_string() }),
     };
-    let mut tries = 1;
-    loop {
-        let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
-        match Transport::ssh(address, options).await {
-            Err(error)
-                if tries < FIRST_TRIES
-                    && error.is_transient()
-                    && !matches!(
-                        error,
-                        TransportError::Connect { .. }
-                            | TransportError::Resolve { .. }
-                            | TransportError::Way { .. }
-                            | TransportError::Forward { .. }
-                    ) =>
-            {
-                tracing::info!(address, tries, "trying again: {}", chain(&error));
-                tokio::time::sleep(Duration::from_millis(100) * tries).await;
-                tries += 1;
-            }
-            ended => return ended,
-        }
-    }
+    let dial = || Transport::ssh(address, SshOptions::of_user(identity.clone(), known_hosts.clone()));
+    let may_pass = |error: &TransportError| {
+        let is_there = !matches!(
+            error,
+            TransportError::Connect { .. }
+                | TransportError::Resolve { .. }
+                | TransportError::Way { .. }
+                | TransportError::Forward { .. }
+        );
+        is_there && error.is_transient()
+    };
+    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(FIRST_PAUSE * 10);
+    dial.retry(pauses.with_max_times(FIRST_RETRIES))
+        .when(may_pass)
+        .notify(|error, pause| tracing::info!(address, ?pause, "trying again: {}", chain(error)))
+        .await
 }
 
 fn describe(node: &Node) -> String {

@@ -274,9 +274,8 @@ mod tests {
 
     #[test]
     fn text_made_to_be_slow_is_cleaned_in_linear_time() {
-        let began = std::time::Instant::now();
-        text(&"\x1b]".repeat(1 << 17));
-        assert!(began.elapsed().as_secs() < 5, "{:?}", began.elapsed());
+        // In quadratic time it would take hours.
+        assert_eq!(text(&"\x1b]".repeat(1 << 20)).len(), 1 << 20);
     }
 
     /// Pieces that make up attacks, so that random texts come near them.

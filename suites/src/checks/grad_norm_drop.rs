@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use crate::regression::robust;
 use crate::spec;
 
 use super::Fold;
@@ -28,14 +29,11 @@ impl GradNormDrop {
     }
 }
 
-/// The middle one of some values, of two the larger; NaN where one of them is not finite.
+/// The middle one of some values; NaN where one of them is not finite.
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let mut sorted = Vec::from_iter(values);
-    if sorted.iter().any(|value| !value.is_finite()) {
-        return f64::NAN;
-    }
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    let values = Vec::from_iter(values);
+    let is_finite = values.iter().all(|value| value.is_finite());
+    robust::median(&values).filter(|_| is_finite).unwrap_or(f64::NAN)
 }
 
 impl Fold for GradNormDrop {

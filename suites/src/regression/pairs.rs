@@ -5,7 +5,7 @@
 //! widened as T. Hesterberg proposes ("What Teachers Should Know About the Bootstrap", 2015, section 4.4).
 
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::direction::Direction;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use gpu_suites::event::{Finding, Stream, Verdict};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 
 use super::super::case::{CaseState, Exited, Phase};
@@ -27,6 +28,9 @@ use crate::text::limits::CELL;
 const SPARK: usize = 60;
 /// Files that are listed.
 const FILES: usize = 100;
+
+/// What is written as a number in the way to a file: all that could be a scheme or a query.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
 
 /// A row of the table.
 #[derive(Debug, Serialize)]
@@ -367,15 +371,7 @@ fn link(run_dir: &Path, case: &CaseState, path: &str, bytes: u64) -> Link {
 /// The way from the page to a file of the run's folder: no scheme, no query, whatever the name is.
 fn href(run_dir: &Path, place: &Path) -> String {
     let Some(below) = place.strip_prefix(run_dir).ok().and_then(Path::to_str) else { return String::new() };
-    let mut href = String::from("./");
-    for byte in below.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'_' | b'-') {
-            href.push(char::from(byte));
-        } else {
-            let _ = write!(href, "%{byte:02X}");
-        }
-    }
-    href
+    format!("./{}", utf8_percent_encode(below, ESCAPED))
 }
 
 fn logs(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<Log> {

@@ -8,6 +8,8 @@ use gpu_stores::StoreError;
 use gpu_stores::location::NoLocation;
 use gpu_suites::metrics::Blame;
 
+use crate::error::{Trouble, WorkerError};
+
 /// Why a pipeline cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PipelineError {
@@ -41,16 +43,16 @@ pub(crate) enum PipelineError {
     Thread,
 }
 
-impl PipelineError {
+impl Trouble for PipelineError {
     /// Whose fault it is: a model whose output does not fit, a list that cannot be read are the code's on every node.
-    pub(crate) fn fault(&self) -> Blame {
+    fn fault(&self) -> Blame {
         match self {
             Self::Location { .. } | Self::Output { .. } | Self::List { .. } => Blame::Code,
             _ => Blame::Node,
         }
     }
 
-    pub(crate) fn hint(&self) -> Cow<'static, str> {
+    fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Location { .. } => "begin with s3://, file:/// or memory://",
             Self::Store(error) => return error.fault.hint(),
@@ -77,5 +79,11 @@ impl From<ServerError> for PipelineError {
     fn from(error: ServerError) -> Self {
         let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
         Self::Server { error, cause }
+    }
+}
+
+impl From<PipelineError> for WorkerError {
+    fn from(error: PipelineError) -> Self {
+        Self::Part(Box::new(error))
     }
 }

@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use gpu_suites::metrics::Blame;
 use tch::TchError;
 
-use crate::pipeline::PipelineError;
-
 /// Everything that ends a case before it could be judged: see [`WorkerError::fault`] for whose fault it is.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WorkerError {
@@ -45,8 +43,8 @@ pub(crate) enum WorkerError {
     NoParameters { path: PathBuf },
     #[error("CUDA was asked for and is not usable: {0}")]
     Cuda(String),
-    #[error(transparent)]
-    Pipeline(Box<PipelineError>),
+    #[error("{0}")]
+    Part(Box<dyn Trouble>),
     #[error("out of memory on {device}: {cause}")]
     OutOfMemory { device: &'static str, cause: String },
     #[error("the case needs more memory than the GPU has: {cause}")]
@@ -59,6 +57,12 @@ pub(crate) enum WorkerError {
     Raised(String),
     #[error("libtorch {found} was loaded, this gpu-worker is built for {wanted}")]
     Version { found: String, wanted: &'static str },
+}
+
+/// What ends a part of the worker that has errors of its own: here nobody knows that part.
+pub(crate) trait Trouble: std::error::Error + Send + Sync {
+    fn fault(&self) -> Blame;
+    fn hint(&self) -> Cow<'static, str>;
 }
 
 pub(crate) type Result<T> = std::result::Result<T, WorkerError>;
@@ -110,7 +114,7 @@ impl WorkerError {
             | Self::BoxesLine { .. }
             | Self::Crops { .. }
             | Self::Golden { .. } => Blame::Code,
-            Self::Pipeline(error) => error.fault(),
+            Self::Part(trouble) => trouble.fault(),
             Self::Case { .. }
             | Self::NothingToDo { .. }
             | Self::NoDtype { .. }
@@ -152,7 +156,7 @@ impl WorkerError {
             Self::NoParameters { .. } => {
                 "leave requires_grad on for what is to be trained; a frozen module has none"
             }
-            Self::Pipeline(error) => return error.hint(),
+            Self::Part(trouble) => return trouble.hint(),
             Self::TooMuch { .. } => {
                 "use a smaller `batch` or `size`, or ask for a larger GPU: `gpu: { memory: 48 GiB }`"
             }
@@ -171,12 +175,6 @@ impl WorkerError {
             Self::Libtorch(_) => "the case's log has libtorch's own words",
             Self::Version { .. } => "point the node's libtorch setting (or LIBTORCH) at that version",
         })
-    }
-}
-
-impl From<PipelineError> for WorkerError {
-    fn from(error: PipelineError) -> Self {
-        Self::Pipeline(Box::new(error))
     }
 }
 

@@ -3,10 +3,10 @@
 //! The worker is linked against a libtorch without CUDA, so that one build starts everywhere. Where the libtorch that
 //! was loaded has CUDA beside it, loading that library before the first tensor makes it register its operators.
 
-use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::unix::ffi::OsStrExt;
+use std::ffi::{CStr, c_char, c_int};
 use std::path::{Path, PathBuf};
 
+use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 use serde::Serialize;
 use tch::{Kind, Tensor};
 
@@ -68,7 +68,7 @@ fn load_beside_libtorch() -> Result<(), String> {
     if !cuda.exists() {
         return Err(format!("the libtorch in {} is a build for the CPU", folder(&cpu).display()));
     }
-    Library::open(&cuda, libc::RTLD_NOW | libc::RTLD_GLOBAL).map(|_| ())
+    open(&cuda, RTLD_NOW | RTLD_GLOBAL).map(|_| ())
 }
 
 fn beside(cpu: &Path) -> PathBuf {
@@ -111,58 +111,39 @@ fn driver_version() -> Option<String> {
     Some(version.trim().to_owned())
 }
 
-/// A shared library that was opened by hand. It stays loaded: libtorch uses it too.
-struct Library(*mut c_void);
-
-impl Library {
-    fn open(path: &Path, flags: c_int) -> Result<Self, String> {
-        let name = CString::new(path.as_os_str().as_bytes()).map_err(|_| "a path has a NUL byte in it")?;
-        // SAFETY: loading runs the library's initialisers; these are NVIDIA's driver and libtorch itself.
-        let handle = unsafe { libc::dlopen(name.as_ptr(), flags) };
-        if !handle.is_null() {
-            return Ok(Self(handle));
-        }
-        // SAFETY: after a failed dlopen this is a NUL-terminated text, or null.
-        let text = unsafe { libc::dlerror() };
-        let cause = if text.is_null() {
-            "no reason given".into()
-        } else {
-            // SAFETY: see above.
-            unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-        };
-        Err(format!("cannot load {}: {cause}", path.display()))
+/// Opens a shared library, which stays loaded: libtorch uses it too.
+fn open(path: &Path, flags: c_int) -> Result<&'static Library, String> {
+    // SAFETY: loading runs the library's initialisers; these are NVIDIA's driver and libtorch itself.
+    match unsafe { Library::open(Some(path), flags) } {
+        Ok(library) => Ok(Box::leak(Box::new(library))),
+        Err(error) => Err(format!("cannot load {}: {error}", path.display())),
     }
+}
 
-    /// The function `name`, as the type that the caller knows it to have.
-    ///
-    /// # Safety
-    /// `F` must be the function's type, as an `extern "C" fn` pointer.
-    unsafe fn function<F: Copy>(&self, name: &CStr) -> Result<F, String> {
-        assert_eq!(size_of::<F>(), size_of::<*mut c_void>(), "F is a function pointer");
-        // SAFETY: the handle is open and the name ends in NUL.
-        let symbol = unsafe { libc::dlsym(self.0, name.as_ptr()) };
-        if symbol.is_null() {
-            return Err(format!("the driver has no {}", name.to_string_lossy()));
-        }
-        // SAFETY: the caller vouches for the type, the assertion for the size.
-        Ok(unsafe { std::mem::transmute_copy(&symbol) })
-    }
+/// A function of the driver's, as the type that the caller knows it to have.
+///
+/// # Safety
+/// `F` must be the function's type, as an `extern "C" fn` pointer.
+unsafe fn function<F: Copy>(driver: &Library, name: &str) -> Result<F, String> {
+    // SAFETY: the caller vouches for the type.
+    let symbol = unsafe { driver.get::<F>(name.as_bytes()) };
+    symbol.map(|symbol| *symbol).map_err(|_| format!("the driver has no {name}"))
 }
 
 /// Asks NVIDIA's driver for its devices; it heeds `CUDA_VISIBLE_DEVICES` as libtorch does.
 fn devices() -> Result<Vec<Gpu>, String> {
-    let driver = Library::open(Path::new("libcuda.so.1"), libc::RTLD_NOW)
+    let driver = open(Path::new("libcuda.so.1"), RTLD_NOW)
         .map_err(|_| "no NVIDIA driver on this machine (libcuda.so.1 is not there)")?;
     // SAFETY: the types are those of cuda.h.
     let (init, device_count, get, name, uuid, attribute, memory) = unsafe {
         (
-            driver.function::<extern "C" fn(u32) -> c_int>(c"cuInit")?,
-            driver.function::<extern "C" fn(*mut c_int) -> c_int>(c"cuDeviceGetCount")?,
-            driver.function::<extern "C" fn(*mut c_int, c_int) -> c_int>(c"cuDeviceGet")?,
-            driver.function::<extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(c"cuDeviceGetName")?,
-            driver.function::<extern "C" fn(*mut u8, c_int) -> c_int>(c"cuDeviceGetUuid")?,
-            driver.function::<extern "C" fn(*mut c_int, c_int, c_int) -> c_int>(c"cuDeviceGetAttribute")?,
-            driver.function::<extern "C" fn(*mut usize, c_int) -> c_int>(c"cuDeviceTotalMem_v2")?,
+            function::<extern "C" fn(u32) -> c_int>(driver, "cuInit")?,
+            function::<extern "C" fn(*mut c_int) -> c_int>(driver, "cuDeviceGetCount")?,
+            function::<extern "C" fn(*mut c_int, c_int) -> c_int>(driver, "cuDeviceGet")?,
+            function::<extern "C" fn(*mut c_char, c_int, c_int) -> c_int>(driver, "cuDeviceGetName")?,
+            function::<extern "C" fn(*mut u8, c_int) -> c_int>(driver, "cuDeviceGetUuid")?,
+            function::<extern "C" fn(*mut c_int, c_int, c_int) -> c_int>(driver, "cuDeviceGetAttribute")?,
+            function::<extern "C" fn(*mut usize, c_int) -> c_int>(driver, "cuDeviceTotalMem_v2")?,
         )
     };
     let done = |call: &str, code: c_int| match code {
