@@ -20,7 +20,7 @@ use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::{Context, SubscriberExt as _};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Scope};
 use tracing_subscriber::{Layer, Registry};
 
 use crate::here::Env;
@@ -166,7 +166,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToRuns {
         }
         let mut run = None;
         let mut spans = String::new();
-        for span in context.event_scope(event).into_iter().flat_map(|scope| scope.from_root()) {
+        for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             run = extensions.get::<OfRun>().map(|of| of.0.clone()).or(run);
             let said = extensions.get::<Said>().map_or("", |said| said.0.as_str());

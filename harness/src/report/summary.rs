@@ -5,8 +5,8 @@ use std::path::Path;
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::regression;
 use gpu_suites::regression::answers::Changed;
+use gpu_suites::regression::{self, Standing as Lately};
 
 use super::case::{Attempt, CaseState};
 use super::fold::RunState;
@@ -240,7 +240,6 @@ pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String>
         notes.push(look.odd(&format!("in quarantine until {until}, does not fail the build: {reason}")));
     }
     let Some(judged) = state.judged.get(case.id()) else { return notes };
-    use regression::Standing as Lately;
     if let Lately::Flaky | Lately::Failing | Lately::ConsistentlyFailing = judged.standing {
         notes.push(look.odd(&format!("over the last runs: {}", judged.standing.name())));
     }
