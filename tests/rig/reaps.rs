@@ -79,7 +79,7 @@ while True:
     print(json.dumps({"run": run, "expires": expires, "things": things(run) if number < live or seconds > 300 else []}),
           flush=True)
     number += 1
-    if select.select([sys.stdin], [], [], 0 if number < live else chance.uniform(5, 10) + 2 * lag)[0]:
+    if select.select([sys.stdin], [], [], 0 if number < live else chance.uniform(2.5, 5) + lag)[0]:
         break
 "#;
 

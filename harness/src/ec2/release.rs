@@ -84,14 +84,8 @@ pub async fn drop_template(cloud: &Cloud, ledger: &Ledger) -> Result<(), CloudEr
 /// Gives back everything in the ledger; returns when all is gone, when the rest is refused for good, or at `deadline` by
 /// the cloud's clock.
 pub async fn release(cloud: &Cloud, ledger: &Ledger, deadline: Timestamp) -> Released {
-    let mut release = Release {
-        cloud,
-        ledger,
-        noes: BTreeMap::new(),
-        ended: BTreeSet::new(),
-        goes_with: BTreeMap::new(),
-        bills: BTreeMap::new(),
-    };
+    let mut release =
+        Release { cloud, ledger, noes: BTreeMap::new(), deleted: BTreeSet::new(), bills: BTreeMap::new() };
     let mut pause = PAUSE.0;
     loop {
         release.round().await;
@@ -105,23 +99,13 @@ pub async fn release(cloud: &Cloud, ledger: &Ledger, deadline: Timestamp) -> Rel
 
 type Key = (ResourceKind, String);
 
-/// How a volume goes.
-enum Goes {
-    /// With this instance.
-    With(String),
-    /// It was asked to, and EC2 has said that it would.
-    Deleted,
-}
-
 struct Release<'a> {
     cloud: &'a Cloud,
     ledger: &'a Ledger,
     /// Why a thing is still there, and how often a no was heard that does not pass.
     noes: BTreeMap<Key, (String, u32)>,
-    /// The instances whose end was seen.
-    ended: BTreeSet<String>,
-    /// The instance that each volume goes with, and the volumes whose deletion was begun.
-    goes_with: BTreeMap<String, Goes>,
+    /// The volumes whose deletion EC2 has said that it would carry out.
+    deleted: BTreeSet<String>,
     bills: BTreeMap<String, Bill>,
 }
 
@@ -162,8 +146,6 @@ impl Release<'_> {
         };
         for instance in &seen {
             instance.note(self.ledger, self.cloud.region());
-            let with = |volume: &String| (volume.clone(), Goes::With(instance.id.clone()));
-            self.goes_with.extend(instance.goes_with.iter().map(with));
             self.bill(instance);
         }
         // Also those that were not seen: an API that tells nothing may still end something.
@@ -184,7 +166,6 @@ impl Release<'_> {
             if instance.state == InstanceState::Terminated {
                 let ended = Evidence::Ended(&instance.state_name);
                 self.ledger.heard(ResourceKind::Instance, &instance.id, ended);
-                self.ended.insert(instance.id);
             } else {
                 let key = (ResourceKind::Instance, instance.id);
                 self.noes.entry(key).or_insert_with(|| (format!("it is {}", instance.state_name), 0));
@@ -267,7 +248,7 @@ impl Release<'_> {
                     let asked = self.cloud.ec2().delete_volume().volume_id(id).send().await.map(drop);
                     let asked = asked.map_err(|error| CloudError::of("DeleteVolume", &error));
                     if asked.is_ok() {
-                        self.goes_with.insert(id.clone(), Goes::Deleted);
+                        self.deleted.insert(id.clone());
                     }
                     self.ledger.heard(kind, id, Evidence::Shown);
                     self.note(kind, id, asked);
@@ -279,12 +260,12 @@ impl Release<'_> {
 
     /// What it says of a volume that it is not shown: one whose end has begun is gone, and any other may be too young.
     fn absence(&self, volume: &str) -> Evidence<'static> {
-        match self.goes_with.get(volume) {
-            Some(Goes::Deleted) => Evidence::Ended("deleted"),
-            Some(Goes::With(instance)) if self.ended.contains(instance) => {
-                Evidence::Ended("deleted with its instance")
-            }
-            _ => Evidence::Absent(self.cloud.now()),
+        if self.deleted.contains(volume) {
+            Evidence::Ended("deleted")
+        } else if self.ledger.went_with_its_instance(volume) {
+            Evidence::Ended("deleted with its instance")
+        } else {
+            Evidence::Absent(self.cloud.now())
         }
     }
 
