@@ -51,6 +51,8 @@ pub enum Evidence<'a> {
 struct Book {
     /// `None`: it is gone.
     things: BTreeMap<(ResourceKind, String), Option<Entry>>,
+    /// The instance that each volume goes with.
+    goes_with: BTreeMap<String, String>,
     doubts: Vec<(Doubt, Absence)>,
 }
 
@@ -124,6 +126,19 @@ impl Ledger {
         book.things.insert(key, Some(Entry { made, absence: Absence::default() }));
         let (node, id, region) = (self.0.node.clone(), id.to_owned(), region.to_owned());
         let _ = self.0.sink.send(ResourceMade { node, resource, id, region }.into());
+    }
+
+    /// Writes down that EC2 deletes a volume with this instance: told once, it holds also when EC2 tells of neither any more.
+    pub fn goes_with(&self, volume: &str, instance: &str) {
+        self.book().goes_with.insert(volume.to_owned(), instance.to_owned());
+    }
+
+    /// Whether the instance that a volume goes with is known to be gone.
+    pub fn went_with_its_instance(&self, volume: &str) -> bool {
+        let book = self.book();
+        let instance = book.goes_with.get(volume);
+        instance
+            .is_some_and(|id| matches!(book.things.get(&(ResourceKind::Instance, id.clone())), Some(None)))
     }
 
     /// Takes in what a look has shown, and strikes out what is proven to be gone: the only way out of the book.
@@ -328,6 +343,18 @@ mod tests {
         }
         ledger.heard(kind, id, Evidence::Absent(at(601)));
         assert!(ledger.is_clear());
+    }
+
+    #[test]
+    fn a_volume_has_gone_with_its_instance_when_that_is_known_to_be_gone_and_no_sooner() {
+        let (ledger, _events) = ledger();
+        ledger.made(ResourceKind::Instance, "i-1", "r");
+        ledger.made(ResourceKind::Volume, "vol-1", "r");
+        assert!(!ledger.went_with_its_instance("vol-1"), "nobody has said that it goes");
+        ledger.goes_with("vol-1", "i-1");
+        assert!(!ledger.went_with_its_instance("vol-1"));
+        ledger.heard(ResourceKind::Instance, "i-1", Evidence::Ended("terminated"));
+        assert!(ledger.went_with_its_instance("vol-1") && !ledger.went_with_its_instance("vol-2"));
     }
 
     #[test]

@@ -57,6 +57,9 @@ impl InstanceSeen {
         for volume in &self.volumes {
             ledger.made(ResourceKind::Volume, volume, region);
         }
+        for volume in &self.goes_with {
+            ledger.goes_with(volume, &self.id);
+        }
         if let Some(request) = &self.spot_request {
             ledger.made(ResourceKind::SpotRequest, request, region);
         }

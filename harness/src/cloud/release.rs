@@ -85,8 +85,7 @@ pub async fn release(cloud: &dyn Provider, ledger: &Ledger, deadline: Timestamp)
         cloud,
         ledger,
         noes: BTreeMap::new(),
-        ended: BTreeSet::new(),
-        goes: BTreeMap::new(),
+        deleted: BTreeSet::new(),
         bills: BTreeMap::new(),
     };
     let mut pause = PAUSE.0;
@@ -107,23 +106,13 @@ const FIRST: [ResourceKind; 2] = [ResourceKind::Fleet, ResourceKind::LaunchTempl
 const LAST: [ResourceKind; 3] =
     [ResourceKind::SpotRequest, ResourceKind::Volume, ResourceKind::SecurityGroup];
 
-/// How a thing goes of itself.
-enum Goes {
-    /// With this instance.
-    With(String),
-    /// It was asked to, and the cloud has said that it would.
-    Deleted,
-}
-
 struct Release<'a> {
     cloud: &'a dyn Provider,
     ledger: &'a Ledger,
     /// Why a thing is still there, and how often a no was heard that does not pass.
     noes: BTreeMap<Key, (String, u32)>,
-    /// The instances whose end was seen.
-    ended: BTreeSet<String>,
-    /// The instance that each volume goes with, and what is being deleted.
-    goes: BTreeMap<String, Goes>,
+    /// What the cloud has said that it would delete.
+    deleted: BTreeSet<String>,
     bills: BTreeMap<String, Bill>,
 }
 
@@ -181,7 +170,7 @@ impl Release<'_> {
             match &end.state {
                 EndState::NotShown => end.state = self.absence(id),
                 EndState::Deleted => {
-                    self.goes.insert(id.clone(), Goes::Deleted);
+                    self.deleted.insert(id.clone());
                 }
                 EndState::Waits(why) => {
                     self.noes.entry((kind, id.clone())).or_default().0.clone_from(why);
@@ -195,12 +184,12 @@ impl Release<'_> {
 
     /// What it says of a thing that it is not shown: one whose end has begun is gone, and any other may be too young.
     fn absence(&self, id: &str) -> EndState {
-        match self.goes.get(id) {
-            Some(Goes::Deleted) => EndState::Gone("deleted".to_owned()),
-            Some(Goes::With(instance)) if self.ended.contains(instance) => {
-                EndState::Gone("deleted with its instance".to_owned())
-            }
-            _ => EndState::NotShown,
+        if self.deleted.contains(id) {
+            EndState::Gone("deleted".to_owned())
+        } else if self.ledger.went_with_its_instance(id) {
+            EndState::Gone("deleted with its instance".to_owned())
+        } else {
+            EndState::NotShown
         }
     }
 
@@ -215,8 +204,6 @@ impl Release<'_> {
         };
         for instance in &seen {
             instance.note(self.ledger, self.cloud.region());
-            let with = |volume: &String| (volume.clone(), Goes::With(instance.id.clone()));
-            self.goes.extend(instance.goes_with.iter().map(with));
             self.bill(instance);
         }
         // Also those that were not seen: an API that tells nothing may still end something.
@@ -239,7 +226,6 @@ impl Release<'_> {
             if instance.state == InstanceState::Terminated {
                 let ended = Evidence::Ended(&instance.state_name);
                 self.ledger.heard(ResourceKind::Instance, &instance.id, ended);
-                self.ended.insert(instance.id);
             } else {
                 let key = (ResourceKind::Instance, instance.id);
                 self.noes.entry(key).or_insert_with(|| (format!("it is {}", instance.state_name), 0));
