@@ -22,6 +22,7 @@
 //! | [`gpu_watch`] | were the GPUs well while a case ran? |
 //! | [`picture`] | what kind of image is a file? |
 //! | [`regression`] | has a metric become worse, is a case flaky? |
+//! | [`statistics`] | where do numbers lie, and how far do they scatter? |
 //! | [`xid`] | which error reports of the driver mean that a GPU is no good? |
 //!
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
@@ -49,6 +50,7 @@ pub mod regression;
 pub mod schema;
 pub mod seal;
 pub mod spec;
+pub mod statistics;
 pub mod unit;
 pub mod wire;
 pub mod xid;

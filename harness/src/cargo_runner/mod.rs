@@ -150,7 +150,7 @@ fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> 
         junit: Vec::new(),
         env,
     };
-    let mut case = Case::command(name.clone(), spec);
+    let mut case = Case::new(name.clone(), spec);
     case.timeout = TIMEOUT;
     let slot = std::env::var("NEXTEST_TEST_GROUP_SLOT").ok().and_then(|slot| slot.parse().ok());
     Ok(Program {
