@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use gpu_suites::checks;
 use gpu_suites::event::Event;
 use gpu_suites::exit::Exit;
-use gpu_suites::checks;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::schema::json_schema;
 

@@ -300,6 +300,25 @@ async fn what_may_not_be_ended_is_told_with_the_clouds_words_and_never_called_go
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_lives_in_a_group_that_is_in_use_is_found_by_the_group_and_ended() {
+    let run = Run::kind(json!({})).await;
+    let id = run.running().await;
+    // No look at the fleet has shown what it launched.
+    let (sink, _events) = unbounded_channel();
+    let ledger = Ledger::new(run.labels.node.clone(), sink);
+    for group in run.ledger.left_of(ResourceKind::SecurityGroup) {
+        ledger.made(ResourceKind::SecurityGroup, &group, run.cloud.region());
+    }
+    let soon = run.cloud.now().checked_add(SignedDuration::from_mins(10)).unwrap();
+    let released = release(&run.cloud, &ledger, soon).await;
+    assert_eq!(released.left, []);
+    assert_eq!(released.bills.iter().map(|bill| bill.instance.as_str()).collect::<Vec<_>>(), [id.as_str()]);
+    for kind in ["instances", "volumes", "security_groups"] {
+        assert_eq!(run.ec2.left()[kind], json!([]), "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_ec2_takes_no_forced_end_an_instance_is_ended_without() {
     let run = Run::kind(json!({})).await;
     let id = run.running().await;

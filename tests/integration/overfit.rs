@@ -54,8 +54,7 @@ fn one_real_image_is_overfitted_on_a_node_and_reported_as_junit() {
             .filter(|(_, finding)| finding.check == check)
             .map(|(_, finding)| finding.verdict)
             .collect();
-        let skipped_for_cause =
-            check == checks::MixedPrecision::NAME && verdicts.contains(&Verdict::Skipped);
+        let skipped_for_cause = check == checks::MixedPrecision::NAME && verdicts.contains(&Verdict::Skipped);
         assert!(verdicts.contains(&Verdict::Held) || skipped_for_cause, "{check}: {verdicts:?}");
     }
     // The negative control passed because what should break did break.

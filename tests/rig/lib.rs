@@ -19,7 +19,7 @@
 //! | [`big_binary`] | the promise that a test binary is sent once, however large |
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
-//! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
+//! | [`leaks`] | the promise that a killed harness leaves no node in EC2 that outlives its lease, nor anything else its time |
 //! | [`resumes`] | the promise that a killed pipeline loses no image and doubles none |
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 #![allow(

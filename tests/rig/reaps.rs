@@ -15,7 +15,7 @@ use std::time::Instant;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::ec2::{Ec2, Options, python};
+use crate::ec2::{Ec2, Options, Weather, python};
 use crate::project::Project;
 
 /// How many runs live all the time.
@@ -108,8 +108,8 @@ struct Left {
 ///
 /// # Panics
 /// Where a thing that lives is touched, or one that does not is left.
-pub fn check(rounds: u64, seed: u64) -> Seen {
-    let ec2 = Ec2::kind_without_hosts(Options { clock_factor: FACTOR });
+pub fn check(rounds: u64, seed: u64, weather: Weather) -> Seen {
+    let ec2 = Ec2::without_hosts_in(weather, Options { clock_factor: FACTOR });
     let mut maker = Maker::start(&ec2, seed);
     let runs: Mutex<BTreeMap<String, Left>> = Mutex::default();
     let (next, spared) = (AtomicU64::new(0), AtomicU64::new(0));
@@ -175,7 +175,7 @@ pub fn check(rounds: u64, seed: u64) -> Seen {
     });
     // What was left last has had its time.
     let longest = std::time::Duration::from_secs(600 + 61);
-    std::thread::sleep(ec2.real(longest));
+    std::thread::sleep(ec2.real(longest) + ec2.longest_lag());
     reap();
     let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
     let left = by_run(&ec2.left());

@@ -116,6 +116,8 @@ pub struct Faults {
     pub all: Option<(&'static str, &'static str, &'static str)>,
     /// Writes are refused.
     pub read_only: bool,
+    /// So many requests are answered, and all after them refused.
+    pub refused_after: Option<u64>,
     /// No connection is answered.
     pub down: bool,
 }
@@ -124,7 +126,14 @@ pub struct Faults {
 pub struct Weather {
     port: u16,
     faults: Arc<Mutex<Faults>>,
-    writes: Arc<AtomicU64>,
+    passed: Arc<Passed>,
+}
+
+/// What went through so far.
+#[derive(Default)]
+struct Passed {
+    requests: AtomicU64,
+    writes: AtomicU64,
 }
 
 impl Weather {
@@ -141,19 +150,19 @@ impl Weather {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let faults = Arc::new(Mutex::new(Faults::default()));
-        let writes = Arc::new(AtomicU64::new(0));
+        let passed = Arc::<Passed>::default();
         let random = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
-        let (to, counted) = (Arc::clone(&faults), Arc::clone(&writes));
+        let (to, counted) = (Arc::clone(&faults), Arc::clone(&passed));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (faults, random, writes) = (Arc::clone(&to), Arc::clone(&random), Arc::clone(&counted));
+                let (faults, random, passed) = (Arc::clone(&to), Arc::clone(&random), Arc::clone(&counted));
                 std::thread::spawn(move || {
                     // A client that goes away in the middle is its own business.
-                    let _ = pass_on(client, server, &faults, &random, &writes);
+                    let _ = pass_on(client, server, &faults, &random, &passed);
                 });
             }
         });
-        Self { port, faults, writes }
+        Self { port, faults, passed }
     }
 
     /// What `AWS_ENDPOINT_URL_S3` has to be.
@@ -168,7 +177,7 @@ impl Weather {
 
     /// Writes that went through so far.
     pub fn writes(&self) -> u64 {
-        self.writes.load(Ordering::Relaxed)
+        self.passed.writes.load(Ordering::Relaxed)
     }
 }
 
@@ -186,7 +195,7 @@ fn pass_on(
     server: u16,
     faults: &Mutex<Faults>,
     random: &Mutex<StdRng>,
-    writes: &AtomicU64,
+    passed: &Passed,
 ) -> std::io::Result<()> {
     if locked(faults).down {
         return client.shutdown(Shutdown::Both);
@@ -213,11 +222,13 @@ fn pass_on(
     {
         return answer(&mut client, status, document);
     }
-    if write && faults.read_only {
+    let requests = passed.requests.load(Ordering::Relaxed);
+    if write && faults.read_only || faults.refused_after.is_some_and(|most| requests >= most) {
         return answer(&mut client, "403 Forbidden", DENIED);
     }
     let whole = exchange(server, &request)?;
-    writes.fetch_add(u64::from(write), Ordering::Relaxed);
+    passed.requests.fetch_add(1, Ordering::Relaxed);
+    passed.writes.fetch_add(u64::from(write), Ordering::Relaxed);
     let Some(head) = head_length(&whole) else { return Ok(()) };
     let body = whole.len() - head;
     if named(faults.short) {

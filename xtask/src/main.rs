@@ -9,6 +9,7 @@
 mod bench;
 mod build;
 mod cargo;
+mod cases;
 mod demo;
 mod ec2;
 mod fuzz;
@@ -55,6 +56,11 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Passes the tests of inputs on which results were wrong once, each kind by its name
+    Cases {
+        /// Which of them; all where none is named, and a name that does not exist lists those that do
+        names: Vec<String>,
+    },
     /// Starts the test EC2, a stand-in whose instances are real hosts on this machine, and keeps it until Ctrl-C
     Ec2(ec2::Options),
     /// Checks formatting, clippy's warnings, licences, advisories and CI files
@@ -83,6 +89,7 @@ fn main() -> ExitCode {
         Command::Build => build::run(),
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Test { arguments } => test::run(&arguments),
+        Command::Cases { names } => cases::run(&names),
         Command::Ec2(options) => ec2::run(&options),
         Command::Lint => lint::run(),
         Command::Bench { name, arguments } => bench::run(&name, &arguments),

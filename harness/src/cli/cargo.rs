@@ -34,7 +34,7 @@ impl Cargo {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
         let project = std::env::current_dir().map_err(RunError::Cwd)?;
         let runtime = runtime()?;
-        let code = runtime.block_on(runner::cargo::run(self.node, self.arguments, &self.env, project));
+        let code = runtime.block_on(cargo_runner::cargo::run(self.node, self.arguments, &self.env, project));
         runtime.shutdown_background();
         Ok(code?)
     }
@@ -52,6 +52,6 @@ pub(super) struct TargetRunner {
 
 impl TargetRunner {
     pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        Ok(runner::run(&self.binary, &self.arguments)?)
+        Ok(cargo_runner::run(&self.binary, &self.arguments)?)
     }
 }

@@ -5,6 +5,7 @@ use gpu_suites::exit::Exit;
 use super::{project, runtime};
 use crate::doctor;
 use crate::node::Node;
+use crate::report::finding;
 use crate::report::look::Look;
 
 /// Flags of `doctor`.
@@ -33,10 +34,10 @@ impl Doctor {
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();
         if self.json {
-            crate::text::streams::say(&format!("{:#}\n", doctor::json(&findings)));
+            crate::text::streams::say(&format!("{:#}\n", finding::json(&findings)));
         } else {
             let look = Look { colour: console::colors_enabled(), width: Some(WIDTH) };
-            crate::text::streams::say(&doctor::text(&findings, look, WIDTH));
+            crate::text::streams::say(&finding::text(&findings, look, WIDTH));
         }
         Ok(doctor::exit(&findings))
     }

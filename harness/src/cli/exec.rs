@@ -97,7 +97,7 @@ impl Exec {
         let gone = sender.clone();
         streams::when_unheard(move || {
             // Where nobody listens any more, the run is over.
-            let _ = gone.send(exec::UNHEARD);
+            let _ = gone.send(crate::text::streams::UNHEARD);
         });
         let reporter = Box::new(Through::new(self.quiet).or_stop(sender));
         let runtime = runtime()?;

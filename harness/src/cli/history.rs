@@ -7,8 +7,9 @@ use clap::Subcommand;
 use gpu_suites::exit::Exit;
 
 use crate::config::Config;
+use crate::config::Location;
 use crate::history::judge::Judge;
-use crate::history::{self, History, Location, Put, Store, show};
+use crate::history::{self, History, Put, Store, show};
 use crate::plan;
 use crate::report::look::Look;
 use crate::text::streams::say;

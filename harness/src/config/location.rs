@@ -21,7 +21,7 @@ impl Location {
         }
     }
 
-    pub(super) fn in_stores(&self) -> &gpu_stores::Location {
+    pub(crate) fn in_stores(&self) -> &gpu_stores::Location {
         &self.0
     }
 }

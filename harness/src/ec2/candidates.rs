@@ -206,7 +206,7 @@ impl fmt::Display for Why {
                 write!(f, "its on-demand price in {region} is not known: give it in `prices:`")
             }
             Self::TooDearToBoot { costs, left } => {
-                let left = crate::report::receipt::dollars(*left);
+                let left = crate::text::figures::dollars(*left);
                 write!(f, "at {costs} an hour, the {left} that max-cost leaves do not pay for booting it")
             }
             Self::TooDear { costs, most } => write!(f, "costs {costs} an hour on demand, above max-price {most}"),

@@ -26,7 +26,8 @@ use jiff::Timestamp;
 use super::calls::{API_LOG, Call, Calls};
 use super::clock::ApiClock;
 pub use super::cloud_error::CloudError;
-use super::cloud_error::FROM;
+use super::cloud_error::{FROM, MAY_BE_DONE};
+use super::refusal::Refusal;
 use crate::text::chain;
 
 /// The header by which AWS names a request that it has answered, as its services spell it.
@@ -158,11 +159,13 @@ struct Watch {
 }
 
 /// A call that is on its way.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Begun {
     at: Timestamp,
     since: Instant,
     attempts: u32,
+    /// Whether a try that came to nothing here may have been carried out there.
+    may_be_done: bool,
 }
 
 impl Storable for Begun {
@@ -179,7 +182,7 @@ impl Intercept for Watch {
         _: &BeforeSerializationInterceptorContextRef<'_>,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        let begun = Begun { at: Timestamp::now(), since: Instant::now(), attempts: 0 };
+        let begun = Begun { at: Timestamp::now(), since: Instant::now(), attempts: 0, may_be_done: false };
         config.interceptor_state().store_put(begun);
         Ok(())
     }
@@ -190,8 +193,30 @@ impl Intercept for Watch {
         _: &RuntimeComponents,
         config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        if let Some(&Begun { at, since, attempts }) = config.load::<Begun>() {
-            config.interceptor_state().store_put(Begun { at, since, attempts: attempts + 1 });
+        if let Some(&begun) = config.load::<Begun>() {
+            config.interceptor_state().store_put(Begun { attempts: begun.attempts + 1, ..begun });
+        }
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let may_be_done = match context.response() {
+            _ if matches!(context.output_or_error(), Some(Ok(_))) => false,
+            Some(answer) if answer.status().as_u16() >= 400 => {
+                let status = answer.status().as_u16();
+                Refusal::of(&code(answer.body().bytes().unwrap_or_default(), status), "").may_be_done(status)
+            }
+            // No answer, or none that says what it should.
+            _ => true,
+        };
+        if let Some(&begun) = config.load::<Begun>() {
+            let may_be_done = begun.may_be_done || may_be_done;
+            config.interceptor_state().store_put(Begun { may_be_done, ..begun });
         }
         Ok(())
     }
@@ -200,7 +225,7 @@ impl Intercept for Watch {
         &self,
         context: &mut BeforeDeserializationInterceptorContextMut<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let response = context.response_mut();
         // AWS names each request that it has answered; whoever else answers on the way has a clock of his own.
@@ -209,6 +234,10 @@ impl Intercept for Watch {
             self.clock.hear(date);
         }
         response.headers_mut().insert(FROM, self.region.clone());
+        // The call's error is made of its last answer alone.
+        if config.load::<Begun>().is_some_and(|begun| begun.may_be_done) {
+            response.headers_mut().insert(MAY_BE_DONE, "1");
+        }
         Ok(())
     }
 
@@ -232,5 +261,69 @@ impl Intercept for Watch {
             });
         }
         Ok(())
+    }
+}
+
+/// The code of an error as EC2 writes it.
+fn code(answer: &[u8], status: u16) -> String {
+    let text = String::from_utf8_lossy(answer);
+    let code = text.split_once("<Code>").and_then(|(_, rest)| Some(rest.split_once("</Code>")?.0.to_owned()));
+    code.unwrap_or_else(|| format!("HTTP {status}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_credential_types::Credentials;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// An EC2 that gives these answers, one to each connection: a status and a code, or none at all.
+    async fn answering(answers: &'static [(u16, &'static str)]) -> Cloud {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            for (status, code) in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 16 << 10];
+                let _ = stream.read(&mut request).await;
+                if *status == 0 {
+                    continue;
+                }
+                let error = format!("<Error><Code>{code}</Code><Message>no</Message></Error>");
+                let body = format!("<Response><Errors>{error}</Errors><RequestID>1</RequestID></Response>");
+                let head = format!(
+                    "HTTP/1.1 {status} No\r\ncontent-type: text/xml\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                    body.len()
+                );
+                let _ = stream.write_all((head + &body).as_bytes()).await;
+            }
+        });
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .endpoint_url(endpoint)
+            .credentials_provider(Credentials::new("test", "test", None, None, "test"));
+        Cloud::connect_by(loader, Some("us-east-1")).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_is_in_doubt_where_any_of_its_tries_may_have_been_carried_out() {
+        const NO: (u16, &str) = (403, "UnauthorizedOperation");
+        const THROTTLED: (u16, &str) = (503, "RequestLimitExceeded");
+        let table: [(&[_], bool); 5] = [
+            (&[NO], false),
+            (&[THROTTLED, NO], false),
+            (&[(0, "lost"), NO], true),
+            (&[(500, "InternalError"), NO], true),
+            (&[(503, "Unavailable"), THROTTLED, NO], true),
+        ];
+        for (answers, in_doubt) in table {
+            let cloud = answering(answers).await;
+            let asked = cloud.ec2().create_security_group().group_name("g").description("d").send().await;
+            let error = CloudError::of("CreateSecurityGroup", &asked.unwrap_err());
+            assert_eq!(error.code(), Some(NO.1), "{answers:?}: {error}");
+            assert_eq!(cloud.calls()[0].attempts as usize, answers.len());
+            assert_eq!(error.leaves_a_doubt(), in_doubt, "{answers:?}");
+        }
     }
 }

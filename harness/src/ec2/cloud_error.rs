@@ -38,6 +38,8 @@ pub enum CloudError {
         refusal: Box<Refusal>,
         /// The status of the HTTP response; 0 where the no stands inside an answer.
         status: u16,
+        /// Whether an earlier try of the same call may have been carried out.
+        may_be_done: bool,
     },
     /// No answer came. Whether the call was carried out is not known.
     #[error("failed to reach AWS for {operation}: {why}")]
@@ -69,6 +71,9 @@ pub enum CloudError {
 
 /// A header with the region that an answer came from, which [`super::cloud::Cloud`] writes on every response.
 pub(super) const FROM: &str = "x-gpu-harness-region";
+
+/// A header of an answer to a call of which an earlier try may have been carried out: written in the same place.
+pub(super) const MAY_BE_DONE: &str = "x-gpu-harness-may-be-done";
 
 /// What is refused while something else still has to end, whoever asks.
 const BUSY: [&str; 8] = [
@@ -102,7 +107,8 @@ impl CloudError {
                 let (status, error) = (answer.raw().status().as_u16(), answer.err());
                 let code = error.code().map_or_else(|| format!("HTTP {status}"), str::to_owned);
                 let refusal = Box::new(Refusal::of(&code, error.message().unwrap_or("no reason was given")));
-                Self::Refused { operation, region, refusal, status }
+                let may_be_done = answer.raw().headers().get(MAY_BE_DONE).is_some();
+                Self::Refused { operation, region, refusal, status, may_be_done }
             }
             SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) => Self::OutOfReach { operation, why },
             SdkError::ConstructionFailure(_) => Self::Request { operation, why },
@@ -113,7 +119,8 @@ impl CloudError {
 
     /// A no that stands inside an answer that is otherwise good.
     pub fn refused(operation: &'static str, code: &str, message: &str) -> Self {
-        Self::Refused { operation, region: None, refusal: Box::new(Refusal::of(code, message)), status: 0 }
+        let refusal = Box::new(Refusal::of(code, message));
+        Self::Refused { operation, region: None, refusal, status: 0, may_be_done: false }
     }
 
     /// An answer that lacks what it has to have.
@@ -160,8 +167,7 @@ impl CloudError {
         match self {
             Self::OutOfReach { .. } | Self::Unreadable { .. } => true,
             Self::Refused { refusal, status, .. } => {
-                let theirs = *status >= 500 || refusal.is_worth_waiting();
-                refusal.kind == RefusalKind::Throttling || refusal.kind == RefusalKind::Other && theirs
+                refusal.kind == RefusalKind::Throttling || refusal.may_be_done(*status)
             }
             Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => false,
         }
@@ -173,11 +179,18 @@ impl CloudError {
         code.ends_with(".NotFound") || code.ends_with("NotFoundException") || code == "fleetIdDoesNotExist"
     }
 
-    /// Whether a call that makes something may have made it all the same: its answer was lost on the way, or it was told
-    /// that a name which nothing else has is taken already, which an earlier try of the same call has done.
+    /// Whether a call that makes something may have made it all the same: its answer, or that of an earlier try, was lost on
+    /// the way or was a failure of the cloud's own, or it was told that a name which nothing else has is taken already, which
+    /// an earlier try of the same call has done. What was only ever throttled has made nothing.
     pub fn leaves_a_doubt(&self) -> bool {
         let is_taken = ["InvalidGroup.Duplicate", "InvalidLaunchTemplateName.AlreadyExistsException"];
-        self.is_transient() || self.code().is_some_and(|code| is_taken.contains(&code))
+        match self {
+            Self::OutOfReach { .. } | Self::Unreadable { .. } => true,
+            Self::Refused { refusal, status, may_be_done, .. } => {
+                *may_be_done || refusal.may_be_done(*status) || is_taken.contains(&refusal.code.as_str())
+            }
+            Self::NoRegion | Self::NoCredentials { .. } | Self::Request { .. } => false,
+        }
     }
 
     /// Whether another region may grant what this one refuses, or answer where this one is out of reach.
@@ -221,24 +234,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_passes_by_itself_is_transient() {
+    fn only_what_passes_by_itself_is_transient_and_only_what_may_be_done_leaves_a_doubt() {
         let with_status = |code: &str, status| CloudError::Refused {
             operation: "CreateFleet",
             region: None,
             refusal: Box::new(Refusal::of(code, "")),
             status,
+            may_be_done: false,
         };
-        for (error, transient) in [
-            (with_status("RequestLimitExceeded", 503), true),
-            (with_status("InternalError", 500), true),
-            (with_status("HTTP 502", 502), true),
-            (with_status("InsufficientInstanceCapacity", 500), false),
-            (with_status("UnauthorizedOperation", 403), false),
-            (with_status("InvalidInstanceID.NotFound", 400), false),
-            (CloudError::OutOfReach { operation: "CreateFleet", why: "connection refused".into() }, true),
-            (CloudError::NoRegion, false),
+        for (error, transient, leaves_a_doubt) in [
+            (with_status("RequestLimitExceeded", 503), true, false),
+            (with_status("InternalError", 500), true, true),
+            (with_status("HTTP 502", 502), true, true),
+            (with_status("InsufficientInstanceCapacity", 500), false, false),
+            (with_status("UnauthorizedOperation", 403), false, false),
+            (with_status("InvalidInstanceID.NotFound", 400), false, false),
+            (with_status("InvalidGroup.Duplicate", 400), false, true),
+            (CloudError::OutOfReach { operation: "CreateFleet", why: "refused".into() }, true, true),
+            (CloudError::NoRegion, false, false),
         ] {
             assert_eq!(error.is_transient(), transient, "{error}");
+            assert_eq!(error.leaves_a_doubt(), leaves_a_doubt, "{error}");
         }
         assert!(with_status("InvalidInstanceID.NotFound", 400).is_not_found());
         assert!(with_status("InvalidLaunchTemplateName.NotFoundException", 400).is_not_found());

@@ -14,7 +14,7 @@ use gpu_suites::event::{
 };
 use gpu_suites::id::RunId;
 use gpu_suites::unit::Span;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use super::boot::Boot;
@@ -38,6 +38,8 @@ const LOOK: Duration = Duration::from_millis(250);
 const TELL: Duration = Duration::from_secs(15);
 /// A node that has just been used answers at once; in this time it may also have lost its way for a moment.
 pub(super) const REACHED: Duration = Duration::from_secs(3 * 60);
+/// A node that a part of EC2 does not show is asked for as long: by then its lease is nearly over.
+const SHOWN: SignedDuration = SignedDuration::from_mins(3);
 
 impl Provision {
     /// Where the runs of the job take turns: waits for this one's, and takes over the node that was left to it.
@@ -114,11 +116,13 @@ impl Provision {
         }
         let (instance, run) = (left.instance.clone(), left.run.clone());
         self.tell(TakenOver { node: self.order.node.name.clone(), instance, run });
+        let seen = match seen {
+            Ok(seen) if seen.is_empty() => observe::within(&cloud, &left.instance, SHOWN).await,
+            seen => seen.map(|seen| seen.into_iter().next()),
+        };
         let led = match seen {
-            Ok(seen) => match seen.into_iter().next() {
-                Some(seen) => self.lead_on(&left, &cloud, &ledger, seen).await,
-                None => Err("EC2 does not show it".to_owned()),
-            },
+            Ok(Some(seen)) => self.lead_on(&left, &cloud, &ledger, seen).await,
+            Ok(None) => Err(format!("EC2 does not show it through {} minutes", SHOWN.as_mins())),
             Err(error) => Err(chain(&error)),
         };
         if led.is_err() {
@@ -177,7 +181,8 @@ impl Provision {
         let now = cloud.now();
         let order = &self.order;
         let needed = still_needed(&order.settings, order.work).saturating_add(order.keep);
-        if seen.state != InstanceState::Running {
+        // It has run already: what shows it as pending has not heard of that yet.
+        if !matches!(seen.state, InstanceState::Pending | InstanceState::Running) {
             return Err(format!("it is {}", seen.state_name));
         }
         let lasts = lasts(left.expires_at, now);

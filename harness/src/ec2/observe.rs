@@ -5,9 +5,9 @@ use std::time::Duration;
 use aws_sdk_ec2::primitives::DateTime;
 use aws_sdk_ec2::types::{self, InstanceStateName};
 use gpu_suites::event::ResourceKind;
-use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use super::Purchase;
@@ -108,15 +108,24 @@ impl InstanceSeen {
 
 /// One of ours. Right after its launch it may be unknown for minutes, which are waited out by the cloud's clock.
 pub async fn instance(cloud: &Cloud, id: &str) -> Result<InstanceSeen, CloudError> {
-    let until = cloud.now().saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
+    within(cloud, id, CONSISTENT).await?.ok_or_else(|| {
+        let what = "the instance that was asked for, for five minutes";
+        CloudError::lacks("DescribeInstances", what).at(cloud.region())
+    })
+}
+
+/// One of ours; `None` where it was not shown through so much of the cloud's time.
+pub(super) async fn within(
+    cloud: &Cloud,
+    id: &str,
+    patience: SignedDuration,
+) -> Result<Option<InstanceSeen>, CloudError> {
+    let until = cloud.now().saturating_add(patience).unwrap_or(Timestamp::MAX);
     let mut pause = PAUSE.0;
     loop {
-        if let Some(seen) = now(cloud, id).await? {
+        let seen = now(cloud, id).await?;
+        if seen.is_some() || cloud.now() >= until {
             return Ok(seen);
-        }
-        if cloud.now() >= until {
-            let what = "the instance that was asked for, for five minutes";
-            return Err(CloudError::lacks("DescribeInstances", what).at(cloud.region()));
         }
         sleep(pause).await;
         pause = (pause * 3 / 2).min(PAUSE.1);

@@ -122,66 +122,53 @@ const US_EAST_1: [(&str, f64); 71] = [
     ("p6-b300.48xlarge", 142.416),
 ];
 
-/// In the west of the government's partition.
-const US_GOV_WEST_1: [(&str, f64); 30] = [
+/// In both regions of the government's partition.
+const US_GOV: [(&str, f64); 18] = [
+    ("g4dn.xlarge", 0.663),
+    ("g4dn.2xlarge", 0.948),
+    ("g4dn.4xlarge", 1.518),
+    ("g4dn.8xlarge", 2.743),
+    ("g4dn.12xlarge", 4.931),
+    ("g4dn.16xlarge", 5.486),
+    ("g6.xlarge", 1.0144),
+    ("g6.2xlarge", 1.2322),
+    ("g6.4xlarge", 1.66781),
+    ("g6.8xlarge", 2.53903),
+    ("g6.12xlarge", 5.80003),
+    ("g6.16xlarge", 4.28145),
+    ("g6.24xlarge", 8.41367),
+    ("g6.48xlarge", 16.82734),
+    ("gr6.4xlarge", 1.9401),
+    ("gr6.8xlarge", 3.08359),
+    ("p3dn.24xlarge", 37.454),
+    ("p6-b200.48xlarge", 136.71936),
+];
+
+/// In its west alone.
+const US_GOV_WEST_1: [(&str, f64); 12] = [
     ("g3.4xlarge", 1.32),
     ("g3.8xlarge", 2.64),
     ("g3.16xlarge", 5.28),
     ("g3s.xlarge", 0.868),
-    ("g4dn.xlarge", 0.663),
-    ("g4dn.2xlarge", 0.948),
-    ("g4dn.4xlarge", 1.518),
-    ("g4dn.8xlarge", 2.743),
-    ("g4dn.12xlarge", 4.931),
-    ("g4dn.16xlarge", 5.486),
     ("g4dn.metal", 9.862),
-    ("g6.xlarge", 1.0144),
-    ("g6.2xlarge", 1.2322),
-    ("g6.4xlarge", 1.66781),
-    ("g6.8xlarge", 2.53903),
-    ("g6.12xlarge", 5.80003),
-    ("g6.16xlarge", 4.28145),
-    ("g6.24xlarge", 8.41367),
-    ("g6.48xlarge", 16.82734),
-    ("gr6.4xlarge", 1.9401),
-    ("gr6.8xlarge", 3.08359),
     ("p3.2xlarge", 3.672),
     ("p3.8xlarge", 14.688),
     ("p3.16xlarge", 29.376),
-    ("p3dn.24xlarge", 37.454),
     ("p4d.24xlarge", 26.3511),
     ("p5.4xlarge", 8.256),
     ("p5.48xlarge", 66.048),
     ("p5en.48xlarge", 75.9552),
-    ("p6-b200.48xlarge", 136.71936),
 ];
 
-/// In its east.
-const US_GOV_EAST_1: [(&str, f64); 19] = [
-    ("g4dn.xlarge", 0.663),
-    ("g4dn.2xlarge", 0.948),
-    ("g4dn.4xlarge", 1.518),
-    ("g4dn.8xlarge", 2.743),
-    ("g4dn.12xlarge", 4.931),
-    ("g4dn.16xlarge", 5.486),
-    ("g6.xlarge", 1.0144),
-    ("g6.2xlarge", 1.2322),
-    ("g6.4xlarge", 1.66781),
-    ("g6.8xlarge", 2.53903),
-    ("g6.12xlarge", 5.80003),
-    ("g6.16xlarge", 4.28145),
-    ("g6.24xlarge", 8.41367),
-    ("g6.48xlarge", 16.82734),
-    ("gr6.4xlarge", 1.9401),
-    ("gr6.8xlarge", 3.08359),
-    ("p3dn.24xlarge", 37.454),
-    ("p6-b200.48xlarge", 136.71936),
-    ("p6-b300.48xlarge", 170.9),
-];
+/// In its east alone.
+const US_GOV_EAST_1: [(&str, f64); 1] = [("p6-b300.48xlarge", 170.9)];
 
 /// The regions whose prices are known here.
-const TABLES: [(&str, &[(&str, f64)]); 3] =
-    [("us-east-1", &US_EAST_1), ("us-gov-west-1", &US_GOV_WEST_1), ("us-gov-east-1", &US_GOV_EAST_1)];
+const TABLES: [(&str, &[&[(&str, f64)]]); 3] = [
+    ("us-east-1", &[&US_EAST_1]),
+    ("us-gov-west-1", &[&US_GOV, &US_GOV_WEST_1]),
+    ("us-gov-east-1", &[&US_GOV, &US_GOV_EAST_1]),
+];
 
 /// The on-demand price of a type in a region: the user's, for `REGION/TYPE` or for `TYPE` everywhere, else the table's of
 /// that region. Another region's is none.
@@ -190,8 +177,8 @@ pub fn on_demand(instance_type: &str, region: &str, users: &BTreeMap<String, Usd
     if let Some(&usd) = here.or_else(|| users.get(instance_type)) {
         return Some(OnDemandPrice { usd, source: PriceSource::User });
     }
-    let (region, table) = TABLES.into_iter().find(|(name, _)| *name == region)?;
-    let dollars = within(table, instance_type)?;
+    let (region, tables) = TABLES.into_iter().find(|(name, _)| *name == region)?;
+    let dollars = tables.iter().find_map(|table| within(table, instance_type))?;
     let source = PriceSource::Table { date: TABLE_DATE, region };
     Some(OnDemandPrice { usd: Usd(dollars), source })
 }
@@ -223,6 +210,9 @@ mod tests {
             ("g5.xlarge", "us-east-1", Some("$1.01 (table of 2026-07-20 for us-east-1)")),
             ("g4dn.xlarge", "us-gov-west-1", Some("$0.66 (table of 2026-07-20 for us-gov-west-1)")),
             ("g5.xlarge", "eu-west-1", None),
+            ("g4dn.xlarge", "us-gov-east-1", Some("$0.66 (table of 2026-07-20 for us-gov-east-1)")),
+            ("g4dn.metal", "us-gov-west-1", Some("$9.86 (table of 2026-07-20 for us-gov-west-1)")),
+            ("g4dn.metal", "us-gov-east-1", None),
             ("g5.xlarge", "us-gov-west-1", None),
             ("z8.metal", "us-east-1", None),
         ] {
@@ -235,7 +225,8 @@ mod tests {
 
     #[test]
     fn each_table_names_each_type_once_at_a_price_that_can_be() {
-        for (region, table) in TABLES {
+        for (region, tables) in TABLES {
+            let table = tables.concat();
             let names = std::collections::BTreeSet::from_iter(table.iter().map(|(name, _)| name));
             assert_eq!(names.len(), table.len(), "{region}");
             assert!(table.iter().all(|&(_, dollars)| Usd::try_from(dollars).is_ok()), "{region}");

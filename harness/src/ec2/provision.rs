@@ -28,7 +28,7 @@ use super::breaker::{self, Breaker};
 use super::candidates::{Choice, LeftOut, NoneFits, TypeFacts, Why, list};
 use super::capped::dearest;
 use super::cloud::{Cloud, CloudError};
-use super::consistency::CONSISTENT;
+use super::consistency::CONFIRMED;
 use super::deeds::Did;
 use super::fleet::{self, Followed};
 use super::had::{Had, Price};
@@ -63,8 +63,6 @@ const ASKING: Duration = Duration::from_secs(3 * 60);
 const REAP_PATIENCE: Duration = Duration::from_secs(60);
 /// How long a call that makes something is waited for, once nobody wants its answer any more.
 pub(super) const SETTLE: Duration = Duration::from_secs(65);
-/// How long past its own end a node is looked after.
-const BEYOND: Duration = Duration::from_secs(60);
 /// The share of its money at which a run warns.
 const WARN: f64 = 0.8;
 
@@ -309,11 +307,11 @@ impl Provision {
             let (mut rounds, mut advice, mut none) = (Vec::new(), None, None);
             let mut is_hopeless = true;
             for purchase in self.purchases() {
-                for (at, place) in places.iter_mut().enumerate() {
+                for at in 0..places.len() {
                     if barred[at].is_some() {
                         continue;
                     }
-                    match self.ask_in(at, place, purchase).await {
+                    match self.ask_in(at, &mut places[at], purchase).await {
                         Ok(Answer::Launched(launched)) => {
                             let book = self.release_others(launched.book);
                             return Ok(Launched { book, ..*launched });
@@ -327,6 +325,8 @@ impl Provision {
                         Err(error) if self.clouds.len() > 1 && error.is_worth_another_region() => {
                             self.leave_out(at, &error);
                             barred[at] = Some(error);
+                            places[at] = None;
+                            self.give_back_unused(&mut places);
                         }
                         Err(error) => return Err(error),
                     }
@@ -348,14 +348,24 @@ impl Provision {
             let until = Timestamp::now().saturating_add(signed(left)).unwrap_or(Timestamp::MAX);
             let node = self.order.node.name.clone();
             self.tell(Waiting { node, reason, seconds: pause.as_secs_f64(), until });
-            sleep(pause).await;
             // Prices and zones are looked up anew; and nothing that was made lives longer than a node would.
             places.fill_with(|| None);
-            while !self.books.is_empty() {
-                self.give_back_book(self.books.len() - 1, self.soon());
-            }
+            self.give_back_unused(&mut places);
+            sleep(pause).await;
         }
         unreachable!("the attempts are not numbered out")
+    }
+
+    /// Begins to give back what was made where nothing more is asked for: what is in doubt there takes minutes to clear up.
+    fn give_back_unused(&mut self, places: &mut [Option<Place>]) {
+        let is_used =
+            |places: &[Option<Place>], book| places.iter().flatten().any(|place| place.book == book);
+        while let Some(book) = (0..self.books.len()).find(|book| !is_used(places, *book)) {
+            self.give_back_book(book, self.now());
+            for place in places.iter_mut().flatten().filter(|place| place.book > book) {
+                place.book -= 1;
+            }
+        }
     }
 
     fn leave_out(&self, at: usize, error: &ProvisionError) {
@@ -494,7 +504,7 @@ impl Provision {
         let lasts = ttl(settings, self.order.work, purse);
         if lasts.is_too_short(settings) {
             let limit = settings.max_cost.map(|limit| limit.to_string()).unwrap_or_default();
-            let left = crate::report::receipt::dollars(left.unwrap_or_default());
+            let left = crate::text::figures::dollars(left.unwrap_or_default());
             let why = format!(
                 "max-cost {limit} leaves {left} for a node, which lasts {}: that does not pay for booting one",
                 Span(lasts.duration)
@@ -633,24 +643,23 @@ impl Provision {
         while self.releases.join_next().await.is_some() {}
     }
 
-    /// Until when what costs nothing is looked after; then it is the reaper's. What EC2 does not show has to be asked for
-    /// for minutes.
-    fn soon(&self) -> Timestamp {
-        let now = self.clouds.first().map_or_else(Timestamp::now, Cloud::now);
-        let patience = signed(self.order.settings.boot_timeout).max(CONSISTENT + signed(BEYOND));
-        now.saturating_add(patience).unwrap_or(Timestamp::MAX)
+    /// The end of what no node needs: it is looked after until EC2 may be expected to have shown that it is gone, and is
+    /// the reaper's then.
+    fn now(&self) -> Timestamp {
+        self.clouds.first().map_or_else(Timestamp::now, Cloud::now)
     }
 
     /// Begins to give back what was made in the regions that had nothing.
     fn release_others(&mut self, kept: usize) -> usize {
         let kept = self.books.remove(kept);
         while !self.books.is_empty() {
-            self.give_back_book(self.books.len() - 1, self.soon());
+            self.give_back_book(self.books.len() - 1, self.now());
         }
         self.books.push(kept);
         0
     }
 
+    /// Begins to give back all that stands in a book. By `expires_at` the cloud ends what is left; it may show that late.
     fn give_back_book(&mut self, book: usize, expires_at: Timestamp) {
         let book = self.books.remove(book);
         if let Some(price) = &book.price {
@@ -660,7 +669,8 @@ impl Provision {
         self.releases.spawn(async move {
             let Book { cloud, ledger, price, access, .. } = book;
             ledger.settle(SETTLE).await;
-            let deadline = expires_at.saturating_add(signed(BEYOND)).unwrap_or(Timestamp::MAX);
+            // Nor does the end of a node that is given back late, or at its very end, have less time to show.
+            let deadline = expires_at.max(cloud.now()).saturating_add(CONFIRMED).unwrap_or(Timestamp::MAX);
             let last_resort = LastResort { cloud: &cloud, ledger: &ledger, access: &access, sink: &sink };
             let released = last_resort.beside(release::release(&cloud, &ledger, deadline)).await;
             for bill in &released.bills {

@@ -165,6 +165,12 @@ impl Refusal {
         }
     }
 
+    /// Whether what was asked for may have been done all the same: a failure of EC2's own tells nothing of that, while every
+    /// other no, throttling too, comes before anything is done. `status`: that of the HTTP response.
+    pub fn may_be_done(&self, status: u16) -> bool {
+        self.kind == Other && (status >= 500 || self.is_worth_waiting())
+    }
+
     /// Whether on-demand may be granted where spot was refused: it has capacity, prices, quotas and a role of its own.
     pub fn is_worth_another_market(&self) -> bool {
         matches!(self.kind, Capacity | Quota | Price)
@@ -305,6 +311,26 @@ mod tests {
                 refusal.is_worth_another_region(),
             );
             assert_eq!(said, (waits, market, region), "{code}");
+        }
+    }
+
+    #[test]
+    fn only_a_failure_of_ec2s_own_leaves_open_whether_it_was_done() {
+        for (code, status, may_be) in [
+            ("RequestLimitExceeded", 503, false),
+            ("EC2ThrottledException", 503, false),
+            ("InsufficientInstanceCapacity", 500, false),
+            ("UnauthorizedOperation", 403, false),
+            ("InvalidParameterValue", 400, false),
+            ("ExpiredToken", 400, false),
+            ("NewAndUnheardOf", 400, false),
+            ("NewAndUnheardOf", 500, true),
+            ("InternalError", 500, true),
+            ("ServiceUnavailable", 503, true),
+            ("Unavailable", 0, true),
+            ("HTTP 502", 502, true),
+        ] {
+            assert_eq!(Refusal::of(code, "").may_be_done(status), may_be, "{code} {status}");
         }
     }
 

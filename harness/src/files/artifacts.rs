@@ -30,7 +30,7 @@ pub(crate) fn unpack(from: impl Read, announced: &Announced, folder: &Path) -> i
     let mut decoder = zstd::Decoder::new(from)?.single_frame();
     decoder.window_log_max(WINDOW_LOG)?;
     let mut tar = tar::Archive::new(Bounded { from: decoder, left: MOST_BYTES + MOST_OVERHEAD });
-    let mut arrived = BTreeSet::new();
+    let (announced, mut arrived) = (announced.in_archive(), BTreeSet::new());
     let mut long_name = None;
     // Raw: as it stands, tar reads names into memory whatever their length, before it shows an entry.
     for (count, entry) in tar.entries()?.raw(true).enumerate() {
@@ -72,7 +72,7 @@ pub(crate) fn unpack(from: impl Read, announced: &Announced, folder: &Path) -> i
         }
     }
     end_of(tar.into_inner())?;
-    let missing = Vec::from_iter(announced.paths().filter(|path| !arrived.contains(*path)));
+    let missing = Vec::from_iter(announced.keys().filter(|path| !arrived.contains(*path)));
     match missing.as_slice() {
         [] => Ok(()),
         [first, rest @ ..] => {
@@ -264,6 +264,23 @@ mod tests {
         tar.resize(tar.len() + (2 << 20), 0);
         packed = zstd::encode_all(&tar[..], 3).unwrap();
         assert!(unpacked(&packed).unwrap_err().contains("goes on"));
+    }
+
+    #[test]
+    fn more_than_a_run_may_bring_is_refused_whatever_it_is() {
+        let many = vec![(&b"s.c/b"[..], b'0', 0, &b""[..]); 2 * MOST_FILES + 1];
+        let error = unpacked(&archive(&many)).unwrap_err();
+        assert!(error.contains("more than 10000 artifacts"), "{error}");
+
+        // A few hundred kilobytes: zeros, of which nothing was announced.
+        let size = MOST_BYTES + MOST_OVERHEAD;
+        let mut header = tar::Header::new_gnu();
+        header.set_path("s.c/b").unwrap();
+        header.set_size(size);
+        header.set_cksum();
+        let zeros = header.as_bytes().chain(io::repeat(0).take(size));
+        let error = unpacked(&zstd::encode_all(zeros, 1).unwrap()).unwrap_err();
+        assert!(error.contains("bytes of artifacts"), "{error}");
     }
 
     proptest::proptest! {

@@ -9,7 +9,7 @@
 //! | [`inputs`] | which files does a case read? |
 //! | [`archive`], [`artifacts`] | how are files packed and unpacked? |
 //! | [`announced`] | what did a node say that it will deliver? |
-//! | [`run_dir`] | where do a run's results lie? |
+//! | [`results`], [`run_dir`] | where do a run's results lie, and how are they written whole? |
 
 pub(crate) mod announced;
 pub(crate) mod archive;
@@ -19,5 +19,6 @@ pub mod cache;
 pub mod commit;
 pub mod content;
 pub mod inputs;
+pub mod results;
 pub mod run_dir;
 pub mod tree;

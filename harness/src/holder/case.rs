@@ -12,10 +12,10 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
-use tokio::sync::mpsc::UnboundedSender;
 
 use super::hall::{Had, Hall, Over, Stage};
 use super::records::OfCase;
+use super::saying::Saying;
 use super::wire::{Program, Said, Verdict};
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::run::RunError;
@@ -111,12 +111,7 @@ fn is_no_file(error: &std::io::Error) -> bool {
 }
 
 /// Runs the case; `said` goes to the test meanwhile.
-pub(super) async fn run(
-    hall: &Rc<Hall>,
-    asked: Asked,
-    said: UnboundedSender<String>,
-    interrupts: &mut Interrupts,
-) -> Said {
+pub(super) async fn run(hall: &Rc<Hall>, asked: Asked, said: Saying, interrupts: &mut Interrupts) -> Said {
     match admit(hall, &asked).await {
         Ok((prepared, records)) => {
             let records = OfCase { run: records, case: asked.what.id().clone(), said };

@@ -16,6 +16,7 @@
 //! | `case` | how is one case run? |
 //! | `had` | how is the node had and given back? |
 //! | `records` | where do the events of a case go? |
+//! | `saying` | how much may wait for a test that does not read? |
 //! | [`command`] | how is a command run that has a node to itself? |
 
 pub mod address;
@@ -26,6 +27,7 @@ mod had;
 mod hall;
 pub mod owner;
 mod records;
+mod saying;
 pub mod serve;
 mod start;
 pub mod wire;

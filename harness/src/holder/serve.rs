@@ -7,17 +7,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gpu_suites::exit::Exit;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use gpu_suites::lines::{Line, Lines, TooLong};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
 use super::address::Address;
 use super::case::{self, Asked, What};
 use super::hall::{Hall, Over};
 use super::owner::Owner;
-use super::wire::{Ask, Said, line};
+use super::saying::{Saying, UNREAD, saying};
+use super::wire::{Ask, Said};
 use crate::ci::Service;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
@@ -29,7 +30,7 @@ use crate::text::chain;
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);
 /// The longest request: a case's name and some paths.
-const LONGEST_ASK: u64 = 16 << 20;
+const LONGEST_ASK: usize = 16 << 20;
 
 /// What a holder is started with.
 #[derive(Debug, Clone)]
@@ -150,46 +151,39 @@ impl Drop for Door {
 /// Serves one connection.
 async fn attend(hall: Rc<Hall>, stream: UnixStream) {
     hall.busy.send_modify(|busy| busy.0 += 1);
-    let (reader, writer) = stream.into_split();
-    let (said, to_say) = unbounded_channel();
-    let writing = tokio::task::spawn_local(write(writer, to_say));
-    let mut reader = BufReader::new(reader);
-    let mut text = String::new();
-    let read = (&mut reader).take(LONGEST_ASK).read_line(&mut text).await;
-    let asked = read.ok().and_then(|_| serde_json::from_str::<Ask>(&text).ok());
+    let (mut reader, writer) = stream.into_split();
+    let (said, to_say) = saying();
+    let writing = tokio::task::spawn_local(to_say.write_to(writer, UNREAD));
     let mut is_last = false;
-    match asked {
-        Some(Ask::Case { project, suites, case, slot }) => {
-            let _ = said.send(line(&Said::Accepted { pid: std::process::id() }));
+    match ask(&mut reader).await {
+        Ok(Ask::Case { project, suites, case, slot }) => {
+            said.answer(&Said::Accepted { pid: std::process::id() });
             let answer = match hall.selection(project, suites) {
                 Ok(selection) => {
                     let asked = Asked { what: What::Case(selection, case), slot };
-                    let said = said.clone();
-                    watched(&hall, reader, async |interrupts| case::run(&hall, asked, said, interrupts).await)
-                        .await
+                    watched(&hall, reader, &said, async |interrupts| {
+                        case::run(&hall, asked, said.clone(), interrupts).await
+                    })
+                    .await
                 }
                 Err(error) => Said::Refused { reason: chain(&error) },
             };
-            let _ = said.send(line(&answer));
+            said.answer(&answer);
         }
-        Some(Ask::Program(program)) => {
-            let _ = said.send(line(&Said::Accepted { pid: std::process::id() }));
+        Ok(Ask::Program(program)) => {
+            said.answer(&Said::Accepted { pid: std::process::id() });
             let asked = Asked { slot: program.slot, what: What::Program(program) };
-            let to_test = said.clone();
-            let answer =
-                watched(&hall, reader, async |interrupts| case::run(&hall, asked, to_test, interrupts).await)
-                    .await;
-            let _ = said.send(line(&answer));
+            let answer = watched(&hall, reader, &said, async |interrupts| {
+                case::run(&hall, asked, said.clone(), interrupts).await
+            });
+            said.answer(&answer.await);
         }
-        Some(Ask::Stop) => {
-            let _ = said.send(line(&Said::Ending { run_dir: hall.run_dir() }));
+        Ok(Ask::Stop) => {
+            said.answer(&Said::Ending { run_dir: hall.run_dir() });
             hall.end(Over::Ended("its owner has asked for its end"));
             is_last = true;
         }
-        None => {
-            let reason = "this is no request of this version of gpu-harness".to_owned();
-            let _ = said.send(line(&Said::Refused { reason }));
-        }
+        Err(reason) => said.answer(&Said::Refused { reason }),
     }
     hall.busy.send_modify(|busy| *busy = (busy.0 - 1, Instant::now()));
     drop(hall);
@@ -201,10 +195,33 @@ async fn attend(hall: Rc<Hall>, stream: UnixStream) {
     let _ = writing.await;
 }
 
+/// What is asked for: the first line that comes; an error says why that is no request.
+async fn ask(from: &mut (impl AsyncRead + Unpin)) -> Result<Ask, String> {
+    let (mut lines, mut chunk) = (Lines::of_at_most(LONGEST_ASK), vec![0; 64 << 10]);
+    loop {
+        let count = from.read(&mut chunk).await.map_err(|error| error.to_string())?;
+        if count == 0 {
+            return Err("the connection ended before its request did".to_owned());
+        }
+        let first = lines.feed(&chunk[..count], |line| {
+            Err(match line {
+                // Why it is none may have a secret of its environment in it.
+                Line::Whole(line) => serde_json::from_slice(line)
+                    .map_err(|_| "this is no request of this version of gpu-harness".to_owned()),
+                Line::TooLong => Err(TooLong { most: LONGEST_ASK }.to_string()),
+            })
+        });
+        if let Err(first) = first {
+            return first;
+        }
+    }
+}
+
 /// Does the work, and interrupts it when the test ends or the holder does.
 async fn watched(
     hall: &Hall,
-    mut reader: BufReader<OwnedReadHalf>,
+    mut reader: OwnedReadHalf,
+    said: &Saying,
     work: impl AsyncFnOnce(&mut Interrupts) -> Said,
 ) -> Said {
     let (interrupt, mut interrupts) = Interrupts::inside();
@@ -214,6 +231,7 @@ async fn watched(
         tokio::select! {
             // A test says nothing more: what comes is the end of its connection.
             _ = reader.read(&mut rest) => { let _ = interrupt.send("the end of its test"); }
+            () = said.unread() => { let _ = interrupt.send("its test, which reads nothing that it prints"); }
             // A node that is gone is told by whoever follows the case on it, as what it is.
             _ = over.wait_for(|over| matches!(over, Some(Over::Ended(_)))) => {
                 let _ = interrupt.send("the end of the test run");
@@ -227,11 +245,22 @@ async fn watched(
     }
 }
 
-/// Writes what there is to say; a test that does not read delays nobody else.
-async fn write(mut writer: OwnedWriteHalf, mut said: UnboundedReceiver<String>) {
-    while let Some(text) = said.recv().await {
-        if writer.write_all(text.as_bytes()).await.is_err() {
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_one_line_of_bounded_length_and_what_is_none_is_told_why() {
+        let stop = serde_json::to_vec(&Ask::Stop).unwrap();
+        assert_eq!(ask(&mut &[&stop[..], b"\nmore\n"].concat()[..]).await, Ok(Ask::Stop));
+        for (text, why) in [
+            (stop.clone(), "the connection ended"),
+            (b"{\"ask\":\"dance\"}\n".to_vec(), "no request of this version"),
+            (b"\xff\n".to_vec(), "no request of this version"),
+            (vec![b'x'; LONGEST_ASK + 1], "a line of more than 16777216 bytes"),
+        ] {
+            let refused = ask(&mut &text[..]).await.unwrap_err();
+            assert!(refused.contains(why), "{refused}");
         }
     }
 }

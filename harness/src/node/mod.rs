@@ -1,6 +1,6 @@
 //! Which node: `local`, `ssh://[user@]host[:port]`, or a name in `gpu-harness.yaml`.
 
-mod answer;
+pub(crate) mod answer;
 pub mod health;
 pub mod remote;
 

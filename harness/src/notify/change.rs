@@ -9,11 +9,11 @@ use gpu_suites::regression::answers::Changed;
 use gpu_suites::regression::standing::Past;
 use serde::Serialize;
 
+use crate::history::History;
 use crate::history::judge::Judge;
 use crate::history::series::{self, All};
-use crate::history::{History, words};
-use crate::report::RunState;
 use crate::report::case::CaseState;
+use crate::report::{RunState, words};
 use crate::text::clean::one_line;
 
 /// The longest text of a node that is passed on.

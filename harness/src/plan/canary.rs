@@ -7,8 +7,8 @@ use gpu_suites::event::CaseSummary;
 use gpu_suites::id::CaseId;
 use gpu_suites::plan::{Plan, PlannedCase};
 use gpu_suites::spec::{Canary, Case};
-use serde::Deserialize;
 
+use crate::config::CanaryWhen;
 use crate::files::binaries::{Program, ProgramError};
 use crate::plan::Prepared;
 use crate::report::RunState;
@@ -101,11 +101,11 @@ pub fn below_known(case: &CaseState, metric: &str, value: f64) -> Option<String>
 }
 
 /// Puts a canary before the cases, where there are any and none of that name is among them.
-pub fn add(prepared: &mut Prepared, when: When) -> Result<(), ProgramError> {
+pub fn add(prepared: &mut Prepared, when: CanaryWhen) -> Result<(), ProgramError> {
     let wanted = match when {
-        When::Auto => prepared.plan.worker.is_some(),
-        When::On => true,
-        When::Off => false,
+        CanaryWhen::Auto => prepared.plan.worker.is_some(),
+        CanaryWhen::On => true,
+        CanaryWhen::Off => false,
     };
     let id = id();
     if !wanted || prepared.plan.cases.is_empty() || prepared.cases.iter().any(|case| case.id == id) {

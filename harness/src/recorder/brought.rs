@@ -10,7 +10,7 @@ use gpu_suites::event::Event;
 use gpu_suites::id::CaseId;
 use gpu_suites::link::leads_to;
 
-use crate::report::files;
+use crate::files::results;
 
 /// More is not kept: a node brings fewer files.
 const MOST: usize = 20_000;
@@ -71,7 +71,7 @@ impl Brought {
 /// Where an artifact lies. No link is followed on the way: a node says what they are.
 fn find(run_dir: &Path, case: &CaseId, path: &str) -> io::Result<PathBuf> {
     let odd = || io::Error::new(io::ErrorKind::InvalidInput, "it leaves the case's folder");
-    let at = files::artifact(run_dir, case, path).ok_or_else(odd)?;
+    let at = results::artifact(run_dir, case, path).ok_or_else(odd)?;
     let above = Path::new(path).components().count();
     for parent in at.ancestors().skip(1).take(above) {
         if fs::symlink_metadata(parent).is_ok_and(|data| data.is_symlink()) {

@@ -13,7 +13,7 @@ use gpu_suites::outcome::Outcome;
 use jiff::Timestamp;
 
 use super::attempt::{self, NAME, sane_seconds, short};
-use super::case::{CaseState, Phase};
+use super::case::{Attempt, CaseState, Phase};
 use super::curve::Curves;
 use super::receipt::Receipt;
 use crate::text::clean::cut;
@@ -74,6 +74,8 @@ pub struct RunState {
     pub judged: BTreeMap<CaseId, event::Judged>,
     /// The cases whose own tests' reports cannot be read, and why.
     pub unread: BTreeMap<CaseId, Vec<String>>,
+    /// The cases whose own tests' reports tell of failures that their commands' exit codes do not.
+    pub tests_failed: BTreeMap<CaseId, event::TestsFailed>,
     /// The cases in quarantine.
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
     /// The curves of the cases, for plots.
@@ -168,6 +170,11 @@ impl RunState {
                 let reports = event.reports.iter().take(UNREAD).map(|report| short(report)).collect();
                 self.unread.insert(event.case.clone(), reports);
             }
+            Event::TestsFailed(event) if own && self.places.contains_key(&event.case) => {
+                let named = event.named.iter().take(UNREAD).map(|name| short(name)).collect();
+                let event = event::TestsFailed { named, ..event.clone() };
+                self.tests_failed.insert(event.case.clone(), event);
+            }
             Event::Quarantined(event) if own && self.places.contains_key(&event.case) => {
                 let reason = short(&event.reason);
                 let event = event::Quarantined { reason, ..event.clone() };
@@ -197,6 +204,7 @@ impl RunState {
         if let Event::CaseStarted(event) = event {
             // What it leaves is written anew.
             self.unread.remove(&event.case);
+            self.tests_failed.remove(&event.case);
         }
         match event {
             Event::CaseStarted(event::CaseStarted { case, .. })
@@ -313,13 +321,28 @@ impl RunState {
         }
     }
 
+    /// What the reports of its own tests make of a case that passed.
+    fn told_by_its_tests(&self, case: &CaseState, end: &Attempt) -> Option<(Outcome, String)> {
+        if end.outcome != Outcome::Passed {
+            return None;
+        }
+        let failed = self.tests_failed.get(case.id()).map(ToString::to_string);
+        let unread = self.unread.get(case.id()).into_iter().flatten().cloned();
+        let reasons = Vec::from_iter(failed.clone().into_iter().chain(unread));
+        let reason = (!reasons.is_empty()).then(|| reasons.join("; "))?;
+        match end.unwell.as_ref().filter(|_| failed.is_some()) {
+            // It is not known whether the code is at fault.
+            Some(broken) => Some((Outcome::Errored, format!("{reason}; its GPU is not well: {broken}"))),
+            // What its tests came to is bad, or not known: that is no pass.
+            None => Some((Outcome::Failed, reason)),
+        }
+    }
+
     /// How a case counts if nothing more comes: one that did not finish is never a pass.
     pub fn ending(&self, case: &CaseState) -> Ending {
         if let Some(end) = case.last_ended() {
-            let unread = self.unread.get(case.id()).filter(|_| end.outcome == Outcome::Passed);
-            let (outcome, reason) = match unread {
-                // What its tests came to is not known: that is no pass.
-                Some(reports) => (Outcome::Failed, Some(reports.join("; "))),
+            let (outcome, reason) = match self.told_by_its_tests(case, end) {
+                Some((outcome, reason)) => (outcome, Some(reason)),
                 None => (end.outcome, end.reason.clone()),
             };
             return Ending { outcome, reason, seconds: end.seconds };

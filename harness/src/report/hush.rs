@@ -30,3 +30,13 @@ impl Default for Hush {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_runs_hush_with_the_same_word() {
+        assert_ne!(Hush::new().begin(), Hush::new().begin());
+    }
+}

@@ -23,11 +23,11 @@ use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestResult
 
 use super::case::CaseState;
 use super::excerpt::Excerpt;
-use super::files;
 use super::fold::{Ending, RunState};
 use super::look::Look;
 use super::merged::{self, Merged};
 use super::summary;
+use crate::files::results;
 use crate::report::words;
 use crate::text::clean;
 use crate::text::figures;
@@ -262,9 +262,10 @@ fn system_out(state: &RunState, case: &CaseState, ending: &Ending, run_dir: &Pat
 fn attachments(case: &CaseState, run_dir: &Path) -> Vec<String> {
     let logs = [Stream::Stdout, Stream::Stderr].into_iter().filter(|stream| case.log(*stream).total() > 0);
     let logs = logs.filter_map(|stream| {
-        Some(files::case_folder(run_dir, case.id())?.join(files::log_name(stream, case.attempt)))
+        Some(results::case_folder(run_dir, case.id())?.join(results::log_name(stream, case.attempt)))
     });
-    let artifacts = case.artifacts.iter().filter_map(|made| files::artifact(run_dir, case.id(), &made.path));
+    let artifacts =
+        case.artifacts.iter().filter_map(|made| results::artifact(run_dir, case.id(), &made.path));
     let paths = logs.chain(artifacts).filter_map(|path| path.to_str().map(str::to_owned));
     paths
         .filter(|path| !path.contains("]]"))

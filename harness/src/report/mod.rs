@@ -17,14 +17,12 @@
 //! | [`look`], [`words`] | how are outcomes and verdicts set? |
 //! | [`finding`] | what does `doctor` say of one thing? |
 //! | [`hush`] | how is a node's text kept from commanding GitHub? |
-//! | [`files`] | how are files written whole, and where? |
 
 mod attempt;
 pub mod case;
 pub mod curve;
 pub mod events;
 pub mod excerpt;
-pub mod files;
 pub mod finding;
 pub mod fold;
 pub mod html;
@@ -50,10 +48,10 @@ use std::path::{Path, PathBuf};
 use gpu_suites::event::{Record, Warning};
 use gpu_suites::exit::Exit;
 
-pub use files::write_atomic;
+pub use crate::files::results::write_atomic;
 pub use fold::RunState;
 pub use log_files::LogFiles;
-pub(crate) use merged::unread;
+pub(crate) use merged::{Against, against};
 
 /// Something that shows a run while it goes on, from the thread that writes its records.
 pub trait Reporter: Send {

@@ -17,7 +17,9 @@ const CELL: usize = 256;
 
 /// The whole summary, with a newline at its end.
 pub fn summary(state: &RunState, look: Look) -> String {
-    let mut lines = vec![heading(state, look), String::new()];
+    let mut lines = vec![heading(state, look)];
+    lines.extend(the_device(state).map(|device| fit(&format!("on {}", cell(&device)), look.columns())));
+    lines.push(String::new());
     lines.extend(table(state, look));
     let troubles = troubles(state, look);
     if !troubles.is_empty() {
@@ -44,9 +46,22 @@ pub fn heading(state: &RunState, look: Look) -> String {
     look.bold(&fit(&parts.join(" · "), look.columns()))
 }
 
+/// The columns of the table, and the places of those that are not like the others.
+const COLUMNS: [&str; 6] = ["outcome", "case", "device", "time", "loss", "metric"];
+const OUTCOME: usize = 0;
+const CASE: usize = 1;
+const DEVICE: usize = 2;
+const TIME: usize = 3;
+const LOSS: usize = 4;
+const METRIC: usize = 5;
+/// Names matter most: where not all has room, these give way, in this order.
+const GIVES_WAY: [usize; 4] = [DEVICE, METRIC, LOSS, TIME];
+/// Names are not cut further than this.
+const SHORTEST_NAME: usize = 16;
+
 struct Row {
     outcome: Outcome,
-    cells: [String; 6],
+    cells: [String; COLUMNS.len()],
 }
 
 fn row(state: &RunState, case: &CaseState) -> Row {
@@ -76,34 +91,57 @@ pub fn loss(series: &super::series::Series) -> String {
 
 fn table(state: &RunState, look: Look) -> Vec<String> {
     let rows: Vec<Row> = state.cases().iter().map(|case| row(state, case)).collect();
-    let titles = ["outcome", "case", "device", "time", "loss", "metric"].map(str::to_owned);
-    let mut widths = [0; 6];
+    let titles = COLUMNS.map(str::to_owned);
+    let mut widths = [0; COLUMNS.len()];
     for cells in rows.iter().map(|row| &row.cells).chain([&titles]) {
         for (width, cell) in widths.iter_mut().zip(cells) {
             *width = (*width).max(console::measure_text_width(cell));
         }
     }
-    // Names give way where the table does not fit; the figures are what one looks for.
-    let others = widths.iter().sum::<usize>() - widths[1] + 2 * 6;
-    widths[1] = widths[1].min(look.columns().saturating_sub(others).max(16));
-    let set = |cells: &[String; 6], paint: &dyn Fn(&str) -> String| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(column, (cell, width))| {
-                let alignment =
-                    if column == 3 { console::Alignment::Right } else { console::Alignment::Left };
-                let cell = if column == 1 { fit_end(cell, width) } else { fit(cell, width) };
-                let cell = console::pad_str(&cell, width, alignment, None).into_owned();
-                if column == 0 { paint(&cell) } else { cell }
-            })
-            .collect();
-        fit(format!("  {}", padded.join("  ")).trim_end(), look.columns())
+    let is_empty = |column: usize| rows.iter().all(|row| row.cells[column].is_empty());
+    let shown = shown(widths, look.columns(), the_device(state).is_none(), is_empty);
+    let others = shown.iter().filter(|column| **column != CASE).map(|column| widths[*column]).sum::<usize>();
+    widths[CASE] =
+        widths[CASE].min(look.columns().saturating_sub(others + 2 * shown.len()).max(SHORTEST_NAME));
+    let set = |cells: &[String; COLUMNS.len()], paint: &dyn Fn(&str) -> String| {
+        let padded = shown.iter().map(|&column| {
+            let (cell, width) = (&cells[column], widths[column]);
+            let alignment = if column == TIME { console::Alignment::Right } else { console::Alignment::Left };
+            let cell = if column == CASE { fit_end(cell, width) } else { fit(cell, width) };
+            let cell = console::pad_str(&cell, width, alignment, None).into_owned();
+            if column == OUTCOME { paint(&cell) } else { cell }
+        });
+        fit(format!("  {}", Vec::from_iter(padded).join("  ")).trim_end(), look.columns())
     };
     let mut lines = vec![look.dim(&set(&titles, &str::to_owned))];
     lines.extend(rows.iter().map(|row| set(&row.cells, &|text| look.outcome(row.outcome, text))));
     lines
+}
+
+/// The columns that have room beside whole names: those in which nothing stands give way first, then the device.
+fn shown(
+    widths: [usize; COLUMNS.len()],
+    room: usize,
+    with_device: bool,
+    is_empty: impl Fn(usize) -> bool,
+) -> Vec<usize> {
+    let mut shown = Vec::from_iter((0..COLUMNS.len()).filter(|column| with_device || *column != DEVICE));
+    let (empty, filled): (Vec<usize>, Vec<usize>) =
+        GIVES_WAY.into_iter().partition(|column| is_empty(*column));
+    for gone in empty.into_iter().chain(filled) {
+        let taken = shown.iter().map(|column| widths[*column] + 2).sum::<usize>();
+        if taken > room {
+            shown.retain(|column| *column != gone);
+        }
+    }
+    shown
+}
+
+/// The device that every case ran on which was run, where it is the same.
+fn the_device(state: &RunState) -> Option<String> {
+    let mut devices = state.cases().iter().filter(|case| case.attempt > 0).map(CaseState::ran_on);
+    let first = devices.next()??;
+    devices.all(|device| device.as_ref() == Some(&first)).then_some(first)
 }
 
 /// What a reader has to know besides the table.

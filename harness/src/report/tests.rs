@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gpu_suites::event::{Record, Stream};
+use gpu_suites::event::{self, Event, Record, Stream};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
 use proptest::prelude::*;
@@ -55,10 +55,38 @@ fn a_junit_report_reads_like_this() {
 #[test]
 fn a_summary_fits_its_terminal() {
     let state = sample::state(&sample::every_outcome());
-    let text = summary::summary(&state, Look { colour: false, width: Some(80) });
-    insta::assert_snapshot!("summary_80_columns", text);
-    let table = text.split("\n\n").nth(1).unwrap();
-    assert!(table.lines().all(|line| console::measure_text_width(line) <= 80), "{table}");
+    for width in [60, 80, 120] {
+        let text = summary::summary(&state, Look { colour: false, width: Some(width) });
+        let table = text.split("\n\n").nth(1).unwrap();
+        insta::assert_snapshot!(format!("summary_{width}_columns"), table);
+        assert!(table.lines().all(|line| console::measure_text_width(line) <= width), "{table}");
+        assert!(
+            state.cases().iter().all(|case| table.contains(case.id().as_str())),
+            "a name is cut:\n{table}"
+        );
+    }
+    insta::assert_snapshot!("summary", summary::summary(&state, Look { colour: false, width: Some(80) }));
+}
+
+#[test]
+fn a_device_that_every_case_ran_on_is_said_once() {
+    let mut records = sample::every_outcome();
+    let of = |record: &Record| record.event.case().cloned();
+    let device = records.iter().position(|record| matches!(record.event, Event::Device(_))).unwrap();
+    let Event::Device(on_cpu) = records[device].event.clone() else { unreachable!() };
+    let started = |record: &Record| matches!(record.event, Event::CaseStarted(_));
+    for at in (0..records.len()).rev().filter(|at| started(&records[*at])).collect::<Vec<_>>() {
+        let case = of(&records[at]).unwrap();
+        let event = event::Device { case, facts: on_cpu.facts.clone() };
+        let record = Record { event: event.into(), ..records[at].clone() };
+        records.insert(at + 1, record);
+    }
+    for width in [60, 80, 120] {
+        let text = summary::summary(&sample::state(&records), Look { colour: false, width: Some(width) });
+        let head = text.split("\n\n").next().unwrap();
+        assert!(head.ends_with("\non CPU"), "{head}");
+        assert_eq!(text.matches("CPU").count() - text.matches("this CPU has").count(), 1, "{text}");
+    }
 }
 
 #[test]
@@ -282,7 +310,10 @@ fn a_check_of_a_newer_version_is_reported_and_one_without_a_name_is_damage() {
     let folder = tempfile::tempdir().unwrap();
     let lines: String = sample::every_outcome().iter().map(|record| record.to_line() + "\n").collect();
     let damaged = |state: &RunState| {
-        state.warnings.iter().any(|warning| warning.message.contains("lines that are no events were left out: 1"))
+        state
+            .warnings
+            .iter()
+            .any(|warning| warning.message.contains("lines that are no events were left out: 1"))
     };
     for (name, is_read) in [("loss-monotone", true), ("\\u001b[31mred", false)] {
         let newer = lines.replacen(r#""check":"gradients""#, &format!(r#""check":"{name}""#), 1);

@@ -12,10 +12,11 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, Command, InputPath};
 use gpu_suites::unit::{ByteSize, Span};
 
+use crate::files::results;
 use crate::files::tree::{Tree, TreeError};
 use crate::plan::{Options, Prepared};
+use crate::report::RunState;
 use crate::report::case::Exited;
-use crate::report::{RunState, files};
 
 /// The suite that a command is a case of.
 const SUITE: &str = "exec";
@@ -145,11 +146,15 @@ pub(crate) fn name_of(program: &str) -> String {
 /// How this process is to end: as the command did, in a shell's words.
 pub fn exit_status(state: &RunState) -> u8 {
     let Some(case) = state.cases().first() else { return INFRASTRUCTURE };
-    if state.interrupted.as_deref() == Some(UNHEARD) {
+    if state.interrupted.as_deref() == Some(crate::text::streams::UNHEARD) {
         return SIGPIPE;
     }
     let outcome = state.ending(case).outcome;
     match (outcome, case.exit) {
+        // Its report does not say that all is well, as it does itself.
+        (Outcome::Failed, Some(Exited::Code(0))) if state.tests_failed.contains_key(case.id()) => {
+            Exit::CheckFailed.code()
+        }
         // What should have come back did not, its output or a file.
         (Outcome::Failed, Some(Exited::Code(0))) => INFRASTRUCTURE,
         (Outcome::Passed, Some(Exited::Code(0))) if case.log_dropped > 0 => INFRASTRUCTURE,
@@ -168,7 +173,7 @@ pub fn exit_status(state: &RunState) -> u8 {
 /// Puts what was brought back where it would have been written here: files with their mode, links that stay below the working
 /// folder, empty folders. Says what could not be, in a sentence each.
 pub fn put_back(state: &RunState, run_dir: &Path, wanted: &Wanted, cwd: &Path) -> Vec<String> {
-    let Some(from) = state.cases().first().and_then(|case| files::case_folder(run_dir, case.id())) else {
+    let Some(from) = state.cases().first().and_then(|case| results::case_folder(run_dir, case.id())) else {
         return Vec::new();
     };
     let from = from.join("artifacts");

@@ -100,8 +100,9 @@ impl Job<'_> {
                 NodeEnd::Finished => return Ok(()),
                 NodeEnd::Slow(left) => plan = *left,
                 NodeEnd::Taken(why) => {
-                    rest::end_running(self.recorder, &why);
-                    let Some(left) = rest::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
+                    unfinished::end_running(self.recorder, &why);
+                    let Some(left) =
+                        unfinished::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
                     else {
                         return Ok(());
                     };
@@ -161,7 +162,7 @@ impl Job<'_> {
                     Followed::Reclaimed => Ok(Followed::Reclaimed),
                     Followed::Finished => {
                         let (remote, work) = (&mut had.remote, (&*plan, blobs.as_slice()));
-                        again::measure(
+                        retry::measure(
                             remote,
                             self.recorder,
                             self.interrupts,
@@ -205,7 +206,7 @@ impl Job<'_> {
     fn left_by_a_slow_node(&mut self, run_began: Instant) -> Option<Plan> {
         let tonight = self.tonight.filter(|_| !self.had_a_slow_node)?;
         let degraded = tonight.degraded(self.recorder.state());
-        let left = again::elsewhere(&self.prepared.plan, &degraded, self.recorder.state(), run_began);
+        let left = retry::elsewhere(&self.prepared.plan, &degraded, self.recorder.state(), run_began);
         if left.is_some() {
             self.had_a_slow_node = true;
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();

@@ -37,7 +37,6 @@ use crate::plan::canary;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::{Recorder, RecorderError, Records as _};
 use crate::report::{Reporter, RunState};
-use crate::run::retry;
 use crate::run::tonight::Tonight;
 use crate::session::interrupt::Interrupts;
 use crate::session::{Session, SessionError};
@@ -381,7 +380,7 @@ async fn follow(
     let begun = Instant::now();
     Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
     let work = (&prepared.plan, prepared.blobs.as_slice());
-    again::measure(&mut remote, recorder, interrupts, work, tonight, None, begun).await?;
+    retry::measure(&mut remote, recorder, interrupts, work, tonight, None, begun).await?;
     Ok(())
 }
 

@@ -102,7 +102,7 @@ impl Intake {
             }
             Event::CaseStarted(event) => {
                 self.turn(&event.case, event.attempt, |turns| &mut turns.begun)?;
-                self.announced.forget(&event.case);
+                self.announced.part_with(&event.case);
             }
             Event::CaseFinished(event) if event.attempt == 0 && is_verdict(event.outcome) => {
                 return Err(format!("how {} went, which was never begun", event.case));

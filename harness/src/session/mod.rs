@@ -38,7 +38,6 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::files::content::Blob;
 use crate::node::remote::{Remote, RemoteError};
 use crate::recorder::Records;
-use crate::session::amended;
 use crate::session::intake::{Intake, LONGEST_LINE, Taken};
 use crate::session::interrupt::Interrupts;
 use crate::session::moment::Moment;
@@ -530,7 +529,7 @@ impl<'a> Session<'a> {
             self.intake.left_out = 0;
         }
         let mut refused = None;
-        if let Some(bytes) = self.recorder.announced() {
+        if let Some(bytes) = self.intake.announced.bytes() {
             self.recorder.node_is(NodeState::Draining, "fetching artifacts");
             let limit = match self.stop {
                 Some(Stop::Signal(_)) => AFTER_SIGNAL,

@@ -164,6 +164,7 @@ events! {
     "interrupted" => run::Interrupted by harness about run,
     "judged" => verdict::Judged by harness about case,
     "tests-unread" => verdict::TestsUnread by harness about case,
+    "tests-failed" => verdict::TestsFailed by harness about case,
     "quarantined" => verdict::Quarantined by harness about case,
     "run-closed" => run::RunClosed by harness about run,
     "hello" => run::Hello by node about run,

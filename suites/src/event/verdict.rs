@@ -1,5 +1,7 @@
 //! How what was measured is judged: by checks, and against the nights before.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CaseId, CheckName};
@@ -35,6 +37,26 @@ pub struct TestsUnread {
     pub case: CaseId,
     /// Which, and why, in a sentence each.
     pub reports: Vec<String>,
+}
+
+/// Tests in a case's own reports did not pass, although its command ended with 0: a case that passed counts as failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TestsFailed {
+    /// The case.
+    pub case: CaseId,
+    /// How many of them.
+    pub failed: u64,
+    /// The first of those, by class and name.
+    pub named: Vec<String>,
+}
+
+impl fmt::Display for TestsFailed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tests = if self.failed == 1 { "test" } else { "tests" };
+        let more = if self.failed > self.named.len() as u64 { ", …" } else { "" };
+        write!(f, "its report has {} failed {tests} ({}{more})", self.failed, self.named.join(", "))?;
+        f.write_str(", although the command ended with 0")
+    }
 }
 
 /// The case's failures do not fail the build for now.

@@ -44,7 +44,8 @@ pub(super) fn parts(root: &Node, faults: &mut Vec<Fault>) -> Parts {
         let is_list = key.text == "cases" && matches!(node.kind, Kind::List(_));
         head.insert(key.text.clone().into(), if is_list { Value::Sequence(Vec::new()) } else { value(node) });
     }
-    let head = typed(Value::Mapping(head), root, faults, |from| Suite::deserialize(from)).map(|read| read.value);
+    let head =
+        typed(Value::Mapping(head), root, faults, |from| Suite::deserialize(from)).map(|read| read.value);
     let items = match root.get(&Step::Key("cases".into())).map(|node| &node.kind) {
         Some(Kind::List(items)) => items.as_slice(),
         _ => &[],

@@ -46,7 +46,7 @@ impl Attempt<'_, '_> {
             emitted = true;
             // Where the disk is full, what cannot be kept is not piled up.
             if *left == 0 {
-                *dropped += text.len() as u64;
+                *dropped += raw.map_or(text.len(), |raw| raw.0.len()) as u64;
             } else if journal.trouble().is_none() {
                 let cost = journal.append(event::Log { case: case.id.clone(), stream, text, raw });
                 *left = left.saturating_sub(cost);

@@ -7,7 +7,6 @@ use gpu_suites::event::{Finding, Stream, Verdict};
 use serde::Serialize;
 
 use super::super::case::{CaseState, Exited, Phase};
-use super::super::files::{artifact, case_folder, log_name};
 use super::super::fold::RunState;
 use super::super::look::{Look, sign};
 use super::super::series::Series;
@@ -19,6 +18,7 @@ use super::stages::{self, Stages};
 use super::verdict::{Tone, is_live};
 use super::view::Fact;
 use super::{gpu, record};
+use crate::files::results::{artifact, case_folder, log_name};
 use crate::text::clean;
 use crate::text::figures::{self, figure};
 

@@ -7,13 +7,14 @@ use serde::Serialize;
 
 use super::super::fold::RunState;
 use super::super::look::Look;
-use super::super::receipt::{Bill, Resource, dollars};
+use super::super::receipt::{Bill, Resource};
 use super::budget::{Budget, ROWS};
 use super::case::{self, Row, Section};
 use super::plot::Plots;
 use super::verdict::{self, Verdict};
 use super::way;
 use crate::text::figures;
+use crate::text::figures::dollars;
 
 /// Input files that are listed.
 const INPUTS: usize = 200;

@@ -16,11 +16,11 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use gpu_suites::spec::InputPath;
-use junit_report::{Duration, TestCase};
+use junit_report::{Duration, TestCase, TestResult};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::case::CaseState;
-use super::files;
+use crate::files::results;
 use crate::text::clean::one_line;
 
 /// The most bytes of a report, and tests of all reports of a case, that are taken in.
@@ -31,6 +31,9 @@ const MOST_NODES: u32 = 5_000_000;
 /// How many reports a case may leave, and how many suites within suites are told apart.
 const MOST_REPORTS: usize = 1_000;
 const MOST_NESTED: usize = 16;
+/// How many tests that did not pass are named, and how much of a name is told.
+const NAMED: usize = 3;
+const NAME: usize = 120;
 
 /// What the reports of a case hold.
 #[derive(Debug, Default)]
@@ -45,7 +48,7 @@ pub(super) struct Merged {
 /// The tests of every report that a case names.
 pub(super) fn tests(case: &CaseState, run_dir: &Path, clean: &dyn Fn(&str) -> String) -> Merged {
     let mut merged = Merged::default();
-    let Some(folder) = files::case_folder(run_dir, case.id()).map(|folder| folder.join("artifacts")) else {
+    let Some(folder) = results::case_folder(run_dir, case.id()).map(|folder| folder.join("artifacts")) else {
         return merged;
     };
     let mut known = BTreeSet::new();
@@ -69,9 +72,30 @@ pub(super) fn tests(case: &CaseState, run_dir: &Path, clean: &dyn Fn(&str) -> St
     merged
 }
 
-/// What cannot be taken in of the reports that a case names, in a sentence each.
-pub(crate) fn unread(case: &CaseState, run_dir: &Path) -> Vec<String> {
-    tests(case, run_dir, &str::to_owned).lost
+/// What the reports that a case names say against it.
+pub(crate) struct Against {
+    /// What of them cannot be taken in, in a sentence each.
+    pub(crate) unread: Vec<String>,
+    /// How many tests did not pass.
+    pub(crate) failed: u64,
+    /// The first of those, by class and name.
+    pub(crate) named: Vec<String>,
+}
+
+/// Looks through the reports that a case names.
+pub(crate) fn against(case: &CaseState, run_dir: &Path) -> Against {
+    let Merged { tests, lost, .. } = tests(case, run_dir, &str::to_owned);
+    let mut against = Against { unread: lost, failed: 0, named: Vec::new() };
+    let is_bad =
+        |test: &&TestCase| matches!(test.result, TestResult::Failure { .. } | TestResult::Error { .. });
+    for test in tests.iter().filter(is_bad) {
+        against.failed += 1;
+        if against.named.len() < NAMED {
+            let class = test.classname.as_deref().unwrap_or_default();
+            against.named.push(one_line(&format!("{class} {}", test.name), NAME).trim().to_owned());
+        }
+    }
+    against
 }
 
 /// The reports that a path, a folder or a pattern means, below the artifacts; links are not followed.
@@ -176,8 +200,6 @@ fn duration(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use junit_report::TestResult;
-
     use super::*;
 
     fn parsed(text: impl AsRef<[u8]>) -> Result<Merged, String> {

@@ -17,8 +17,9 @@ use super::log_lines::LogLines;
 use super::plain::{essence, tail};
 use super::{Verbosity, write_end};
 use crate::report::look::{Look, sign};
-use crate::report::{Reporter, RunState, figures, receipt, summary};
+use crate::report::{Reporter, RunState, receipt, summary};
 use crate::text::clean::log_line;
+use crate::text::figures;
 
 /// How often the moving lines are drawn anew: the elapsed time counts on where no event comes.
 const TICK: Duration = Duration::from_millis(120);

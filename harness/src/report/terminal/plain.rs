@@ -153,6 +153,10 @@ impl<W: Write + Send> Reporter for Plain<W> {
                     self.say(&format!("failed    {}: {}", log_line(event.case.as_str()), log_line(report)));
                 }
             }
+            Event::TestsFailed(event) => {
+                let told = log_line(&event.to_string());
+                self.say(&format!("failed    {}: {told}", log_line(event.case.as_str())));
+            }
             Event::ConnectionLost(event) => self.say(&format!("connection lost: {}", log_line(&event.error))),
             Event::Reattached(event) => {
                 let away = figures::seconds(event.seconds);

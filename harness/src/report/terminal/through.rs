@@ -15,8 +15,9 @@ use super::screen::Screen;
 use crate::report::case::Exited;
 use crate::report::hush::Hush;
 use crate::report::look::Look;
-use crate::report::{Reporter, RunState, figures, receipt, summary};
+use crate::report::{Reporter, RunState, receipt, summary};
 use crate::text::clean::log_line;
+use crate::text::figures;
 use crate::text::streams::UNHEARD;
 use crate::text::streams::{Stdout, tell};
 
