@@ -58,33 +58,34 @@ pub(super) fn parts(root: &Node, faults: &mut Vec<Fault>) -> Parts {
 /// in the work something is wrong.
 fn case(item: &Node, faults: &mut Vec<Fault>) -> Option<Case> {
     let mut rest = value(item);
-    let mut work = None;
+    let mut said = Vec::new();
     if let Value::Mapping(rest) = &mut rest {
-        let said = Work::KINDS.into_iter().filter(|kind| rest.remove(*kind).is_some());
-        let said = Vec::from_iter(said);
-        work = match said.as_slice() {
-            [] => {
-                let [first, others @ ..] = Work::KINDS.map(|kind| format!("`{kind}`"));
-                let message = format!("the case says neither {first} nor {}", either(&others));
-                faults.push(Fault::new(Place { width: 1, ..item.place }, message).hint("say what it runs"));
-                None
-            }
-            [kind] => item.get(&key(kind)).and_then(|node| {
-                typed(value(node), node, faults, |from| Work::read(kind, from)).filter(|read| read.whole)
-            }),
-            [.., last] => {
-                let said = said.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" and ");
-                let place = item.key(&key(last)).unwrap_or(item.place);
-                faults.push(Fault::new(place, format!("{said} in one case")).hint("make a case of each"));
-                None
-            }
-        };
+        said.extend(Work::KINDS.into_iter().filter(|kind| rest.remove(*kind).is_some()));
         // In its place, something that is right.
-        let right = Value::Mapping([("run".into(), Value::Sequence(Vec::new()))].into_iter().collect());
-        rest.insert("command".into(), right);
+        let right = [("run".into(), Value::Sequence(Vec::new()))];
+        rest.insert("command".into(), Value::Mapping(right.into_iter().collect()));
     }
-    let case = typed(rest, item, faults, |from| Case::deserialize(from)).filter(|read| read.whole)?.value;
-    Some(Case { work: work?.value, ..case })
+    let case = typed(rest, item, faults, |from| Case::deserialize(from)).filter(|read| read.whole);
+    let work = match said.as_slice() {
+        [kind] => item.get(&key(kind)).and_then(|node| {
+            typed(value(node), node, faults, |from| Work::read(kind, from)).filter(|read| read.whole)
+        }),
+        // What is misspelt elsewhere may be what it runs.
+        _ if case.is_none() => None,
+        [.., last] => {
+            let place = item.key(&key(last)).unwrap_or(item.place);
+            let said = Vec::from_iter(said.iter().map(|kind| format!("`{kind}`"))).join(" and ");
+            faults.push(Fault::new(place, format!("{said} in one case")).hint("make a case of each"));
+            None
+        }
+        [] => {
+            let [first, others @ ..] = Work::KINDS.map(|kind| format!("`{kind}`"));
+            let message = format!("the case says neither {first} nor {}", either(&others));
+            faults.push(Fault::new(Place { width: 1, ..item.place }, message).hint("say what it runs"));
+            None
+        }
+    };
+    Some(Case { work: work?.value, ..case?.value })
 }
 
 fn key(name: &str) -> Step {
