@@ -149,7 +149,7 @@ mod tests {
     #[test]
     fn the_suite_that_comes_along_has_cases_that_this_worker_can_train() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites/overfit-one-image.yaml");
-        let suite = gpu_suites::load::load(&path).unwrap().suite;
+        let suite = gpu_suites::load::load(&path, std::path::Path::new("/")).unwrap().suite;
         let trains: Vec<_> = suite.cases.iter().filter_map(|case| case.work.train()).collect();
         assert!(trains.len() >= 4, "{}", trains.len());
         for train in trains {

@@ -190,7 +190,7 @@ fn with_artifact(data: &[u8], names: &[&str], junit: Vec<String>) -> Option<(tem
 /// Where ours cannot be read by an XML parser: that is a find.
 pub fn junit(data: &[u8]) {
     let Some((folder, state)) = with_artifact(data, &["r.xml"], vec!["r.xml".into()]) else { return };
-    if report::write_junit(&state, folder.path(), None).is_err() {
+    if report::list::write(&report::junit::JUnit, &state, folder.path()).is_err() {
         return;
     }
     let ours = std::fs::read_to_string(folder.path().join("junit.xml")).unwrap_or_default();
@@ -208,7 +208,7 @@ pub fn picture(data: &[u8]) {
 
 /// A suite file of a pull request.
 pub fn suite(data: &[u8]) {
-    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path) {
+    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path, path.parent().unwrap_or(path)) {
         Ok(loaded) => {
             for case in &loaded.suite.cases {
                 let _ = Evaluator::for_case(case);
@@ -221,13 +221,15 @@ pub fn suite(data: &[u8]) {
 
 /// `gpu-harness.yaml` of a pull request.
 pub fn config(data: &[u8]) {
-    in_a_file(data, "gpu-harness.yaml", |path| match crate::config::Config::read(path) {
-        Ok(config) => {
-            for name in config.nodes.keys() {
-                let _ = crate::node::Node::choose(Some(name), &config);
+    in_a_file(data, "gpu-harness.yaml", |path| {
+        match crate::config::Config::read(path, path.parent().unwrap_or(path)) {
+            Ok(config) => {
+                for name in config.nodes.keys() {
+                    let _ = crate::node::Node::choose(Some(name), &config);
+                }
             }
+            Err(error) => assert_clean(&error.to_string()),
         }
-        Err(error) => assert_clean(&error.to_string()),
     });
 }
 

@@ -6,6 +6,8 @@
 //! | room | question it answers |
 //! | --- | --- |
 //! | [`text`] | how do words and figures reach a screen, harmlessly? |
+//! | [`here`] | which folder, environment and listeners does a command have? |
+//! | [`log`] | what did the harness itself do? |
 //! | [`page`] | what have all HTML pages in common? |
 //! | [`config`] | what does a project's `gpu-harness.yaml` say? |
 //! | [`files`] | what travels, what comes back, and where does it lie? |
@@ -37,10 +39,12 @@ pub mod ec2;
 pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod here;
 pub mod history;
 pub mod holder;
 pub mod init;
 pub mod libtest;
+pub mod log;
 pub mod node;
 pub mod notify;
 pub mod page;

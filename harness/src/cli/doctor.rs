@@ -2,6 +2,7 @@
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::{project, runtime};
 use crate::doctor;
 use crate::node::Node;
@@ -28,7 +29,7 @@ pub(super) struct Doctor {
 const WIDTH: usize = 80;
 
 impl Doctor {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let node = Node::choose(self.node.as_deref(), &project()?)?;
         let runtime = runtime()?;
         let findings = runtime.block_on(doctor::examine(&node));

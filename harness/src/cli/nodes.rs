@@ -1,6 +1,8 @@
 //! `gpu-harness nodes`.
 
 #[cfg(not(feature = "ec2"))]
+use super::failure::Failure;
+#[cfg(not(feature = "ec2"))]
 use gpu_suites::exit::Exit;
 
 /// Flags of `nodes`.
@@ -25,7 +27,7 @@ pub(super) struct Nodes {
 #[cfg(not(feature = "ec2"))]
 impl Nodes {
     #[expect(clippy::unused_self, reason = "the build with EC2 uses it")]
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         super::no_ec2()
     }
 }
@@ -36,6 +38,7 @@ mod with_ec2 {
     use gpu_suites::exit::Exit;
 
     use super::Nodes;
+    use crate::cli::failure::Failure;
     use crate::cli::table::Table;
     use crate::cli::{project, runtime, say};
     use crate::ec2::cloud::{Cloud, CloudError};
@@ -43,7 +46,7 @@ mod with_ec2 {
     use crate::ec2::regions;
 
     impl Nodes {
-        pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
+        pub(in crate::cli) fn execute(self) -> Result<Exit, Failure> {
             let config = project()?;
             let regions = regions::regions(&self.regions, self.node.as_deref(), &config)?;
             let prices = config.nodes.values().flat_map(|node| node.prices.clone()).collect();

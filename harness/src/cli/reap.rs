@@ -1,6 +1,8 @@
 //! `gpu-harness reap`.
 
 #[cfg(not(feature = "ec2"))]
+use super::failure::Failure;
+#[cfg(not(feature = "ec2"))]
 use gpu_suites::exit::Exit;
 use gpu_suites::unit::Span;
 
@@ -56,7 +58,7 @@ pub(super) struct Reap {
 #[cfg(not(feature = "ec2"))]
 impl Reap {
     #[expect(clippy::unused_self, reason = "the build with EC2 uses it")]
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         super::no_ec2()
     }
 }
@@ -68,13 +70,13 @@ mod with_ec2 {
     use std::path::Path;
     use std::time::Duration;
 
-    use anyhow::bail;
     use futures_util::future::try_join_all;
     use gpu_suites::exit::Exit;
     use gpu_suites::unit::Span;
     use jiff::{SignedDuration, Timestamp};
 
     use super::Reap;
+    use crate::cli::failure::Failure;
     use crate::cli::table::Table;
     use crate::cli::{project, runtime, say};
     use crate::ec2::cloud::{Cloud, CloudError};
@@ -89,7 +91,7 @@ mod with_ec2 {
     use crate::text::clean::log_line;
 
     impl Reap {
-        pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
+        pub(in crate::cli) fn execute(self) -> Result<Exit, Failure> {
             let regions = regions::regions(&self.regions, self.node.as_deref(), &project()?)?;
             let runtime = runtime()?;
             let exit = runtime.block_on(async {
@@ -101,7 +103,7 @@ mod with_ec2 {
             exit
         }
 
-        async fn in_regions(&self, clouds: &[Cloud]) -> anyhow::Result<Exit> {
+        async fn in_regions(&self, clouds: &[Cloud]) -> Result<Exit, Failure> {
             let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
             let wanted = Wanted {
                 run: self.run.clone(),
@@ -159,22 +161,23 @@ mod with_ec2 {
         Ok(try_join_all(clouds.iter().map(|cloud| reap(cloud, order))).await?.concat())
     }
 
-    fn confirmed(marked: &[Deed]) -> anyhow::Result<bool> {
+    fn confirmed(marked: &[Deed]) -> Result<bool, Failure> {
         let due = Vec::from_iter(marked.iter().filter(|deed| deed.is_left()).cloned());
         if due.is_empty() {
             say("nothing is that old\n");
             return Ok(false);
         }
         if !std::io::stdin().is_terminal() {
-            bail!(
+            return Err(Failure::usage(format_args!(
                 "--older-than ends what has time left ({} things now), and nobody is here to be asked; say --yes, or \
                  --dry-run to see them",
                 due.len()
-            );
+            )));
         }
         say(&format!("{}\nend these? [y/N] ", text(&due)));
         let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
+        let read = std::io::stdin().read_line(&mut answer);
+        read.map_err(|error| Failure::of_this_machine("read the answer", &error))?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
 

@@ -2,8 +2,8 @@
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::runtime;
-use crate::config::Config;
 use crate::node::Node;
 use crate::node::remote::Remote;
 use crate::run::{RunError, connect};
@@ -21,9 +21,8 @@ pub(super) struct Selfcheck {
 }
 
 impl Selfcheck {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let config =
-            std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let config = super::project()?;
         let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;
         let runtime = runtime()?;
         let text = runtime.block_on(async {

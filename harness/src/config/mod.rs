@@ -254,18 +254,18 @@ impl Config {
     /// Reads the nearest `gpu-harness.yaml` at or above `folder`; none there is an empty one.
     pub fn find(folder: &Path) -> Result<Self, LoadError> {
         match folder.ancestors().map(|above| above.join(FILE_NAME)).find(|path| path.is_file()) {
-            Some(path) => Self::read(&path),
+            Some(path) => Self::read(&path, folder),
             None => Ok(Self::default()),
         }
     }
 
-    /// Reads one file.
-    pub fn read(path: &Path) -> Result<Self, LoadError> {
-        let mut config: Self = load::document(path)?;
+    /// Reads one file, for a command that was given in `cwd`.
+    pub fn read(path: &Path, cwd: &Path) -> Result<Self, LoadError> {
+        let mut config: Self = load::document(path, cwd)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.history = config.history.map(|place| place.below(folder));
         for (index, entry) in config.quarantine.iter_mut().enumerate() {
-            entry.line = load::line_of(path, &format!("quarantine[{index}].until"));
+            entry.line = load::line_of(path, &format!("quarantine[{index}].until"), cwd);
         }
         config.path = Some(path.to_owned());
         Ok(config)

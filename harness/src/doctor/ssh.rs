@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::node::remote::Remote;
 use crate::report::finding::Finding;
 use crate::run::connect;
-use crate::text::chain;
+use crate::text::{Explain as _, chain};
 use crate::transport::{Transport, TransportError};
 
 /// More skew than this makes the times of node and harness hard to read together.
@@ -43,17 +43,14 @@ fn refused(address: &str, error: &TransportError) -> Finding {
         _ => "connection",
     };
     let text = format!("{address}: failed to {}", chain(error));
-    match text.split_once("hint: ") {
-        Some((said, hint)) => Finding::failed(about, said).hint(hint),
-        None => Finding::failed(about, text),
-    }
+    Finding { hint: error.hint(), ..Finding::failed(about, text) }
 }
 
 async fn agent(node: Node, transport: Transport) -> Vec<Finding> {
     let asked = async { crate::session::selfcheck::facts(&Remote::new(node, transport)?).await };
     match asked.await {
         Ok(facts) => judge(&facts),
-        Err(error) => vec![Finding::failed("selfcheck", chain(&error))],
+        Err(error) => vec![Finding { hint: error.hint(), ..Finding::failed("selfcheck", chain(&error)) }],
     }
 }
 

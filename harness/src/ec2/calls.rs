@@ -1,21 +1,15 @@
 //! Every call to the cloud's API: which, when, how long it took and how often it was tried.
 //!
-//! A bench counts them, and `GPU_HARNESS_API_LOG` writes them to a file for whoever wonders what a run waited for.
+//! A bench counts them, and they are logged (`log`) for whoever wonders what a run waited for: without credentials and without
+//! user data.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write as _;
-use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use serde::Serialize;
-
-/// Names a file to which every call is appended as one line of JSON. It holds no credentials and no user data.
-pub const API_LOG: &str = "GPU_HARNESS_API_LOG";
 
 /// One call.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// The region.
     pub region: String,
@@ -26,20 +20,13 @@ pub struct Call {
     /// When it began, by this machine's clock.
     pub at: Timestamp,
     /// When it began.
-    #[serde(skip)]
     pub begun: Instant,
     /// How long it took, pauses between tries included.
-    #[serde(rename = "seconds", serialize_with = "seconds")]
     pub took: Duration,
     /// How often it was sent.
     pub attempts: u32,
     /// Why it failed, where it did.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-}
-
-fn seconds<S: serde::Serializer>(took: &Duration, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_f64(took.as_secs_f64())
 }
 
 impl Call {
@@ -50,31 +37,23 @@ impl Call {
 
 /// The calls of one [`super::cloud::Cloud`].
 #[derive(Debug, Default)]
-pub struct Calls {
-    all: Mutex<Vec<Call>>,
-    log: Option<Mutex<File>>,
-}
+pub struct Calls(Mutex<Vec<Call>>);
 
 impl Calls {
-    /// Calls that are also appended to the file, where one is named. A log that cannot be written is none.
-    pub fn new(log: Option<&Path>) -> Self {
-        let log = log.and_then(|path| OpenOptions::new().create(true).append(true).open(path).ok());
-        Self { all: Mutex::default(), log: log.map(Mutex::new) }
-    }
-
     /// Every call that has ended, in the order in which they ended.
     pub fn all(&self) -> Vec<Call> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Notes a call.
     pub fn note(&self, call: Call) {
-        if let (Some(log), Ok(mut line)) = (&self.log, serde_json::to_vec(&call)) {
-            line.push(b'\n');
-            // One write to a file in append mode: lines of several processes do not mix.
-            let _ = log.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line);
+        let Call { region, service, operation, attempts, .. } = &call;
+        let ms = call.took.as_millis();
+        match &call.error {
+            None => tracing::debug!(%region, attempts, ms, "{service} {operation}"),
+            Some(error) => tracing::info!(%region, attempts, ms, "{service} {operation} failed: {error}"),
         }
-        self.all.lock().unwrap_or_else(PoisonError::into_inner).push(call);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(call);
     }
 }
 
@@ -123,19 +102,5 @@ mod tests {
         ];
         assert_eq!(in_sequence(&calls), 3);
         assert_eq!(in_sequence(&[]), 0);
-    }
-
-    #[test]
-    fn the_log_holds_a_line_for_every_call() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("api.ndjson");
-        for _ in 0..2 {
-            Calls::new(Some(&path)).note(call("CreateFleet", Instant::now(), 1500));
-        }
-        let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!((&lines[0]["operation"], &lines[0]["seconds"]), (&"CreateFleet".into(), &1.5.into()));
     }
 }

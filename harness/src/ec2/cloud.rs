@@ -4,9 +4,7 @@
 //! environment, profiles, SSO, the OIDC tokens of CI systems, an instance's role, and `AWS_ENDPOINT_URL` for an API that
 //! is not AWS's. What is ours is that every answer sets [`Cloud::now`], and that every call is noted in [`Cloud::calls`].
 
-use std::env;
 use std::fmt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +21,7 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::config_bag::{Storable, StoreReplace};
 use jiff::Timestamp;
 
-use super::calls::{API_LOG, Call, Calls};
+use super::calls::{Call, Calls};
 use super::clock::ApiClock;
 pub use super::cloud_error::CloudError;
 use super::cloud_error::{FROM, MAY_BE_DONE};
@@ -83,14 +81,13 @@ impl Cloud {
         }
         let sdk = loader.load().await;
         let region = sdk.region().ok_or(CloudError::NoRegion)?.to_string();
-        let log = env::var_os(API_LOG).filter(|path| !path.is_empty()).map(PathBuf::from);
         let watch = Watch {
             region: region.clone(),
             clock: Arc::new(match sdk.endpoint_url() {
                 Some(_) => ApiClock::of_another_api(),
                 None => ApiClock::new(),
             }),
-            calls: Arc::new(Calls::new(log.as_deref())),
+            calls: Arc::new(Calls::default()),
         };
         let (ec2, ssm) = (client!(aws_sdk_ec2, &sdk, watch), client!(aws_sdk_ssm, &sdk, watch));
         Ok(Self(Arc::new(Inner { region, sdk, watch, ec2, ssm })))

@@ -5,9 +5,10 @@ use std::error::Error;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use gpu_suites::exit::Exit;
 
 use super::refusal::{Refusal, RefusalKind};
-use crate::text::chain;
+use crate::text::{Explain, chain};
 
 /// A call that came to nothing.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -16,11 +17,7 @@ pub enum CloudError {
     #[error("no region is named: write `region:` in gpu-harness.yaml, or set AWS_REGION")]
     NoRegion,
     /// The SDK's chain of credentials has none that work.
-    #[error(
-        "failed to find AWS credentials for {operation}: {why}\n\
-         hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE after `aws sso login`; in CI, let the \
-         step have an OIDC token and set AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE"
-    )]
+    #[error("failed to find AWS credentials for {operation}: {why}")]
     NoCredentials {
         /// What was asked for.
         operation: &'static str,
@@ -89,6 +86,21 @@ const BUSY: [&str; 8] = [
 
 fn place(region: Option<&str>) -> String {
     region.map(|region| format!(" in {region}")).unwrap_or_default()
+}
+
+impl Explain for CloudError {
+    fn hint(&self) -> Option<String> {
+        let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE after `aws sso login`; in CI, let the \
+                    step have an OIDC token and set AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE";
+        matches!(self, Self::NoCredentials { .. }).then(|| hint.to_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoRegion => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
+    }
 }
 
 impl CloudError {

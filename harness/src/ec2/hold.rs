@@ -13,6 +13,7 @@ use super::provision::Provision;
 use crate::node::Node;
 use crate::node::remote::Remote;
 use crate::session::SessionError;
+use crate::text::explain::Told;
 
 /// A node that is held, or will be.
 pub struct Hold {
@@ -38,7 +39,7 @@ impl Hold {
     pub async fn another(&self) -> Result<Remote, SessionError> {
         match &self.had {
             Some(had) => Ok(had.remote.another().await?),
-            None => Err(SessionError::NotHad("the node was given back".into())),
+            None => Err(SessionError::NotHad(Box::new(Told("the node was given back".to_owned())))),
         }
     }
 

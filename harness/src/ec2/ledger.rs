@@ -138,6 +138,7 @@ impl Ledger {
             Evidence::Absent(_) => return,
         };
         *slot = None;
+        tracing::info!(%resource, id, state, "gone");
         let (id, state) = (id.to_owned(), state.to_owned());
         let _ = self.0.sink.send(ResourceGone { resource, id, state }.into());
     }

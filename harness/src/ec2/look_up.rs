@@ -9,6 +9,7 @@ use aws_sdk_ec2::types::{
     ArchitectureType, DeviceType, Filter, GpuDeviceMemoryInfo, GpuInfo, InstanceTypeInfo, LocationType,
     VCpuInfo,
 };
+use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::unit::ByteSize;
 
@@ -18,6 +19,7 @@ use super::cloud::{Cloud, CloudError};
 use super::ingress::{AddressError, caller};
 use super::living::spot_prices;
 use super::{Ec2Settings, ImageChoice, Purchase, Usd};
+use crate::text::Explain;
 
 /// The parameter in which AWS keeps the id of its newest Deep Learning Base AMI.
 pub const DEEP_LEARNING: &str =
@@ -90,7 +92,7 @@ pub enum LookUpError {
         vpcs: Vec<String>,
     },
     /// There is no such image.
-    #[error("{region} has no image {image}: {hint}")]
+    #[error("{region} has no image {image}")]
     NoImage {
         /// Where.
         region: String,
@@ -113,6 +115,20 @@ pub enum LookUpError {
     /// No type will do.
     #[error(transparent)]
     NoneFits(#[from] NoneFits),
+}
+
+impl Explain for LookUpError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud(error) => error.hint(),
+            Self::NoImage { hint, .. } => Some((*hint).to_owned()),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
 }
 
 impl LookUpError {

@@ -12,6 +12,7 @@ use gpu_suites::event::{
     Cost, Event, Had as HadEvent, Kept, Node as NodeEvent, NodeState, Phase, ResourceMade, StartPhase,
     Waiting, Warning,
 };
+use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use gpu_suites::unit::Span;
@@ -51,7 +52,7 @@ use crate::node::Node;
 use crate::node::health;
 use crate::session::moment::Moment;
 use crate::session::{Budget, SessionError};
-use crate::text::chain;
+use crate::text::{Explain, chain};
 
 /// How many nodes one after another may turn out bad before the run gives up.
 const UNFIT: u32 = 3;
@@ -91,7 +92,7 @@ pub struct Order {
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The cloud cannot be asked, or says no to the asking itself.
-    #[error("{error}{}", hint(.advice.as_deref()))]
+    #[error("{}", chain(.error))]
     Cloud {
         /// Its no.
         error: CloudError,
@@ -102,7 +103,7 @@ pub enum ProvisionError {
     #[error(transparent)]
     LookUp(Box<LookUpError>),
     /// There was nothing to be had, for as long as the user wanted to wait or for good.
-    #[error("{reason}; gave up after {}{}", Span(*.waited), hint(.advice.as_deref()))]
+    #[error("{reason}; gave up after {}", Span(*.waited))]
     NothingHad {
         /// What was asked for, and each answer.
         reason: String,
@@ -130,8 +131,22 @@ pub enum ProvisionError {
     Keys(#[from] KeyError),
 }
 
-fn hint(advice: Option<&str>) -> String {
-    advice.map(|advice| format!("\nhint: {advice}")).unwrap_or_default()
+impl Explain for ProvisionError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Cloud { error, advice } => advice.clone().or_else(|| error.hint()),
+            Self::LookUp(error) => error.hint(),
+            Self::NothingHad { advice, .. } => advice.clone(),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Money(_) => Exit::Limit,
+            _ => Exit::Infrastructure,
+        }
+    }
 }
 
 impl ProvisionError {

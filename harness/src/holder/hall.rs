@@ -33,7 +33,7 @@ use crate::report::RunState;
 use crate::run::{Asked, RunError, Supply};
 use crate::session::selfcheck;
 use crate::session::{Budget, SessionError};
-use crate::text::chain;
+use crate::text::explained;
 
 /// How long the last events of a node that is gone may take.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
@@ -272,7 +272,7 @@ impl Hall {
         match had {
             Ok(ready) => self.is_there(ready),
             Err(error) => {
-                self.stage.send_replace(Stage::NotHad(chain(&error)));
+                self.stage.send_replace(Stage::NotHad(explained(&error)));
             }
         }
     }

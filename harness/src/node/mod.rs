@@ -7,10 +7,12 @@ pub mod remote;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gpu_suites::exit::Exit;
 use gpu_suites::id::NodeName;
 
 use crate::config::ec2::{Ec2Settings, Ec2SettingsError};
 use crate::config::{Config, DEFAULT_LEASE, NodeConfig, Provider};
+use crate::text::Explain;
 
 /// No network renews faster than this.
 const LEAST_LEASE: Duration = Duration::from_secs(1);
@@ -81,6 +83,12 @@ pub enum NodeError {
         /// What is wrong.
         problem: Ec2SettingsError,
     },
+}
+
+impl Explain for NodeError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 fn name_known(names: &[String]) -> String {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use gpu_suites::checks;
 use gpu_suites::event::Event;
+use gpu_suites::exit::Exit;
 use gpu_suites::golden::{self, Losses};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
@@ -12,6 +13,7 @@ use gpu_suites::outcome::Outcome;
 use crate::plan::Selection;
 use crate::report::case::CaseState;
 use crate::report::{self, ReportError, RunState, events, write_atomic};
+use crate::text::Explain;
 
 /// Losses that were added to a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +61,16 @@ pub enum GoldenError {
         /// Why.
         source: serde_json::Error,
     },
+}
+
+impl Explain for GoldenError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Report(error) => error.exit(),
+            Self::File { verb: "write", .. } => Exit::Infrastructure,
+            Self::File { .. } | Self::Foreign { .. } => Exit::Usage,
+        }
+    }
 }
 
 /// Adds the losses of a run's cases to the files that the suites name for them, in place of those of the same device.

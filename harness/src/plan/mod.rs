@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{CaseSummary, Input};
+use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
@@ -19,6 +20,7 @@ use gpu_suites::unit::Span;
 use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
 use crate::files::inputs::{self, Inputs};
+use crate::text::Explain;
 
 /// The suites that were asked for, and which of their cases.
 #[derive(Debug, Clone)]
@@ -67,6 +69,19 @@ pub enum PlanError {
     Program(#[from] ProgramError),
 }
 
+impl Explain for PlanError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Program(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
+
+    fn is_diagnostic(&self) -> bool {
+        matches!(self, Self::Load(LoadError::Wrong(_)) | Self::Inputs(_))
+    }
+}
+
 /// How the user wants it run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -102,7 +117,7 @@ impl Selection {
     /// all), a glob over `suite::case` or over the case's name alone.
     pub fn read(paths: &[PathBuf], patterns: &[String], cwd: &Path) -> Result<Self, PlanError> {
         let suites: Arc<[Loaded]> =
-            load::discover(paths, cwd)?.iter().map(|path| load::load(path)).collect::<Result<_, _>>()?;
+            load::discover(paths, cwd)?.iter().map(|path| load::load(path, cwd)).collect::<Result<_, _>>()?;
         let mut named: BTreeMap<&str, &Path> = BTreeMap::new();
         for loaded in suites.iter() {
             if let Some(first) = named.insert(&loaded.suite.suite, &loaded.path) {

@@ -10,10 +10,8 @@ use jiff::Timestamp;
 use super::case::{Artifact, Attempt, CaseState, Exited, Phase, Progress};
 use super::series::Series;
 use crate::text::clean::cut;
+use crate::text::limits::{LINE, NAME};
 
-const TEXT: usize = 4 << 10;
-/// The longest name of a metric, a fact or a case.
-pub(super) const NAME: usize = 256;
 const ATTEMPTS: usize = 16;
 const FINDINGS: usize = 64;
 const METRICS: usize = 128;
@@ -142,7 +140,7 @@ fn keep<T>(map: &mut BTreeMap<String, T>, most: usize, name: &str, value: T) {
 
 /// What is kept of a text.
 pub(super) fn short(text: &str) -> String {
-    cut(text, TEXT).into_owned()
+    cut(text, LINE).into_owned()
 }
 
 fn short_gpu(gpu: &GpuSeen) -> GpuSeen {

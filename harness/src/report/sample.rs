@@ -316,3 +316,60 @@ pub(crate) fn hostile() -> Vec<Record> {
     run.finish(case, u32::MAX, Outcome::Failed, Some(&text), 1e300);
     run.records
 }
+
+/// What else is known of a case than its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing.
+    Nothing,
+    /// It failed at its first try.
+    Stumble,
+    /// An answer is another one than before, which fails the build.
+    Change,
+    /// It is in quarantine.
+    Quarantine,
+    /// The last two.
+    ChangeInQuarantine,
+}
+
+impl Known {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Nothing, Self::Stumble, Self::Change, Self::Quarantine, Self::ChangeInQuarantine];
+}
+
+/// A run of one case, `suite::case`, that ended like this.
+pub(crate) fn one(outcome: Outcome, known: Known) -> RunState {
+    let case = "suite::case";
+    let mut run = Script::new(&[case]);
+    let tries = if known == Known::Stumble { 2 } else { 1 };
+    for attempt in 1..=tries {
+        run.start(case, attempt);
+        run.wait(1000);
+        let outcome = if attempt < tries { Outcome::Failed } else { outcome };
+        run.finish(case, attempt, outcome, Some("why"), 1.0);
+    }
+    if matches!(known, Known::Change | Known::ChangeInQuarantine) {
+        let answers = vec![gpu_suites::regression::answers::Changed {
+            metric: "answers".into(),
+            said: "3 of 10".into(),
+            fails: true,
+        }];
+        run.own(event::Judged {
+            case: case.into(),
+            standing: gpu_suites::regression::Standing::Passing,
+            steady: 0,
+            metrics: Vec::new(),
+            degraded: None,
+            answers,
+            vanished: Vec::new(),
+        });
+    }
+    if matches!(known, Known::Quarantine | Known::ChangeInQuarantine) {
+        let until = jiff::civil::date(2026, 12, 24);
+        run.own(event::Quarantined { case: case.into(), reason: "known".into(), until });
+    }
+    let exit = state(&run.records).exit();
+    run.own(event::RunClosed { exit: exit.code(), error: None });
+    state(&run.records)
+}

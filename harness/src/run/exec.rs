@@ -17,6 +17,7 @@ use crate::files::tree::{Tree, TreeError};
 use crate::plan::{Options, Prepared};
 use crate::report::RunState;
 use crate::report::case::Exited;
+use crate::text::Explain;
 
 /// The suite that a command is a case of.
 const SUITE: &str = "exec";
@@ -74,6 +75,12 @@ pub enum ExecError {
         /// The variable.
         name: String,
     },
+}
+
+impl Explain for ExecError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 /// A command that is ready to be sent.

@@ -19,8 +19,8 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
@@ -29,6 +29,7 @@ use crate::config::Location;
 #[cfg(feature = "ec2")]
 use crate::ec2::Usd;
 use crate::files::run_dir::{self, RunDir, RunDirError};
+use crate::here::Here;
 use crate::history::judge::PatternError;
 use crate::node::remote::{Remote, RemoteError};
 use crate::node::{Node, NodeError, Place};
@@ -36,11 +37,12 @@ use crate::notify;
 use crate::plan::canary;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::{Recorder, RecorderError, Records as _};
+use crate::report::case::Phase;
 use crate::report::{Reporter, RunState};
 use crate::run::tonight::Tonight;
-use crate::session::interrupt::Interrupts;
+use crate::session::interrupt::{Interrupts, Stop};
 use crate::session::{Session, SessionError};
-use crate::text::chain;
+use crate::text::{Explain, chain, explained};
 use crate::transport::{SshOptions, Transport, TransportError};
 
 /// What the user asks for.
@@ -143,15 +145,16 @@ impl RunError {
             _ => &[],
         }
     }
+}
 
-    /// The exit code that this is: what the user wrote is wrong, or this machine is.
-    pub fn exit(&self) -> Exit {
+impl Explain for RunError {
+    fn exit(&self) -> Exit {
         match self {
+            Self::Plan(error) => error.exit(),
+            Self::Compare(error) => error.exit(),
             Self::Config(_)
             | Self::Pattern(_)
             | Self::Node(_)
-            | Self::Plan(_)
-            | Self::Compare(_)
             | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
@@ -159,95 +162,146 @@ impl RunError {
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
         }
     }
+
+    fn is_diagnostic(&self) -> bool {
+        !self.diagnostics().is_empty()
+    }
 }
 
-/// Runs what was asked for; `reporter` tells the user as it goes.
+/// What a run has of the process that it is made by.
+pub struct RunContext {
+    /// Its folder, its environment, and who hears what is said beside the report.
+    pub here: Here,
+    /// What may ask it to stop.
+    pub stop: Stop,
+    /// Who tells the user as it goes.
+    pub reporter: Box<dyn Reporter>,
+}
+
+impl RunContext {
+    /// A run that this process is there for.
+    pub fn new(here: Here, reporter: Box<dyn Reporter>) -> Self {
+        Self { here, stop: Stop::Signals, reporter }
+    }
+}
+
+/// Runs what was asked for.
 ///
 /// Whatever goes wrong once the run's folder is there is told by its report and by the exit code; an error means
 /// that nothing was run. A CI service whose step this is is told too.
-pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunError> {
-    let service = Service::here();
-    let state = match all(asked, reporter).await {
+pub async fn run(context: RunContext, asked: Asked) -> Result<Exit, RunError> {
+    let here = context.here.clone();
+    let service = Service::of(&here.env);
+    let state = match all(context, asked).await {
         Ok(state) => state,
         Err(error) => {
             if let Some(service) = &service {
-                service.tell_mistakes(error.diagnostics());
+                service.tell_mistakes(error.diagnostics(), &here);
             }
             return Err(error);
         }
     };
     let exit = state.exit();
     if let Some(service) = &service {
-        service.tell(&state, exit).await;
+        service.tell(&state, exit, &here).await;
     }
     Ok(exit)
 }
 
-async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunError> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
-    let root = selection.root().to_owned();
-    let need = |node: &GpuNeed| selection.gpu_need(node);
-    let config = Config::find(&cwd)?;
+async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError> {
+    let here = context.here.clone();
+    asked.suites.iter_mut().for_each(|path| *path = here.path(path));
+    let selection = Selection::read(&asked.suites, &asked.cases, &here.folder)?;
+    let config = Config::find(&here.folder)?;
     let canary = config.canary;
-    let tonight = Tonight::begin(asked.history.clone(), config)?;
-    let prepare = |run, options: &_| {
-        let mut prepared = selection.prepare(run, options)?;
-        if tonight.has_history() {
-            canary::add(&mut prepared, canary).map_err(PlanError::from)?;
-        }
-        Ok(prepared)
+    let place = asked.history.clone().map(|place| place.below(&here.path(Path::new(""))));
+    let tonight = Tonight::begin(place, config.clone())?;
+    let job = Job {
+        root: selection.root(),
+        config: &config,
+        tonight: Some(&tonight),
+        need: |node: &GpuNeed| selection.gpu_need(node),
+        prepare: |run, options: &_| {
+            let mut prepared = selection.prepare(run, options)?;
+            if tonight.has_history() {
+                canary::add(&mut prepared, canary).map_err(PlanError::from)?;
+            }
+            Ok(prepared)
+        },
     };
-    let (state, _) = perform(asked, Some(&tonight), (reporter, None), &root, need, prepare).await?;
+    let (state, _) = perform(context, asked, job).await?;
     // A step that is being stopped has seconds left, and a run that was stopped says little.
-    let message = tonight.message(&state).filter(|_| state.exit() != Exit::Interrupted);
+    let message = tonight.message(&state, &here.env).filter(|_| state.exit() != Exit::Interrupted);
     if let Some(message) = message {
-        notify::tell(tonight.everybody(), &message).await;
+        notify::tell(tonight.everybody(), &message, &here).await;
     }
     Ok(state)
 }
 
-/// Runs a command on a node; gives what came of it and the run's folder. `stop` hears by what it is interrupted besides
-/// signals.
+/// Runs a command on a node; gives what came of it and the run's folder.
 pub async fn exec(
+    context: RunContext,
     asked: Asked,
     command: crate::run::exec::Ready,
-    reporter: Box<dyn Reporter>,
-    stop: UnboundedReceiver<&'static str>,
 ) -> Result<(RunState, PathBuf), RunError> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let need = |node: &GpuNeed| Ok(node.clone());
-    // A command of the moment is no series.
-    let prepare = |run, options: &_| Ok(command.prepare(run, options));
-    perform(asked, None, (reporter, Some(stop)), &cwd, need, prepare).await
+    let here = context.here.clone();
+    let job = Job {
+        root: &here.folder,
+        config: &Config::find(&here.folder)?,
+        // A command of the moment is no series.
+        tonight: None,
+        need: |node: &GpuNeed| Ok(node.clone()),
+        prepare: |run, options: &_| Ok(command.prepare(run, options)),
+    };
+    perform(context, asked, job).await
 }
 
 /// Runs two versions in turn on a node; gives what came of it and the run's folder.
 pub async fn compare(
+    context: RunContext,
     asked: Asked,
     ready: &compare::Ready,
-    reporter: Box<dyn Reporter>,
 ) -> Result<(RunState, PathBuf), RunError> {
-    let root = ready.head().root().to_owned();
-    let need = |node: &GpuNeed| ready.head().gpu_need(node);
-    // The nights before say nothing of a version of the moment.
-    perform(asked, None, (reporter, None), &root, need, |run, options| Ok(ready.prepare(&run, options)?))
-        .await
+    let job = Job {
+        root: ready.head().root(),
+        config: &Config::find(&context.here.folder)?,
+        // The nights before say nothing of a version of the moment.
+        tonight: None,
+        need: |node: &GpuNeed| ready.head().gpu_need(node),
+        prepare: |run, options: &_| Ok(ready.prepare(&run, options)?),
+    };
+    perform(context, asked, job).await
 }
 
-/// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.
-async fn perform(
+/// What is to be run.
+struct Job<'a, N, P> {
+    /// The folder that it belongs to.
+    root: &'a Path,
+    /// The project's settings.
+    config: &'a Config,
+    /// What it is judged by.
+    tonight: Option<&'a Tonight>,
+    /// The GPUs that the node has to have, where its settings ask for these.
+    need: N,
+    /// Makes the plan.
+    prepare: P,
+}
+
+/// Has a node, runs what the job is on it, and keeps all that comes of it.
+async fn perform<N, P>(
+    context: RunContext,
     asked: Asked,
-    tonight: Option<&Tonight>,
-    (reporter, stop): (Box<dyn Reporter>, Option<UnboundedReceiver<&'static str>>),
-    root: &Path,
-    need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    prepare: impl FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
-) -> Result<(RunState, PathBuf), RunError> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
+    job: Job<'_, N, P>,
+) -> Result<(RunState, PathBuf), RunError>
+where
+    N: Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    P: FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
+{
+    let RunContext { here, stop, reporter } = context;
+    let Job { root, config, tonight, need, prepare } = job;
+    let mut node = Node::choose(asked.node.as_deref(), config)?;
     let supply = Supply::of(&mut node, &asked, root, need)?;
-    let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?.and(stop);
+    let mut interrupts = Interrupts::from(stop).map_err(RunError::Signals)?;
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
         fail_fast: asked.fail_fast,
@@ -257,9 +311,12 @@ async fn perform(
     };
     // What can be wrong here is found before a folder, let alone a node, is had.
     let mut prepared = prepare(run_dir::new_run_id(Timestamp::now()), &options)?;
-    let folder = RunDir::create(&asked.out, prepared.plan.run.clone())?;
+    let folder = RunDir::create(&here.path(&asked.out), prepared.plan.run.clone())?;
     let path = folder.path.clone();
-    let mut recorder = Recorder::create(folder, node.name.clone(), asked.junit, reporter)?;
+    let junit = asked.junit.as_deref().map(|junit| here.path(junit));
+    let mut recorder = Recorder::create(folder, node.name.clone(), junit, reporter)?;
+    let span = tracing::info_span!("run", id = %prepared.plan.run);
+    span.in_scope(|| tracing::info!(node = %node.name, cases = prepared.plan.cases.len(), "begun"));
     recorder.own(RunCreated {
         run: prepared.plan.run.clone(),
         harness: env!("CARGO_PKG_VERSION").to_owned(),
@@ -276,12 +333,17 @@ async fn perform(
     }
     // Whatever cannot be written is known before a node is had, too.
     recorder.settle()?;
-    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
+    let course =
+        Course { prepared: &prepared, recorder: &mut recorder, interrupts: &mut interrupts, tonight };
+    let ended = supply.follow(node, course).instrument(span.clone()).await;
+    if let Err(error) = &ended {
+        span.in_scope(|| tracing::warn!("ended early: {}", chain(error)));
+    }
     let error = ended.err();
     let missing = recorder.missing(None).await;
     let by = recorder.state().interrupted.clone();
     let (outcome, why) = match (&error, by) {
-        (Some(error), _) => (error.outcome(), Some(chain(error))),
+        (Some(error), _) => (error.outcome(), Some(explained(error))),
         (None, Some(by)) => (Outcome::Cancelled, Some(format!("interrupted by {by}"))),
         (None, None) => (Outcome::Errored, None),
     };
@@ -340,47 +402,42 @@ impl Supply {
         }
     }
 
-    async fn follow(
-        self,
-        node: Node,
-        prepared: &Prepared,
-        recorder: &mut Recorder,
-        interrupts: &mut Interrupts,
-        tonight: Option<&Tonight>,
-    ) -> Result<(), SessionError> {
-        if prepared.plan.cases.is_empty() {
+    async fn follow(self, node: Node, course: Course<'_>) -> Result<(), SessionError> {
+        if course.prepared.plan.cases.is_empty() {
             return Ok(());
         }
         match self {
-            Self::There => follow(node, prepared, recorder, interrupts, tonight).await,
+            Self::There => follow(node, course).await,
             #[cfg(feature = "ec2")]
             Self::Ec2(asked) => {
                 // Boxed: the SDK's futures are deep, and a layout of all of them at once is too much for rustc.
-                Box::pin(crate::run::follow::follow(node, *asked, prepared, recorder, interrupts, tonight))
-                    .await
+                Box::pin(crate::run::follow::follow(node, *asked, course)).await
             }
         }
     }
 }
 
-async fn follow(
-    node: Node,
-    prepared: &Prepared,
-    recorder: &mut Recorder,
-    interrupts: &mut Interrupts,
-    tonight: Option<&Tonight>,
-) -> Result<(), SessionError> {
-    recorder.node_is(NodeState::Requested, &describe(&node));
+/// A run on its way: what it is, and what becomes of it.
+pub(crate) struct Course<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) recorder: &'a mut Recorder,
+    pub(crate) interrupts: &'a mut Interrupts,
+    /// What suspected cases are told by.
+    pub(crate) tonight: Option<&'a Tonight>,
+}
+
+async fn follow(node: Node, mut course: Course<'_>) -> Result<(), SessionError> {
+    course.recorder.node_is(NodeState::Requested, &describe(&node));
     let connecting = connect(&node);
     let transport = tokio::select! {
         transport = connecting => transport.map_err(RemoteError::from)?,
-        by = interrupts.next() => return Err(SessionError::Interrupted { by }),
+        by = course.interrupts.next() => return Err(SessionError::Interrupted { by }),
     };
     let mut remote = Remote::new(node, transport)?;
     let begun = Instant::now();
-    Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
-    let work = (&prepared.plan, prepared.blobs.as_slice());
-    retry::measure(&mut remote, recorder, interrupts, work, tonight, None, begun).await?;
+    let Prepared { plan, blobs, .. } = course.prepared;
+    Session::new(&mut remote, course.recorder, course.interrupts, plan, blobs).follow().await?;
+    course.measure_again(&mut remote, plan, None, begun).await?;
     Ok(())
 }
 
@@ -412,6 +469,7 @@ pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
                             | TransportError::Forward { .. }
                     ) =>
             {
+                tracing::info!(address, tries, "trying again: {}", chain(&error));
                 tokio::time::sleep(Duration::from_millis(100) * tries).await;
                 tries += 1;
             }
@@ -430,14 +488,15 @@ fn describe(node: &Node) -> String {
 
 /// Gives its outcome to what has not finished.
 fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
-    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
-    recorder.end_unfinished(ended.map_or(Outcome::Errored, SessionError::outcome), &reason);
+    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), explained);
+    let outcome = ended.map_or(Outcome::Errored, SessionError::outcome);
+    recorder.end(&[Phase::Waiting, Phase::Running], outcome, &reason);
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
 pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
     settle(&mut recorder, ended);
-    let error = ended.map(|error| chain(error));
+    let error = ended.map(explained);
     let exit = match (recorder.state().exit(), ended) {
         // That its cases passed is its own word.
         (Exit::AllPassed, Some(error)) if error.is_of_a_false_node() => Exit::Infrastructure,

@@ -16,7 +16,7 @@ use crate::ec2::look_up::{self, Ground, Image, LookUpError};
 use crate::ec2::quota::Quota;
 use crate::ec2::{Ec2Settings, Purchase, Usd};
 use crate::report::finding::Finding;
-use crate::text::chain;
+use crate::text::{Explain as _, chain};
 
 /// What the dry runs need to know of it.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ fn refused(error: &LookUpError, caller: &str) -> Finding {
             Finding::failed("subnets", error.to_string())
         }
         LookUpError::NoImage { .. } | LookUpError::Image { .. } => {
-            Finding::failed("image", error.to_string())
+            Finding { hint: error.hint(), ..Finding::failed("image", error.to_string()) }
         }
         LookUpError::Address(error) => Finding::failed("caller's address", chain(error)),
         LookUpError::NoneFits(none) => Finding::failed("types", none.to_string()),

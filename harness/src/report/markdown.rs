@@ -1,14 +1,16 @@
-//! A page about a run in GitHub's Markdown: the verdict, a row a case, what did not hold, curves, the receipt.
+//! `report.md`: a page about a run in GitHub's Markdown: the verdict, a row a case, what did not hold, curves, the receipt.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use gpu_suites::exit::Exit;
 
 use crate::report::RunState;
 use crate::report::case::CaseState;
-use crate::report::look::{Look, sign};
+use crate::report::look::Look;
 use crate::report::series::Series;
-use crate::report::{summary, terminal};
+use crate::report::standing::Standing;
+use crate::report::{Report, ReportError, summary, terminal};
 use crate::text::clean::log_line;
 use crate::text::figures::{self, figure};
 
@@ -37,18 +39,34 @@ pub fn page(state: &RunState, exit: Exit) -> String {
     page
 }
 
+/// `report.md`.
+pub struct Markdown;
+
+impl Report for Markdown {
+    fn name(&self) -> &'static str {
+        "report.md"
+    }
+
+    fn about(&self) -> &'static str {
+        "for a page of a CI service, a merge request or a wiki: GitHub's Markdown, with the curves of the loss"
+    }
+
+    fn content(&self, state: &RunState, _: &Path) -> Result<Vec<u8>, ReportError> {
+        Ok(page(state, state.exit()).into_bytes())
+    }
+}
+
 fn table(page: &mut String, state: &RunState) {
     let _ = writeln!(page, "| outcome | case | time | loss | metric |\n| --- | --- | ---: | --- | --- |");
     for case in state.cases().iter().take(ROWS) {
         let ending = state.ending(case);
-        let outcome = if case.is_flaky() { "flaky".to_owned() } else { ending.outcome.to_string() };
         let took = if case.attempt == 0 { String::new() } else { figures::seconds(ending.seconds) };
         let loss = case.loss().map(summary::loss).unwrap_or_default();
         let metric =
             case.headline().map(|(name, series)| format!("{} {}", log_line(name), figure(series.last)));
         let cells = [&log_line(case.id().as_str()), &took, &loss, &metric.unwrap_or_default()];
         let cells = cells.map(|cell| escaped(cell)).join(" | ");
-        let _ = writeln!(page, "| {} {outcome} | {cells} |", sign(ending.outcome));
+        let _ = writeln!(page, "| {} {} | {cells} |", ending.sign(), ending.word());
     }
     if state.cases().len() > ROWS {
         let _ = writeln!(page, "\nand {} more", figures::count(state.cases().len() - ROWS, "case"));
@@ -57,7 +75,9 @@ fn table(page: &mut String, state: &RunState) {
 
 /// What did not hold, folded; the log's last lines under it.
 fn details(page: &mut String, state: &RunState) {
-    let bad = state.cases().iter().filter(|case| !state.ending(case).outcome.is_good() || case.is_flaky());
+    let is_plain =
+        |case: &CaseState| matches!(state.ending(case).standing, Standing::Passed | Standing::Skipped);
+    let bad = state.cases().iter().filter(|case| !is_plain(case));
     for case in bad.take(DETAILS) {
         let ending = state.ending(case);
         let mut lines = Vec::new();
@@ -70,7 +90,7 @@ fn details(page: &mut String, state: &RunState) {
             lines.extend(log.into_iter().map(|line| format!("  {line}")));
         }
         let title = escaped(&log_line(case.id().as_str()));
-        let _ = writeln!(page, "\n<details><summary>{} <b>{title}</b></summary>\n", ending.outcome);
+        let _ = writeln!(page, "\n<details><summary>{} <b>{title}</b></summary>\n", ending.word());
         block(page, &lines);
         let _ = writeln!(page, "\n</details>");
     }
