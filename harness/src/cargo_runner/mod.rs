@@ -24,7 +24,7 @@ use std::process::{Command, ExitCode};
 
 use gpu_suites::event::Event;
 use gpu_suites::exit::Exit;
-use gpu_suites::id::CaseId;
+use gpu_suites::id::{CaseId, MAX_NAME};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, Command as Spec, InputPath};
 use gpu_suites::unit::Span;
@@ -159,7 +159,7 @@ fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> 
         junit: Vec::new(),
         env,
     };
-    let mut case = Case::command(name.clone(), spec);
+    let mut case = Case::new(name.clone(), spec);
     case.timeout = TIMEOUT;
     let slot = std::env::var("NEXTEST_TEST_GROUP_SLOT").ok().and_then(|slot| slot.parse().ok());
     Ok(Program {
@@ -183,10 +183,11 @@ fn case_name(binary: &Path, arguments: &[String]) -> String {
     };
     let exact =
         arguments.iter().position(|argument| argument == "--exact").and_then(|at| arguments.get(at + 1));
-    match exact.filter(|test| !test.starts_with('-')) {
+    let name = match exact.filter(|test| !test.starts_with('-')) {
         Some(test) => format!("{plain}.{}", name_of(&test.replace("::", "."))),
         None => plain.to_owned(),
-    }
+    };
+    name.chars().take(MAX_NAME).collect()
 }
 
 #[cfg(test)]
@@ -201,5 +202,7 @@ mod tests {
         assert_eq!(name("/t/deps/gpu-0123456789abcdef", &[]), "gpu");
         assert_eq!(name("/t/deps/gpu-tests", &["--nocapture"]), "gpu-tests");
         assert_eq!(name("gpu-0123456789abcdef", &["--exact", "a::b c", "--nocapture"]), "gpu.a.b_c");
+        let long = name(&"b".repeat(90), &["--exact", &"t".repeat(90)]);
+        assert!(CaseId::new("s", &long).is_valid(), "{long}");
     }
 }

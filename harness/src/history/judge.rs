@@ -9,7 +9,8 @@ use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::{self, Answers, Changed};
 use gpu_suites::regression::standing::Past;
-use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict, robust};
+use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict};
+use gpu_suites::statistics;
 
 use super::series::{self, All, Nights, SeriesId};
 use super::{History, Line, fold};
@@ -176,7 +177,7 @@ impl Judge {
         let verdict = |metric: &String, better| self.tonight(all, state, case, metric, better);
         let mut canaries = case.metrics.keys().filter(|metric| canary::is_canary(metric));
         let is_slow = |metric: &String| {
-            let value = robust::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
+            let value = statistics::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
             canary::below_known(case, metric, value)
                 .or_else(|| degraded(metric, &verdict(metric, Direction::Higher)))
         };

@@ -10,6 +10,7 @@ use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
+use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 use tracing::Instrument as _;
 
@@ -97,7 +98,7 @@ impl What {
                     }
                 }
                 let (id, links, mut spec) = (program.id.clone(), program.links.clone(), program.spec.clone());
-                if let Some(command) = &mut spec.command {
+                if let Work::Command(command) = &mut spec.work {
                     command.files.retain(|name| files.contains_key(name));
                 }
                 Ok(Prepared::program(id, spec, files, links, run, options))

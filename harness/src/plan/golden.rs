@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use gpu_suites::checks;
 use gpu_suites::event::Event;
 use gpu_suites::exit::Exit;
 use gpu_suites::golden::{self, Losses};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::CheckName;
 
 use crate::plan::Selection;
 use crate::report::case::CaseState;
@@ -100,7 +100,7 @@ fn fit(state: &RunState, case: &CaseId, losses: &[f32]) -> Result<String, String
     let Some(case) = state.case(case) else { return Err("it is not in this run".into()) };
     let outcome = state.ending(case).outcome;
     // Other losses than before are what is to become golden.
-    let others = |case: &CaseState| case.broken().any(|finding| finding.check != CheckName::Golden);
+    let others = |case: &CaseState| case.broken().any(|finding| finding.check != checks::Golden::NAME);
     if !matches!(outcome, Outcome::Passed | Outcome::Failed) || (outcome == Outcome::Failed && others(case)) {
         return Err(format!("it {outcome}"));
     }

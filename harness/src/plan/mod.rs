@@ -169,7 +169,7 @@ impl Selection {
         self.chosen.iter().filter_map(|&(s, c)| {
             let loaded = &self.suites[s];
             let case = &loaded.suite.cases[c];
-            let golden = case.train.as_ref()?.golden.as_ref()?;
+            let golden = case.work.train()?.golden.as_ref()?;
             Some((
                 CaseId::new(&loaded.suite.suite, &case.name),
                 inputs::locate(loaded, golden).ok()?.to_write()?,
@@ -191,7 +191,13 @@ impl Selection {
             id: CaseId::new(&loaded.suite.suite, &spec.name),
             description: spec.description.clone(),
             at: format!("{}:{line}", loaded.path.display()),
-            junit: spec.command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect(),
+            junit: spec
+                .work
+                .command()
+                .into_iter()
+                .flat_map(|command| &command.junit)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -283,9 +289,9 @@ impl Prepared {
         run: RunId,
         options: &Options,
     ) -> Self {
-        let command = spec.command.as_ref();
+        let command = spec.work.command();
         let said = command.map(|command| crate::text::clean::one_line(&command.run.join(" "), 200));
-        let junit = command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect();
+        let junit = command.into_iter().flat_map(|command| &command.junit).map(ToString::to_string).collect();
         let summary = CaseSummary { id: id.clone(), description: said, at: String::new(), junit };
         Self {
             plan: Plan {

@@ -150,7 +150,7 @@ fn short_gpu(gpu: &GpuSeen) -> GpuSeen {
 
 fn short_finding(finding: &event::Finding) -> event::Finding {
     event::Finding {
-        check: finding.check,
+        check: finding.check.clone(),
         subject: finding.subject.as_deref().map(short),
         verdict: finding.verdict,
         observed: short(&finding.observed),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use gpu_suites::checks;
 use gpu_suites::event::{
     self, CaseSummary, EndCause, Event, Finding, NodeState, Origin, Record, Stream, Verdict,
 };
+use gpu_suites::id::CheckName;
 use gpu_suites::id::{CaseId, Sha256};
 use gpu_suites::metrics::Value;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::CheckName;
 use jiff::{SignedDuration, Timestamp};
 
 use super::RunState;
@@ -75,8 +76,8 @@ impl Script {
     fn check(&mut self, case: &str, check: CheckName, verdict: Verdict, observed: &str, wanted: &str) {
         let is_broken = verdict == Verdict::Broke;
         let finding = Finding {
+            subject: (check == checks::Metric::NAME).then(|| "eval/iou".to_owned()),
             check,
-            subject: (check == CheckName::Metric).then(|| "eval/iou".to_owned()),
             verdict,
             observed: observed.to_owned(),
             wanted: wanted.to_owned(),
@@ -167,11 +168,11 @@ pub(crate) fn every_outcome() -> Vec<Record> {
         sha256,
         executable: false,
     });
-    run.check(unet, CheckName::LossDrop, Held, "loss 0.0017 after 300 steps", "at most 0.035");
-    run.check(unet, CheckName::Metric, Held, "eval/iou 0.9942", "at least 0.99");
+    run.check(unet, checks::LossDrop::NAME, Held, "loss 0.0017 after 300 steps", "at most 0.035");
+    run.check(unet, checks::Metric::NAME, Held, "eval/iou 0.9942", "at least 0.99");
     run.check(
         unet,
-        CheckName::MixedPrecision,
+        checks::MixedPrecision::NAME,
         NotJudged,
         "this CPU has no bf16 instructions",
         "loss near 0.0017",
@@ -182,13 +183,19 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.log(resnet, Stream::Stdout, "loading weights\nlabels: 4\n");
     run.train(resnet, 200, |share| 0.31 + 1.1 * (-9.0 * share).exp(), 30);
     run.log(resnet, Stream::Stderr, "warning: plateau at step 120\nlast line without an end");
-    run.check(resnet, CheckName::LossDrop, Broke, "loss 0.31 after 200 steps", "at most 0.035 (5% of 0.69)");
-    run.check(resnet, CheckName::Metric, Broke, "eval/iou 0.4", "at least 0.99");
+    run.check(
+        resnet,
+        checks::LossDrop::NAME,
+        Broke,
+        "loss 0.31 after 200 steps",
+        "at most 0.035 (5% of 0.69)",
+    );
+    run.check(resnet, checks::Metric::NAME, Broke, "eval/iou 0.4", "at least 0.99");
     run.finish(resnet, 1, Failed, Some("2 of 9 checks did not hold"), 6.1);
 
     run.start(frozen, 1);
     run.train(frozen, 20, |_| 0.7, 30);
-    run.check(frozen, CheckName::Gradients, Broke, "2 trainable tensors have no gradient", "none");
+    run.check(frozen, checks::Gradients::NAME, Broke, "2 trainable tensors have no gradient", "none");
     run.finish(frozen, 1, Passed, None, 0.62);
 
     run.start(script, 1);
@@ -231,7 +238,7 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.start(pytest, 1);
     run.metric(pytest, "loss", f64::NAN);
     run.node(event::LogTruncated { case: pytest.into(), dropped: 1_073_741_824 });
-    run.check(pytest, CheckName::Finite, Broke, "loss is NaN", "a finite number");
+    run.check(pytest, checks::Finite::NAME, Broke, "loss is NaN", "a finite number");
     run.wait(95_000);
     run.finish(pytest, 1, Failed, None, 95.0);
 
@@ -297,7 +304,7 @@ pub(crate) fn hostile() -> Vec<Record> {
     });
     run.node(event::Warning { case: Some(text.as_str().into()), message: text.clone() });
     let finding = Finding {
-        check: CheckName::Metric,
+        check: checks::Metric::NAME,
         subject: Some(text.clone()),
         verdict: Verdict::Broke,
         observed: text.clone(),

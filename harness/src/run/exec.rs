@@ -113,7 +113,7 @@ impl Ready {
             env: wanted.env.iter().map(|variable| value(variable)).collect::<Result<_, _>>()?,
         };
         let name = name_of(wanted.command.first().map_or("", String::as_str));
-        let mut case = Case::command(name, command);
+        let mut case = Case::new(name, command);
         // A limit of its own beside the run's: whichever comes first tells what it was.
         if let Some(timeout) = wanted.timeout {
             case.timeout = timeout;

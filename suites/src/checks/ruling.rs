@@ -1,7 +1,7 @@
 //! What a check comes to, before the end of the process is taken into account.
 
 use crate::event::{Finding, Verdict};
-use crate::spec::CheckName;
+use crate::id::CheckName;
 
 /// A verdict in the making.
 #[derive(Debug, Clone, PartialEq)]
@@ -78,13 +78,13 @@ impl Ruling {
         }
     }
 
-    pub(super) fn finding(self, check: CheckName) -> Finding {
+    pub(super) fn finding(self, check: &CheckName) -> Finding {
         let verdict = match self.kind {
             Kind::Held => Verdict::Held,
             Kind::Broke | Kind::Missing => Verdict::Broke,
             Kind::Skipped => Verdict::Skipped,
         };
         let Self { subject, observed, wanted, step, cause, .. } = self;
-        Finding { check, subject, verdict, observed, wanted, step, cause }
+        Finding { check: check.clone(), subject, verdict, observed, wanted, step, cause }
     }
 }

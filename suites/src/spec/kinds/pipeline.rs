@@ -1,4 +1,4 @@
-//! Images in, predictions out: the whole path from a store of images to Parquet shards, as a case.
+//! `pipeline`: images in, predictions out: the whole path from a store of images to Parquet shards, as a case.
 
 use std::num::{NonZeroU32, NonZeroU64};
 use std::time::Duration;
@@ -6,8 +6,11 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Dtype, InputPath, Model};
+use crate::checks::{Checks, Predictions, Shards};
+use crate::spec::{Builtin, Case, Dtype, Found, InputPath, Model};
 use crate::unit::{ByteSize, Span};
+
+use super::Kind;
 
 /// Runs a model over every image of a store and writes what it says as Parquet shards. See docs/pipeline.md.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -188,4 +191,63 @@ pub enum Resize {
     Stretch,
     /// The shorter side to the size, then the middle: `Resize(S)`, `CenterCrop(S)`.
     Cover,
+}
+
+/// What a location may begin with; a node's own files are named by an absolute path.
+const LOCATIONS: [&str; 3] = ["s3://", "file:///", "memory://"];
+
+impl Kind for Pipeline {
+    fn model(&self) -> Option<&Model> {
+        Some(&self.model)
+    }
+
+    fn inputs(&self) -> Vec<(String, &InputPath)> {
+        super::given([
+            ("model.torchscript", self.model.torchscript.as_ref()),
+            ("images.keys", self.images.keys.as_ref()),
+            ("images.cut.image", self.images.cut.as_ref().map(|cut| &cut.image)),
+            ("golden", self.golden.as_ref()),
+        ])
+    }
+
+    fn checks(&self) -> Checks {
+        let predictions = self.golden.as_ref().map(|_| Predictions::default());
+        Checks { shards: Some(Shards::default()), predictions, ..Checks::default() }
+    }
+
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        self.model.rules(&mut found.below("model"));
+        let images = &self.images;
+        match (&images.from, &images.cut) {
+            (Some(_), Some(_)) => found.add("images.cut", "both `from` and `cut`", "keep one of them"),
+            (None, None) => {
+                let hint = "write `from: s3://BUCKET/PREFIX/` or `cut: { image: PATH, count: 2000 }`";
+                found.add("images", "the images say neither `from` nor `cut`", hint);
+            }
+            _ => {}
+        }
+        if images.keys.is_some() && images.from.is_none() {
+            found.add("images.keys", "`keys` without `from`", "say whose keys they are");
+        }
+        let from = images.from.as_ref().map(|from| ("images.from", from));
+        for (key, location) in from.into_iter().chain(self.to.as_ref().map(|to| ("to", to))) {
+            if !LOCATIONS.iter().any(|start| location.starts_with(start)) {
+                let hint = "begin with s3://, file:/// or memory://: the case runs on the node";
+                found.add(key, format!("`{location}` names no place on the node"), hint);
+            }
+        }
+        if self.model.builtin == Some(Builtin::Unet) && !self.size.get().is_multiple_of(8) {
+            found.add("size", "the U-Net halves its input three times", "use 128, 160 or 256");
+        }
+        let wrong = match (self.model.builtin, self.output) {
+            (Some(Builtin::Unet), Output::Classify) => Some("`unet` does not classify"),
+            (Some(Builtin::Resnet18 | Builtin::Resnet50), Output::Segment) => {
+                Some("a ResNet does not segment")
+            }
+            _ => None,
+        };
+        if let Some(message) = wrong {
+            found.add("output", message, "use another `output`, or another model");
+        }
+    }
 }

@@ -1,11 +1,14 @@
-//! What the node's device can do at best, as a case: whether a node is as fast as such nodes are.
+//! `canary`: what the node's device can do at best, as a case: whether a node is as fast as such nodes are.
 
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::spec::{Case, Found};
 use crate::unit::Span;
+
+use super::Kind;
 
 /// Measures products of matrices, convolutions and a copy. See docs/history.md.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -18,6 +21,14 @@ pub struct Canary {
 
 fn default_measure() -> Span {
     Span(Duration::from_secs(20))
+}
+
+impl Kind for Canary {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        if self.measure.0.is_zero() {
+            found.add("measure", "nothing is measured in no time", "write e.g. `measure: 20s`");
+        }
+    }
 }
 
 impl Default for Canary {

@@ -1,4 +1,5 @@
-//! Where numbers lie and how far they scatter, by their order alone: an outlier moves neither.
+//! Where numbers lie and how far they scatter, by their order alone: an outlier moves neither. The one definition of each:
+//! the middle of an even count is the mean of the two in the middle.
 
 /// The interquartile range of a normal distribution, in standard deviations.
 const IQR_IN_SIGMA: f64 = 1.349;
@@ -30,8 +31,8 @@ pub fn median(values: &[f64]) -> Option<f64> {
     Spread::of(values).map(|spread| spread.median)
 }
 
-/// The value below which a share lies, between the two neighbours in proportion.
-fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+/// The value below which a share of some numbers in rising order lies, between the two neighbours in proportion.
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
     let place = share * (sorted.len().checked_sub(1)?) as f64;
     let below = sorted.iter().enumerate().rev().find(|(index, _)| *index as f64 <= place);
     let (index, below) = below.map(|(index, value)| (index, *value))?;

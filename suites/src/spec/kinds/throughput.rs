@@ -1,4 +1,4 @@
-//! How fast does a model run? What is measured, and under which rules.
+//! `throughput`: how fast does a model run? What is measured, and under which rules.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +9,11 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::Model;
+use crate::checks::{Checks, Rate, RateCheck, ValidWindows};
+use crate::spec::{Builtin, Case, Found, InputPath, Model};
 use crate::unit::{Share, Span};
+
+use super::Kind;
 
 /// Measures the rate of a model on random inputs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -23,6 +26,7 @@ pub struct Throughput {
     pub mode: Mode,
     /// The numbers' formats, measured one after another; one that the device does not have is left out, and said.
     #[serde(default = "default_dtypes")]
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
     pub dtypes: Vec<Dtype>,
     /// Items in a batch: a number, a list of them, or `auto`, which looks for the knee of the curve.
     #[serde(default)]
@@ -45,6 +49,7 @@ pub struct Throughput {
     /// CPU time that other processes, the hypervisor's other guests included, may take in a window; a window in which
     /// they take more is not valid.
     #[serde(default = "default_others")]
+    #[schemars(extend("maximum" = 1))]
     pub others: Share,
 }
 
@@ -70,6 +75,65 @@ fn default_warm_up() -> NonZeroU32 {
 
 fn default_others() -> Share {
     Share(0.1)
+}
+
+impl Kind for Throughput {
+    fn model(&self) -> Option<&Model> {
+        Some(&self.model)
+    }
+
+    fn inputs(&self) -> Vec<(String, &InputPath)> {
+        super::given([("model.torchscript", self.model.torchscript.as_ref())])
+    }
+
+    /// Windows that agree.
+    fn checks(&self) -> Checks {
+        let agree = RateCheck { spread: Some(Share(0.02)), ..RateCheck::default() };
+        Checks { valid_windows: Some(ValidWindows {}), rate: Some(Rate(vec![agree])), ..Checks::default() }
+    }
+
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        self.model.rules(&mut found.below("model"));
+        if self.dtypes.is_empty() {
+            found.add("dtypes", "no dtype is listed", "write e.g. `dtypes: [fp32, bf16]`");
+        }
+        found.below("dtypes").once(&self.dtypes, |dtype| format!("`{dtype}`"));
+        let fp16 = self.dtypes.iter().position(|dtype| *dtype == Dtype::Fp16);
+        if let Some(index) = fp16.filter(|_| self.mode == Mode::TrainingStep) {
+            let hint = "use bf16: half precision needs loss scaling, which this training step does not do";
+            found.add(format!("dtypes[{index}]"), "`fp16` is for `mode: inference` only", hint);
+        }
+        if let BatchSizes::These(sizes) = &self.batch {
+            if sizes.is_empty() {
+                found.add("batch", "no batch size is listed", "write `auto`, a number or a list");
+            }
+            found.below("batch").once(sizes, ToString::to_string);
+        }
+        if self.input.is_empty() {
+            found.add("input", "an item without a shape", "write e.g. `input: [3, 224, 224]`");
+        }
+        if self.model.builtin.is_some() {
+            let sides = match self.input.as_slice() {
+                [channels, height, width] if channels.get() == 3 => Some([height.get(), width.get()]),
+                _ => None,
+            };
+            match (sides, self.model.builtin) {
+                (None, _) => {
+                    let hint = "write e.g. `input: [3, 224, 224]`";
+                    found.add("input", "the built-in models take images of 3 channels", hint);
+                }
+                (Some(sides), Some(Builtin::Unet)) if sides.iter().any(|side| side % 8 != 0) => {
+                    let hint = "use sides like 128, 160 or 256";
+                    found.add("input", "the U-Net halves its input three times", hint);
+                }
+                _ => {}
+            }
+        }
+        found.share("others", Some(self.others));
+        if self.measure.0.is_zero() {
+            found.add("measure", "a measurement of no time at all", "write e.g. 60s");
+        }
+    }
 }
 
 /// What one iteration does.
