@@ -14,7 +14,6 @@ mod openmp;
 mod optim;
 mod overlay;
 mod pipeline;
-mod pixels;
 mod serve_s3;
 mod shim;
 mod throughput;

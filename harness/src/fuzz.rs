@@ -22,18 +22,22 @@ use sha2::Digest as _;
 use crate::files::announced::Announced;
 use crate::report::{self, RunState};
 use crate::session::intake::{Intake, Taken};
+use crate::transport::ssh::fuzz as ssh;
 
 /// A door: its name is a file's in `fuzz/targets` and a folder's in `fuzz/seeds`.
 pub type Door = fn(&[u8]);
 
 /// Every door.
-pub const DOORS: [(&str, Door); 8] = [
+pub const DOORS: [(&str, Door); 11] = [
     ("archive", archive),
     ("config", config),
     ("facts", facts),
+    ("host_key", host_key),
     ("junit", junit),
+    ("known_hosts", known_hosts),
     ("metrics", metrics),
     ("picture", picture),
+    ("ssh_config", ssh_config),
     ("suite", suite),
     ("wire", wire),
 ];
@@ -67,7 +71,7 @@ fn plan() -> Plan {
 }
 
 /// Whether a person may be shown it.
-fn assert_clean(text: &str) {
+pub(crate) fn assert_clean(text: &str) {
     let harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
     assert!(!text.contains(harmful), "{:?}", text.chars().find(|c| harmful(*c)));
 }
@@ -266,6 +270,33 @@ pub fn metrics(data: &[u8]) {
     }
     let end = End { process: ProcessEnd::Exited(0), elapsed: std::time::Duration::from_secs(1) };
     let _ = evaluator.conclude(&end);
+}
+
+/// The user's file of known host keys, which others write into.
+///
+/// # Panics
+///
+/// Where a revoked key is trusted, or what is shown of a key could harm: that is a find.
+pub fn known_hosts(data: &[u8]) {
+    ssh::known_hosts(data);
+}
+
+/// The key or the certificate that a machine shows for itself.
+///
+/// # Panics
+///
+/// Where an authority that nobody trusts is trusted, or what is shown could harm: that is a find.
+pub fn host_key(data: &[u8]) {
+    ssh::host_key(data);
+}
+
+/// The user's ssh configuration, read where there is no ssh to ask. Nothing that it names is run, looked up or included.
+///
+/// # Panics
+///
+/// Where it makes a setting that cannot be: that is a find.
+pub fn ssh_config(data: &[u8]) {
+    ssh::configuration(data);
 }
 
 #[cfg(test)]

@@ -81,13 +81,8 @@ pub async fn drop_template(cloud: &dyn Provider, ledger: &Ledger) -> Result<(), 
 /// Gives back everything in the ledger; returns when all is gone, when the rest is refused for good, or at `deadline` by
 /// the cloud's clock.
 pub async fn release(cloud: &dyn Provider, ledger: &Ledger, deadline: Timestamp) -> Released {
-    let mut release = Release {
-        cloud,
-        ledger,
-        noes: BTreeMap::new(),
-        deleted: BTreeSet::new(),
-        bills: BTreeMap::new(),
-    };
+    let mut release =
+        Release { cloud, ledger, noes: BTreeMap::new(), deleted: BTreeSet::new(), bills: BTreeMap::new() };
     let mut pause = PAUSE.0;
     loop {
         release.round().await;

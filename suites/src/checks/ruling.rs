@@ -5,7 +5,7 @@ use crate::id::CheckName;
 
 /// A verdict in the making.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Ruling {
+pub(crate) struct Ruling {
     pub(super) kind: Kind,
     pub(super) subject: Option<String>,
     pub(super) observed: String,
