@@ -1,14 +1,16 @@
-//! What is checked about the source without running it: formatting, clippy, licences, advisories and CI files.
+//! What is checked about the source without running it: formatting, the order of rooms, clippy, licences,
+//! advisories and CI files.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, setup};
+use crate::{cargo, rooms, setup};
 
 /// Runs every check; one whose tool comes with Rust or cargo and is not installed is left out, and said.
 pub(crate) fn run() -> Result<ExitCode> {
+    rooms::check()?;
     let ready = setup::ensure(setup::Needs::Lint)?;
     if present("fmt", "rustup component add rustfmt") {
         cargo::run(cargo::plain().args(["fmt", "--all", "--check"]))?;
@@ -39,14 +41,16 @@ fn advisories() -> Result<()> {
 }
 
 /// This project's own CI files, with the schema of each. Those that `gpu-harness init` writes are checked by its tests.
-const CI_FILES: [(&str, &str); 4] = [
+const CI_FILES: [(&str, &str); 5] = [
     ("bitbucket-pipelines.yml", "vendor.bitbucket-pipelines"),
     (".github/workflows/ci.yml", "vendor.github-workflows"),
+    (".github/workflows/fuzz.yml", "vendor.github-workflows"),
     (".github/workflows/gpu.yml", "vendor.github-workflows"),
     ("action.yml", "vendor.github-actions"),
 ];
-const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/gpu.yml"];
-const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/ec2/arm.sh"];
+const WORKFLOWS: [&str; 3] =
+    [".github/workflows/ci.yml", ".github/workflows/fuzz.yml", ".github/workflows/gpu.yml"];
+const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/cloud/arm.sh"];
 
 fn ci_files(validators: &Path) -> Result<()> {
     let validator = |name: &str| {

@@ -4,6 +4,7 @@
 //! of it. What goes wrong is remembered ([`Records::is_broken`]), and told at the end. Nor does it wait: a thread of its own
 //! writes ([`writer`]), and what is slow there, a disk or a terminal, delays no renewal of a lease.
 
+mod brought;
 mod event_log;
 #[cfg(test)]
 mod tests;
@@ -16,12 +17,13 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
 
-use crate::announced::Announced;
-pub use crate::announced::Missing;
-use crate::brought::Brought;
+use crate::files::announced::Announced;
+pub use crate::files::announced::Missing;
+use crate::files::run_dir::RunDir;
+use crate::log::RunLog;
+use crate::recorder::brought::Brought;
 use crate::report::case::{CaseState, Exited, Phase};
 use crate::report::{self, Against, ReportError, Reporter, RunState};
-use crate::run_dir::RunDir;
 pub use event_log::EventLogError;
 use event_log::{EventLog, Numbering};
 use writer::{Desk, Writer};
@@ -53,6 +55,7 @@ pub struct Recorder {
     announced: Announced,
     brought: Brought,
     writer: Writer,
+    log: RunLog,
 }
 
 /// Why something could not be kept.
@@ -122,6 +125,7 @@ impl Recorder {
         junit: Option<PathBuf>,
         reporter: Box<dyn Reporter>,
     ) -> Result<Self, RecorderError> {
+        let kept = RunLog::open(&folder.path, folder.run.as_str());
         let writer = Writer::begin(Desk::new(folder.path.clone(), junit, log, reporter))?;
         Ok(Self {
             folder,
@@ -131,6 +135,7 @@ impl Recorder {
             announced: Announced::default(),
             brought: Brought::default(),
             writer,
+            log: kept,
         })
     }
 
@@ -192,10 +197,10 @@ impl Recorder {
         self.writer.settle()
     }
 
-    /// Gives every case that did not finish its outcome.
-    pub fn end_unfinished(&mut self, outcome: Outcome, reason: &str) {
-        let unfinished = self.state.cases().iter().filter(|case| case.phase != Phase::Finished);
-        let endings: Vec<CaseFinished> = unfinished
+    /// Gives this outcome to every case in such a phase.
+    pub fn end(&mut self, phases: &[Phase], outcome: Outcome, reason: &str) {
+        let these = self.state.cases().iter().filter(|case| phases.contains(&case.phase));
+        let endings: Vec<CaseFinished> = these
             .map(|case| CaseFinished {
                 case: case.id().clone(),
                 attempt: case.attempt,
@@ -245,8 +250,9 @@ impl Recorder {
 
     /// Writes the last reports, shows the summary, and gives what it all amounts to.
     pub fn finish(self, exit: Exit) -> Result<RunState, RecorderError> {
-        let Self { writer, state, .. } = self;
+        let Self { writer, state, log, .. } = self;
         writer.finish(exit, &state)?;
+        drop(log);
         Ok(state)
     }
 }

@@ -135,7 +135,7 @@ fn the_text_that_a_parser_reads_from_junit_is_the_cleaned_text() {
         let node = document.descendants().find(|node| node.has_tag_name(tag)).unwrap();
         node.children().filter_map(|child| child.text()).collect()
     };
-    let clean = crate::clean::text(HOSTILE).replace("[[", "[ [");
+    let clean = crate::text::clean::text(HOSTILE).replace("[[", "[ [");
     assert!(clean.contains("]]><script>"));
     assert!(text_of("system-err").ends_with(&clean), "{}", text_of("system-err"));
     assert!(text_of("failure").contains("]]><script>alert(1)</script>&amp;"), "{}", text_of("failure"));
@@ -303,6 +303,29 @@ fn reports_are_rebuilt_from_the_events_and_are_the_same_each_time() {
     assert_eq!(first.1, read("summary.txt"));
     assert_eq!(first.2, read("cases/overfit-one-image.resnet18-batchnorm/stdout.log"));
     assert_eq!(state.tally(), sample::state(&records).tally());
+}
+
+#[test]
+fn a_check_of_a_newer_version_is_reported_and_one_without_a_name_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = sample::every_outcome().iter().map(|record| record.to_line() + "\n").collect();
+    let damaged = |state: &RunState| {
+        state
+            .warnings
+            .iter()
+            .any(|warning| warning.message.contains("lines that are no events were left out: 1"))
+    };
+    for (name, is_read) in [("loss-monotone", true), ("\\u001b[31mred", false)] {
+        let newer = lines.replacen(r#""check":"gradients""#, &format!(r#""check":"{name}""#), 1);
+        assert_ne!(newer, lines, "the sample has such a check");
+        std::fs::write(folder.path().join("events.ndjson"), newer).unwrap();
+        let state = render(folder.path(), None).unwrap();
+        assert_eq!(damaged(&state), !is_read, "{name}");
+        for report in ["junit.xml", "report.html"] {
+            let text = std::fs::read_to_string(folder.path().join(report)).unwrap();
+            assert_eq!(text.contains("loss-monotone"), is_read, "{report}");
+        }
+    }
 }
 
 #[test]

@@ -10,9 +10,9 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::pulse::{Pulse, SILENCE};
 use super::{Asked, Ended, Opening, Session, SessionError, Trouble, limits, line};
-use crate::intake::LONGEST_LINE;
-use crate::moment::Moment;
-use crate::remote::{Remote, RemoteError};
+use crate::node::remote::{Remote, RemoteError};
+use crate::session::intake::LONGEST_LINE;
+use crate::session::moment::Moment;
 use crate::transport::Exec;
 
 /// How soon it is looked again whether there is room for more records.

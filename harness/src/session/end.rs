@@ -12,9 +12,9 @@ use super::alarms::Alarm;
 use super::pulse::Pulse;
 use super::stop::Stop;
 use super::{Ended, Session, SessionError, limits, line};
-use crate::failure::chain;
-use crate::moment::Moment;
-use crate::remote::RemoteError;
+use crate::node::remote::RemoteError;
+use crate::session::moment::Moment;
+use crate::text::chain;
 use crate::transport::Exec;
 
 /// How long artifacts are fetched once a signal has asked for the end: whoever sent it kills soon.

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::unit::Span;
 
-use crate::remote::RemoteError;
+use crate::node::remote::RemoteError;
+use crate::text::{Explain, chain};
 
 /// Why a run was not followed to its end.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +19,7 @@ pub enum SessionError {
     #[error("the run was ended, since what happens cannot be recorded")]
     Unrecorded,
     /// The node was out of reach, or nothing got on there, for longer than its lease.
-    #[error("{node} {how}: {last}")]
+    #[error("{node} {how}")]
     Lost {
         /// The node.
         node: String,
@@ -79,8 +81,8 @@ pub enum SessionError {
         path: String,
     },
     /// No node could be had.
-    #[error(transparent)]
-    NotHad(Box<dyn std::error::Error + Send + Sync>),
+    #[error("{}", chain(&**.0))]
+    NotHad(Box<dyn Explain + Send + Sync>),
     /// The user wants it to end now.
     #[error("interrupted by {by}")]
     Interrupted {
@@ -89,12 +91,33 @@ pub enum SessionError {
     },
 }
 
+impl Explain for SessionError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Remote(error) => error.hint(),
+            Self::Lost { last, .. } => last.hint(),
+            Self::NotHad(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Interrupted { .. } => Exit::Interrupted,
+            Self::Limit { .. } | Self::Money { .. } => Exit::Limit,
+            _ => Exit::Infrastructure,
+        }
+    }
+}
+
 impl SessionError {
     /// What this makes of a case that it has kept from its end.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Interrupted { .. } => Outcome::Cancelled,
             Self::Limit { .. } | Self::Money { .. } => Outcome::TimedOut,
+            // It runs again where another node can be had.
+            Self::Taken { .. } | Self::Lost { .. } => Outcome::Interrupted,
             _ => Outcome::Errored,
         }
     }

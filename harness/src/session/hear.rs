@@ -2,16 +2,16 @@
 
 use std::ops::ControlFlow;
 
-use gpu_suites::event::{EndCause, Event, NodeState, Phase, Record, StartPhase, Warning};
+use gpu_suites::event::{EndCause, Event, NodeState, Phase, StartPhase, Warning};
 use gpu_suites::lines::TooLong;
 use gpu_suites::plan::PROTOCOL;
-use gpu_suites::wire::Reply;
+use gpu_suites::wire::{Heard, Reply};
 use tokio::time::Instant;
 
 use super::{Ended, Session, SessionError, limits};
-use crate::intake::Taken;
-use crate::moment::Moment;
-use crate::remote::RemoteError;
+use crate::node::remote::RemoteError;
+use crate::session::intake::Taken;
+use crate::session::moment::Moment;
 
 /// How much is shown of what an agent says it is.
 const LONGEST_VERSION: usize = 60;
@@ -39,13 +39,13 @@ impl Session<'_> {
     /// Takes one line of the agent's.
     pub(super) fn heard(&mut self, line: &[u8]) -> Result<ControlFlow<Ended>, Trouble> {
         let text = std::str::from_utf8(line).map_err(|_| Trouble::Odd("a line that is not UTF-8".into()))?;
-        if text.starts_with("{\"reply\":") {
-            self.intake.charge(line.len()).map_err(Trouble::Odd)?;
-            let reply =
-                serde_json::from_str(text).map_err(|error| Trouble::Odd(format!("a reply: {error}")))?;
-            return self.answered(reply);
-        }
-        let record = Record::parse(text).map_err(|error| Trouble::Odd(error.to_string()))?;
+        let record = match Heard::parse(text).map_err(|error| Trouble::Odd(error.to_string()))? {
+            Heard::Record(record) => *record,
+            Heard::Answer(reply) => {
+                self.intake.charge(line.len()).map_err(Trouble::Odd)?;
+                return self.answered(reply);
+            }
+        };
         if record.seq < self.next {
             self.intake.charge(line.len()).map_err(Trouble::Odd)?;
             return Ok(ControlFlow::Continue(()));
@@ -89,7 +89,7 @@ impl Session<'_> {
                 }
                 if !self.reachable {
                     self.reachable = true;
-                    let agent = crate::clean::one_line(&agent, LONGEST_VERSION);
+                    let agent = crate::text::clean::one_line(&agent, LONGEST_VERSION);
                     self.recorder.node_is(NodeState::Reachable, &format!("gpu-agent {agent}"));
                 }
             }

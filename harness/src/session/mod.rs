@@ -17,15 +17,24 @@
 //! | `end` | what is left to do when all records are here? |
 //! | `alarms`, `stop` | what may end a run before its time, and what does it do? |
 //! | `limits`, `pulse` | how long may each part take, and is the node alive? |
+//! | [`intake`], `amended` | what of the node's records is taken, and how is it made safe? |
+//! | [`interrupt`], [`moment`], `patience` | who asks it to stop, by which clock, and how long is a try worth? |
+//! | [`selfcheck`] | can the node run anything at all? |
 
 mod alarms;
+mod amended;
 mod converse;
 mod end;
 pub mod error;
 mod hear;
+pub(crate) mod intake;
+pub mod interrupt;
 mod limits;
+pub mod moment;
+mod patience;
 mod pulse;
 mod reconnect;
+pub mod selfcheck;
 mod stop;
 mod supply;
 
@@ -40,13 +49,13 @@ use gpu_suites::seal::Key;
 use gpu_suites::wire::Request;
 use tokio::time::Instant;
 
-use crate::content::Blob;
-use crate::intake::Intake;
-use crate::interrupt::Interrupts;
-use crate::moment::Moment;
-use crate::patience::Patience;
+use crate::files::content::Blob;
+use crate::node::remote::Remote;
 use crate::recorder::Records;
-use crate::remote::Remote;
+use crate::session::intake::Intake;
+use crate::session::interrupt::Interrupts;
+use crate::session::moment::Moment;
+use crate::session::patience::Patience;
 use alarms::Alarms;
 pub use alarms::Budget;
 pub use error::SessionError;
@@ -148,7 +157,10 @@ impl<'a> Session<'a> {
             plan: Cow::Borrowed(plan),
             blobs,
             next: 0,
-            intake: Intake::of(plan, key.clone()),
+            intake: {
+                crate::log::secret(key.reveal());
+                Intake::of(plan, key.clone())
+            },
             key,
             asked: Asked::default(),
             reachable: false,

@@ -6,7 +6,7 @@ use gpu_suites::wire::Request;
 use tokio::time::{Instant, timeout};
 
 use super::line;
-use crate::remote::{Remote, RemoteError};
+use crate::node::remote::{Remote, RemoteError};
 use crate::transport::Exec;
 
 /// A node that says nothing for this long, though it was asked, is out of reach.
@@ -38,7 +38,8 @@ impl Pulse {
         }
         self.renew_at = Instant::now() + self.pause;
         // A node that does not read is noticed by its silence.
-        let _ = timeout(self.pause, exec.stdin.write(line(&Request::Renew))).await;
+        let written = timeout(self.pause, exec.stdin.write(line(&Request::Renew))).await;
+        tracing::debug!(node = %remote.node().name, is_written = matches!(written, Ok(Ok(()))), "renewed the lease");
         Ok(())
     }
 }

@@ -4,14 +4,15 @@ use gpu_suites::event::{ConnectionLost, NodeState, Reattached};
 use tokio::time::{Instant, sleep};
 
 use super::{Session, SessionError};
-use crate::failure::chain;
-use crate::remote::RemoteError;
+use crate::node::remote::RemoteError;
+use crate::text::chain;
 
 impl Session<'_> {
     /// Tries to reach the node again, for as long as its lease can last and something gets on there.
     pub(super) async fn reconnect(&mut self, error: RemoteError) -> Result<(), SessionError> {
         let lost = Instant::now();
         let lease = self.plan.lease.ttl.0;
+        tracing::warn!(node = %self.node(), "the connection is lost: {}", chain(&error));
         self.recorder.keep(ConnectionLost { error: chain(&error) }.into());
         let mut latest = error;
         let mut pause = self.patience.trouble(Instant::now());
@@ -31,6 +32,7 @@ impl Session<'_> {
             match reconnected.await {
                 Ok(()) => {
                     let seconds = lost.elapsed().as_secs_f64();
+                    tracing::info!(node = %self.node(), tries = self.patience.tries(), seconds, "connected again");
                     self.recorder.keep(Reattached { from_seq: self.next, seconds }.into());
                     return Ok(());
                 }
@@ -38,12 +40,14 @@ impl Session<'_> {
                 Err(SessionError::Remote(error)) if error.is_transient() => latest = error,
                 Err(error) => return Err(error),
             }
+            tracing::info!(node = %self.node(), "not connected again yet: {}", chain(&latest));
             pause = self.patience.trouble(Instant::now());
         }
         self.lose(format!("was out of reach for longer than its lease of {} s", lease.as_secs()), latest)
     }
 
     fn lose(&mut self, how: String, last: RemoteError) -> Result<(), SessionError> {
+        tracing::warn!(node = %self.node(), "the node {how}");
         self.recorder.node_is(NodeState::Lost, &how);
         Err(SessionError::Lost { node: self.node(), how, last: Box::new(last) })
     }

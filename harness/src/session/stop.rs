@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::alarms::Alarm;
 use super::pulse::renewal;
 use super::{Session, SessionError, limits, line};
-use crate::moment::Moment;
-use crate::remote::{Remote, RemoteError};
+use crate::node::remote::{Remote, RemoteError};
+use crate::session::moment::Moment;
 use crate::transport::Exec;
 
 /// How long the agent may take to end a run that was cancelled: its grace for the case is 5 s.

@@ -7,7 +7,7 @@ use gpu_suites::id::Sha256;
 use tokio::time::Instant;
 
 use super::{Session, SessionError, limits};
-use crate::amended;
+use crate::session::amended;
 
 impl Session<'_> {
     /// The node is given what it lacks: its time to start the run begins when it has that.

@@ -20,8 +20,8 @@ use junit_report::{Duration, TestCase, TestResult};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::case::CaseState;
-use super::files;
-use crate::clean::one_line;
+use crate::files::results;
+use crate::text::clean::one_line;
 
 /// The most bytes of a report, and tests of all reports of a case, that are taken in.
 const MOST_BYTES: u64 = 64 << 20;
@@ -48,7 +48,7 @@ pub(super) struct Merged {
 /// The tests of every report that a case names.
 pub(super) fn tests(case: &CaseState, run_dir: &Path, clean: &dyn Fn(&str) -> String) -> Merged {
     let mut merged = Merged::default();
-    let Some(folder) = files::case_folder(run_dir, case.id()).map(|folder| folder.join("artifacts")) else {
+    let Some(folder) = results::case_folder(run_dir, case.id()).map(|folder| folder.join("artifacts")) else {
         return merged;
     };
     let mut known = BTreeSet::new();
@@ -127,9 +127,9 @@ fn each_file(folder: &Path, below: &Path, depth: usize, each: &mut impl FnMut(&P
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    crate::content::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    crate::files::content::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST_BYTES {
-        let why = format!("it is larger than {}", super::figures::bytes(MOST_BYTES));
+        let why = format!("it is larger than {}", crate::text::figures::bytes(MOST_BYTES));
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
     }
     Ok(bytes)
@@ -204,7 +204,7 @@ mod tests {
 
     fn parsed(text: impl AsRef<[u8]>) -> Result<Merged, String> {
         let mut merged = Merged::default();
-        parse(text.as_ref(), "r.xml", &|text| crate::clean::one_line(text, 1000), &mut merged)?;
+        parse(text.as_ref(), "r.xml", &|text| crate::text::clean::one_line(text, 1000), &mut merged)?;
         Ok(merged)
     }
 
@@ -331,7 +331,7 @@ text</failure></testcase><testcase name="err"><error type="E" message="m"/></tes
                 panic!("{text}")
             };
             assert!(message.starts_with('m') && !message.contains('\u{1b}'), "{message:?}");
-            let clean = crate::clean::text(cause).into_owned();
+            let clean = crate::text::clean::text(cause).into_owned();
             assert!(clean.starts_with("red"), "{clean:?}");
         }
         let kept = parsed("<testsuite><testcase name=\"a &nbsp; &lt; <![CDATA[\"/></testsuite>");

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 
 use super::log_lines::LogLines;
 use super::{TAIL_LINES, Verbosity, write_end};
-use crate::ci::github::Hush;
-use crate::clean::log_line;
 use crate::report::case::{CaseState, Progress, seconds_between};
-use crate::report::figures::{self, figure};
+use crate::report::hush::Hush;
 use crate::report::look::Look;
 use crate::report::{Reporter, RunState, receipt, summary};
+use crate::text::clean::log_line;
+use crate::text::figures::{self, figure};
 
 /// Progress is told when this much has passed since the case was last heard of,
 const PAUSE: f64 = 10.0;
