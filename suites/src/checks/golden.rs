@@ -52,7 +52,7 @@ impl Check for Golden {
         let compared = |check| Compared {
             check,
             twins: Twins::default(),
-            compared: 0,
+            pairs: 0,
             differ: 0,
             first: None,
             largest: 0.0,
