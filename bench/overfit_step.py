@@ -47,7 +47,7 @@ class Double(nn.Module):
 
 
 class UNet(nn.Module):
-    """gpu-agent/worker/model/unet.rs, layer for layer."""
+    """gpu-worker/src/model/unet.rs, layer for layer."""
 
     def __init__(self, width):
         super().__init__()

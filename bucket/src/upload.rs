@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use rand::Rng;
+use rand::RngExt as _;
 
 /// No bucket's name begins with a dot.
 const UPLOADS: &str = ".uploads";

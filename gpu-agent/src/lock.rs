@@ -1,10 +1,8 @@
 //! Is a run's supervisor alive? It holds a lock on a file of the run's folder, which the kernel releases when it dies.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
-
-use rustix::fs::{FlockOperation, flock};
 
 use crate::folder::RunDir;
 
@@ -16,17 +14,17 @@ impl Lock {
     /// `None` where somebody holds it.
     pub(crate) fn take(dir: &RunDir) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(dir.lock())?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match file.try_lock() {
             Ok(()) => Ok(Some(Self(file))),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
     /// Whether somebody holds it; a folder that is gone has nobody.
     pub(crate) fn is_held(dir: &RunDir) -> bool {
         let Ok(file) = File::open(dir.lock()) else { return false };
-        flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+        matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
     }
 }
 

@@ -19,9 +19,9 @@ use gpu_suites::unit::Span;
 use jiff::Timestamp;
 use sha2::Digest as _;
 
-use crate::announced::Announced;
-use crate::intake::{Intake, Taken};
+use crate::files::announced::Announced;
 use crate::report::{self, RunState};
+use crate::session::intake::{Intake, Taken};
 use crate::transport::ssh::fuzz as ssh;
 
 /// A door: its name is a file's in `fuzz/targets` and a folder's in `fuzz/seeds`.
@@ -134,7 +134,7 @@ pub fn archive(data: &[u8]) {
     }
     let Ok(folder) = tempfile::tempdir() else { return };
     let below = folder.path().join("run/cases");
-    let done = crate::artifacts::unpack(&packed[..], &announced, &below);
+    let done = crate::files::artifacts::unpack(&packed[..], &announced, &below);
     let whole = |name: &str, content: &[u8]| {
         let mut found = Vec::new();
         let opened = std::fs::File::open(below.join("s.c/artifacts").join(name));
@@ -194,7 +194,7 @@ fn with_artifact(data: &[u8], names: &[&str], junit: Vec<String>) -> Option<(tem
 /// Where ours cannot be read by an XML parser: that is a find.
 pub fn junit(data: &[u8]) {
     let Some((folder, state)) = with_artifact(data, &["r.xml"], vec!["r.xml".into()]) else { return };
-    if report::write_junit(&state, folder.path(), None).is_err() {
+    if report::list::write(&report::junit::JUnit, &state, folder.path()).is_err() {
         return;
     }
     let ours = std::fs::read_to_string(folder.path().join("junit.xml")).unwrap_or_default();
@@ -212,12 +212,12 @@ pub fn picture(data: &[u8]) {
 
 /// A suite file of a pull request.
 pub fn suite(data: &[u8]) {
-    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path) {
+    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path, path.parent().unwrap_or(path)) {
         Ok(loaded) => {
             for case in &loaded.suite.cases {
                 let _ = Evaluator::for_case(case);
             }
-            let _ = crate::inputs::Inputs::default().of_case(&loaded, 0);
+            let _ = crate::files::inputs::Inputs::default().of_case(&loaded, 0);
         }
         Err(error) => assert_clean(&error.to_string()),
     });
@@ -225,13 +225,15 @@ pub fn suite(data: &[u8]) {
 
 /// `gpu-harness.yaml` of a pull request.
 pub fn config(data: &[u8]) {
-    in_a_file(data, "gpu-harness.yaml", |path| match crate::config::Config::read(path) {
-        Ok(config) => {
-            for name in config.nodes.keys() {
-                let _ = crate::node::Node::choose(Some(name), &config);
+    in_a_file(data, "gpu-harness.yaml", |path| {
+        match crate::config::Config::read(path, path.parent().unwrap_or(path)) {
+            Ok(config) => {
+                for name in config.nodes.keys() {
+                    let _ = crate::node::NodeSpec::choose(Some(name), &config);
+                }
             }
+            Err(error) => assert_clean(&error.to_string()),
         }
-        Err(error) => assert_clean(&error.to_string()),
     });
 }
 
@@ -246,7 +248,7 @@ fn in_a_file(data: &[u8], name: &str, look: impl FnOnce(&Path)) {
 /// What a node says it has.
 pub fn facts(data: &[u8]) {
     let Ok(facts) = serde_json::from_slice::<gpu_suites::facts::NodeFacts>(data) else { return };
-    if let Err(problems) = crate::health::judge(&facts, &crate::health::Wanted::default()) {
+    if let Err(problems) = crate::node::health::judge(&facts, &crate::node::health::Wanted::default()) {
         for problem in problems {
             let _ = problem.to_string();
         }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use gpu_harness::cli::Cli;
-use gpu_harness::streams;
+use gpu_harness::text::streams;
 use gpu_suites::exit::Exit;
 
 fn main() -> ExitCode {
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     };
     written(match cli.execute() {
         Ok(exit) => exit,
-        Err(error) => gpu_harness::failure::tell(&error).into(),
+        Err(failure) => failure.tell().into(),
     })
 }
 

@@ -35,6 +35,19 @@ fn scripts(value: &Value, found: &mut Vec<String>) {
     }
 }
 
+/// The oldest Rust is said in Cargo.toml alone; what has to say it too follows.
+#[test]
+fn whoever_is_told_a_version_of_rust_is_told_one_that_builds() {
+    let oldest = env!("CARGO_PKG_RUST_VERSION");
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    assert!(readme.contains(&format!("Rust ({oldest} or newer")), "README.md: Rust {oldest}");
+    let image = read("bitbucket-pipelines.yml")["image"].as_str().unwrap().to_owned();
+    let minor = |version: &str| version.strip_prefix("1.").and_then(|minor| minor.parse::<u32>().ok());
+    let (has, needs) = (image.strip_prefix("rust:").and_then(minor), minor(oldest));
+    assert!(has.is_some() && has >= needs, "bitbucket-pipelines.yml: {image}, not Rust {oldest} or newer");
+}
+
 #[test]
 fn every_script_is_shell() {
     for name in ["bitbucket-pipelines.yml", "action.yml", ".github/workflows/ci.yml"] {

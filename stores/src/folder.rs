@@ -1,17 +1,16 @@
 //! Objects as files below a folder: a key's slashes are the folders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Fault, Result, StoreError};
 use crate::store::{Object, Store};
+use crate::unfinished::{self, Unfinished};
 
-/// Names of files that are not complete yet begin so; no listing shows them.
-const UNFINISHED: &str = ".unfinished-";
 /// The longest object for which room is made at once.
 const ROOM: usize = 64 << 20;
 
@@ -21,17 +20,19 @@ pub struct Folder {
     root: PathBuf,
     /// Whether an object has to be there after a loss of power, too.
     lasting: bool,
+    /// The folders in which was looked for what killed writers have left.
+    swept: Mutex<BTreeSet<PathBuf>>,
 }
 
 impl Folder {
     /// The store below `root`, which need not be there before something is written.
     pub fn new(root: PathBuf) -> Self {
-        Self { root, lasting: true }
+        Self { root, lasting: true, swept: Mutex::default() }
     }
 
     /// The same for objects that a loss of power may take: they are written without a wait for the disk.
     pub fn fleeting(root: PathBuf) -> Self {
-        Self { root, lasting: false }
+        Self { root, lasting: false, swept: Mutex::default() }
     }
 
     fn path(&self, verb: &'static str, key: &str) -> Result<PathBuf> {
@@ -103,24 +104,16 @@ impl Folder {
     /// Writes an object whole, in place of one that is there; `fill` writes its content.
     pub fn put_with(&self, key: &str, fill: Fill<'_>) -> Result<()> {
         let path = self.path("write", key)?;
-        let put = self.write(&path, fill).and_then(|unfinished| {
-            let renamed = fs::rename(&unfinished, &path).inspect_err(|_| {
-                let _ = fs::remove_file(&unfinished);
-            });
-            renamed.map(|()| self.settle(&path))
-        });
+        let put = self.write(&path, fill).and_then(|unfinished| unfinished.replace(&path));
+        let put = put.map(|()| self.settle(&path));
         put.map_err(|error| self.io("write", key, &error))
     }
 
     /// Writes an object whole, unless there is one; `fill` writes its content.
     pub fn create_with(&self, key: &str, fill: Fill<'_>) -> Result<()> {
         let path = self.path("create", key)?;
-        let created = self.write(&path, fill).and_then(|unfinished| {
-            // A link, unlike a rename, does not replace what is there.
-            let linked = fs::hard_link(&unfinished, &path);
-            fs::remove_file(&unfinished)?;
-            linked.map(|()| self.settle(&path))
-        });
+        let created = self.write(&path, fill).and_then(|unfinished| unfinished.take_free(&path));
+        let created = created.map(|()| self.settle(&path));
         created.map_err(|error| self.io("create", key, &error))
     }
 
@@ -144,34 +137,24 @@ impl Folder {
         self.error(verb, key, fault(error))
     }
 
-    /// A name beside the file that nobody else has: two writers of one object do not get into each other's way.
-    fn unfinished(path: &Path) -> PathBuf {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        path.with_file_name(format!("{UNFINISHED}{}-{count}", std::process::id()))
-    }
-
-    fn write(&self, path: &Path, fill: Fill<'_>) -> io::Result<PathBuf> {
+    fn write(&self, path: &Path, fill: Fill<'_>) -> io::Result<Unfinished> {
         if let Some(folder) = path.parent() {
             // A file in a folder's place: not the object that is there already.
             fs::create_dir_all(folder).map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => io::ErrorKind::NotADirectory.into(),
                 _ => error,
             })?;
-        }
-        let unfinished = Self::unfinished(path);
-        let written = fs::File::create(&unfinished).and_then(|mut file| {
-            fill(&mut file)?;
-            if self.lasting { file.sync_data() } else { Ok(()) }
-        });
-        match written {
-            Ok(()) => Ok(unfinished),
-            Err(error) => {
-                // What is left of it is no object; a second failure here would say nothing new.
-                let _ = fs::remove_file(&unfinished);
-                Err(error)
+            if self.lasting && self.swept.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.into())
+            {
+                unfinished::sweep(folder);
             }
         }
+        let mut unfinished = Unfinished::beside(path)?;
+        fill(unfinished.file())?;
+        if self.lasting {
+            unfinished.file().sync_data()?;
+        }
+        Ok(unfinished)
     }
 }
 
@@ -312,7 +295,7 @@ impl Walk<'_> {
             let name = name.to_str().ok_or_else(|| {
                 io::Error::other(format!("the name {} is not UTF-8, as a key has to be", name.display()))
             })?;
-            if (first && !name.starts_with(self.stem)) || name.starts_with(UNFINISHED) {
+            if (first && !name.starts_with(self.stem)) || name.starts_with(unfinished::PREFIX) {
                 continue;
             }
             let kind = entry.file_type()?;
@@ -442,6 +425,23 @@ mod tests {
         folder.remove("deep/mark").unwrap();
         folder.remove("deep/mark").unwrap();
         assert_eq!(listed(&folder), []);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_beside_an_object_is_gone_after_the_next_write_there() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("deep")).unwrap();
+        let left = root.path().join("deep/.unfinished-1-0");
+        let file = fs::File::create(&left).unwrap();
+        file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).unwrap();
+        let folder = Folder::new(root.path().into());
+        folder.put("other", b"1").unwrap();
+        assert!(
+            left.exists() && listed(&folder).len() == 1,
+            "it is no object, and nobody has written beside it"
+        );
+        folder.create("deep/mark", b"1").unwrap();
+        assert!(!left.exists());
     }
 
     #[test]

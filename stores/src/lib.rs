@@ -5,6 +5,7 @@
 //! | [`location`] | which store does a text such as `s3://bucket/prefix/` name? |
 //! | [`store`] | what can be done with one? |
 //! | `folder`, `memory`, `s3` | how does each kind do it? |
+//! | `unfinished` | how is a file written so that it appears whole, and what becomes of what killed writers left? |
 //! | [`error`] | what went wrong with which object, and is it worth another try? |
 //!
 //! Calls block: whoever wants many at once has as many threads. An object appears whole or not at all.
@@ -19,6 +20,7 @@ mod retry;
 mod s3;
 mod settings;
 pub mod store;
+mod unfinished;
 
 pub use error::{Fault, StoreError};
 pub use folder::Folder;

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use rand::Rng;
+use backon::{BlockingRetryable as _, ExponentialBuilder};
 
-use crate::error::{Fault, Result};
+use crate::error::{Fault, Result, StoreError};
 
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How long a caller puts up with a store that does not answer as it should.
 #[derive(Debug, Clone, Copy)]
@@ -20,36 +20,27 @@ pub struct Patience {
 
 impl Patience {
     /// Makes the call until it succeeds, cannot succeed, or patience ends; `stop` ends it early.
-    pub fn exercise<T>(self, stop: &dyn Fn() -> bool, mut call: impl FnMut() -> Result<T>) -> Result<T> {
+    pub fn exercise<T>(self, stop: &dyn Fn() -> bool, call: impl FnMut() -> Result<T>) -> Result<T> {
         let begun = Instant::now();
         let mut tries = 0;
-        loop {
-            let error = match call() {
-                Ok(value) => return Ok(value),
-                Err(error) => error,
-            };
-            let object = matches!(error.fault, Fault::Slow(_) | Fault::Length { .. });
-            let over = if object { tries + 1 >= self.of_object } else { begun.elapsed() >= self.at_most };
-            if !error.fault.may_pass() || over || stop() {
-                return Err(error);
-            }
-            std::thread::sleep(pause(tries));
+        let once_more = |error: &StoreError| {
             tries += 1;
-        }
+            let object = matches!(error.fault, Fault::Slow(_) | Fault::Length { .. });
+            let over = if object { tries >= self.of_object } else { begun.elapsed() >= self.at_most };
+            error.fault.may_pass() && !over && !stop()
+        };
+        call.retry(pauses().without_max_times()).when(once_more).call()
     }
 }
 
-/// The pause after the try of this number: twice as long each time, and anything below that by chance, so that many
-/// that failed at once do not come back at once.
-pub(crate) fn pause(tries: u32) -> Duration {
-    let longest = FIRST_PAUSE.saturating_mul(1 << tries.min(16)).min(LONGEST_PAUSE);
-    longest.mul_f64(rand::rng().random_range(0.1..1.0))
+/// Pauses that grow, and are up to twice as long by chance, so that many that failed at once do not come back at once.
+pub(crate) fn pauses() -> ExponentialBuilder {
+    ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).with_jitter()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::StoreError;
 
     #[test]
     fn what_may_pass_is_tried_again_and_what_cannot_is_not() {
@@ -68,13 +59,5 @@ mod tests {
         assert_eq!(failing(Fault::Unavailable("503".into()), 2), (true, 3));
         assert_eq!(failing(Fault::Missing, 2), (false, 1));
         assert_eq!(failing(Fault::Slow("1 byte".into()), 9), (false, 2));
-    }
-
-    #[test]
-    fn pauses_grow_and_end_somewhere() {
-        for tries in 0..40 {
-            assert!(pause(tries) <= LONGEST_PAUSE);
-        }
-        assert!(pause(0) <= FIRST_PAUSE);
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt as _;
 
 /// What may differ from AWS's own way of finding it. All of it empty: the usual chain.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,10 @@ const RECORD: u64 = 256;
 const BATCHING: Duration = Duration::from_millis(10);
 /// Room for dripping output, however long a case may run.
 const MOST_DRIPS: u64 = 512 << 20;
-/// A byte of log takes one in JSON, but for control characters and what is no UTF-8: there is room for some of them.
-const ESCAPES: u64 = 2;
+/// A byte of log takes one in JSON, and at most so many, so that none of a log within its limit is lost: a control character
+/// takes six, what is no UTF-8 three, and where there is any of that in an event, all its bytes stand beside the text in
+/// base64, four for three. The rest is for the events around them.
+const LOGGED: u64 = 8;
 /// Room in a case's attempt for metrics, progress and the like: to begin with, for each second, and in all.
 const METRICS: u64 = 16 << 20;
 const METRICS_A_SECOND: u64 = 1 << 20;
@@ -48,5 +50,5 @@ pub fn of_output(case: &PlannedCase) -> u64 {
     let drips = batches.saturating_mul(2 * RECORD).min(MOST_DRIPS);
     let metrics =
         METRICS.saturating_add(timeout.as_secs().saturating_mul(METRICS_A_SECOND)).min(MOST_METRICS);
-    case.spec.limits.log.0.saturating_mul(ESCAPES).saturating_add(drips + metrics)
+    case.spec.limits.log.0.saturating_mul(LOGGED).saturating_add(drips + metrics)
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use gpu_harness_tests::process::processes;
 use gpu_harness_tests::project::Project;
 use gpu_suites::event::Event;
 
@@ -40,7 +41,7 @@ pub(crate) fn run(seconds: u64) {
     let mut peaks: BTreeMap<(String, bool), u64> = BTreeMap::new();
     while harness.try_wait().expect("gpu-harness can be waited for").is_none() {
         let late = begun.elapsed() > Duration::from_secs(seconds / 2);
-        for (name, pid) in processes(harness.id(), &project.cache()) {
+        for (name, pid) in programs(harness.id(), &project.cache()) {
             let peak = peaks.entry((name, late)).or_default();
             *peak = (*peak).max(resident(pid));
         }
@@ -79,24 +80,13 @@ pub(crate) fn run(seconds: u64) {
 }
 
 /// The harness, and the agent's processes whose environment names this cache folder.
-fn processes(harness: u32, cache: &Path) -> Vec<(String, u32)> {
-    let mut found = vec![("gpu-harness".to_owned(), harness)];
+fn programs(harness: u32, cache: &Path) -> Vec<(String, u32)> {
     let cache = cache.display().to_string();
-    for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
-        };
-        let Ok(line) = fs::read(entry.path().join("cmdline")) else { continue };
-        let Ok(environment) = fs::read(entry.path().join("environ")) else { continue };
-        let ours = environment.windows(cache.len()).any(|window| window == cache.as_bytes());
-        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        for verb in ["serve", "supervise"] {
-            if ours && words.get(1) == Some(&verb.as_bytes()) {
-                found.push((format!("gpu-agent {verb}"), pid));
-            }
-        }
-    }
-    found
+    let agents = processes().filter(|process| process.knows(&cache)).filter_map(|process| {
+        let verb = process.words.get(1).filter(|verb| ["serve", "supervise"].contains(&verb.as_str()))?;
+        Some((format!("gpu-agent {verb}"), process.pid.cast_unsigned()))
+    });
+    std::iter::once(("gpu-harness".to_owned(), harness)).chain(agents).collect()
 }
 
 /// Resident memory in bytes; 0 for a process that has ended.

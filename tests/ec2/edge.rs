@@ -7,21 +7,23 @@ use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{SharedCredentialsProvider, future::ProvideCredentials as Provided};
-use gpu_harness::ec2::ask::{Asked, Asker, Footing, Request};
-use gpu_harness::ec2::calls::{Call, in_sequence};
-use gpu_harness::ec2::cloud::{Cloud, CloudError};
-use gpu_harness::ec2::fleet::{Followed, abandon, follow};
-use gpu_harness::ec2::keys::NodeKeys;
-use gpu_harness::ec2::labels::Labels;
-use gpu_harness::ec2::ledger::Ledger;
-use gpu_harness::ec2::life::InstanceState;
-use gpu_harness::ec2::look_up::look_up;
-use gpu_harness::ec2::observe;
-use gpu_harness::ec2::refusal::RefusalKind;
-use gpu_harness::ec2::release::{Released, drop_template, release};
-use gpu_harness::ec2::user_data::{Life, UserData};
-use gpu_harness::ec2::who::Who;
-use gpu_harness::ec2::{Ec2Settings, Purchase};
+use gpu_harness::cloud::Purchase;
+use gpu_harness::cloud::calls::{Call, in_sequence};
+use gpu_harness::cloud::ec2::ask::{Asked, Asker, Preflight, Request};
+use gpu_harness::cloud::ec2::cloud::{Cloud, Ec2Error};
+use gpu_harness::cloud::ec2::fleet::{Followed, abandon, follow};
+use gpu_harness::cloud::ec2::look_up::look_up;
+use gpu_harness::cloud::ec2::refusal::RefusalKind;
+use gpu_harness::cloud::ec2::{self, Ec2Config, Ec2Settings};
+use gpu_harness::cloud::error::{CloudError, Fault as _};
+use gpu_harness::cloud::keys::NodeKeys;
+use gpu_harness::cloud::labels::Labels;
+use gpu_harness::cloud::ledger::Ledger;
+use gpu_harness::cloud::life::InstanceState;
+use gpu_harness::cloud::observe;
+use gpu_harness::cloud::release::{Released, drop_template, release};
+use gpu_harness::cloud::user_data::{Life, UserData};
+use gpu_harness::cloud::who::Who;
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_suites::event::{Event, ResourceKind};
 use gpu_suites::gpu::GpuNeed;
@@ -59,11 +61,11 @@ impl Run {
 
     async fn of(ec2: Ec2, more: Value) -> Self {
         let mut node = json!({
-            "provider": "ec2", "types": ["g6.xlarge", "g5.xlarge"],
+            "types": ["g6.xlarge", "g5.xlarge"],
             "caller-address": format!("{}/caller-address", ec2.endpoint()), "tags": {"team": "vision"},
         });
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let settings = Ec2Settings::of(&serde_json::from_value(node).unwrap()).unwrap();
+        let settings = Ec2Settings::of(&serde_json::from_value::<Ec2Config>(node).unwrap()).unwrap();
         let cloud = Cloud::connect_by(loader(&ec2), Some("us-east-1")).await.unwrap();
         let name = NodeName("cloud".into());
         let who = Who { owner: "me@laptop".into(), pipeline: None };
@@ -74,22 +76,30 @@ impl Run {
         Self { ec2, cloud, settings, labels, ledger, events, user_data }
     }
 
+    fn provider(&self) -> ec2::Ec2 {
+        ec2::Ec2::new(self.cloud.clone(), &self.settings)
+    }
+
     fn asker(&self) -> Asker<'_> {
         Asker { cloud: &self.cloud, settings: &self.settings, labels: &self.labels, ledger: &self.ledger }
     }
 
-    pub(super) async fn footing(&self) -> Footing {
-        self.asker().footing(&GpuNeed::default(), 2 * TTL).await.unwrap()
+    pub(super) async fn preflight(&self) -> Preflight {
+        self.asker().preflight(&GpuNeed::default(), 2 * TTL).await.unwrap()
     }
 
     fn expires_at(&self) -> Timestamp {
         self.cloud.now().checked_add(SignedDuration::try_from(TTL).unwrap()).unwrap()
     }
 
-    pub(super) async fn ask(&self, footing: &mut Footing, purchase: Purchase) -> Result<Asked, CloudError> {
-        let choice = footing.ground.choose(&self.settings, &GpuNeed::default(), purchase, None).unwrap();
+    pub(super) async fn ask(
+        &self,
+        preflight: &mut Preflight,
+        purchase: Purchase,
+    ) -> Result<Asked, CloudError> {
+        let choice = preflight.ground.choose(&self.settings, &GpuNeed::default(), purchase, None).unwrap();
         let (expires_at, user_data) = (self.expires_at(), &self.user_data);
-        self.asker().ask(footing, &Request { purchase, choice: &choice, expires_at, user_data }).await
+        self.asker().ask(preflight, &Request { purchase, choice: &choice, expires_at, user_data }).await
     }
 
     pub(super) async fn follow(&self, asked: &Asked) -> Followed {
@@ -98,10 +108,10 @@ impl Run {
 
     /// A node that runs.
     pub(super) async fn running(&self) -> String {
-        let asked = self.ask(&mut self.footing().await, Purchase::Spot).await.unwrap();
+        let asked = self.ask(&mut self.preflight().await, Purchase::Spot).await.unwrap();
         let Followed::Instance(id) = self.follow(&asked).await else { panic!("there is no instance") };
         loop {
-            let seen = observe::instance(&self.cloud, &id).await.unwrap();
+            let seen = observe::instance(&self.provider(), &id).await.unwrap();
             if seen.state == InstanceState::Running {
                 seen.note(&self.ledger, self.cloud.region());
                 return id;
@@ -111,7 +121,7 @@ impl Run {
     }
 
     async fn release(&self) -> Released {
-        release(&self.cloud, &self.ledger, self.expires_at()).await
+        release(&self.provider(), &self.ledger, self.expires_at()).await
     }
 
     /// Gives everything back, and asks EC2 itself whether that is so.
@@ -148,17 +158,17 @@ fn loader(ec2: &Ec2) -> ConfigLoader {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() {
     let mut run = Run::kind(json!({})).await;
-    let mut footing = run.footing().await;
-    let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    let mut preflight = run.preflight().await;
+    let asked = run.ask(&mut preflight, Purchase::Spot).await.unwrap();
     let calls = run.cloud.calls();
     assert_eq!(in_sequence(&calls), 4, "{calls:#?}");
 
     let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
-    drop_template(&run.cloud, &run.ledger).await.unwrap();
+    drop_template(&run.provider(), &run.ledger).await.unwrap();
     assert_eq!(run.ledger.left_of(ResourceKind::LaunchTemplate), [""; 0]);
-    let seen = observe::instance(&run.cloud, &id).await.unwrap();
+    let seen = observe::instance(&run.provider(), &id).await.unwrap();
     assert_eq!((seen.purchase, seen.volumes.len(), seen.spot_request.is_some()), (Purchase::Spot, 1, true));
-    assert!(footing.ground.spot.contains_key(&(seen.instance_type, seen.zone)));
+    assert!(preflight.ground.spot.contains_key(&(seen.instance_type, seen.zone)));
 
     let left = run.ec2.left();
     for kind in ["fleets", "instances", "volumes", "spot_requests", "security_groups"] {
@@ -189,7 +199,7 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made() {
     let mut run = Run::kind(json!({})).await;
-    let mut footing = run.footing().await;
+    let mut preflight = run.preflight().await;
     let refusing = [
         (json!({"fault": "capacity", "market": "spot"}), RefusalKind::Capacity),
         (json!({"fault": "quota", "market": "spot"}), RefusalKind::Quota),
@@ -198,7 +208,7 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
     for (fault, kind) in refusing {
         run.ec2.clear_faults();
         run.ec2.fault(&fault);
-        let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
+        let asked = run.ask(&mut preflight, Purchase::Spot).await.unwrap();
         let Followed::Refused(refused) = run.follow(&asked).await else { panic!("{fault} was no hindrance") };
         assert!(!refused.by_pool.is_empty(), "{fault}");
         for pool in &refused.by_pool {
@@ -208,9 +218,9 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
         assert_eq!(run.ledger.left_of(ResourceKind::Fleet), [""; 0], "{fault}");
     }
     run.ec2.clear_faults();
-    let asked = run.ask(&mut footing, Purchase::OnDemand).await.unwrap();
+    let asked = run.ask(&mut preflight, Purchase::OnDemand).await.unwrap();
     let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
-    assert_eq!(observe::instance(&run.cloud, &id).await.unwrap().purchase, Purchase::OnDemand);
+    assert_eq!(observe::instance(&run.provider(), &id).await.unwrap().purchase, Purchase::OnDemand);
     assert_eq!(run.calls("CreateSecurityGroup").len(), 1);
     assert_eq!(run.calls("AuthorizeSecurityGroupIngress").len(), 1);
     run.has_nothing_left().await;
@@ -219,9 +229,9 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
 #[tokio::test(flavor = "multi_thread")]
 async fn throttling_is_waited_out() {
     let mut run = Run::new(json!({})).await;
-    let mut footing = run.footing().await;
+    let mut preflight = run.preflight().await;
     run.ec2.fault(&json!({"fault": "throttle", "operation": "CreateFleet", "times": 2}));
-    run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    run.ask(&mut preflight, Purchase::Spot).await.unwrap();
     let [call] = run.calls("CreateFleet").try_into().unwrap();
     assert_eq!((call.attempts, call.error), (3, None));
     run.has_nothing_left().await;
@@ -233,8 +243,8 @@ async fn a_launch_whose_asker_goes_away_is_written_down_and_given_back() {
         let mut run = Run::new(json!({})).await;
         run.ec2.fault(&json!({"fault": "slow-api", "operation": operation, "seconds": 2.0 * FACTOR}));
         let mut asking = Box::pin(async {
-            let mut footing = run.footing().await;
-            run.ask(&mut footing, Purchase::Spot).await.unwrap();
+            let mut preflight = run.preflight().await;
+            run.ask(&mut preflight, Purchase::Spot).await.unwrap();
         });
         loop {
             // Dropped right after the call has gone out.
@@ -261,9 +271,9 @@ async fn a_launch_whose_asker_goes_away_is_written_down_and_given_back() {
 async fn what_a_call_has_made_whose_answer_was_lost_is_found_and_given_back() {
     for operation in ["CreateLaunchTemplate", "CreateFleet"] {
         let mut run = Run::new(json!({})).await;
-        let mut footing = run.footing().await;
+        let mut preflight = run.preflight().await;
         run.ec2.fault(&json!({"fault": "answer-lost", "operation": operation}));
-        let error = run.ask(&mut footing, Purchase::Spot).await.unwrap_err();
+        let error = run.ask(&mut preflight, Purchase::Spot).await.unwrap_err();
         assert!(error.is_transient(), "{error}");
         assert_eq!(run.ledger.doubts().len(), 1);
         run.ec2.clear_faults();
@@ -300,6 +310,25 @@ async fn what_may_not_be_ended_is_told_with_the_clouds_words_and_never_called_go
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_lives_in_a_group_that_is_in_use_is_found_by_the_group_and_ended() {
+    let run = Run::kind(json!({})).await;
+    let id = run.running().await;
+    // No look at the fleet has shown what it launched.
+    let (sink, _events) = unbounded_channel();
+    let ledger = Ledger::new(run.labels.node.clone(), sink);
+    for group in run.ledger.left_of(ResourceKind::SecurityGroup) {
+        ledger.made(ResourceKind::SecurityGroup, &group, run.cloud.region());
+    }
+    let soon = run.cloud.now().checked_add(SignedDuration::from_mins(10)).unwrap();
+    let released = release(&run.provider(), &ledger, soon).await;
+    assert_eq!(released.left, []);
+    assert_eq!(released.bills.iter().map(|bill| bill.instance.as_str()).collect::<Vec<_>>(), [id.as_str()]);
+    for kind in ["instances", "volumes", "security_groups"] {
+        assert_eq!(run.ec2.left()[kind], json!([]), "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_ec2_takes_no_forced_end_an_instance_is_ended_without() {
     let run = Run::kind(json!({})).await;
     let id = run.running().await;
@@ -321,22 +350,22 @@ async fn where_ec2_takes_no_forced_end_an_instance_is_ended_without() {
 async fn a_group_whose_answer_was_lost_is_the_one_that_the_second_try_finds_taken() {
     let mut run = Run::new(json!({})).await;
     run.ec2.fault(&json!({"fault": "answer-lost", "operation": "CreateSecurityGroup", "times": 1}));
-    let mut footing = run.footing().await;
+    let mut preflight = run.preflight().await;
     assert_eq!(run.ledger.doubts(), []);
     assert_eq!(run.ec2.left()["security_groups"].as_array().unwrap().len(), 1);
-    run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    run.ask(&mut preflight, Purchase::Spot).await.unwrap();
     run.has_nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_group_of_a_node_does_not_expire_before_it() {
     let run = Run::new(json!({})).await;
-    let footing = run.footing().await;
+    let preflight = run.preflight().await;
     let groups = run.ec2.left()["security_groups"].clone();
     let tag = groups[0]["tags"]["gpu-harness:expires-at"].as_str().unwrap().parse::<Timestamp>().unwrap();
-    let off = tag.duration_until(footing.latest()).abs();
-    assert!(off <= SignedDuration::from_secs(1), "{tag} and {}", footing.latest());
-    assert!(footing.latest() > run.expires_at());
+    let off = tag.duration_until(preflight.latest()).abs();
+    assert!(off <= SignedDuration::from_secs(1), "{tag} and {}", preflight.latest());
+    assert!(preflight.latest() > run.expires_at());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -362,9 +391,9 @@ async fn what_makes_a_launch_impossible_is_told_before_anything_is_made() {
     ];
     for (more, said) in cases {
         let endpoint = format!("{}/caller-address", run.ec2.endpoint());
-        let mut node = json!({"provider": "ec2", "caller-address": endpoint});
+        let mut node = json!({"caller-address": endpoint});
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let settings = Ec2Settings::of(&serde_json::from_value(node).unwrap()).unwrap();
+        let settings = Ec2Settings::of(&serde_json::from_value::<Ec2Config>(node).unwrap()).unwrap();
         let error = look_up(&run.cloud, &settings, &GpuNeed::default()).await.unwrap_err().to_string();
         assert!(error.contains(said), "{more}: {error}");
     }
@@ -387,6 +416,6 @@ async fn missing_credentials_are_told_with_what_to_do() {
     let loader = loader(&ec2).credentials_provider(SharedCredentialsProvider::new(Nothing));
     let cloud = Cloud::connect_by(loader, Some("us-east-1")).await.unwrap();
     let error = cloud.time().await.unwrap_err();
-    assert!(matches!(error, CloudError::NoCredentials { .. }), "{error:?}");
+    assert!(matches!(error, Ec2Error::NoCredentials { .. }), "{error:?}");
     assert!(error.to_string().contains("AWS_ROLE_ARN") && !error.is_transient(), "{error}");
 }

@@ -48,6 +48,39 @@ fn money_that_does_not_even_pay_for_booting_buys_no_node() {
 }
 
 #[test]
+fn money_that_is_spent_while_a_node_boots_ends_the_node_and_the_run_says_so() {
+    // A record, which runs and which nobody reaches.
+    let ec2 = Ec2::without_hosts(Options { clock_factor: 1.0 });
+    // At 3.60 dollars an hour a second costs 0.001: of 130 seconds 120 are the teardown's.
+    let settings =
+        "types: [g4dn.xlarge]\nmarket: on-demand\nprices: { g4dn.xlarge: 3.6 }\nboot-timeout: 100s";
+    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    let run = project.run(&["--node", "cloud", "--max-cost", "0.13"]);
+    assert_eq!(run.code(), 4, "{run:?}\n{}", ec2.log());
+    let events = run.events();
+    let count = |wanted: fn(&Event) -> bool| events.iter().filter(|record| wanted(&record.event)).count();
+    assert_eq!(
+        (
+            count(|event| matches!(event, Event::Had(_))),
+            count(|event| matches!(event, Event::CaseStarted(_)))
+        ),
+        (1, 0)
+    );
+    for case in ["endless", "after"] {
+        let (outcome, why) = run.outcome(case);
+        assert_eq!(outcome, Outcome::TimedOut, "{case}: {why}");
+        assert!(why.contains("the run has spent its max-cost of $0.13"), "{case}: {why}");
+    }
+    assert!(run.stdout.contains("each confirmed gone"), "{}", run.stdout);
+    let cost = events.iter().rev().find_map(|record| match &record.event {
+        Event::Cost(cost) => cost.usd,
+        _ => None,
+    });
+    assert!(cost.is_some_and(|usd| usd > 0.0 && usd <= 0.13), "{cost:?}");
+    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+}
+
+#[test]
 fn under_a_limit_a_type_without_a_price_in_that_region_is_not_asked_for_and_said_by_name() {
     let ec2 = Ec2::start(Options::default());
     let settings = "region: eu-west-1\nmarket: on-demand\ntypes: [g5.xlarge, g4dn.xlarge]";

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gpu_harness::ec2::Purchase;
-use gpu_harness::ec2::fleet::{Followed, abandon};
-use gpu_harness::ec2::who::Who;
+use gpu_harness::cloud::Purchase;
+use gpu_harness::cloud::ec2::fleet::{Followed, abandon};
+use gpu_harness::cloud::who::Who;
 use gpu_harness_tests::iam::{Request, allows, list};
 use gpu_harness_tests::project::Project;
 use serde_json::{Value, json};
@@ -63,8 +63,8 @@ async fn recorded() -> Recorded {
         let said = project.gpu_harness(arguments);
         assert!([0, 3].contains(&said.code()), "{arguments:?}: {said:?}");
     }
-    let mut footing = run.footing().await;
-    let asked = run.ask(&mut footing, Purchase::OnDemand).await.expect("a fleet");
+    let mut preflight = run.preflight().await;
+    let asked = run.ask(&mut preflight, Purchase::OnDemand).await.expect("a fleet");
     let Followed::Instance(_) = run.follow(&asked).await else { panic!("there is no instance") };
     abandon(&run.cloud, &run.ledger, &asked.fleet).await.expect("it can be given up");
     tags.extend(tags_of(&run.ec2.state()));

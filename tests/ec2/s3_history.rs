@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::project::{Finished, Project};
 use gpu_harness_tests::s3::{BUCKET, Faults, KEYS, S3, Weather};
 use serde_json::Value;
@@ -70,6 +71,32 @@ fn a_bucket_that_refuses_is_said_and_changes_no_outcome() {
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(run.stdout.contains("this run is not in the history in s3://tiles/nights/"), "{}", run.stdout);
     assert!(run.stdout.contains("AccessDenied") && run.stdout.contains("s3:PutObject"), "{}", run.stdout);
+}
+
+#[test]
+fn a_history_that_fails_from_any_call_on_keeps_no_node_from_being_given_back() {
+    let (s3, ec2) = (S3::start(), Ec2::start(Options::default()));
+    let weather = Weather::on_the_way_to(&s3, 9);
+    assert_eq!(Nights::new(&weather).night("100").code(), 0, "a night before");
+    let suite = SUITE.replace("cat $RATE", "echo 100");
+    std::thread::scope(|scope| {
+        // It is listed, the night before is read, and this one is put.
+        for calls in 0..4 {
+            let (s3, ec2, suite) = (&s3, &ec2, &suite);
+            scope.spawn(move || {
+                let weather = Weather::on_the_way_to(s3, calls);
+                weather.set(Faults { refused_after: Some(calls), ..Faults::default() });
+                let project = ec2.in_project(Project::with_suite(suite), "types: [g4dn.xlarge]");
+                let project = project.env("AWS_ENDPOINT_URL_S3", weather.endpoint());
+                let place = format!("s3://{BUCKET}/nights");
+                let run = project.run(&["--node", "cloud", "--history", &place]);
+                assert_eq!(run.code(), 0, "{calls} calls: {run:?}\n{}", ec2.log());
+                assert!(run.stdout.contains("each confirmed gone"), "{calls} calls: {}", run.stdout);
+                assert_eq!(run.stdout.contains("AccessDenied"), calls < 3, "{calls} calls: {}", run.stdout);
+            });
+        }
+    });
+    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(1));
 }
 
 #[test]

@@ -1,12 +1,16 @@
 //! What goes wrong between the wish for a node and the node: told apart, waited for where that helps, and never a
 //! failed test.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use gpu_harness_tests::ec2::{Ec2, Options};
-use gpu_harness_tests::project::{Finished, Project};
+use gpu_harness_tests::process::within;
+use gpu_harness_tests::project::{Finished, Project, events_in};
 use gpu_harness_tests::xml;
 use gpu_suites::event::Event;
+use gpu_suites::plan::PROTOCOL;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 const SUITE: &str = "suite: s\ncases: [{ name: quick, command: { run: ['true'] } }]";
@@ -101,7 +105,7 @@ fn where_spot_itself_is_refused_on_demand_is_asked_for() {
 fn no_capacity_is_waited_for_and_said_and_then_it_is_infrastructure() {
     let (ec2, project) = cloud("types: [g6.xlarge, g4dn.xlarge]\nmarket: spot");
     ec2.fault(&json!({ "fault": "capacity" }));
-    let run = project.run(&["--node", "cloud", "--wait", "3s", "--junit", "junit.xml"]);
+    let run = project.run(&["--node", "cloud", "--wait", "12s", "--junit", "junit.xml"]);
     assert_eq!(run.code(), 3, "{run:?}");
     let waits = run.events().iter().filter(|record| matches!(record.event, Event::Waiting(_))).count();
     assert!(waits >= 1, "{run:?}");
@@ -214,8 +218,63 @@ fn a_node_without_its_gpu_is_replaced() {
 }
 
 #[test]
+fn a_node_whose_driver_hangs_is_replaced_and_one_whose_driver_hangs_under_its_case_is_given_back_too() {
+    let ec2 = Ec2::start(Options { clock_factor: 10.0 });
+    let hangs = "echo 'hang 1' | sudo -n tee -a /etc/gpu-harness-ec2/gpus; sleep 1";
+    let suite = format!(
+        "suite: s\ncases: [{{ name: hangs, command: {{ run: [sh, -c, \"{hangs}\"] }} }}, {{ name: after, command: {{ run: ['true'] }} }}]"
+    );
+    let project = ec2.in_project(Project::with_suite(&suite), "types: [g4dn.xlarge]\nttl: 2h");
+    ec2.fault(&json!({ "fault": "gpu", "gpu": { "hang": true }, "times": 1 }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
+    assert!(had(&run).len() >= 2, "{run:?}");
+    assert!(run.stdout.contains("the NVIDIA driver does not answer: "), "{}", run.stdout);
+    let watched = run.events().into_iter().filter_map(|record| match record.event {
+        Event::GpusWatched(watched) => Some(watched.broken.concat()),
+        _ => None,
+    });
+    let watched = Vec::from_iter(watched);
+    assert!(watched.iter().any(|broken| broken.contains("the driver does not answer")), "{watched:?}");
+    assert!(run.stdout.contains("each confirmed gone"), "{}", run.stdout);
+    nothing_is_left(&ec2);
+}
+
+#[test]
 fn a_node_with_a_sick_gpu_is_replaced() {
     is_replaced(&json!({ "fault": "gpu", "gpu": { "ecc_uncorrected": 3 } }), "is no good");
+}
+
+/// An agent that greets, and then never tells what its node has, as where a dead GPU's driver holds it.
+const HANGS: &str = r#"#!/bin/sh
+case $1 in
+  selfcheck) exec sleep 1000 ;;
+  serve) printf '{"reply":"hello","protocol":PROTOCOL,"agent":"hung","at":"%s"}\n' "$(date -u +%Y-%m-%dT%H:%M:%SZ)"; cat >/dev/null ;;
+esac
+"#;
+
+#[test]
+fn a_node_that_lets_us_in_and_never_tells_what_it_has_is_given_back() {
+    let ec2 = Ec2::start(Options { clock_factor: 1.0 });
+    let project =
+        ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]\nlease: 10m\nboot-timeout: 30s");
+    let project = project.file("agent.sh", HANGS.replace("PROTOCOL", &PROTOCOL.to_string()));
+    let agent = project.path().join("agent.sh");
+    std::fs::set_permissions(&agent, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let project = project.env("GPU_HARNESS_AGENT", agent.display().to_string());
+    let harness = project.start(&["--node", "cloud"]);
+    let is_replaced = |event: &Event| {
+        let said = "did not tell what it has within 30s; another node is had";
+        matches!(event, Event::Warning(warning) if warning.message.contains(said))
+    };
+    within(Duration::from_secs(90), "the node is found out", || {
+        let folder = project.latest();
+        folder.is_some_and(|folder| events_in(&folder).iter().any(|record| is_replaced(&record.event)))
+    });
+    kill_process(Pid::from_child(&harness), Signal::INT).unwrap();
+    let run = project.collect(harness);
+    assert_eq!(run.code(), 130, "{run:?}\n{}", ec2.log());
+    nothing_is_left(&ec2);
 }
 
 #[test]
@@ -225,6 +284,19 @@ fn nodes_that_are_all_bad_are_infrastructure_and_all_given_back() {
     let run = project.run(&["--node", "cloud", "--junit", "junit.xml"]);
     assert_eq!(run.code(), 3, "{run:?}");
     assert_eq!(xml::cases(&run.junit())["quick"], "error");
+    nothing_is_left(&ec2);
+}
+
+#[test]
+fn nodes_that_take_their_time_to_end_are_waited_for_beyond_their_time_to_live() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]\nboot-timeout: 4m\nttl: 5m");
+    ec2.fault(&json!({ "fault": "never-boots" }));
+    ec2.fault(&json!({ "fault": "slow-end", "seconds": 280 }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!((run.code(), had(&run).len()), (3, 3), "{run:?}\n{}", ec2.log());
+    for said in ["none of them was any good", "each confirmed gone"] {
+        assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
+    }
     nothing_is_left(&ec2);
 }
 

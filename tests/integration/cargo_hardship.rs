@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use gpu_harness_tests::fixture::{Fixture, ended, said};
-use gpu_harness_tests::process::{lives, within};
+use gpu_harness_tests::process::{lives, processes, within};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::sshd::Sshd;
 use gpu_harness_tests::xml;
@@ -20,17 +20,10 @@ fn start(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The processes that have this project's folder in their environment, by what they are.
-fn processes(project: &Project, line: &str) -> Vec<String> {
+/// Whether a process that says `line` has this project's folder in its environment.
+fn runs(project: &Project, line: &str) -> bool {
     let folder = project.path().display().to_string();
-    let all =
-        fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let is_ours = |id: &String| {
-        let read = |file: &str| fs::read(format!("/proc/{id}/{file}")).unwrap_or_default();
-        let has = |file: &str, text: &str| String::from_utf8_lossy(&read(file)).contains(text);
-        has("environ", &folder) && has("cmdline", line)
-    };
-    all.filter(is_ours).collect()
+    processes().any(|process| process.knows(&folder) && process.says(line))
 }
 
 #[test]
@@ -46,12 +39,12 @@ fn whoever_is_told_to_stop_while_tests_are_listed_leaves_nothing_and_makes_nothi
             let shown = format!("{signal:?} {:?}", command.get_program());
             let run = start(command);
             let pid = run.id().to_string();
-            within(Duration::from_secs(60), "it lists", || !processes(&project, "--list").is_empty());
+            within(Duration::from_secs(60), "it lists", || runs(&project, "--list"));
             kill_process_group(Pid::from_child(&run), signal).unwrap();
             within(Duration::from_secs(20), &shown, || !lives(&pid));
             assert!(!run.wait_with_output().unwrap().status.success(), "{shown}");
             within(Duration::from_secs(20), "no process is left", || {
-                processes(&project, "").is_empty() && fixture.holders().is_empty()
+                !runs(&project, "") && fixture.holders().is_empty()
             });
             assert_eq!(fixture.runs().len(), 0, "{shown}");
         }

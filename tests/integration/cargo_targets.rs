@@ -110,6 +110,8 @@ fn what_cargo_says_of_the_environment_and_the_files_holds_there_too() {
         #[test] fn env_of_config() { assert_eq!(env::var("MODEL_SIZE").as_deref(), Ok("small")); }
         #[test] fn a_path_of_config() { assert_eq!(fs::read_to_string(Path::new(&env::var("DATA").unwrap()).join("n.txt")).unwrap(), "7"); }
         #[test] fn manifest() { assert!(Path::new(&env::var("CARGO_MANIFEST_DIR").unwrap()).join("Cargo.toml").exists()); }
+        #[test] fn temporary() { let file = env::temp_dir().join(format!("gpu-harness-{}", std::process::id())); fs::write(&file, "x").unwrap(); fs::remove_file(file).unwrap(); }
+        #[test] fn itself() { assert!(std::process::Command::new(env::current_exe().unwrap()).arg("--list").output().unwrap().status.success()); }
         #[test] fn links() { for f in ["tests/n.txt", "tests/data/n.txt"] { assert_eq!(fs::read_to_string(f).unwrap(), "7"); } }
         /// ```
         /// assert!(std::env::var_os("GPU_HARNESS_CASE").is_some());
@@ -127,7 +129,7 @@ fn what_cargo_says_of_the_environment_and_the_files_holds_there_too() {
     std::os::unix::fs::symlink("../data/n.txt", folder.path().join("tests/n.txt")).expect("writable");
     let done = cargo(folder.path(), &["test"]);
     let told = said(&done);
-    assert!(done.status.success() && told.contains("4 passed") && told.contains("1 passed"), "{told}");
+    assert!(done.status.success() && told.contains("6 passed") && told.contains("1 passed"), "{told}");
 }
 
 #[test]

@@ -1,7 +1,6 @@
 //! GitHub and Bitbucket are told what a run came to, where in the files something is wrong, and nothing that a node made up.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use gpu_harness_tests::fixture::{Fixture, ended, said};
 use gpu_harness_tests::project::Project;
@@ -219,12 +218,10 @@ fn a_bitbucket_that_does_not_listen_costs_a_line_and_a_while_and_never_the_verdi
     ] {
         let bitbucket = Bitbucket::start(fault);
         let project = bitbucket.step(Project::with_suite(SUITE));
-        let begun = Instant::now();
         let run = project.run(&["--case", "good"]);
         assert_eq!(run.code(), 0, "{fault}: {}", run.stderr);
         let notes = lines_with(&run.stderr, "note: not reported to Bitbucket's Code Insights: ");
         assert!(notes.len() == 1 && notes[0].contains(said), "{fault}: {}", run.stderr);
-        assert!(begun.elapsed() < Duration::from_secs(60), "{fault}: {:?}", begun.elapsed());
     }
 }
 

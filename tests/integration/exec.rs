@@ -3,7 +3,6 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use gpu_harness_tests::project::{Finished, Project};
 use gpu_harness_tests::sshd::Sshd;
@@ -145,11 +144,9 @@ fn output_comes_while_the_command_runs_and_an_interrupt_ends_it_there_too() {
     let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
     stdout.read_line(&mut line).expect("a line");
     assert_eq!(line, "begun\n");
-    let begun = Instant::now();
     kill_process(Pid::from_child(&child), Signal::INT).expect("it runs");
     let status = child.wait().expect("it ends");
     assert_eq!(status.code(), Some(130));
-    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
     assert!(mark.exists(), "the command was asked to end");
 }
 

@@ -92,12 +92,46 @@ fn control_characters_and_encodings_cost_no_test() {
                   printf '<testsuite name=\"own\" errors=\"1\"><error message=\"ImportError\"/></testsuite>' > d.xml";
     let project = Project::new();
     let run = exec(&project, &["--junit-from", "*.xml"], script);
-    assert_eq!(run.status.code(), Some(0), "{run:?}");
+    assert_eq!(run.status.code(), Some(1), "{run:?}");
     xml::check(&run.junit());
     let cases = xml::cases(&run.junit());
     let wanted =
-        [("ctl", "failure"), ("ref", "failure"), ("grün", "passed"), ("own", "error"), ("sh", "passed")];
+        [("ctl", "failure"), ("ref", "failure"), ("grün", "passed"), ("own", "error"), ("sh", "failure")];
     for (name, kind) in wanted {
         assert_eq!(cases[name], kind, "{cases:?}");
     }
+}
+
+#[test]
+fn a_failed_test_in_the_report_of_a_command_that_ended_with_0_is_no_pass() {
+    let report = "<testsuite name='t'><testcase name='a'/><testcase classname='t.m' name='bad'><failure message='1 == 2'/></testcase>\
+                  <testcase name='worse'><error message='boom'/></testcase><testcase name='later'><skipped message='xfail'/></testcase></testsuite>";
+    let suite = "
+suite: s
+cases:
+  - { name: hidden, command: { run: [sh, -c, 'cp r.xml out.xml'], files: [r.xml], junit: [out.xml] } }
+  - { name: told, command: { run: [sh, -c, 'cp r.xml out.xml; exit 3'], files: [r.xml], junit: [out.xml] } }
+  - { name: control, must-fail: [exit-status], command: { run: [sh, -c, 'cp r.xml out.xml; exit 3'], files: [r.xml], junit: [out.xml] } }
+  - { name: brought, command: { run: [sh, -c, 'cp r.xml out.xml'], files: [r.xml], bring: [out.xml] } }
+";
+    let project = Project::with_suite(suite).file("r.xml", report);
+    let run = project.run(&["--node", "local"]);
+    assert_eq!(run.code(), 1, "{run:?}");
+    let said = "its report has 2 failed tests (t.m bad, t worse), although the command ended with 0";
+    assert!(run.stdout.contains(&format!("failed s::hidden: {said}")), "{}", run.stdout);
+    let cases = xml::cases(&run.junit());
+    for (case, is) in
+        [("hidden", "failure"), ("told", "failure"), ("control", "passed"), ("brought", "passed")]
+    {
+        assert_eq!(cases[case], is, "{cases:?}");
+    }
+    assert!(!run.stdout.contains("failed s::told: its report"), "{}", run.stdout);
+    // A report that is made again from the events says the same.
+    let again = project.gpu_harness(&["report", &run.folder().display().to_string()]);
+    assert_eq!(again.code(), 1, "{again:?}");
+    let summary = fs::read_to_string(run.folder().join("summary.txt")).expect("a summary");
+    assert!(summary.contains(said), "{summary}");
+    let script = format!("cp {}/r.xml out.xml", project.path().display());
+    let command = exec(&project, &["--junit-from", "out.xml"], &script);
+    assert_eq!(command.status.code(), Some(1), "{command:?}");
 }

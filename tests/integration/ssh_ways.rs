@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use gpu_harness::text::explained;
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport, TransportError};
+use gpu_harness_tests::process::{lives, within};
 use gpu_harness_tests::sshd::{Sshd, output_of};
 
 /// A client whose configuration knows each server by a name.
@@ -104,7 +106,7 @@ async fn a_machine_in_between_has_to_be_trusted_as_well() {
     assert_eq!(before, after, "the node was reached all the same");
 
     // What it says to do is what helps: the key is known by its alias, which ssh-keyscan would not write.
-    let command = error.to_string().lines().last().unwrap().trim().to_owned();
+    let command = explained(&error).lines().last().unwrap().trim().to_owned();
     assert!(
         std::process::Command::new("sh").arg("-c").arg(&command).status().unwrap().success(),
         "{command}"
@@ -183,15 +185,7 @@ async fn a_program_ends_with_its_connection() {
         client(&[("node", &node)], &format!("Host node\n  ConnectTimeout 1\n  ProxyCommand {command}"));
     refused("ssh://node", options).await;
     let pid = std::fs::read_to_string(&alive).unwrap().trim().to_owned();
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    let is_alive = || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
-    };
-    while is_alive() {
-        assert!(std::time::Instant::now() < deadline, "process {pid} lives on");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    within(Duration::from_secs(10), "the program ends", || !lives(&pid));
 }
 
 #[tokio::test]

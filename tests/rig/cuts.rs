@@ -5,7 +5,7 @@ use std::time::Duration;
 use gpu_suites::event::{Event, Record, Stream};
 use gpu_suites::outcome::Outcome;
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 use crate::project::{Finished, Project};
 use crate::proxy::{Cut, Direction, How, Network, Proxy};

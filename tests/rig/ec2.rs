@@ -67,17 +67,11 @@ impl Weather {
         })
     }
 
-    /// As the environment says, or else kind: what hosts do takes this machine's time, and not all tests with hosts hold
-    /// under a schedule yet (fixtures/ec2/README.md names those that do not).
+    /// As the environment says, or else hard.
     ///
     /// # Panics
     /// Where the environment's value is none.
     pub fn of_this_test() -> Self {
-        Self::of_the_environment().unwrap_or(Self::Kind)
-    }
-
-    /// As the environment says, or else hard: where instances are records only.
-    fn without_hosts() -> Self {
         Self::of_the_environment().unwrap_or(Self::Seed(USUAL_SEED))
     }
 
@@ -119,7 +113,8 @@ impl Ec2 {
         Self::start_with(options, weather, LONGEST_LAG, &[])
     }
 
-    /// Starts one that is kind whatever the environment says: for what tells of the fixture itself, or of time.
+    /// Starts one that is kind whatever the environment says: for what tells of the fixture itself, or counts calls. Whoever
+    /// starts it says why.
     ///
     /// # Panics
     /// Where it does not start: its log is told.
@@ -127,14 +122,22 @@ impl Ec2 {
         Self::start_with(options, Weather::Kind, LONGEST_LAG, &[])
     }
 
-    /// Starts one whose instances are records only: for what concerns the account and no node. It is hard unless the
-    /// environment says otherwise.
+    /// Starts one whose instances are records only: for what concerns the account and no node. It is as hard as
+    /// [`Weather::of_this_test`].
     ///
     /// # Panics
     /// Where it does not start: its log is told.
     pub fn without_hosts(options: Options) -> Self {
         let longest = LONGEST_LAG.min(LONGEST_REAL_LAG.mul_f64(options.clock_factor));
-        Self::start_with(options, Weather::without_hosts(), longest, &["--hosts", "none"])
+        Self::start_with(options, Weather::of_this_test(), longest, &["--hosts", "none"])
+    }
+
+    /// The same, as hard as a soak says, with lags as long as EC2's.
+    ///
+    /// # Panics
+    /// Where it does not start: its log is told.
+    pub fn without_hosts_in(weather: Weather, options: Options) -> Self {
+        Self::start_with(options, weather, LONGEST_LAG, &["--hosts", "none"])
     }
 
     /// Like [`Ec2::without_hosts`], and kind: for what counts calls.
@@ -204,6 +207,12 @@ impl Ec2 {
     /// How long here, at most, until all of EC2 has heard of a change.
     pub fn longest_lag(&self) -> Duration {
         if self.weather == Weather::Kind { Duration::ZERO } else { self.real(self.longest_lag) }
+    }
+
+    /// How much longer than a kind one it may take, in its own time, until a node that is to end is seen to be gone: it ends
+    /// late, and that is known late.
+    pub fn hardship(&self) -> Duration {
+        if self.weather == Weather::Kind { Duration::ZERO } else { self.longest_lag * 2 }
     }
 
     /// The project with that environment, and with a node `cloud` of provider ec2 in its gpu-harness.yaml; `settings`
@@ -304,14 +313,20 @@ impl Ec2 {
         now.unwrap_or_else(|| panic!("no time in {clock}"))
     }
 
+    /// Puts EC2's clock forward: what was to come until then comes now. What hosts have armed is not moved.
+    ///
+    /// # Panics
+    /// Where the server does not answer.
+    pub fn forward(&self, time: Duration) {
+        self.tell("POST", "/_test/clock", Some(&json!({ "forward": time.as_secs_f64() })));
+    }
+
     /// Waits until nothing is left, for at most that much of EC2's time, and longer where EC2 is slow.
     ///
     /// # Panics
     /// Where something still is: it is told.
     pub fn wait_until_nothing_is_left(&self, within: Duration) {
-        // What is asked to end is known late, and takes as long again.
-        let slow = if self.weather == Weather::Kind { Duration::ZERO } else { self.longest_lag * 2 };
-        let (begun, within) = (Instant::now(), self.real(within + slow));
+        let (begun, within) = (Instant::now(), self.real(within + self.hardship()));
         loop {
             let left = self.left();
             if is_nothing(&left) {

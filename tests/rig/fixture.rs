@@ -5,12 +5,16 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::process::{Process, processes};
 use crate::project::{Project, events_in, program};
 
 /// nextest's settings there.
 const SETTINGS: &str = "[profile.gpu]\nfail-fast = false\n[profile.gpu.junit]\npath = \"junit.xml\"\n\
                         [test-groups]\ngpu-node = { max-threads = 2 }\n\
                         [[profile.gpu.overrides]]\nfilter = 'binary(gpu)'\ntest-group = 'gpu-node'\n";
+
+/// The crate's tests. `-p gpu-fixture` would choose other features for all that it needs, and build that anew.
+const TARGET: [&str; 5] = ["--offline", "--workspace", "--all-features", "--test", "gpu"];
 
 /// The crate, with the suites of a project.
 pub struct Fixture<'a> {
@@ -31,21 +35,11 @@ impl Fixture<'_> {
         fs::write(&settings, store + SETTINGS).expect("the project is writable");
         // Not by nextest, which would list the tests too.
         let mut build = self.as_users(Command::new("cargo"));
-        build.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--no-run"]);
+        build.arg("test").args(TARGET).arg("--no-run");
         let built = ended(build);
         assert!(built.status.success(), "{}", said(&built));
         let mut command = self.as_users(Command::new("cargo-nextest"));
-        command.args([
-            "nextest",
-            "run",
-            "--offline",
-            "-p",
-            "gpu-fixture",
-            "--test",
-            "gpu",
-            "--profile",
-            "gpu",
-        ]);
+        command.args(["nextest", "run"]).args(TARGET).args(["--profile", "gpu"]);
         command.arg("--config-file").arg(settings);
         command.args(arguments);
         command
@@ -62,7 +56,7 @@ impl Fixture<'_> {
     /// `cargo test -- ARGUMENTS`, not started yet.
     pub fn cargo_test(&self, arguments: &[&str]) -> Command {
         let mut command = self.as_users(Command::new("cargo"));
-        command.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--"]).args(arguments);
+        command.arg("test").args(TARGET).arg("--").args(arguments);
         command
     }
 
@@ -91,7 +85,7 @@ impl Fixture<'_> {
     /// Where cargo does not say where it is.
     pub fn program(&self, arguments: &[&str]) -> Command {
         let mut build = self.as_users(Command::new("cargo"));
-        build.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--no-run"]);
+        build.arg("test").args(TARGET).arg("--no-run");
         build.args(["--message-format", "json"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
@@ -109,9 +103,10 @@ impl Fixture<'_> {
     /// A command as a user's shell starts it: nothing of the test run around it shows.
     fn as_users(&self, mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
-            let is_runners = ["NEXTEST", "CARGO_PKG_", "CARGO_BIN_EXE_", "CARGO_MANIFEST"]
-                .iter()
-                .any(|start| name.to_string_lossy().starts_with(start));
+            let is_runners =
+                ["NEXTEST", "CARGO_PKG_", "CARGO_BIN_EXE_", "CARGO_MANIFEST", "CARGO_CRATE_", "OUT_DIR"]
+                    .iter()
+                    .any(|start| name.to_string_lossy().starts_with(start));
             if is_runners {
                 command.env_remove(name);
             }
@@ -156,14 +151,11 @@ impl Fixture<'_> {
     /// The ids of the holders that serve this project.
     pub fn holders(&self) -> Vec<String> {
         let folder = self.project.path().display().to_string();
-        let all = fs::read_dir("/proc").into_iter().flatten().flatten();
-        let ids = all.map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let is_ours = |id: &String| {
-            let line = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&line).into_owned();
-            line.contains("\0hold\0") && line.contains(&format!("\0--project\0{folder}\0"))
+        let is_ours = |process: &Process| {
+            let is_told = |words: &[String]| words[0] == "--project" && words[1] == folder;
+            process.words.iter().any(|word| word == "hold") && process.words.windows(2).any(is_told)
         };
-        ids.filter(is_ours).collect()
+        processes().filter(is_ours).map(|process| process.pid.to_string()).collect()
     }
 }
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
+use crate::process::processes;
 use crate::project::{Project, events_in};
 use crate::xml;
 
@@ -119,9 +120,5 @@ fn check_node(cache: &Path, how: &str) {
 /// Processes of the agent, or of a case, that have this cache folder in their environment.
 fn agents(cache: &Path) -> usize {
     let cache = cache.display().to_string();
-    let ours = |entry: &fs::DirEntry| {
-        let environment = fs::read(entry.path().join("environ")).unwrap_or_default();
-        environment.windows(cache.len()).any(|window| window == cache.as_bytes())
-    };
-    fs::read_dir("/proc").into_iter().flatten().flatten().filter(ours).count()
+    processes().filter(|process| process.knows(&cache)).count()
 }

@@ -3,34 +3,45 @@
 //!
 //! EC2 is as hard as a seed makes it (`fixtures/ec2`), with lags as long as EC2's own; some harnesses' credentials expire.
 //!
-//! What is checked is the API's own account: while the rounds go on, that no instance is older than its time to live
-//! and a minute; at the end, that nothing which costs money is left by then, and after one `gpu-harness reap` nothing of
-//! any kind. The test EC2's clock runs faster than ours, so the times that are checked are real ones.
+//! What is checked is the API's own account: that each instance ends by its lease, that is, soon after its harness has; at
+//! the end, that nothing which costs money is left a minute after the time to live, and after one `gpu-harness reap` nothing
+//! of any kind. The time to live is so long that it ends no instance, and is not waited for: the clock is put forward.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use gpu_suites::event::{Event, NodeState, ResourceKind};
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
 use crate::ec2::{Ec2, Options, Weather};
 use crate::project::{Project, events_in};
 
-const TTL: Duration = Duration::from_secs(5 * 60);
+/// Six minutes here: nothing lives so long.
+const TTL: Duration = Duration::from_secs(60 * 60);
 /// What the promise allows beyond the TTL.
 const MINUTE: Duration = Duration::from_secs(60);
-/// TTL and a minute take 36 s here. Hosts boot and end in this machine's time, some seconds of it where it is busy: with
-/// a faster clock nodes that are well would be taken for hung, and those that end for leaks.
+/// Hosts boot and end in this machine's time, some seconds of it where it is busy: with a faster clock nodes that are well
+/// would be taken for hung, and those that end for leaks.
 const FACTOR: f64 = 10.0;
-/// The agent counts this in this machine's time; it is shorter than the TTL.
+/// The node counts this in this machine's time, as all that follow.
 const LEASE: Duration = Duration::from_secs(20);
+/// How long a node may run on when its harness has ended, in this machine's time. Where that was right after the launch: what
+/// the fleet, the instance and its boot take on a bad day and a busy machine, and then the 30 s that are the shortest lease of
+/// a node to which nobody has come.
+const BY_LEASE: Duration = Duration::from_secs(100);
 /// How long an instance may be shutting down (EC2 bills it no more): up to five minutes of EC2's, and then a busy machine
 /// takes seconds to clear the host's namespaces away.
 const ENDING: Duration = Duration::from_secs(60);
+/// How long EC2 may take to do what has come due by its clock.
+const EXPIRING: Duration = Duration::from_secs(10);
+/// What is to be gone by then.
+const COSTS: [&str; 6] = ["instances", "volumes", "spot_requests", "fleets", "hosts", "network_interfaces"];
 /// How long past its expiry the reaper lets a thing be.
 const GRACE: Duration = Duration::from_secs(60);
 /// How much longer than its node a security group may live: it is made before any way of paying for one is tried.
@@ -120,7 +131,7 @@ pub struct Seen {
     pub ended: u64,
     /// Instances that were launched.
     pub instances: usize,
-    /// Of these, ended by themselves: by the agent's lease or the end that is armed at boot.
+    /// Of these, ended by themselves: by their lease, since the other end that is armed at boot comes later.
     pub by_themselves: usize,
     /// The age of the oldest when it was last seen alive, in seconds of EC2's time.
     pub oldest: i64,
@@ -135,9 +146,9 @@ pub struct Seen {
 pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Seen {
     let ec2 = Ec2::start_in(weather, Options { clock_factor: FACTOR });
     let (next, killed, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-    let done = AtomicBool::new(false);
+    let (done, orphans) = (AtomicBool::new(false), Orphans::default());
     let lives = std::thread::scope(|scope| {
-        let watch = scope.spawn(|| watch(&ec2, &done));
+        let watch = scope.spawn(|| watch(&ec2, &orphans, &done));
         let workers: Vec<_> = (0..at_once)
             .map(|_| {
                 scope.spawn(|| {
@@ -147,25 +158,37 @@ pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Seen {
                             return;
                         }
                         let seed = seed.wrapping_add(round);
-                        let was_killed = kill_one(&ec2, round, &mut StdRng::seed_from_u64(seed));
+                        let was_killed = kill_one(&ec2, round, &orphans, &mut StdRng::seed_from_u64(seed));
                         if was_killed { &killed } else { &ended }.fetch_add(1, Ordering::Relaxed);
                     }
                 })
             })
             .collect();
         let ends: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
-        std::thread::sleep(ec2.real(TTL + MINUTE));
+        // What was asked for last is launched by then.
+        std::thread::sleep(ec2.real(MINUTE));
+        // What outlives its lease, or is ending for ever, ends the watch.
+        let lives = |left: &Value| left["hosts"] != json!([]) || left["instances"] != json!([]);
+        while lives(&ec2.left()) && !watch.is_finished() {
+            std::thread::sleep(Duration::from_millis(100));
+        }
         done.store(true, Ordering::Relaxed);
         assert!(ends.iter().all(Result::is_ok), "a round broke");
-        watch.join().expect("no instance outlives its time")
+        watch.join().expect("each instance ends by its lease")
     });
+    let oldest = lives.values().map(|life| life.age).max().unwrap_or_default();
+    assert!(
+        oldest < SignedDuration::try_from(TTL).expect("a short time"),
+        "the time to live ended some: {oldest}"
+    );
+    ec2.forward(TTL + MINUTE);
     let begun = Instant::now();
-    let ends = |left: &Value| left["hosts"] != json!([]) || left["instances"] != json!([]);
-    while ends(&ec2.left()) && begun.elapsed() < ENDING {
+    let costs = |left: &Value| COSTS.iter().any(|kind| left[kind] != json!([]));
+    while costs(&ec2.left()) && begun.elapsed() < EXPIRING {
         std::thread::sleep(Duration::from_millis(100));
     }
     let left = ec2.left();
-    for kind in ["instances", "volumes", "spot_requests", "fleets", "hosts", "network_interfaces"] {
+    for kind in COSTS {
         assert_eq!(
             left[kind],
             json!([]),
@@ -183,7 +206,7 @@ pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Seen {
         ended: ended.into_inner(),
         instances: lives.len(),
         by_themselves: lives.values().filter(|life| life.reason == BY_ITSELF).count(),
-        oldest: lives.values().map(|life| life.age.as_secs()).max().unwrap_or(0),
+        oldest: oldest.as_secs(),
         reaped: free.iter().sum(),
     }
 }
@@ -197,7 +220,7 @@ fn await_expiry(ec2: &Ec2, left: &Value) {
     let latest = expiries.max().unwrap_or(Timestamp::MIN);
     let still = Duration::try_from(ec2.now().duration_until(latest)).unwrap_or_default();
     assert!(still <= TTL + WAIT + ASKING, "{left:#} lasts {still:?} more");
-    std::thread::sleep(ec2.real(still + GRACE + Duration::from_secs(1)));
+    ec2.forward(still + GRACE + Duration::from_secs(1));
 }
 
 /// A project whose credentials nobody else has.
@@ -207,8 +230,11 @@ fn project(ec2: &Ec2, key: &str) -> Project {
     ec2.in_project(Project::with_suite(SUITE), &settings).env("AWS_ACCESS_KEY_ID", key)
 }
 
+/// Since when there is no harness, by the run that it was for.
+type Orphans = Mutex<BTreeMap<String, Instant>>;
+
 /// Whether the harness was killed before it had ended by itself.
-fn kill_one(ec2: &Ec2, round: u64, random: &mut StdRng) -> bool {
+fn kill_one(ec2: &Ec2, round: u64, orphans: &Orphans, random: &mut StdRng) -> bool {
     let key = format!("round-{round}");
     let project = project(ec2, &key);
     let while_after = Duration::from_millis(random.random_range(0..250));
@@ -254,6 +280,10 @@ fn kill_one(ec2: &Ec2, round: u64, random: &mut StdRng) -> bool {
     }
     harness.kill().expect("a child can be killed");
     harness.wait().expect("a child can be waited for");
+    if let Some(run) = project.latest().as_deref().and_then(Path::file_name) {
+        let mut orphans = orphans.lock().unwrap_or_else(PoisonError::into_inner);
+        orphans.insert(run.to_string_lossy().into_owned(), Instant::now());
+    }
     let instance = events().iter().find_map(|record| match &record.event {
         Event::Had(had) => Some(had.instance.clone()),
         _ => None,
@@ -280,9 +310,8 @@ struct Life {
     ending: Option<Instant>,
 }
 
-/// Looks all the time whether an instance is older than it may be; all instances that it saw.
-fn watch(ec2: &Ec2, done: &AtomicBool) -> BTreeMap<String, Life> {
-    let allowed = SignedDuration::try_from(TTL + MINUTE).expect("a short time");
+/// Looks all the time whether an instance lives on for longer without its harness than it may; all instances that it saw.
+fn watch(ec2: &Ec2, orphans: &Orphans, done: &AtomicBool) -> BTreeMap<String, Life> {
     let mut lives = BTreeMap::new();
     while !done.load(Ordering::Relaxed) {
         // Asked for first: nothing seems older than it is.
@@ -306,7 +335,14 @@ fn watch(ec2: &Ec2, done: &AtomicBool) -> BTreeMap<String, Life> {
             }
             let launched: Timestamp = text("launched").parse().expect("the time of a launch");
             life.age = launched.duration_until(now);
-            assert!(life.age <= allowed, "{instance:#} is {} old\n{}", life.age, ec2.log());
+            let orphans = orphans.lock().unwrap_or_else(PoisonError::into_inner);
+            let run = instance["tags"]["gpu-harness:run"].as_str().expect("whose it is");
+            let alone = orphans.get(run).map(Instant::elapsed).unwrap_or_default();
+            assert!(
+                alone < BY_LEASE,
+                "{instance:#} runs on for {alone:?} without its harness\n{}",
+                ec2.log()
+            );
         }
         std::thread::sleep(Duration::from_millis(200));
     }

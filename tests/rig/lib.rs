@@ -15,11 +15,12 @@
 //! | [`theirs`] | a user's crate with tests of its own, run by `gpu-harness cargo` |
 //! | [`fixture`] | a user's crate, run by cargo and nextest |
 //! | [`xml`] | a real XML parser |
+//! | [`evil`] | the promise that a node which means harm ends the run as what it is |
 //! | [`faults`] | the promise that seeded faults are caught, and that what is sound passes |
 //! | [`big_binary`] | the promise that a test binary is sent once, however large |
 //! | [`cuts`] | the promise that a cut connection loses no event |
 //! | [`kills`] | the promise that a killed harness leaves a report and a clean node |
-//! | [`leaks`] | the promise that a killed harness leaves nothing in EC2 that outlives its time |
+//! | [`leaks`] | the promise that a killed harness leaves no node in EC2 that outlives its lease, nor anything else its time |
 //! | [`resumes`] | the promise that a killed pipeline loses no image and doubles none |
 //! | [`reaps`] | the promise that reaping ends what is past its time and nothing else |
 #![allow(
@@ -34,6 +35,7 @@ pub mod bucket;
 pub mod corrupt;
 pub mod cuts;
 pub mod ec2;
+pub mod evil;
 pub mod faults;
 pub mod fixture;
 pub mod iam;

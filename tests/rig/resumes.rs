@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
 use crate::pipeline::{Pipeline, SHARDS};

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Names the Python that has what the server imports; `cargo xtask test` sets it.
 const PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
@@ -22,6 +23,8 @@ const SERVER: &str = "import os, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
 from moto.server import main
 main(sys.argv[1:])";
+
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
 
 /// A running S3 with one bucket.
 pub struct S3 {
@@ -78,7 +81,7 @@ impl S3 {
     }
 
     fn ask(&self, method: &str, key: &str, body: &[u8]) -> (u16, Vec<u8>) {
-        let path: String = key.bytes().map(escaped).collect();
+        let path = utf8_percent_encode(key, ESCAPED);
         // Who asks without any name sees what is public alone; whose it is, this server does not check.
         let head = format!(
             "{method} /{BUCKET}/{path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
@@ -116,6 +119,8 @@ pub struct Faults {
     pub all: Option<(&'static str, &'static str, &'static str)>,
     /// Writes are refused.
     pub read_only: bool,
+    /// So many requests are answered, and all after them refused.
+    pub refused_after: Option<u64>,
     /// No connection is answered.
     pub down: bool,
 }
@@ -124,7 +129,14 @@ pub struct Faults {
 pub struct Weather {
     port: u16,
     faults: Arc<Mutex<Faults>>,
-    writes: Arc<AtomicU64>,
+    passed: Arc<Passed>,
+}
+
+/// What went through so far.
+#[derive(Default)]
+struct Passed {
+    requests: AtomicU64,
+    writes: AtomicU64,
 }
 
 impl Weather {
@@ -141,19 +153,19 @@ impl Weather {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();
         let faults = Arc::new(Mutex::new(Faults::default()));
-        let writes = Arc::new(AtomicU64::new(0));
+        let passed = Arc::<Passed>::default();
         let random = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
-        let (to, counted) = (Arc::clone(&faults), Arc::clone(&writes));
+        let (to, counted) = (Arc::clone(&faults), Arc::clone(&passed));
         std::thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                let (faults, random, writes) = (Arc::clone(&to), Arc::clone(&random), Arc::clone(&counted));
+                let (faults, random, passed) = (Arc::clone(&to), Arc::clone(&random), Arc::clone(&counted));
                 std::thread::spawn(move || {
                     // A client that goes away in the middle is its own business.
-                    let _ = pass_on(client, server, &faults, &random, &writes);
+                    let _ = pass_on(client, server, &faults, &random, &passed);
                 });
             }
         });
-        Self { port, faults, writes }
+        Self { port, faults, passed }
     }
 
     /// What `AWS_ENDPOINT_URL_S3` has to be.
@@ -168,7 +180,7 @@ impl Weather {
 
     /// Writes that went through so far.
     pub fn writes(&self) -> u64 {
-        self.writes.load(Ordering::Relaxed)
+        self.passed.writes.load(Ordering::Relaxed)
     }
 }
 
@@ -186,7 +198,7 @@ fn pass_on(
     server: u16,
     faults: &Mutex<Faults>,
     random: &Mutex<StdRng>,
-    writes: &AtomicU64,
+    passed: &Passed,
 ) -> std::io::Result<()> {
     if locked(faults).down {
         return client.shutdown(Shutdown::Both);
@@ -213,11 +225,13 @@ fn pass_on(
     {
         return answer(&mut client, status, document);
     }
-    if write && faults.read_only {
+    let requests = passed.requests.load(Ordering::Relaxed);
+    if write && faults.read_only || faults.refused_after.is_some_and(|most| requests >= most) {
         return answer(&mut client, "403 Forbidden", DENIED);
     }
     let whole = exchange(server, &request)?;
-    writes.fetch_add(u64::from(write), Ordering::Relaxed);
+    passed.requests.fetch_add(1, Ordering::Relaxed);
+    passed.writes.fetch_add(u64::from(write), Ordering::Relaxed);
     let Some(head) = head_length(&whole) else { return Ok(()) };
     let body = whole.len() - head;
     if named(faults.short) {
@@ -286,14 +300,6 @@ fn status(answer: &[u8]) -> Option<u16> {
 
 fn head_length(answer: &[u8]) -> Option<usize> {
     answer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| at + 4)
-}
-
-fn escaped(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
-    }
 }
 
 fn free_port() -> u16 {

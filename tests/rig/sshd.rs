@@ -6,14 +6,17 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use gpu_harness::transport::Exec;
+use gpu_suites::process::Stat;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+
+use crate::process::within;
 
 const PROGRAM: &str = "/usr/sbin/sshd";
 const READY: Duration = Duration::from_secs(10);
@@ -319,6 +322,53 @@ fn greets(port: u16, child: &mut Child) -> bool {
     false
 }
 
+/// A real ssh-agent.
+#[derive(Debug)]
+pub struct KeyAgent {
+    socket: PathBuf,
+    process: Child,
+}
+
+impl KeyAgent {
+    /// An agent without keys that listens at `socket`.
+    ///
+    /// # Panics
+    /// Where there is no ssh-agent, or it does not come up.
+    pub fn start(socket: &Path) -> Self {
+        let mut program = Command::new("ssh-agent");
+        let process = program.arg("-D").arg("-a").arg(socket).stdout(Stdio::null()).spawn();
+        let agent = Self { socket: socket.to_owned(), process: process.expect("OpenSSH has an agent") };
+        within(READY, "ssh-agent starts", || socket.exists());
+        agent
+    }
+
+    /// Where it listens.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Gives it a key; one that is not protected takes any passphrase.
+    ///
+    /// # Panics
+    /// Where it does not take it.
+    pub fn add(&self, key: &Path, passphrase: &str) {
+        let ask = key.with_extension("ask");
+        fs::write(&ask, format!("#!/bin/sh\necho '{passphrase}'\n")).expect("the key's folder is ours");
+        fs::set_permissions(&ask, PermissionsExt::from_mode(0o700)).expect("the file is ours");
+        let mut program = Command::new("ssh-add");
+        program.arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).env("SSH_ASKPASS", ask);
+        let output = program.env("SSH_ASKPASS_REQUIRE", "force").output().expect("OpenSSH has ssh-add");
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+impl Drop for KeyAgent {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
 /// The processes that a process started, and those that they started, the nearest first.
 fn descendants(of: u32) -> Vec<u32> {
     let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
@@ -326,10 +376,7 @@ fn descendants(of: u32) -> Vec<u32> {
         .flatten()
         .filter_map(|entry| {
             let pid = entry.ok()?.file_name().to_str()?.parse().ok()?;
-            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-            // The parent is the second field after the name, which may hold anything.
-            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()?;
-            Some((pid, parent))
+            Some((pid, Stat::of(pid).ok()?.parent.cast_unsigned()))
         })
         .collect();
     let mut found = vec![of];

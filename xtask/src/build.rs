@@ -14,8 +14,8 @@ pub(crate) fn run() -> Result<ExitCode> {
         "--release",
         "--locked",
         "--package=gpu-agent",
+        "--package=gpu-worker",
         "--package=gpu-harness",
-        "--features=gpu-agent/torch",
         "--bins",
     ]))?;
     let folder = cargo::program_folder(cargo::Profile::Release)?;

@@ -14,8 +14,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     cargo::run(cargo::cargo(&ready.libtorch).args([
         "build",
         "--package=gpu-agent",
+        "--package=gpu-worker",
         "--package=gpu-harness",
-        "--features=gpu-agent/torch",
         "--bins",
     ]))?;
     let error = Command::new(cargo::program_folder(cargo::Profile::Dev)?.join("gpu-harness"))

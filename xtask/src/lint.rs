@@ -1,14 +1,16 @@
-//! What is checked about the source without running it: formatting, clippy, licences, advisories and CI files.
+//! What is checked about the source without running it: formatting, the order of rooms, clippy, licences,
+//! advisories and CI files.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
 
-use crate::{cargo, setup};
+use crate::{cargo, rooms, setup};
 
 /// Runs every check; one whose tool comes with Rust or cargo and is not installed is left out, and said.
 pub(crate) fn run() -> Result<ExitCode> {
+    rooms::check()?;
     let ready = setup::ensure(setup::Needs::Lint)?;
     if present("fmt", "rustup component add rustfmt") {
         cargo::run(cargo::plain().args(["fmt", "--all", "--check"]))?;
@@ -48,7 +50,7 @@ const CI_FILES: [(&str, &str); 5] = [
 ];
 const WORKFLOWS: [&str; 3] =
     [".github/workflows/ci.yml", ".github/workflows/fuzz.yml", ".github/workflows/gpu.yml"];
-const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/ec2/arm.sh"];
+const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/cloud/arm.sh"];
 
 fn ci_files(validators: &Path) -> Result<()> {
     let validator = |name: &str| {

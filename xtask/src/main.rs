@@ -9,6 +9,7 @@
 mod bench;
 mod build;
 mod cargo;
+mod cases;
 mod demo;
 mod ec2;
 mod fuzz;
@@ -16,6 +17,7 @@ mod lint;
 mod pipeline;
 mod python;
 mod rig;
+mod rooms;
 mod setup;
 mod soak;
 mod step;
@@ -23,7 +25,6 @@ mod test;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 /// The project's own commands.
@@ -54,11 +55,20 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Passes the tests of inputs on which results were wrong once, each kind by its name
+    Cases {
+        /// Which of them; all where none is named, and a name that does not exist lists those that do
+        names: Vec<String>,
+    },
     /// Starts the test EC2, a stand-in whose instances are real hosts on this machine, and keeps it until Ctrl-C
     Ec2(ec2::Options),
     /// Checks formatting, clippy's warnings, licences, advisories and CI files
     Lint,
     /// Measures a figure of docs/benchmarks.md
+    #[command(
+        after_help = "gpu-worker against others: `pipeline` [IMAGES=2000] [MODEL=resnet18] (a DataLoader and Ray Data), \
+                            `step` [STEPS=40] (Python's eager torch)."
+    )]
     Bench {
         /// Which figure; a name that does not exist lists those that do
         name: String,
@@ -67,6 +77,9 @@ enum Command {
         arguments: Vec<String>,
     },
     /// Runs a hardship at its full count, where `.ci/run` runs a slice
+    #[command(
+        after_help = "One more is `fuzz` [SECONDS=600]: a fuzzer at every door where bytes of other people's come in."
+    )]
     Soak {
         /// Which hardship; a name that does not exist lists those that do
         name: String,
@@ -82,6 +95,7 @@ fn main() -> ExitCode {
         Command::Build => build::run(),
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Test { arguments } => test::run(&arguments),
+        Command::Cases { names } => cases::run(&names),
         Command::Ec2(options) => ec2::run(&options),
         Command::Lint => lint::run(),
         Command::Bench { name, arguments } => bench::run(&name, &arguments),
@@ -92,23 +106,4 @@ fn main() -> ExitCode {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
-}
-
-/// Runs entry `name` of a table of named entries, or says which there are.
-fn dispatch(kind: &str, entries: &[Entry], name: &str, arguments: &[String]) -> Result<ExitCode> {
-    if let Some(entry) = entries.iter().find(|entry| entry.name == name) {
-        return (entry.run)(arguments);
-    }
-    if entries.is_empty() {
-        anyhow::bail!("there is no {kind} named {name:?}: none is written yet");
-    }
-    let known: Vec<_> = entries.iter().map(|entry| format!("  {:16} {}", entry.name, entry.about)).collect();
-    anyhow::bail!("there is no {kind} named {name:?}; there are:\n{}", known.join("\n"))
-}
-
-/// A bench or a soak.
-struct Entry {
-    name: &'static str,
-    about: &'static str,
-    run: fn(&[String]) -> Result<ExitCode>,
 }

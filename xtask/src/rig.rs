@@ -1,5 +1,5 @@
-//! Starts the measurements and hardships of tests/, built for speed, beside the programs that
-//! they start; those that need gpu-worker or time nothing, as everything is built for tests.
+//! Starts the measurements of tests/, built for speed, beside the programs that they start; hardships, and measurements that
+//! need gpu-worker or time nothing, as everything is built for tests.
 
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -8,8 +8,8 @@ use anyhow::Result;
 
 use crate::{cargo, setup};
 
-/// Builds everything in the release profile and runs `PROGRAM NAME ARGUMENTS` of the package gpu-harness-tests.
-pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<ExitCode> {
+/// Builds everything in the release profile and measures `name`.
+pub(crate) fn run(name: &str, arguments: &[String]) -> Result<ExitCode> {
     let ready = setup::ensure(setup::Needs::Tests)?;
     let mut build = cargo::cargo(&ready.libtorch);
     build.args([
@@ -21,16 +21,7 @@ pub(crate) fn run(program: &str, name: &str, arguments: &[String]) -> Result<Exi
     ]);
     cargo::run(build.arg("--bins"))?;
     let mut command = cargo::cargo(&ready.libtorch);
-    command.args([
-        "run",
-        "--release",
-        "--quiet",
-        "--package=gpu-harness-tests",
-        "--bin",
-        program,
-        "--",
-        name,
-    ]);
+    command.args(["run", "--release", "--quiet", "--package=gpu-harness-tests", "--bin=bench", "--", name]);
     cargo::run(command.args(arguments))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -17,7 +17,7 @@ const WIDTH: u32 = 16;
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let steps = arguments.first().map_or(Ok(40_u32), |text| text.parse()).context("STEPS is a number")?;
     let ready = setup::ensure(setup::Needs::Demo)?;
-    let build = ["build", "--package=gpu-agent", "--features=torch", "--bin=gpu-worker"];
+    let build = ["build", "--package=gpu-worker"];
     cargo::run(cargo::cargo(&ready.libtorch).args(build))?;
     let python = python::find(&ready.cache, &python::TORCH)?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -2,7 +2,7 @@
 
 use std::process::{Command, ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::setup::Ready;
 use crate::{cargo, setup};
@@ -25,22 +25,46 @@ fn tell(command: &mut Command, ready: &Ready) {
     }
 }
 
-/// Sets up and passes the tests; `arguments` go to the test runner.
-pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+/// Everything that is tested, as it is built.
+const WORKSPACE: [&str; 2] = ["--workspace", "--all-features"];
+
+/// Sets up what the tests need, and builds them and the programs that they start.
+pub(crate) fn prepare() -> Result<Ready> {
     let ready = setup::ensure(setup::Needs::Tests)?;
-    let workspace = ["--workspace", "--all-features"];
-    // cargo takes `--workspace` for more than `--package`.
-    let package = arguments.iter().any(|word| word.starts_with("-p") || word.starts_with("--package"));
-    let tested = if package { &workspace[1..] } else { &workspace[..] };
     // Tests of one package start programs of another, which cargo would not build for them. `--tests` makes this the
     // same build as the test run's, so that nothing is compiled twice.
-    cargo::run(cargo::cargo(&ready.libtorch).arg("build").args(workspace).args(["--bins", "--tests"]))?;
-    // A user's crate, without EC2, that the tests run through cargo: their time limits are not for its build.
-    let fixture = ["test", "--no-run", "-p", "gpu-fixture", "--test", "gpu"];
-    cargo::run(cargo::cargo(&ready.libtorch).args(fixture))?;
+    cargo::run(cargo::cargo(&ready.libtorch).arg("build").args(WORKSPACE).args(["--bins", "--tests"]))?;
+    // A user's crate that the tests run through cargo: their time limits are not for its build.
+    let fixture = ["--test", "gpu", "--no-run"];
+    cargo::run(cargo::cargo(&ready.libtorch).arg("test").args(WORKSPACE).args(fixture))?;
+    Ok(ready)
+}
+
+/// `cargo nextest VERB`, over the tests that `filter` names.
+pub(crate) fn nextest(ready: &Ready, verb: &str, filter: &str) -> Result<Command> {
+    if !cargo::has_subcommand("nextest") {
+        bail!(
+            "cargo-nextest is not installed, and nothing else runs tests by name; cargo install cargo-nextest --locked"
+        );
+    }
+    let mut command = cargo::cargo(&ready.libtorch);
+    command.args(["nextest", verb]).args(WORKSPACE).args(["-E", filter]);
+    if setup::in_ci() {
+        command.args(["--profile", "ci"]);
+    }
+    tell(&mut command, ready);
+    Ok(command)
+}
+
+/// Sets up and passes the tests; `arguments` go to the test runner.
+pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
+    // cargo takes `--workspace` for more than `--package`.
+    let package = arguments.iter().any(|word| word.starts_with("-p") || word.starts_with("--package"));
+    let tested = if package { &WORKSPACE[1..] } else { &WORKSPACE[..] };
+    let ready = prepare()?;
     // First, so that the runner's summary is the last word; a filter given by hand is about the tests below.
     if arguments.is_empty() {
-        cargo::run(cargo::cargo(&ready.libtorch).args(["test", "--doc"]).args(workspace))?;
+        cargo::run(cargo::cargo(&ready.libtorch).args(["test", "--doc"]).args(WORKSPACE))?;
     }
     if cargo::has_subcommand("nextest") {
         let mut command = cargo::cargo(&ready.libtorch);

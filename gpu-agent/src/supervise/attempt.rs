@@ -16,6 +16,7 @@ use gpu_suites::checks::{End, Evaluator, ProcessEnd};
 use gpu_suites::event::{CaseStarted, Check, Device, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
+use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 
 use super::disk::DiskWatch;
@@ -26,7 +27,7 @@ use super::log::{Log, Tail};
 use super::process::Process;
 use super::readers::{Message, Readers};
 use super::watch::Stop;
-use super::{Left, Run, case_folder, demands, environment, memory, signals};
+use super::{Left, Run, case_folder, demands, environment, memory};
 use crate::folder::CaseDir;
 
 /// What a process that is asked to end has to do so.
@@ -121,7 +122,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
     fn start(&mut self) -> Result<(Process, Readers), Unstarted> {
         let case = self.case;
         case_folder::make(&self.dir, case, &self.run.folder).map_err(|error| error.to_string())?;
-        if let Some(command) = &case.spec.command {
+        if let Some(command) = case.spec.work.command() {
             self.before = gather::Before::look(&self.dir.work(), command);
         }
         // Open both ways, it neither waits for a writer nor ends with one.
@@ -142,12 +143,16 @@ impl<'r, 'a> Attempt<'r, 'a> {
         Ok((process, readers))
     }
 
+    /// What is started: how each kind of case runs.
     fn argv(&self) -> Result<Vec<OsString>, String> {
-        if let Some(command) = &self.case.spec.command {
-            return Ok(command.run.iter().map(OsString::from).collect());
+        match &self.case.spec.work {
+            Work::Command(command) => Ok(command.run.iter().map(OsString::from).collect()),
+            // What gpu-worker does: it finds its part by the kind, in its own main.
+            _ => {
+                let worker = self.run.plan.worker.as_ref().ok_or("the plan has no worker")?;
+                Ok(vec![self.run.folder.blob(worker).into(), self.dir.case().into()])
+            }
         }
-        let worker = self.run.plan.worker.as_ref().ok_or("the plan has no worker")?;
-        Ok(vec![self.run.folder.blob(worker).into(), self.dir.case().into()])
     }
 
     /// Takes in what comes until the process and all that it started have ended and everything was read.
@@ -288,10 +293,16 @@ impl<'r, 'a> Attempt<'r, 'a> {
 fn process_end(status: &io::Result<ExitStatus>) -> ProcessEnd {
     match status.as_ref().map(|status| (status.code(), status.signal())) {
         Ok((Some(code), _)) => ProcessEnd::Exited(code),
-        Ok((None, Some(signal))) => ProcessEnd::Signalled { signal, name: signals::name(signal) },
+        Ok((None, Some(signal))) => ProcessEnd::Signalled { signal, name: signal_name(signal) },
         // Neither happens to a process that was waited for.
         Ok((None, None)) | Err(_) => ProcessEnd::Exited(-1),
     }
+}
+
+/// `SIGSEGV` for 11, and so on.
+fn signal_name(number: i32) -> String {
+    nix::sys::signal::Signal::try_from(number)
+        .map_or_else(|_| format!("SIG{number}"), |signal| signal.as_str().to_owned())
 }
 
 /// Why a case was not started.

@@ -36,17 +36,17 @@ pub(super) fn of_case(
     libtorch: Option<&Libtorch>,
     node: impl Iterator<Item = (OsString, OsString)>,
 ) -> BTreeMap<OsString, OsString> {
-    let pipeline = case.spec.pipeline.is_some();
+    let pipeline = case.spec.work.pipeline().is_some();
     let mut environment: BTreeMap<OsString, OsString> =
         node.filter(|(name, _)| goes_along(&name.to_string_lossy(), pipeline)).collect();
-    if let Some(command) = &case.spec.command {
+    if let Some(command) = case.spec.work.command() {
         environment.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
     }
     if let (Some(libtorch), true) = (libtorch, case.spec.needs_worker()) {
         let first = libtorch.libraries().into_os_string();
         let path = join(first, environment.remove(OsStr::new("LD_LIBRARY_PATH")));
         environment.insert("LD_LIBRARY_PATH".into(), path);
-        // See gpu-agent/worker/openmp.rs: without it the worker has to start itself a second time.
+        // See gpu-worker/src/openmp.rs: without it the worker has to start itself a second time.
         environment.entry("GOMP_SPINCOUNT".into()).or_insert_with(|| "3000".into());
     }
     let own: [(&str, &Path); 2] =

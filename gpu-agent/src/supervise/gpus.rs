@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use gpu_suites::facts::Gpu;
 use gpu_suites::gpu_watch::{Company, GpuSeen, Look, Trouble, Watched, Whose, trouble};
+use gpu_suites::process::Stat;
 use gpu_suites::spec::{Case, Device as Wanted};
 use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enum_wrappers::device::{Clock, TemperatureSensor};
@@ -105,7 +106,7 @@ impl GpuWatch {
             return Outcome { gpus: Vec::new(), trouble };
         };
         let mut trouble = trouble(&watched, case.gpu.as_ref());
-        if case.throughput.is_some() {
+        if case.work.throughput().is_some() {
             // The worker holds each of its windows to these, and measures again what breaks them.
             trouble.passing.clear();
         }
@@ -130,7 +131,7 @@ enum Visible {
 
 impl Visible {
     fn of(case: &Case) -> Self {
-        let own = case.command.as_ref().and_then(|command| command.env.get(VISIBLE));
+        let own = case.work.command().and_then(|command| command.env.get(VISIBLE));
         match own.map(OsString::from).or_else(|| std::env::var_os(VISIBLE)) {
             None => Self::All,
             Some(text) => Self::read(&text.to_string_lossy()),
@@ -244,27 +245,18 @@ fn look(device: &Device<'_>) -> Look {
 
 /// Whatever a case starts descends from this process, which takes in orphans too.
 fn whose(pid: u32) -> Whose {
-    let own = std::process::id();
-    let Some((name, mut parent)) = parent(pid) else { return Whose::Unseen };
+    let own = std::process::id().cast_signed();
+    let Ok(Stat { program, mut parent, .. }) = Stat::of(pid) else { return Whose::Unseen };
     for _ in 0..ANCESTORS {
         if parent == own {
             return Whose::Ours;
         }
-        match self::parent(parent) {
-            Some((_, next)) => parent = next,
-            None => break,
+        match Stat::of(parent) {
+            Ok(next) => parent = next.parent,
+            Err(_) => break,
         }
     }
-    Whose::Others(name)
-}
-
-/// A process's name and the process that it comes from.
-fn parent(pid: u32) -> Option<(String, u32)> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name may hold anything, brackets too.
-    let (begin, end) = (stat.find('(')?, stat.rfind(')')?);
-    let parent = stat.get(end + 1..)?.split_whitespace().nth(1)?.parse().ok()?;
-    Some((stat.get(begin + 1..end)?.to_owned(), parent))
+    Whose::Others(program)
 }
 
 #[cfg(test)]
@@ -294,7 +286,7 @@ mod tests {
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!(whose(child.id()), Whose::Unseen);
-        let (_, above) = parent(std::process::id()).unwrap();
-        assert!(matches!(whose(above), Whose::Others(_)));
+        let above = Stat::of(std::process::id()).unwrap().parent;
+        assert!(matches!(whose(above.cast_unsigned()), Whose::Others(_)));
     }
 }

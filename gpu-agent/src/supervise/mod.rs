@@ -18,7 +18,6 @@ mod process;
 mod readers;
 mod reclaim;
 mod shutdown;
-mod signals;
 mod watch;
 
 use std::fs::{self, File};

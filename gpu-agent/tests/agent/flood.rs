@@ -103,3 +103,25 @@ fn log_beyond_the_limit_is_counted_and_dropped() {
     });
     assert_eq!(dropped, Some(99_000));
 }
+
+#[test]
+fn a_log_within_its_limit_is_kept_whatever_its_bytes_are() {
+    let bytes = 12 << 20;
+    for (pattern, what) in
+        [(r"b'\xff'", "no UTF-8"), (r"b'\1'", "control characters"), (r"b'\1' * 999 + b'\xff'", "both")]
+    {
+        let program = format!(
+            "import sys; p = {pattern}; sys.stdout.buffer.write((p * ({bytes} // len(p) + 1))[:{bytes}])"
+        );
+        let case = json!({
+            "command": { "run": ["python3", "-c", program] }, "limits": { "log": bytes }, "timeout": "30s",
+        });
+        let records = Node::new().run(plan("r", &[case]));
+        let logs = records.iter().filter_map(|record| match &record.event {
+            Event::Log(log) => Some(log.bytes().len()),
+            _ => None,
+        });
+        assert_eq!(logs.sum::<usize>(), bytes, "{what}");
+        assert!(!records.iter().any(|record| matches!(record.event, Event::LogTruncated(_))), "{what}");
+    }
+}

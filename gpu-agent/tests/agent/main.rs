@@ -10,6 +10,9 @@ mod gpus;
 mod hostile;
 mod lease;
 mod metadata;
+#[path = "../../../tests/rig/process.rs"]
+#[expect(dead_code, unreachable_pub, reason = "the rig of the whole project's tests, which use more of it")]
+mod process;
 mod reclaim;
 mod rig;
 mod secrets;

@@ -4,16 +4,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gpu_suites::event::{CaseFinished, Event, Record};
 use gpu_suites::id::RunId;
 use gpu_suites::plan::{PROTOCOL, Plan};
 use gpu_suites::seal::Key;
 use gpu_suites::wire::{Reply, Request};
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+pub(crate) use crate::process::kill;
+use crate::process::{self, within};
 
 pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_gpu-agent");
 /// Nothing here takes longer, unless it hangs.
@@ -117,36 +120,20 @@ impl Drop for Node {
     }
 }
 
-/// Ends a process. By the system call: the `kill` of procps 4.0.2 reads only the first digit of a group's number,
-/// and group 1 is everybody.
-pub(crate) fn kill(pid: i32) {
-    let _ = kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL);
-}
-
 /// Ends a process group.
 pub(crate) fn kill_group(leader: u32) {
     assert!(leader > 1);
     let _ = kill_process_group(Pid::from_raw(leader.cast_signed()).unwrap(), Signal::KILL);
 }
 
-/// The processes whose command line holds `text`; zombies have none.
+/// The processes whose command line holds `text`.
 pub(crate) fn processes(text: &str) -> Vec<i32> {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        std::fs::read(format!("/proc/{pid}/cmdline"))
-            .is_ok_and(|line| String::from_utf8_lossy(&line).replace('\0', " ").contains(text))
-    })
-    .collect()
+    process::processes().filter(|process| process.says(text)).map(|process| process.pid).collect()
 }
 
 /// Waits for something that must come true.
-pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < PATIENCE, "{what} did not come true");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    within(PATIENCE, what, holds);
 }
 
 /// A conversation with `gpu-agent serve`.

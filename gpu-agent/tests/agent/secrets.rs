@@ -8,7 +8,10 @@ use gpu_suites::seal::{Key, Sealing};
 use gpu_suites::wire::Request;
 use serde_json::json;
 
-use crate::rig::{AGENT, Node, ends, plan, sh, wait_until};
+use crate::rig::{AGENT, Node, ends, plan, processes, sh, wait_until};
+
+/// A user who has nothing.
+const NOBODY: u32 = 65534;
 
 /// Starts a run under a key, and gives the lines of its journal up to the last.
 fn lines(node: &Node, plan: gpu_suites::plan::Plan, key: &Key) -> Vec<String> {
@@ -105,25 +108,32 @@ fn a_journal_that_a_case_has_written_in_does_not_fit_its_seal() {
 #[test]
 fn another_process_of_the_same_user_reads_neither_memory_nor_files_of_the_supervisor() {
     let node = Node::new();
-    let mut talk = node.talk();
+    let agent = node.path().join("gpu-agent");
+    std::fs::copy(AGENT, &agent).unwrap();
+    // Root reads whatever it likes: another user's processes tell what one may do to another.
+    let is_root = rustix::process::geteuid().is_root();
+    if is_root {
+        std::os::unix::fs::chown(node.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let as_its_user = |program: &str| {
+        let mut command = Command::new(if is_root { "setpriv" } else { program });
+        if is_root {
+            command.arg(format!("--reuid={NOBODY}")).arg(format!("--regid={NOBODY}"));
+            command.args(["--clear-groups", program]);
+        }
+        command
+    };
+    let mut talk = node.talk_through(as_its_user(&agent.display().to_string()), &["serve"]);
     talk.start(plan("r", &[sh("sleep 5301")]));
     talk.wait_for(|event| matches!(event, Event::CaseStarted(_)));
-    let pid = node.supervisor("r");
-    // As root everything can be read: what the kernel guards it by is looked at.
-    let owner =
-        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(format!("/proc/{pid}/environ")).unwrap());
-    let dumpable = std::fs::read_to_string(format!("/proc/{pid}/coredump_filter"));
-    assert!(owner == 0 && dumpable.is_ok());
-    if rustix::process::geteuid().is_root() {
-        let status = Command::new("setpriv")
-            .args([
-                "--reuid=65534",
-                "--regid=65534",
-                "--clear-groups",
-                "cat",
-                &format!("/proc/{pid}/environ"),
-            ])
-            .output();
-        assert!(status.is_ok_and(|output| !output.status.success()));
+    let reads = |pid: i32, file: &str| {
+        let read = as_its_user("cat").arg(format!("/proc/{pid}/{file}")).output().unwrap();
+        read.status.success()
+    };
+    wait_until("the case", || !processes("sleep 5301").is_empty());
+    let (supervisor, case) = (node.supervisor("r"), processes("sleep 5301")[0]);
+    for file in ["environ", "maps"] {
+        assert!(reads(case, file), "{file}: a process of the same user reads what no one guards");
+        assert!(!reads(supervisor, file), "{file}");
     }
 }

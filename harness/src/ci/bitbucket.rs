@@ -4,19 +4,24 @@
 //! step's own, its annotations are posted in lots of a hundred. In a step no token is needed: a proxy beside it adds the
 //! step's credentials to plain http requests. Elsewhere, or where that is not allowed, an access token may be given.
 
-use std::fmt::Write as _;
+use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
+use backon::{ExponentialBuilder, Retryable as _};
 use gpu_suites::exit::Exit;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::Blame;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::annotation::{self, Annotation, Level};
+use super::annotation::{self, Annotation, Level, Place};
 use super::{Access, BitbucketStep};
-use crate::clean::cut;
 use crate::report::RunState;
 use crate::report::look::Look;
+use crate::report::standing::Standing;
 use crate::report::summary;
+use crate::text::clean::cut;
+use crate::text::limits::QUOTE;
 
 /// Bitbucket's greatest lengths.
 const TITLE: usize = 450;
@@ -25,8 +30,11 @@ const DETAILS: usize = 2000;
 const LOT: usize = 100;
 const MOST: usize = 1000;
 
-/// Times that a request is tried, and the first pause between two; each further one is twice as long.
-const TRIES: u32 = 4;
+/// What is written as a number in a part of a path.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Times that a request is tried again, and the first pause before it; each further one is twice as long.
+const RETRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A step must not hang because a report cannot be told.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -78,11 +86,16 @@ pub enum BitbucketError {
     TooSlow(Duration),
 }
 
-/// Tells Bitbucket of a run, and gives the number of annotations.
-pub async fn tell(step: &BitbucketStep, state: &RunState, exit: Exit) -> Result<usize, BitbucketError> {
+/// Tells Bitbucket of a run whose names begin at `cwd`, and gives the number of annotations.
+pub async fn tell(
+    step: &BitbucketStep,
+    state: &RunState,
+    exit: Exit,
+    cwd: &Path,
+) -> Result<usize, BitbucketError> {
     let limit = if exit == Exit::Interrupted { AT_MOST_INTERRUPTED } else { AT_MOST };
     let api = Api::new(step)?;
-    tokio::time::timeout(limit, api.tell(step, state, exit))
+    tokio::time::timeout(limit, api.tell(step, state, exit, cwd))
         .await
         .unwrap_or(Err(BitbucketError::TooSlow(limit)))
 }
@@ -121,6 +134,7 @@ impl Api {
         step: &BitbucketStep,
         state: &RunState,
         exit: Exit,
+        cwd: &Path,
     ) -> Result<usize, BitbucketError> {
         let report = format!(
             "{}/repositories/{}/{}/commit/{}/reports/gpu-harness-{}",
@@ -131,7 +145,7 @@ impl Api {
             segment(&step.step)
         );
         self.send(reqwest::Method::PUT, &report, &report_body(state, exit)).await?;
-        let notes = annotation::of_run(state, step.root.as_deref());
+        let notes = annotation::of_run(state, Place { root: step.root.as_deref(), cwd });
         let bodies = annotation_bodies(&notes);
         for lot in bodies.chunks(LOT) {
             self.send(reqwest::Method::POST, &format!("{report}/annotations"), &json!(lot)).await?;
@@ -141,20 +155,16 @@ impl Api {
 
     /// Sends it, again where the service is busy or fails for a while.
     async fn send(&self, method: reqwest::Method, url: &str, body: &Value) -> Result<(), BitbucketError> {
-        let mut tried = 1;
-        loop {
-            let outcome = self.once(method.clone(), url, body).await;
-            let may_pass = match &outcome {
-                Err(BitbucketError::Refused { status, .. }) => *status == 429 || *status >= 500,
-                Err(BitbucketError::Send { source, .. }) => !source.is_builder(),
-                _ => false,
-            };
-            if !may_pass || tried == TRIES {
-                return outcome;
-            }
-            tokio::time::sleep(PAUSE * 2_u32.pow(tried - 1)).await;
-            tried += 1;
-        }
+        let may_pass = |error: &BitbucketError| match error {
+            BitbucketError::Refused { status, .. } => *status == 429 || *status >= 500,
+            BitbucketError::Send { source, .. } => !source.is_builder(),
+            _ => false,
+        };
+        let send = || self.once(method.clone(), url, body);
+        send.retry(ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(RETRIES))
+            .when(may_pass)
+            .notify(|_, pause| tracing::info!(?pause, "Bitbucket is told again"))
+            .await
     }
 
     async fn once(&self, method: reqwest::Method, url: &str, body: &Value) -> Result<(), BitbucketError> {
@@ -175,43 +185,51 @@ impl Api {
             return Err(BitbucketError::Forbidden { status: status.as_u16() });
         }
         let message = answer.text().await.unwrap_or_default();
-        let message = crate::clean::log_line(&cut(&message, 300));
+        let message = crate::text::clean::log_line(&cut(&message, QUOTE));
         Err(BitbucketError::Refused { status: status.as_u16(), message })
     }
 }
 
 /// A name as a part of a path.
-fn segment(name: &str) -> String {
-    name.bytes().fold(String::new(), |mut path, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            path.push(char::from(byte));
-        } else {
-            let _ = write!(path, "%{byte:02X}");
-        }
-        path
-    })
+fn segment(name: &str) -> impl fmt::Display {
+    utf8_percent_encode(name, ESCAPED)
+}
+
+/// How many cases came to what: each is counted once.
+pub(super) fn counts(state: &RunState) -> Vec<(&'static str, usize)> {
+    let standings = Vec::from_iter(state.cases().iter().map(|case| state.ending(case).standing));
+    let count = |is: fn(Standing) -> bool| standings.iter().filter(|standing| is(**standing)).count();
+    let mut counts = vec![
+        ("Passed", count(|standing| matches!(standing, Standing::Passed | Standing::Flaky))),
+        ("Failed", count(|standing| standing.blame() == Blame::Code)),
+        (
+            "Not judged (infrastructure, limits)",
+            count(|standing| matches!(standing.blame(), Blame::Infrastructure | Blame::Limit | Blame::User)),
+        ),
+        ("Skipped", count(|standing| standing == Standing::Skipped)),
+    ];
+    let excused = count(|standing| matches!(standing, Standing::Excused { .. }));
+    counts.extend((excused > 0).then_some(("In quarantine, and not good", excused)));
+    counts
 }
 
 fn report_body(state: &RunState, exit: Exit) -> Value {
-    let tally = state.tally();
-    let of = |outcome: Outcome| tally.get(&outcome).copied().unwrap_or(0);
-    let whole = state.cases().len();
-    let elsewhere = whole - of(Outcome::Passed) - of(Outcome::Failed) - of(Outcome::Skipped);
-    let mut data = vec![
-        json!({ "title": "Passed", "type": "NUMBER", "value": of(Outcome::Passed) }),
-        json!({ "title": "Failed", "type": "NUMBER", "value": of(Outcome::Failed) }),
-        json!({ "title": "Not judged (infrastructure, limits)", "type": "NUMBER", "value": elsewhere }),
-        json!({ "title": "Skipped", "type": "NUMBER", "value": of(Outcome::Skipped) }),
-        json!({ "title": "Duration", "type": "DURATION", "value": milliseconds(state.seconds()) }),
-    ];
+    let mut data = Vec::from_iter(
+        counts(state)
+            .into_iter()
+            .map(|(title, value)| json!({ "title": title, "type": "NUMBER", "value": value })),
+    );
+    let took = milliseconds(state.seconds());
+    data.push(json!({ "title": "Duration", "type": "DURATION", "value": took }));
     if !state.receipt.is_empty() {
-        let cost = state.receipt.usd().map(crate::report::receipt::dollars);
+        let cost = state.receipt.usd().map(crate::text::figures::dollars);
         data.extend(cost.map(|cost| json!({ "title": "Cost", "type": "TEXT", "value": cost })));
         let gone = state.receipt.left().next().is_none();
         data.push(json!({ "title": "Node given back", "type": "BOOLEAN", "value": gone }));
     }
     let node = state.node.as_ref().map_or("?", |node| node.as_str());
-    let title = crate::clean::one_line(&format!("gpu-harness on {node}: {}", summary::meaning(exit)), TITLE);
+    let title =
+        crate::text::clean::one_line(&format!("gpu-harness on {node}: {}", summary::meaning(exit)), TITLE);
     let details = [
         summary::heading(state, Look::PLAIN),
         summary::tally(state, Look::PLAIN),
@@ -236,7 +254,7 @@ fn annotation_bodies(notes: &[Annotation]) -> Vec<Value> {
     let body = |(index, note): (usize, &Annotation)| {
         let (kind, severity) = match note.level {
             Level::Failure => ("BUG", "HIGH"),
-            Level::Infrastructure => ("BUG", "LOW"),
+            Level::Unjudged => ("BUG", "LOW"),
             Level::Warning => ("CODE_SMELL", "LOW"),
         };
         let mut body = json!({
@@ -276,7 +294,10 @@ mod tests {
     fn the_report_has_the_words_that_bitbucket_knows() {
         let state = sample::state(&sample::every_outcome());
         insta::assert_json_snapshot!(report_body(&state, state.exit()));
-        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(&state, None)));
+        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(
+            &state,
+            Place { root: None, cwd: Path::new("/repo") }
+        )));
     }
 
     #[test]
@@ -299,7 +320,7 @@ mod tests {
 
     #[test]
     fn a_name_is_one_part_of_a_path() {
-        assert_eq!(segment("{a/b}"), "%7Ba%2Fb%7D");
-        assert_eq!(segment("my-repo_1.x"), "my-repo_1.x");
+        assert_eq!(segment("{a/b}").to_string(), "%7Ba%2Fb%7D");
+        assert_eq!(segment("my-repo_1.x").to_string(), "my-repo_1.x");
     }
 }

@@ -19,7 +19,7 @@ pub fn commands(annotations: &[Annotation]) -> String {
     let mut text = String::new();
     for note in annotations.iter().take(MOST) {
         let command = match note.level {
-            Level::Failure | Level::Infrastructure => "error",
+            Level::Failure | Level::Unjudged => "error",
             Level::Warning => "warning",
         };
         let mut properties = Vec::new();
@@ -39,35 +39,6 @@ fn data(text: &str) -> String {
 /// Text as a command's property.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
-}
-
-/// What switches commands off in the log, and on again: around text that a node wrote.
-#[derive(Debug)]
-pub struct Hush {
-    token: String,
-}
-
-impl Hush {
-    /// With a word that nobody can guess.
-    pub fn new() -> Self {
-        Self { token: format!("gpu-harness-{:032x}", rand::random::<u128>()) }
-    }
-
-    /// The line before the text.
-    pub fn begin(&self) -> String {
-        format!("::stop-commands::{}", self.token)
-    }
-
-    /// The line after it.
-    pub fn end(&self) -> String {
-        format!("::{}::", self.token)
-    }
-}
-
-impl Default for Hush {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 /// Adds to the page of the step; what would make it too long is left out, and said.
@@ -111,7 +82,10 @@ mod tests {
     #[test]
     fn every_line_is_one_of_our_commands_even_of_a_hostile_node() {
         for records in [sample::every_outcome(), sample::hostile()] {
-            let text = commands(&of_run(&sample::state(&records), None));
+            let text = commands(&of_run(
+                &sample::state(&records),
+                crate::ci::annotation::Place { root: None, cwd: Path::new("/repo") },
+            ));
             assert!(!text.is_empty());
             for line in text.lines() {
                 assert!(line.starts_with("::error ") || line.starts_with("::warning "), "{line}");
@@ -130,10 +104,5 @@ mod tests {
         assert!(text.starts_with("others") && text.contains("did not fit"));
         append(&path, "more\n").unwrap();
         assert!(std::fs::metadata(&path).unwrap().len() <= PAGE);
-    }
-
-    #[test]
-    fn no_two_runs_hush_with_the_same_word() {
-        assert_ne!(Hush::new().begin(), Hush::new().begin());
     }
 }

@@ -2,9 +2,11 @@
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::{project, runtime};
 use crate::doctor;
-use crate::node::Node;
+use crate::node::NodeSpec;
+use crate::report::finding;
 use crate::report::look::Look;
 
 /// Flags of `doctor`.
@@ -27,16 +29,16 @@ pub(super) struct Doctor {
 const WIDTH: usize = 80;
 
 impl Doctor {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let node = Node::choose(self.node.as_deref(), &project()?)?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let node = NodeSpec::choose(self.node.as_deref(), &project()?)?;
         let runtime = runtime()?;
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();
         if self.json {
-            crate::streams::say(&format!("{:#}\n", doctor::json(&findings)));
+            crate::text::streams::say(&format!("{:#}\n", finding::json(&findings)));
         } else {
             let look = Look { colour: console::colors_enabled(), width: Some(WIDTH) };
-            crate::streams::say(&doctor::text(&findings, look, WIDTH));
+            crate::text::streams::say(&finding::text(&findings, look, WIDTH));
         }
         Ok(doctor::exit(&findings))
     }

@@ -7,12 +7,14 @@ use gpu_suites::unit::Span;
 
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::failure::Failure;
 use super::{dollars, runtime};
-use crate::exec::{self, Ready, Wanted};
+use crate::files::run_dir::DEFAULT_PARENT;
 use crate::report::terminal::Through;
-use crate::run::{Asked, RunError};
-use crate::run_dir::DEFAULT_PARENT;
-use crate::streams::{self, tell};
+use crate::run::exec::{self, Ready, Wanted};
+use crate::run::{Asked, RunContext};
+use crate::session::interrupt::Stop;
+use crate::text::streams::{self, tell};
 
 /// Flags of `exec`.
 #[derive(Debug, clap::Args)]
@@ -69,7 +71,7 @@ pub(super) struct Exec {
 }
 
 impl Exec {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let wanted = Wanted {
             command: self.command,
             sync: self.sync,
@@ -78,9 +80,10 @@ impl Exec {
             env: self.env,
             timeout: Some(self.timeout),
         };
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let here = super::here()?;
+        let cwd = here.folder.clone();
         // What this program keeps here for itself is for nobody else.
-        let ours = Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::cache::folder()));
+        let ours = Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::files::cache::folder()));
         let ready = Ready::read(&wanted, &cwd, &ours)?;
         for note in &ready.notes {
             tell(&format!("gpu-harness: {note}"));
@@ -97,11 +100,12 @@ impl Exec {
         let gone = sender.clone();
         streams::when_unheard(move || {
             // Where nobody listens any more, the run is over.
-            let _ = gone.send(exec::UNHEARD);
+            let _ = gone.send(crate::text::streams::UNHEARD);
         });
         let reporter = Box::new(Through::new(self.quiet).or_stop(sender));
         let runtime = runtime()?;
-        let ended = runtime.block_on(crate::run::exec(asked, ready, reporter, stop));
+        let context = RunContext { here, stop: Stop::SignalsAnd(stop), reporter };
+        let ended = runtime.block_on(crate::run::exec(context, asked, ready));
         // A thread that still waits for a dead connection must not keep the process.
         runtime.shutdown_background();
         let (state, run_dir) = ended?;

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use crate::config::Config;
+use crate::config::Location;
 use crate::history::judge::Judge;
-use crate::history::{self, History, Location, Put, Store, show};
+use crate::history::{self, History, Put, Store, show};
 use crate::plan;
 use crate::report::look::Look;
-use crate::streams::say;
+use crate::text::streams::say;
 
 /// Flags of `history`.
 #[derive(Debug, clap::Args)]
@@ -28,7 +30,7 @@ Examples:
 )]
 pub(super) struct HistoryVerb {
     #[command(subcommand)]
-    deed: Option<Deed>,
+    deed: Option<Action>,
     /// Only series whose suite, case, `suite::case` or metric matches this glob
     #[arg(value_name = "QUERY")]
     query: Option<String>,
@@ -46,7 +48,7 @@ pub(super) struct HistoryVerb {
 }
 
 #[derive(Debug, Subcommand)]
-enum Deed {
+enum Action {
     /// Add runs that were made without --history
     Add {
         /// Folders of runs that have ended
@@ -65,20 +67,18 @@ struct Place {
 }
 
 impl Place {
-    fn find(self, config: &Config) -> anyhow::Result<Location> {
+    fn find(self, config: &Config) -> Result<Location, Failure> {
         let place = self.history.or_else(|| config.history.clone());
         place.ok_or_else(|| {
-            anyhow::anyhow!(
-                "no history is named: give --history PLACE, or set `history:` in gpu-harness.yaml"
-            )
+            Failure::usage("no history is named: give --history PLACE, or set `history:` in gpu-harness.yaml")
         })
     }
 }
 
 impl HistoryVerb {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let config = super::project()?;
-        if let Some(Deed::Add { run_dirs, place }) = self.deed {
+        if let Some(Action::Add { run_dirs, place }) = self.deed {
             let store = Store::at(&place.find(&config)?)?;
             for run_dir in run_dirs {
                 match history::add(&run_dir, &store)? {
@@ -91,9 +91,9 @@ impl HistoryVerb {
         let place = self.place.find(&config)?;
         let history = History::read(&Store::at(&place)?)?;
         if history.runs == 0 && history.skipped.is_empty() {
-            anyhow::bail!(
+            return Err(Failure::usage(format_args!(
                 "no run is in the history in {place}; `gpu-harness run --history {place}` begins one"
-            );
+            )));
         }
         if let Some(query) = &self.sql {
             warn_of_skipped(&history);
@@ -108,7 +108,7 @@ impl HistoryVerb {
             format!("wrote {}\n", page.display())
         } else if self.json {
             warn_of_skipped(&history);
-            serde_json::to_string_pretty(&entries)? + "\n"
+            super::json(&entries) + "\n"
         } else {
             let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
             show::text(&history, &entries, Look { colour: console::colors_enabled(), width })
@@ -120,7 +120,7 @@ impl HistoryVerb {
 
 fn warn_of_skipped(history: &History) {
     for skipped in &history.skipped {
-        crate::streams::tell(&format!(
+        crate::text::streams::tell(&format!(
             "gpu-harness: warning: {} was left out: {}",
             skipped.name, skipped.why
         ));

@@ -2,12 +2,12 @@
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::runtime;
-use crate::config::Config;
-use crate::node::Node;
-use crate::remote::Remote;
+use crate::node::NodeSpec;
+use crate::node::remote::Remote;
 use crate::run::{RunError, connect};
-use crate::selfcheck;
+use crate::session::selfcheck;
 
 /// Flags of `selfcheck`.
 #[derive(Debug, clap::Args)]
@@ -21,18 +21,17 @@ pub(super) struct Selfcheck {
 }
 
 impl Selfcheck {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let config =
-            std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
-        let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let node = NodeSpec::choose(self.node.as_deref(), &super::project()?).and_then(|node| node.there());
+        let node = node.map_err(RunError::from)?;
         let runtime = runtime()?;
         let text = runtime.block_on(async {
-            let transport = connect(&node).await.map_err(crate::remote::RemoteError::from)?;
+            let transport = connect(&node).await.map_err(crate::node::remote::RemoteError::from)?;
             let remote = Remote::new(node, transport)?;
             selfcheck::selfcheck(&remote, self.json).await
         });
         runtime.shutdown_background();
-        crate::streams::say(&text?);
+        crate::text::streams::say(&text?);
         Ok(Exit::AllPassed)
     }
 }

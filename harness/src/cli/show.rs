@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
+use crate::files::run_dir::DEFAULT_PARENT;
 use crate::plan;
 use crate::report::look::Look;
 use crate::report::show::{Shown, show};
 use crate::report::{self};
-use crate::run_dir::DEFAULT_PARENT;
 
 /// Flags of `show`.
 #[derive(Debug, clap::Args)]
@@ -30,14 +31,14 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let run_dir = self.run_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_PARENT).join("latest"));
         let state = report::read(&run_dir)?;
         let cases = plan::globs(&self.cases)?;
         let shown = Shown { everything: !cases.is_empty(), cases };
         let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
         let look = Look { colour: console::colors_enabled(), width };
-        crate::streams::say(&show(&state, &shown, look));
+        crate::text::streams::say(&show(&state, &shown, look));
         Ok(Exit::AllPassed)
     }
 }

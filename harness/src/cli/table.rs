@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use console::measure_text_width;
 
-use crate::clean::one_line;
+use crate::text::clean::one_line;
 
 /// The longest cell.
 const MOST: usize = 200;

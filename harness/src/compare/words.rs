@@ -3,9 +3,9 @@
 use gpu_suites::regression::pairs::{Found, Ratio};
 
 use super::compared::{Compared, ComparedCase, ComparedMetric};
-use crate::clean::log_line;
-use crate::report::figures::{count, figure};
 use crate::report::look::Look;
+use crate::text::clean::log_line;
+use crate::text::figures::{count, figure};
 
 /// The comparison as lines, with a newline at the end.
 pub fn text(compared: &Compared, look: Look) -> String {

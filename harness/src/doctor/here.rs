@@ -1,18 +1,18 @@
 //! What this machine has to bring: the programs that go to the node.
 
-use super::Finding;
-use crate::binaries::Program;
+use crate::files::binaries::Program;
+use crate::report::finding::Finding;
 
 /// The agent, without which nothing runs, and the worker, which only some cases need.
 pub(super) fn programs() -> Vec<Finding> {
     vec![
         match Program::Agent.find() {
             Ok(agent) => Finding::ok("gpu-agent", agent.path.display().to_string()),
-            Err(error) => Finding::failed("gpu-agent", crate::failure::chain(&error)),
+            Err(error) => Finding::failed("gpu-agent", crate::text::chain(&error)),
         },
         match Program::Worker.find() {
             Ok(worker) => Finding::ok("gpu-worker", worker.path.display().to_string()),
-            Err(error) => Finding::unknown("gpu-worker", crate::failure::chain(&error))
+            Err(error) => Finding::unknown("gpu-worker", crate::text::chain(&error))
                 .hint("only `train` and `throughput` cases need it; cases of your own programs do without"),
         },
     ]

@@ -4,18 +4,22 @@ use std::collections::BTreeSet;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{Judged, Judgement, Vanished};
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::{self, Answers, Changed};
 use gpu_suites::regression::standing::Past;
-use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict, robust};
+use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict};
+use gpu_suites::statistics;
 
-use super::series::{self, All, SeriesId};
-use super::{History, Line, fold, words};
-use crate::canary;
+use super::series::{self, All, Nights, SeriesId};
+use super::{History, Line, fold};
 use crate::config::{Better, Config, OnRegression};
+use crate::plan::canary;
 use crate::report::RunState;
 use crate::report::case::CaseState;
+use crate::report::words;
+use crate::text::Explain;
 
 /// What the project says about judging.
 #[derive(Debug, Clone)]
@@ -31,6 +35,12 @@ pub struct Judge {
 pub struct PatternError {
     pattern: String,
     source: globset::Error,
+}
+
+impl Explain for PatternError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 impl Judge {
@@ -55,9 +65,9 @@ impl Judge {
         }
     }
 
-    /// The verdict on `tonight`, by the healthy values of the nights before.
-    pub fn verdict(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
-        self.rule.judge(before, tonight, direction)
+    /// The verdict on `this_run`, by the healthy values of the nights before.
+    pub fn verdict(&self, before: &[f64], this_run: &[f64], direction: Direction) -> Verdict {
+        self.rule.judge(before, this_run, direction)
     }
 
     /// Where a value is as before, by the healthy values of the nights before; `None` where they are too few to tell.
@@ -76,10 +86,10 @@ impl Judge {
     /// What the history says of every case that ran.
     pub fn judge(&self, history: &History, state: &RunState) -> Vec<Judged> {
         let ran = |case: &&CaseState| state.ending(case).outcome != Outcome::Skipped;
-        let all = series::all(history);
+        let nights = Nights::of(history);
         let canary = state.case(&canary::id());
-        let slow = canary.and_then(|case| self.of_case((history, &all), state, (case, None)).degraded);
-        let of_case = |case| self.of_case((history, &all), state, (case, slow.clone()));
+        let slow = canary.and_then(|case| self.of_case(&nights, state, case, None).degraded);
+        let of_case = |case| self.of_case(&nights, state, case, slow.clone());
         state.cases().iter().filter(ran).map(of_case).collect()
     }
 
@@ -92,7 +102,7 @@ impl Judge {
             let case = state.case(&judged.case).filter(|_| is_it);
             case.is_some_and(|case| {
                 let mut ceilings = case.metrics.keys().filter(|metric| canary::is_canary(metric));
-                let verdict = |metric: &String| self.tonight(&all, state, (case, metric), Direction::Higher);
+                let verdict = |metric: &String| self.of_metric(&all, state, case, metric, Direction::Higher);
                 ceilings.any(|metric| matches!(verdict(metric), Verdict::Suspected(_)))
             })
         };
@@ -102,22 +112,23 @@ impl Judge {
     }
 
     /// The verdict on what a case measured of a metric in this run.
-    fn tonight(
+    fn of_metric(
         &self,
         all: &All<'_>,
         state: &RunState,
-        (case, metric): (&CaseState, &str),
+        case: &CaseState,
+        metric: &str,
         better: Direction,
     ) -> Verdict {
-        let before = before(all, state, (case, metric));
+        let before = before(all, state, case, metric);
         self.verdict(&before, &fold::measured(case, metric), better)
     }
 
-    fn has_baseline(&self, all: &All<'_>, state: &RunState, of: (&CaseState, &str)) -> bool {
-        self.rule.has_baseline(&before(all, state, of))
+    fn has_baseline(&self, all: &All<'_>, state: &RunState, case: &CaseState, metric: &str) -> bool {
+        self.rule.has_baseline(&before(all, state, case, metric))
     }
 
-    /// The metrics of a case that were judged before on what it ran on tonight, and of which nothing came: told until they
+    /// The metrics of a case that were judged before on what it ran on this time, and of which nothing came: told until they
     /// were missing on half of the nights that count.
     fn vanished(&self, all: &All<'_>, state: &RunState, case: &CaseState) -> Vec<Vanished> {
         let of_case = all.iter().filter(|(id, _)| id.case == *case.id());
@@ -130,7 +141,7 @@ impl Judge {
             !case.metrics.contains_key(&id.metric)
                 && self.direction(&id.metric).is_some()
                 && id.key == fold::key(state, case, &id.metric)
-                && self.has_baseline(all, state, (case, &id.metric))
+                && self.has_baseline(all, state, case, &id.metric)
         };
         let gone = of_case.filter(|(id, _)| is_gone(id)).map(|(id, lines)| {
             let came = last.iter().filter(|run| lines.iter().any(|line| line.run == ***run)).count();
@@ -142,12 +153,14 @@ impl Judge {
     /// What is to be said of a case on a node that is slow for the given reason.
     fn of_case(
         &self,
-        (history, all): (&History, &All<'_>),
+        nights: &Nights<'_>,
         state: &RunState,
-        (case, slow): (&CaseState, Option<String>),
+        case: &CaseState,
+        slow: Option<String>,
     ) -> Judged {
+        let all = &nights.all;
         let outcome = state.ending(case).outcome;
-        let mut past = series::outcomes(history, case.id(), state.run.as_ref());
+        let mut past = series::outcomes(nights.history, case.id(), state.run.as_ref());
         past.push(Past { outcome, flaky: case.is_flaky() });
         let mut judged = Judged {
             case: case.id().clone(),
@@ -161,10 +174,10 @@ impl Judge {
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
         }
-        let verdict = |metric: &String, better| self.tonight(all, state, (case, metric), better);
+        let verdict = |metric: &String, better| self.of_metric(all, state, case, metric, better);
         let mut canaries = case.metrics.keys().filter(|metric| canary::is_canary(metric));
         let is_slow = |metric: &String| {
-            let value = robust::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
+            let value = statistics::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
             canary::below_known(case, metric, value)
                 .or_else(|| degraded(metric, &verdict(metric, Direction::Higher)))
         };
@@ -179,7 +192,7 @@ impl Judge {
             // A number that is none any more is worse than any that there was.
             let is_worse = match verdict {
                 Verdict::Regressed(_) => true,
-                Verdict::NoNumber => self.has_baseline(all, state, (case, metric)),
+                Verdict::NoNumber => self.has_baseline(all, state, case, metric),
                 _ => false,
             };
             let fails = is_worse && self.on_regression == OnRegression::Fail && judged.degraded.is_none();
@@ -188,17 +201,20 @@ impl Judge {
         judged.vanished = self.vanished(all, state, case);
         if judged.degraded.is_none() {
             let hashes = case.facts.keys().filter(|metric| answers::is_hash(metric));
-            judged.answers.extend(hashes.filter_map(|metric| self.answers(history, state, (case, metric))));
+            judged
+                .answers
+                .extend(hashes.filter_map(|metric| self.answers(nights.history, state, case, metric)));
         }
         judged
     }
 
-    /// How tonight's answers differ from those of the nights before, by a metric with their hash.
+    /// How this run's answers differ from those of the nights before, by a metric with their hash.
     fn answers(
         &self,
         history: &History,
         state: &RunState,
-        (case, metric): (&CaseState, &str),
+        case: &CaseState,
+        metric: &str,
     ) -> Option<Changed> {
         let is_ignored =
             |(glob, better): &(GlobMatcher, Better)| glob.is_match(metric) && *better == Better::Ignore;
@@ -212,17 +228,17 @@ impl Judge {
         let fact = |name: &str| {
             answers::beside(metric, name).and_then(|name| case.facts.get(&name)).map(String::as_str)
         };
-        let tonight =
+        let this_run =
             Answers { hash: case.facts.get(metric)?, sketch: fact("sketch"), sample: fact("sample") };
-        let reference = answers::reference(&before, &tonight)?;
-        let said = answers::changed(&reference, &tonight, within(key.dtype.as_deref()))?;
+        let reference = answers::reference(&before, &this_run)?;
+        let said = answers::changed(&reference, &this_run, within(key.dtype.as_deref()))?;
         let fails = self.on_regression == OnRegression::Fail;
         Some(Changed { metric: metric.to_owned(), said, fails })
     }
 }
 
-/// The healthy values of a metric on the nights before, measured on what the case ran on tonight.
-fn before(all: &All<'_>, state: &RunState, (case, metric): (&CaseState, &str)) -> Vec<f64> {
+/// The healthy values of a metric on the nights before, measured on what the case ran on in this run.
+fn before(all: &All<'_>, state: &RunState, case: &CaseState, metric: &str) -> Vec<f64> {
     let id =
         SeriesId { case: case.id().clone(), metric: metric.to_owned(), key: fold::key(state, case, metric) };
     let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();

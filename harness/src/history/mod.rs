@@ -5,14 +5,12 @@
 //! | [`line`] | what is kept of a case, and under which key? |
 //! | [`fold`] | what does a run amount to? |
 //! | [`object`] | what does a run's object look like, and is it whole? |
-//! | [`location`] | where does the history lie? |
 //! | [`store`] | how are objects put there without ever overwriting one? |
 //! | [`read`] | what does the history say, and what in it cannot be read? |
 //! | [`series`] | which values belong together? |
 //! | [`judge`] | what does it say of a run? |
 //! | [`quarantine`] | whose failures do not count today? |
-//! | [`tonight`] | how does a run that goes on use it? |
-//! | [`show`], [`words`] | how does a person read it? |
+//! | [`show`] | how does a person read it? |
 //! | [`html`] | and with a browser? |
 //! | [`sql`] | how is it asked in SQL? |
 
@@ -20,7 +18,6 @@ pub mod fold;
 pub mod html;
 pub mod judge;
 pub mod line;
-pub mod location;
 pub mod object;
 pub mod quarantine;
 pub mod read;
@@ -28,18 +25,18 @@ pub mod series;
 pub mod show;
 pub mod sql;
 pub mod store;
-pub mod tonight;
-pub mod words;
 
 use std::path::Path;
 
+use gpu_suites::exit::Exit;
+
 pub use gpu_stores::StoreError;
 pub use line::{Key, Line};
-pub use location::Location;
 pub use read::{History, Skipped};
 pub use store::{Put, Store};
 
 use crate::report::{self, ReportError, RunState};
+use crate::text::Explain;
 
 /// Why a run was not added to the history.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +56,23 @@ pub enum AddError {
     /// The history's place refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Explain for AddError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Report(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+            Self::NoRun | Self::GoesOn { .. } => Exit::Usage,
+        }
+    }
 }
 
 /// Adds a run's folder, however old.

@@ -65,7 +65,7 @@ fn lines(store: &Store, name: &str) -> Result<Vec<Line>, String> {
     if !object::is_name(name) {
         return Err(ObjectError::Foreign.to_string());
     }
-    let content = store.get(name).map_err(|error| crate::failure::chain(&error))?;
+    let content = store.get(name).map_err(|error| crate::text::chain(&error))?;
     let text = String::from_utf8(content).map_err(|_| ObjectError::Foreign.to_string())?;
     object::read(&text).map_err(|error| error.to_string())
 }

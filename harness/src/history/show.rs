@@ -7,10 +7,11 @@ use serde::Serialize;
 
 use super::judge::Judge;
 use super::series::{self, SeriesId};
-use super::{History, Key, Line, words};
-use crate::clean::log_line;
-use crate::report::figures::{count, figure, sparkline};
+use super::{History, Key, Line};
 use crate::report::look::Look;
+use crate::report::words;
+use crate::text::clean::log_line;
+use crate::text::figures::{count, figure, sparkline};
 
 /// Columns of a curve.
 const CURVE: usize = 40;

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::owner::Owner;
-use crate::cache;
+use crate::files::cache;
 
 /// The longest path of a Unix socket, with the zero byte at its end left out.
 const LONGEST: usize = 107;

@@ -12,20 +12,21 @@
 //! | [`client`] | how does a test have a case run? |
 //! | `start` | how does a holder come to be, once? |
 //! | [`serve`] | how long does the holder live, and what does it do meanwhile? |
-//! | `hall` | what do all requests of a holder share? |
+//! | `broker` | what do all requests of a holder share? |
 //! | `case` | how is one case run? |
 //! | `had` | how is the node had and given back? |
 //! | `records` | where do the events of a case go? |
+//! | `saying` | how much may wait for a test that does not read? |
 //! | [`command`] | how is a command run that has a node to itself? |
 
 pub mod address;
+mod broker;
 mod case;
 pub mod client;
 pub mod command;
-mod had;
-mod hall;
 pub mod owner;
 mod records;
+mod saying;
 pub mod serve;
 mod start;
 pub mod wire;

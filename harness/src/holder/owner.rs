@@ -3,12 +3,12 @@
 //! A process id alone may be given to another process; the time of its start makes it one process.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::str::FromStr;
 use std::time::Duration;
 
+use gpu_suites::process::Stat;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::unix::AsyncFd;
 
@@ -22,14 +22,6 @@ const LOOK: Duration = Duration::from_millis(200);
 pub struct Owner {
     pid: i32,
     /// In clock ticks since the machine's.
-    start: u64,
-}
-
-/// What `/proc` tells of a process.
-struct Stat {
-    program: String,
-    state: char,
-    parent: i32,
     start: u64,
 }
 
@@ -58,7 +50,7 @@ impl Owner {
 
     /// Whether it has not ended.
     pub fn lives(&self) -> bool {
-        Stat::of(self.pid).is_ok_and(|stat| stat.start == self.start && !matches!(stat.state, 'Z' | 'X'))
+        Stat::of(self.pid).is_ok_and(|stat| stat.start == self.start && stat.lives())
     }
 
     /// Waits for its end, however it ends.
@@ -101,36 +93,9 @@ impl FromStr for Owner {
     }
 }
 
-impl Stat {
-    fn of(pid: i32) -> io::Result<Self> {
-        let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        Self::parse(&text).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is no such thing")))
-    }
-
-    /// The program's name stands in parentheses and may hold anything, parentheses too.
-    fn parse(text: &str) -> Option<Self> {
-        let (head, rest) = text.rsplit_once(')')?;
-        let fields = Vec::from_iter(rest.split_whitespace());
-        Some(Self {
-            program: head.split_once('(')?.1.to_owned(),
-            state: fields.first()?.chars().next()?,
-            parent: fields.get(1)?.parse().ok()?,
-            start: fields.get(19)?.parse().ok()?,
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_process_is_read_whatever_its_name_is() {
-        let text = "7 (a ) (b) S 3 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 4711 0 0\n";
-        let stat = Stat::parse(text).unwrap();
-        assert_eq!((stat.program.as_str(), stat.parent, stat.start), ("a ) (b", 3, 4711));
-        assert!(Stat::parse("7 (a) S").is_none());
-    }
 
     #[test]
     fn another_process_with_the_same_id_is_not_the_owner() {

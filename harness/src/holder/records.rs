@@ -7,27 +7,26 @@ use std::rc::Rc;
 use gpu_suites::event::{Event, NodeState, Record};
 use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
-use tokio::sync::mpsc::UnboundedSender;
 
+use super::saying::Saying;
 use crate::recorder::{Recorder, Records};
 use crate::report::{Reporter, RunState};
 
 /// The records of one case of a run that several may be running in.
-pub(super) struct OfCase {
+pub(super) struct CaseRecords {
     pub(super) run: Rc<RefCell<Recorder>>,
     pub(super) case: CaseId,
     /// To the test.
-    pub(super) said: UnboundedSender<String>,
+    pub(super) said: Saying,
 }
 
-impl Records for OfCase {
+impl Records for CaseRecords {
     fn keep(&mut self, event: Event) {
         self.run.borrow_mut().own(event);
     }
 
     fn node(&mut self, record: Record) {
-        // A test that has ended reads no more.
-        let _ = self.said.send(format!("{}\n", record.to_line()));
+        self.said.record(&record);
         self.run.borrow_mut().node(record);
     }
 
@@ -43,15 +42,11 @@ impl Records for OfCase {
     }
 
     fn has_room(&self) -> bool {
-        self.run.borrow().has_room()
+        self.run.borrow().has_room() && self.said.has_room()
     }
 
     fn files_came(&mut self) {
         self.run.borrow_mut().files_of_case_came(&self.case);
-    }
-
-    fn announced(&self) -> Option<u64> {
-        self.run.borrow().announced_by(&self.case)
     }
 
     fn folder(&self) -> PathBuf {

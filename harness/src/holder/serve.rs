@@ -7,29 +7,31 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gpu_suites::exit::Exit;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use gpu_suites::lines::{Line, Lines, TooLong};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::net::unix::OwnedReadHalf;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::Instant;
 
 use super::address::Address;
+use super::broker::{Broker, HolderEnd};
 use super::case::{self, Asked, What};
-use super::hall::{Hall, Over};
 use super::owner::Owner;
-use super::wire::{Ask, Said, line};
+use super::saying::{Saying, UNREAD, saying};
+use super::wire::{Ask, Said};
 use crate::ci::Service;
 use crate::config::Config;
-use crate::failure::chain;
-use crate::interrupt::Interrupts;
-use crate::node::Node;
+use crate::files::run_dir::DEFAULT_PARENT;
+use crate::here::Here;
+use crate::node::NodeSpec;
 use crate::run::RunError;
-use crate::run_dir::DEFAULT_PARENT;
+use crate::session::interrupt::Interrupts;
+use crate::text::{Explain, explained};
 
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);
 /// The longest request: a case's name and some paths.
-const LONGEST_ASK: u64 = 16 << 20;
+const LONGEST_ASK: usize = 16 << 20;
 
 /// What a holder is started with.
 #[derive(Debug, Clone)]
@@ -64,45 +66,54 @@ pub enum ServeError {
     Run(#[from] RunError),
 }
 
+impl Explain for ServeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Listen { .. } => Exit::Infrastructure,
+            Self::Run(error) => error.exit(),
+        }
+    }
+}
+
 /// Holds the node until nobody needs it, then gives it back.
-pub async fn serve(order: Order) -> Result<Exit, ServeError> {
+pub async fn serve(order: Order, here: &Here) -> Result<Exit, ServeError> {
     let node = Config::find(&order.project)
         .map_err(RunError::from)
-        .and_then(|config| Ok(Node::choose(order.node.as_deref(), &config)?))?;
+        .and_then(|config| Ok(NodeSpec::choose(order.node.as_deref(), &config)?))?;
     let mut signals = Interrupts::listen().map_err(RunError::Signals)?;
     let door = Door::open(&order.address.socket)?;
     let runs = vec![order.project.join(DEFAULT_PARENT), order.address.runs()];
-    let hall = Rc::new(Hall::new(node, runs));
-    let mut over = hall.over.subscribe();
+    let broker = Rc::new(Broker::new(node, runs));
+    let mut over = broker.over.subscribe();
     loop {
         tokio::select! {
             biased;
             _ = over.wait_for(Option::is_some) => break,
-            () = order.owner.ended() => hall.end(Over::Ended("the run that it was for has ended")),
-            by = signals.next() => hall.end(Over::Ended(by)),
-            () = idle(&hall, order.idle) => hall.end(Over::Ended("nobody has used it for a while")),
+            () = order.owner.ended() => broker.end(HolderEnd::Ended("the run that it was for has ended")),
+            by = signals.next() => broker.end(HolderEnd::Ended(by)),
+            () = idle(&broker, order.idle) => broker.end(HolderEnd::Ended("nobody has used it for a while")),
             come = door.listener.accept() => {
                 if let Ok((stream, _)) = come {
-                    tokio::task::spawn_local(attend(Rc::clone(&hall), stream));
+                    tokio::task::spawn_local(attend(Rc::clone(&broker), stream));
                 }
             }
         }
     }
     // Whoever comes from now on starts a holder of its own.
     drop(door);
-    let mut busy = hall.busy.subscribe();
+    let mut busy = broker.busy.subscribe();
     let _ = tokio::time::timeout(LAST_CASES, busy.wait_for(|busy| busy.0 == 0)).await;
-    let state = hall.close().await?;
-    if let (Some(state), Some(service), true) = (state, Service::here(), order.tells) {
-        service.tell(&state, state.exit()).await;
+    let state = broker.close().await?;
+    if let (Some(state), Some(service), true) = (state, Service::of(&here.env), order.tells) {
+        service.tell(&state, state.exit(), here).await;
     }
     Ok(Exit::AllPassed)
 }
 
 /// Ends when nobody has wanted anything for so long.
-async fn idle(hall: &Hall, limit: Option<Duration>) {
+async fn idle(broker: &Broker, limit: Option<Duration>) {
     let Some(limit) = limit else { return std::future::pending().await };
-    let mut busy = hall.busy.subscribe();
+    let mut busy = broker.busy.subscribe();
     loop {
         let (count, since) = *busy.borrow_and_update();
         let wait = async {
@@ -148,51 +159,44 @@ impl Drop for Door {
 }
 
 /// Serves one connection.
-async fn attend(hall: Rc<Hall>, stream: UnixStream) {
-    hall.busy.send_modify(|busy| busy.0 += 1);
-    let (reader, writer) = stream.into_split();
-    let (said, to_say) = unbounded_channel();
-    let writing = tokio::task::spawn_local(write(writer, to_say));
-    let mut reader = BufReader::new(reader);
-    let mut text = String::new();
-    let read = (&mut reader).take(LONGEST_ASK).read_line(&mut text).await;
-    let asked = read.ok().and_then(|_| serde_json::from_str::<Ask>(&text).ok());
+async fn attend(broker: Rc<Broker>, stream: UnixStream) {
+    broker.busy.send_modify(|busy| busy.0 += 1);
+    let (mut reader, writer) = stream.into_split();
+    let (said, to_say) = saying();
+    let writing = tokio::task::spawn_local(to_say.write_to(writer, UNREAD));
     let mut is_last = false;
-    match asked {
-        Some(Ask::Case { project, suites, case, slot }) => {
-            let _ = said.send(line(&Said::Accepted { pid: std::process::id() }));
-            let answer = match hall.selection(project, suites) {
+    match ask(&mut reader).await {
+        Ok(Ask::Case { project, suites, case, slot }) => {
+            said.answer(&Said::Accepted { pid: std::process::id() });
+            let answer = match broker.selection(project, suites) {
                 Ok(selection) => {
                     let asked = Asked { what: What::Case(selection, case), slot };
-                    let said = said.clone();
-                    watched(&hall, reader, async |interrupts| case::run(&hall, asked, said, interrupts).await)
-                        .await
+                    watched(&broker, reader, &said, async |interrupts| {
+                        case::run(&broker, asked, said.clone(), interrupts).await
+                    })
+                    .await
                 }
-                Err(error) => Said::Refused { reason: chain(&error) },
+                Err(error) => Said::Refused { reason: explained(&error) },
             };
-            let _ = said.send(line(&answer));
+            said.answer(&answer);
         }
-        Some(Ask::Program(program)) => {
-            let _ = said.send(line(&Said::Accepted { pid: std::process::id() }));
+        Ok(Ask::Program(program)) => {
+            said.answer(&Said::Accepted { pid: std::process::id() });
             let asked = Asked { slot: program.slot, what: What::Program(program) };
-            let to_test = said.clone();
-            let answer =
-                watched(&hall, reader, async |interrupts| case::run(&hall, asked, to_test, interrupts).await)
-                    .await;
-            let _ = said.send(line(&answer));
+            let answer = watched(&broker, reader, &said, async |interrupts| {
+                case::run(&broker, asked, said.clone(), interrupts).await
+            });
+            said.answer(&answer.await);
         }
-        Some(Ask::Stop) => {
-            let _ = said.send(line(&Said::Ending { run_dir: hall.run_dir() }));
-            hall.end(Over::Ended("its owner has asked for its end"));
+        Ok(Ask::Stop) => {
+            said.answer(&Said::Ending { run_dir: broker.run_dir() });
+            broker.end(HolderEnd::Ended("its owner has asked for its end"));
             is_last = true;
         }
-        None => {
-            let reason = "this is no request of this version of gpu-harness".to_owned();
-            let _ = said.send(line(&Said::Refused { reason }));
-        }
+        Err(reason) => said.answer(&Said::Refused { reason }),
     }
-    hall.busy.send_modify(|busy| *busy = (busy.0 - 1, Instant::now()));
-    drop(hall);
+    broker.busy.send_modify(|busy| *busy = (busy.0 - 1, Instant::now()));
+    drop(broker);
     if is_last {
         // The connection ends with the process, so that whoever asked knows when it has ended.
         std::future::pending::<()>().await;
@@ -201,21 +205,45 @@ async fn attend(hall: Rc<Hall>, stream: UnixStream) {
     let _ = writing.await;
 }
 
+/// What is asked for: the first line that comes; an error says why that is no request.
+async fn ask(from: &mut (impl AsyncRead + Unpin)) -> Result<Ask, String> {
+    let (mut lines, mut chunk) = (Lines::of_at_most(LONGEST_ASK), vec![0; 64 << 10]);
+    loop {
+        let count = from.read(&mut chunk).await.map_err(|error| error.to_string())?;
+        if count == 0 {
+            return Err("the connection ended before its request did".to_owned());
+        }
+        let first = lines.feed(&chunk[..count], |line| {
+            Err(match line {
+                // Why it is none may have a secret of its environment in it.
+                Line::Whole(line) => serde_json::from_slice(line)
+                    .map_err(|_| "this is no request of this version of gpu-harness".to_owned()),
+                Line::TooLong => Err(TooLong { most: LONGEST_ASK }.to_string()),
+            })
+        });
+        if let Err(first) = first {
+            return first;
+        }
+    }
+}
+
 /// Does the work, and interrupts it when the test ends or the holder does.
 async fn watched(
-    hall: &Hall,
-    mut reader: BufReader<OwnedReadHalf>,
+    broker: &Broker,
+    mut reader: OwnedReadHalf,
+    said: &Saying,
     work: impl AsyncFnOnce(&mut Interrupts) -> Said,
 ) -> Said {
     let (interrupt, mut interrupts) = Interrupts::inside();
-    let mut over = hall.over.subscribe();
+    let mut over = broker.over.subscribe();
     let watch = async {
         let mut rest = [0];
         tokio::select! {
             // A test says nothing more: what comes is the end of its connection.
             _ = reader.read(&mut rest) => { let _ = interrupt.send("the end of its test"); }
+            () = said.unread() => { let _ = interrupt.send("its test, which reads nothing that it prints"); }
             // A node that is gone is told by whoever follows the case on it, as what it is.
-            _ = over.wait_for(|over| matches!(over, Some(Over::Ended(_)))) => {
+            _ = over.wait_for(|over| matches!(over, Some(HolderEnd::Ended(_)))) => {
                 let _ = interrupt.send("the end of the test run");
             }
         }
@@ -227,11 +255,22 @@ async fn watched(
     }
 }
 
-/// Writes what there is to say; a test that does not read delays nobody else.
-async fn write(mut writer: OwnedWriteHalf, mut said: UnboundedReceiver<String>) {
-    while let Some(text) = said.recv().await {
-        if writer.write_all(text.as_bytes()).await.is_err() {
-            return;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_is_one_line_of_bounded_length_and_what_is_none_is_told_why() {
+        let stop = serde_json::to_vec(&Ask::Stop).unwrap();
+        assert_eq!(ask(&mut &[&stop[..], b"\nmore\n"].concat()[..]).await, Ok(Ask::Stop));
+        for (text, why) in [
+            (stop.clone(), "the connection ended"),
+            (b"{\"ask\":\"dance\"}\n".to_vec(), "no request of this version"),
+            (b"\xff\n".to_vec(), "no request of this version"),
+            (vec![b'x'; LONGEST_ASK + 1], "a line of more than 16777216 bytes"),
+        ] {
+            let refused = ask(&mut &text[..]).await.unwrap_err();
+            assert!(refused.contains(why), "{refused}");
         }
     }
 }

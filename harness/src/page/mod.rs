@@ -17,7 +17,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 
-use crate::clean;
+use crate::text::clean;
 
 const BASE: &str = include_str!("base.html");
 const PLOT_LIBRARY: &str = include_str!("../../vendor/uplot/uPlot.iife.min.js");

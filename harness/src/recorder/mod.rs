@@ -4,7 +4,7 @@
 //! of it. What goes wrong is remembered ([`Records::is_broken`]), and told at the end. Nor does it wait: a thread of its own
 //! writes ([`writer`]), and what is slow there, a disk or a terminal, delays no renewal of a lease.
 
-mod announced;
+mod brought;
 mod event_log;
 #[cfg(test)]
 mod tests;
@@ -12,17 +12,18 @@ mod writer;
 
 use std::path::{Path, PathBuf};
 
-use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, TestsUnread, Warning};
+use gpu_suites::event::{CaseFinished, Event, Node, NodeState, Record, TestsFailed, TestsUnread, Warning};
 use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::outcome::Outcome;
 
-use crate::brought::Brought;
-use crate::report::case::{CaseState, Phase};
-use crate::report::{self, ReportError, Reporter, RunState};
-use crate::run_dir::RunDir;
-use announced::Announced;
-pub use announced::Missing;
+use crate::files::announced::Announced;
+pub use crate::files::announced::Missing;
+use crate::files::run_dir::RunDir;
+use crate::log::RunLog;
+use crate::recorder::brought::Brought;
+use crate::report::case::{CaseState, Exited, Phase};
+use crate::report::{self, Against, ReportError, Reporter, RunState};
 pub use event_log::EventLogError;
 use event_log::{EventLog, Numbering};
 use writer::{Desk, Writer};
@@ -41,8 +42,6 @@ pub trait Records {
     fn has_room(&self) -> bool;
     /// Files that cases made have come: what they say of their own tests counts from now on.
     fn files_came(&mut self);
-    /// What the cases that are recorded here have announced to be fetched: how many bytes, if anything.
-    fn announced(&self) -> Option<u64>;
     /// The run's folder.
     fn folder(&self) -> PathBuf;
 }
@@ -56,6 +55,7 @@ pub struct Recorder {
     announced: Announced,
     brought: Brought,
     writer: Writer,
+    log: RunLog,
 }
 
 /// Why something could not be kept.
@@ -101,10 +101,6 @@ impl Records for Recorder {
         }
     }
 
-    fn announced(&self) -> Option<u64> {
-        self.announced.bytes(None)
-    }
-
     fn folder(&self) -> PathBuf {
         self.folder.path.clone()
     }
@@ -129,6 +125,7 @@ impl Recorder {
         junit: Option<PathBuf>,
         reporter: Box<dyn Reporter>,
     ) -> Result<Self, RecorderError> {
+        let kept = RunLog::open(&folder.path, folder.run.as_str());
         let writer = Writer::begin(Desk::new(folder.path.clone(), junit, log, reporter))?;
         Ok(Self {
             folder,
@@ -138,6 +135,7 @@ impl Recorder {
             announced: Announced::default(),
             brought: Brought::default(),
             writer,
+            log: kept,
         })
     }
 
@@ -169,23 +167,28 @@ impl Recorder {
 
     fn take(&mut self, record: Record) {
         self.state.apply(&record);
-        self.announced.take(&record);
+        match &record.event {
+            Event::CaseStarted(event) => drop(self.announced.part_with(&event.case)),
+            // Only cases that the harness itself named bring files.
+            Event::Artifact(event) if self.state.case(&event.case).is_some() => self.announced.note(event),
+            _ => {}
+        }
         self.brought.take(&record.event);
         self.writer.write(record);
     }
 
-    /// What one case has announced to be fetched: how many bytes, if anything.
-    pub fn announced_by(&self, case: &CaseId) -> Option<u64> {
-        self.announced.bytes(Some(case))
-    }
-
-    /// Files that a case made have come: where its own tests' reports cannot be read, it has not passed.
+    /// Files that a case made have come: where its own tests' reports cannot be read, or tell of
+    /// failures, it has not passed. A command that ended with another code has passed because it was to fail.
     pub fn files_of_case_came(&mut self, case: &CaseId) {
         let passed = |case: &&CaseState| case.last_ended().is_some_and(|end| end.outcome == Outcome::Passed);
         let Some(state) = self.state.case(case).filter(passed) else { return };
-        let reports = report::unread(state, &self.folder.path);
-        if !reports.is_empty() {
-            self.own(TestsUnread { case: case.clone(), reports });
+        let has_succeeded = state.exit == Some(Exited::Code(0));
+        let Against { unread, failed, named } = report::against(state, &self.folder.path);
+        if !unread.is_empty() {
+            self.own(TestsUnread { case: case.clone(), reports: unread });
+        }
+        if failed > 0 && has_succeeded {
+            self.own(TestsFailed { case: case.clone(), failed, named });
         }
     }
 
@@ -194,10 +197,10 @@ impl Recorder {
         self.writer.settle()
     }
 
-    /// Gives every case that did not finish its outcome.
-    pub fn end_unfinished(&mut self, outcome: Outcome, reason: &str) {
-        let unfinished = self.state.cases().iter().filter(|case| case.phase != Phase::Finished);
-        let endings: Vec<CaseFinished> = unfinished
+    /// Gives this outcome to every case in such a phase.
+    pub fn end(&mut self, phases: &[Phase], outcome: Outcome, reason: &str) {
+        let these = self.state.cases().iter().filter(|case| phases.contains(&case.phase));
+        let endings: Vec<CaseFinished> = these
             .map(|case| CaseFinished {
                 case: case.id().clone(),
                 attempt: case.attempt,
@@ -213,7 +216,10 @@ impl Recorder {
 
     /// Looks for the files that nodes have announced, of one case or of all: what is not here, whole.
     pub fn missing(&mut self, only: Option<&CaseId>) -> impl Future<Output = Vec<Missing>> + use<> {
-        let announced = self.announced.take_of(only);
+        let announced = match only {
+            Some(case) => self.announced.part_with(case),
+            None => std::mem::take(&mut self.announced),
+        };
         let folder = self.folder.path.clone();
         let looking = tokio::task::spawn_blocking(move || announced.missing(&folder));
         async move { looking.await.unwrap_or_default() }
@@ -244,8 +250,9 @@ impl Recorder {
 
     /// Writes the last reports, shows the summary, and gives what it all amounts to.
     pub fn finish(self, exit: Exit) -> Result<RunState, RecorderError> {
-        let Self { writer, state, .. } = self;
+        let Self { writer, state, log, .. } = self;
         writer.finish(exit, &state)?;
+        drop(log);
         Ok(state)
     }
 }

@@ -12,11 +12,13 @@ use gpu_suites::id::{CaseId, NodeName, RunId};
 use gpu_suites::outcome::Outcome;
 use jiff::Timestamp;
 
-use super::attempt::{self, NAME, sane_seconds, short};
-use super::case::{CaseState, Phase};
+use super::attempt::{self, sane_seconds, short};
+use super::case::{Attempt, CaseState, Phase};
 use super::curve::Curves;
 use super::receipt::Receipt;
-use crate::clean::cut;
+use super::standing::{Circumstances, Ending, Standing};
+use crate::text::clean::cut;
+use crate::text::limits::NAME;
 
 const INPUTS: usize = 1_000;
 const WARNINGS: usize = 100;
@@ -74,6 +76,8 @@ pub struct RunState {
     pub judged: BTreeMap<CaseId, event::Judged>,
     /// The cases whose own tests' reports cannot be read, and why.
     pub unread: BTreeMap<CaseId, Vec<String>>,
+    /// The cases whose own tests' reports tell of failures that their commands' exit codes do not.
+    pub tests_failed: BTreeMap<CaseId, event::TestsFailed>,
     /// The cases in quarantine.
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
     /// The curves of the cases, for plots.
@@ -107,17 +111,6 @@ pub struct Loss {
     pub error: String,
     /// How long, where the connection came back.
     pub seconds: Option<f64>,
-}
-
-/// How a case counts in a report, whether or not the run came to its end.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ending {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// Why.
-    pub reason: Option<String>,
-    /// Wall time of the latest attempt.
-    pub seconds: f64,
 }
 
 impl RunState {
@@ -168,6 +161,11 @@ impl RunState {
                 let reports = event.reports.iter().take(UNREAD).map(|report| short(report)).collect();
                 self.unread.insert(event.case.clone(), reports);
             }
+            Event::TestsFailed(event) if own && self.places.contains_key(&event.case) => {
+                let named = event.named.iter().take(UNREAD).map(|name| short(name)).collect();
+                let event = event::TestsFailed { named, ..event.clone() };
+                self.tests_failed.insert(event.case.clone(), event);
+            }
             Event::Quarantined(event) if own && self.places.contains_key(&event.case) => {
                 let reason = short(&event.reason);
                 let event = event::Quarantined { reason, ..event.clone() };
@@ -197,6 +195,7 @@ impl RunState {
         if let Event::CaseStarted(event) = event {
             // What it leaves is written anew.
             self.unread.remove(&event.case);
+            self.tests_failed.remove(&event.case);
         }
         match event {
             Event::CaseStarted(event::CaseStarted { case, .. })
@@ -295,6 +294,11 @@ impl RunState {
         self.cut_off = self.closed.is_none();
     }
 
+    /// Whether the run may go on: it has not ended, and nobody knows that it never will.
+    pub fn is_live(&self) -> bool {
+        self.closed.is_none() && !self.cut_off
+    }
+
     /// The cases in their order.
     pub fn cases(&self) -> &[CaseState] {
         &self.cases
@@ -313,16 +317,44 @@ impl RunState {
         }
     }
 
-    /// How a case counts if nothing more comes: one that did not finish is never a pass.
+    /// What the reports of its own tests make of a case that passed.
+    fn told_by_its_tests(&self, case: &CaseState, end: &Attempt) -> Option<(Outcome, String)> {
+        if end.outcome != Outcome::Passed {
+            return None;
+        }
+        let failed = self.tests_failed.get(case.id()).map(ToString::to_string);
+        let unread = self.unread.get(case.id()).into_iter().flatten().cloned();
+        let reasons = Vec::from_iter(failed.clone().into_iter().chain(unread));
+        let reason = (!reasons.is_empty()).then(|| reasons.join("; "))?;
+        match end.unwell.as_ref().filter(|_| failed.is_some()) {
+            // It is not known whether the code is at fault.
+            Some(broken) => Some((Outcome::Errored, format!("{reason}; its GPU is not well: {broken}"))),
+            // What its tests came to is bad, or not known: that is no pass.
+            None => Some((Outcome::Failed, reason)),
+        }
+    }
+
+    /// How a case counts if nothing more comes: one that did not finish is never a pass, and a regression counts as a failed
+    /// check.
     pub fn ending(&self, case: &CaseState) -> Ending {
+        let (outcome, reason, seconds) = self.end(case);
+        let judged = self.judged.get(case.id());
+        let circumstances = Circumstances {
+            flaky: case.is_flaky(),
+            regressed: judged.is_some_and(fails),
+            quarantined: self.quarantined.contains_key(case.id()),
+        };
+        Ending { outcome, reason, seconds, standing: Standing::of(outcome, circumstances) }
+    }
+
+    /// Outcome, reason and seconds of a case.
+    fn end(&self, case: &CaseState) -> (Outcome, Option<String>, f64) {
         if let Some(end) = case.last_ended() {
-            let unread = self.unread.get(case.id()).filter(|_| end.outcome == Outcome::Passed);
-            let (outcome, reason) = match unread {
-                // What its tests came to is not known: that is no pass.
-                Some(reports) => (Outcome::Failed, Some(reports.join("; "))),
+            let (outcome, reason) = match self.told_by_its_tests(case, end) {
+                Some((outcome, reason)) => (outcome, Some(reason)),
                 None => (end.outcome, end.reason.clone()),
             };
-            return Ending { outcome, reason, seconds: end.seconds };
+            return (outcome, reason, end.seconds);
         }
         let seconds = match (case.started, self.latest) {
             (Some(started), Some(latest)) => super::case::seconds_between(started, latest),
@@ -343,7 +375,7 @@ impl RunState {
                 }
             },
         };
-        Ending { outcome, reason: Some(format!("{what}: {why}")), seconds }
+        (outcome, Some(format!("{what}: {why}")), seconds)
     }
 
     /// How many cases end in each way.
@@ -358,7 +390,7 @@ impl RunState {
     /// The exit code that follows from the cases, from the receipt and from how the run was closed: it is not well while
     /// something that it has made may go on costing money, nor where its node was found out.
     pub fn exit(&self) -> Exit {
-        match Exit::of(self.cases.iter().map(|case| self.counts_as(case))) {
+        match Exit::of(self.cases.iter().map(|case| self.ending(case).standing.blame())) {
             Exit::AllPassed if self.receipt.may_cost() || self.was_closed_for_trouble() => {
                 Exit::Infrastructure
             }
@@ -370,29 +402,11 @@ impl RunState {
         let trouble = Exit::Infrastructure.code();
         self.closed.as_ref().is_some_and(|closed| closed.error.is_some() && closed.exit == trouble)
     }
+}
 
-    /// The outcome that a case adds to the exit code: a regression counts as a failed check, and what is in quarantine as
-    /// passed where the code is at fault. Trouble of the infrastructure is never excused.
-    pub fn counts_as(&self, case: &CaseState) -> Outcome {
-        let outcome = self.ending(case).outcome;
-        let is_bad = matches!(outcome, Outcome::Failed | Outcome::TimedOut) || self.fails_by_regression(case);
-        match (is_bad, self.quarantined.contains_key(case.id())) {
-            (true, true) => Outcome::Passed,
-            (true, false) if outcome == Outcome::Passed => Outcome::Failed,
-            _ => outcome,
-        }
-    }
-
-    /// Whether a case that passed has a regression that fails the build.
-    pub fn fails_by_regression(&self, case: &CaseState) -> bool {
-        let passed = self.ending(case).outcome == Outcome::Passed;
-        let judged = self.judged.get(case.id());
-        let fails = |judged: &event::Judged| {
-            judged.metrics.iter().any(|metric| metric.fails)
-                || judged.answers.iter().any(|answers| answers.fails)
-        };
-        passed && judged.is_some_and(fails)
-    }
+/// Whether the history fails the build.
+fn fails(judged: &event::Judged) -> bool {
+    judged.metrics.iter().any(|metric| metric.fails) || judged.answers.iter().any(|answers| answers.fails)
 }
 
 fn short_hello(hello: &event::Hello) -> event::Hello {

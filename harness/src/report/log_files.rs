@@ -9,7 +9,7 @@ use gpu_suites::event::{Event, Log, Record};
 use gpu_suites::id::CaseId;
 
 use super::ReportError;
-use super::files::{case_folder, log_name};
+use crate::files::results::{case_folder, log_name};
 
 /// Files open at a time: a node that mixes the logs of all cases must not use up the process's descriptors.
 const MOST_OPEN: usize = 16;

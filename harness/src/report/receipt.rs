@@ -4,15 +4,17 @@
 //! nobody has confirmed gone, when the cloud ends it by itself, and the command that ends it now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use gpu_suites::event::{self, Event, ResourceKind, StartPhase};
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::attempt::{sane_seconds, short};
-use super::figures;
 use super::look::Look;
-use crate::clean::log_line;
+use super::{Report, ReportError, RunState};
+use crate::text::clean::log_line;
+use crate::text::figures;
 
 /// No run makes more things than this; an event log that says so is not believed.
 const RESOURCES: usize = 1_000;
@@ -95,6 +97,29 @@ pub struct Resource {
     /// The run that made it and that its tags name, where that is an earlier one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
+}
+
+/// `receipt.json`.
+pub struct ReceiptFile;
+
+impl Report for ReceiptFile {
+    fn name(&self) -> &'static str {
+        "receipt.json"
+    }
+
+    fn about(&self) -> &'static str {
+        "of a node from EC2: what was made, that it is gone, what it cost"
+    }
+
+    fn is_wanted(&self, state: &RunState) -> bool {
+        !state.receipt.is_empty()
+    }
+
+    fn content(&self, state: &RunState, _: &Path) -> Result<Vec<u8>, ReportError> {
+        let mut text = serde_json::to_vec_pretty(&state.receipt).unwrap_or_default();
+        text.push(b'\n');
+        Ok(text)
+    }
 }
 
 impl Receipt {
@@ -221,7 +246,7 @@ impl Receipt {
         if self.nodes.len() > 1
             && let Some(usd) = self.usd()
         {
-            lines.push(format!("{} instances, {} in all", self.nodes.len(), dollars(usd)));
+            lines.push(format!("{} instances, {} in all", self.nodes.len(), figures::dollars(usd)));
         }
         let handed_on: Vec<&Resource> = self.handed_on().collect();
         if !handed_on.is_empty() {
@@ -266,12 +291,13 @@ fn names(resources: &[&Resource]) -> String {
 
 impl Bill {
     fn line(&self) -> String {
-        let price = self
-            .usd_per_hour
-            .map_or_else(|| "price not known".to_owned(), |price| format!("{} an hour", dollars(price)));
+        let price = self.usd_per_hour.map_or_else(
+            || "price not known".to_owned(),
+            |price| format!("{} an hour", figures::dollars(price)),
+        );
         let spent = match (self.seconds_billed, self.usd) {
             (Some(seconds), Some(usd)) => {
-                format!("; {} billed, {}", figures::about(seconds), dollars(usd))
+                format!("; {} billed, {}", figures::about(seconds), figures::dollars(usd))
             }
             (Some(seconds), None) => format!("; {} billed", figures::about(seconds)),
             _ => String::new(),
@@ -304,7 +330,7 @@ pub fn waiting_line(event: &event::Waiting) -> String {
 pub fn had_line(event: &event::Had) -> String {
     let price = event.usd_per_hour.map_or_else(
         || "at a price that is not known".to_owned(),
-        |price| format!("at {} an hour", dollars(sane_seconds(price))),
+        |price| format!("at {} an hour", figures::dollars(sane_seconds(price))),
     );
     format!(
         "node {} is {}: {} {} in {} {price}; ends by itself at {}",
@@ -342,11 +368,6 @@ pub fn phase_name(phase: StartPhase) -> &'static str {
         StartPhase::Deploy => "deploy",
         StartPhase::FirstEvent => "first event",
     }
-}
-
-/// US dollars with as many digits as say something.
-pub fn dollars(usd: f64) -> String {
-    if usd < 0.1 { format!("${usd:.4}") } else { format!("${usd:.2}") }
 }
 
 /// A time of day that a person can compare with a clock.

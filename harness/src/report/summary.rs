@@ -1,23 +1,28 @@
 //! The end of a run in words: who ran where, a row per case, what did not hold, and the count.
 
+use std::path::Path;
+
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::Changed;
-use gpu_suites::regression::{self, Standing};
+use gpu_suites::regression::{self, Standing as Lately};
 
 use super::case::{Attempt, CaseState};
-use super::figures::{self, count, figure};
-use super::fold::{Ending, RunState};
-use super::look::{Look, sign};
-use crate::clean::{log_line, one_line};
-use crate::history::words;
-
-const CELL: usize = 256;
+use super::fold::RunState;
+use super::look::Look;
+use super::standing::{Ending, Standing, Tone};
+use super::{Report, ReportError};
+use crate::report::words;
+use crate::text::clean::{log_line, one_line};
+use crate::text::figures::{self, count, figure};
+use crate::text::limits::CELL;
 
 /// The whole summary, with a newline at its end.
 pub fn summary(state: &RunState, look: Look) -> String {
-    let mut lines = vec![heading(state, look), String::new()];
+    let mut lines = vec![heading(state, look)];
+    lines.extend(the_device(state).map(|device| fit(&format!("on {}", cell(&device)), look.columns())));
+    lines.push(String::new());
     lines.extend(table(state, look));
     let troubles = troubles(state, look);
     if !troubles.is_empty() {
@@ -35,6 +40,23 @@ pub fn summary(state: &RunState, look: Look) -> String {
     lines.join("\n") + "\n"
 }
 
+/// `summary.txt`.
+pub struct Summary;
+
+impl Report for Summary {
+    fn name(&self) -> &'static str {
+        "summary.txt"
+    }
+
+    fn about(&self) -> &'static str {
+        "for a terminal"
+    }
+
+    fn content(&self, state: &RunState, _: &Path) -> Result<Vec<u8>, ReportError> {
+        Ok(summary(state, Look::PLAIN).into_bytes())
+    }
+}
+
 /// What ran where.
 pub fn heading(state: &RunState, look: Look) -> String {
     let mut parts = vec![format!("gpu-harness {}", cell(state.harness.as_deref().unwrap_or("?")))];
@@ -44,26 +66,33 @@ pub fn heading(state: &RunState, look: Look) -> String {
     look.bold(&fit(&parts.join(" · "), look.columns()))
 }
 
+/// The columns of the table, and the places of those that are not like the others.
+const COLUMNS: [&str; 6] = ["outcome", "case", "device", "time", "loss", "metric"];
+const OUTCOME: usize = 0;
+const CASE: usize = 1;
+const DEVICE: usize = 2;
+const TIME: usize = 3;
+const LOSS: usize = 4;
+const METRIC: usize = 5;
+/// Names matter most: where not all has room, these give way, in this order.
+const GIVES_WAY: [usize; 4] = [DEVICE, METRIC, LOSS, TIME];
+/// Names are not cut further than this.
+const SHORTEST_NAME: usize = 16;
+
 struct Row {
-    outcome: Outcome,
-    cells: [String; 6],
+    tone: Tone,
+    cells: [String; COLUMNS.len()],
 }
 
 fn row(state: &RunState, case: &CaseState) -> Row {
     let ending = state.ending(case);
-    let shown = if state.fails_by_regression(case) { Outcome::Failed } else { ending.outcome };
-    let word = match (shown == ending.outcome, case.is_flaky()) {
-        (false, _) => "regressed".to_owned(),
-        (true, true) => "flaky".to_owned(),
-        (true, false) => ending.outcome.to_string(),
-    };
-    let outcome = format!("{} {word}", sign(shown));
+    let outcome = format!("{} {}", ending.sign(), ending.word());
     let took = if case.attempt == 0 { String::new() } else { figures::seconds(ending.seconds) };
     let loss = case.loss().map(loss).unwrap_or_default();
     let metric = case.headline().map(|(name, series)| format!("{} {}", cell(name), figure(series.last)));
     let id = cell(case.id().as_str());
     let device = case.ran_on().map(|device| cell(&device)).unwrap_or_default();
-    Row { outcome: shown, cells: [outcome, id, device, took, loss, metric.unwrap_or_default()] }
+    Row { tone: ending.tone(), cells: [outcome, id, device, took, loss, metric.unwrap_or_default()] }
 }
 
 /// `first → last` of a loss.
@@ -76,34 +105,57 @@ pub fn loss(series: &super::series::Series) -> String {
 
 fn table(state: &RunState, look: Look) -> Vec<String> {
     let rows: Vec<Row> = state.cases().iter().map(|case| row(state, case)).collect();
-    let titles = ["outcome", "case", "device", "time", "loss", "metric"].map(str::to_owned);
-    let mut widths = [0; 6];
+    let titles = COLUMNS.map(str::to_owned);
+    let mut widths = [0; COLUMNS.len()];
     for cells in rows.iter().map(|row| &row.cells).chain([&titles]) {
         for (width, cell) in widths.iter_mut().zip(cells) {
             *width = (*width).max(console::measure_text_width(cell));
         }
     }
-    // Names give way where the table does not fit; the figures are what one looks for.
-    let others = widths.iter().sum::<usize>() - widths[1] + 2 * 6;
-    widths[1] = widths[1].min(look.columns().saturating_sub(others).max(16));
-    let set = |cells: &[String; 6], paint: &dyn Fn(&str) -> String| {
-        let padded: Vec<String> = cells
-            .iter()
-            .zip(widths)
-            .enumerate()
-            .map(|(column, (cell, width))| {
-                let alignment =
-                    if column == 3 { console::Alignment::Right } else { console::Alignment::Left };
-                let cell = if column == 1 { fit_end(cell, width) } else { fit(cell, width) };
-                let cell = console::pad_str(&cell, width, alignment, None).into_owned();
-                if column == 0 { paint(&cell) } else { cell }
-            })
-            .collect();
-        fit(format!("  {}", padded.join("  ")).trim_end(), look.columns())
+    let is_empty = |column: usize| rows.iter().all(|row| row.cells[column].is_empty());
+    let shown = shown(widths, look.columns(), the_device(state).is_none(), is_empty);
+    let others = shown.iter().filter(|column| **column != CASE).map(|column| widths[*column]).sum::<usize>();
+    widths[CASE] =
+        widths[CASE].min(look.columns().saturating_sub(others + 2 * shown.len()).max(SHORTEST_NAME));
+    let set = |cells: &[String; COLUMNS.len()], paint: &dyn Fn(&str) -> String| {
+        let padded = shown.iter().map(|&column| {
+            let (cell, width) = (&cells[column], widths[column]);
+            let alignment = if column == TIME { console::Alignment::Right } else { console::Alignment::Left };
+            let cell = if column == CASE { fit_end(cell, width) } else { fit(cell, width) };
+            let cell = console::pad_str(&cell, width, alignment, None).into_owned();
+            if column == OUTCOME { paint(&cell) } else { cell }
+        });
+        fit(format!("  {}", Vec::from_iter(padded).join("  ")).trim_end(), look.columns())
     };
     let mut lines = vec![look.dim(&set(&titles, &str::to_owned))];
-    lines.extend(rows.iter().map(|row| set(&row.cells, &|text| look.outcome(row.outcome, text))));
+    lines.extend(rows.iter().map(|row| set(&row.cells, &|text| look.tone(row.tone, text))));
     lines
+}
+
+/// The columns that have room beside whole names: those in which nothing stands give way first, then the device.
+fn shown(
+    widths: [usize; COLUMNS.len()],
+    room: usize,
+    with_device: bool,
+    is_empty: impl Fn(usize) -> bool,
+) -> Vec<usize> {
+    let mut shown = Vec::from_iter((0..COLUMNS.len()).filter(|column| with_device || *column != DEVICE));
+    let (empty, filled): (Vec<usize>, Vec<usize>) =
+        GIVES_WAY.into_iter().partition(|column| is_empty(*column));
+    for gone in empty.into_iter().chain(filled) {
+        let taken = shown.iter().map(|column| widths[*column] + 2).sum::<usize>();
+        if taken > room {
+            shown.retain(|column| *column != gone);
+        }
+    }
+    shown
+}
+
+/// The device that every case ran on which was run, where it is the same.
+fn the_device(state: &RunState) -> Option<String> {
+    let mut devices = state.cases().iter().filter(|case| case.attempt > 0).map(CaseState::ran_on);
+    let first = devices.next()??;
+    devices.all(|device| device.as_ref() == Some(&first)).then_some(first)
 }
 
 /// What a reader has to know besides the table.
@@ -188,7 +240,7 @@ pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String>
         notes.push(look.odd(&format!("in quarantine until {until}, does not fail the build: {reason}")));
     }
     let Some(judged) = state.judged.get(case.id()) else { return notes };
-    if let Standing::Flaky | Standing::Failing | Standing::ConsistentlyFailing = judged.standing {
+    if let Lately::Flaky | Lately::Failing | Lately::ConsistentlyFailing = judged.standing {
         notes.push(look.odd(&format!("over the last runs: {}", judged.standing.name())));
     }
     if let Some(why) = &judged.degraded {
@@ -273,9 +325,10 @@ pub fn tally(state: &RunState, look: Look) -> String {
         .into_iter()
         .map(|(outcome, number)| look.outcome(outcome, &format!("{number} {outcome}")))
         .collect();
-    let flaky = state.cases().iter().filter(|case| case.is_flaky()).count();
+    let standings = Vec::from_iter(state.cases().iter().map(|case| state.ending(case).standing));
+    let flaky = standings.iter().filter(|standing| **standing == Standing::Flaky).count();
     let flaky = if flaky > 0 { look.odd(&format!(" ({flaky} flaky)")) } else { String::new() };
-    let regressed = state.cases().iter().filter(|case| state.fails_by_regression(case)).count();
+    let regressed = standings.iter().filter(|standing| standing.is_regressed()).count();
     let regressed =
         if regressed > 0 { look.bad(&format!(" ({regressed} regressed)")) } else { String::new() };
     let cases = if parts.is_empty() { look.bad("no case was run") } else { parts.join(", ") };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gpu_suites::event::{Record, Stream};
+use gpu_suites::event::{self, Event, Record, Stream};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
 use proptest::prelude::*;
@@ -55,10 +55,38 @@ fn a_junit_report_reads_like_this() {
 #[test]
 fn a_summary_fits_its_terminal() {
     let state = sample::state(&sample::every_outcome());
-    let text = summary::summary(&state, Look { colour: false, width: Some(80) });
-    insta::assert_snapshot!("summary_80_columns", text);
-    let table = text.split("\n\n").nth(1).unwrap();
-    assert!(table.lines().all(|line| console::measure_text_width(line) <= 80), "{table}");
+    for width in [60, 80, 120] {
+        let text = summary::summary(&state, Look { colour: false, width: Some(width) });
+        let table = text.split("\n\n").nth(1).unwrap();
+        insta::assert_snapshot!(format!("summary_{width}_columns"), table);
+        assert!(table.lines().all(|line| console::measure_text_width(line) <= width), "{table}");
+        assert!(
+            state.cases().iter().all(|case| table.contains(case.id().as_str())),
+            "a name is cut:\n{table}"
+        );
+    }
+    insta::assert_snapshot!("summary", summary::summary(&state, Look { colour: false, width: Some(80) }));
+}
+
+#[test]
+fn a_device_that_every_case_ran_on_is_said_once() {
+    let mut records = sample::every_outcome();
+    let of = |record: &Record| record.event.case().cloned();
+    let device = records.iter().position(|record| matches!(record.event, Event::Device(_))).unwrap();
+    let Event::Device(on_cpu) = records[device].event.clone() else { unreachable!() };
+    let started = |record: &Record| matches!(record.event, Event::CaseStarted(_));
+    for at in (0..records.len()).rev().filter(|at| started(&records[*at])).collect::<Vec<_>>() {
+        let case = of(&records[at]).unwrap();
+        let event = event::Device { case, facts: on_cpu.facts.clone() };
+        let record = Record { event: event.into(), ..records[at].clone() };
+        records.insert(at + 1, record);
+    }
+    for width in [60, 80, 120] {
+        let text = summary::summary(&sample::state(&records), Look { colour: false, width: Some(width) });
+        let head = text.split("\n\n").next().unwrap();
+        assert!(head.ends_with("\non CPU"), "{head}");
+        assert_eq!(text.matches("CPU").count() - text.matches("this CPU has").count(), 1, "{text}");
+    }
 }
 
 #[test]
@@ -107,7 +135,7 @@ fn the_text_that_a_parser_reads_from_junit_is_the_cleaned_text() {
         let node = document.descendants().find(|node| node.has_tag_name(tag)).unwrap();
         node.children().filter_map(|child| child.text()).collect()
     };
-    let clean = crate::clean::text(HOSTILE).replace("[[", "[ [");
+    let clean = crate::text::clean::text(HOSTILE).replace("[[", "[ [");
     assert!(clean.contains("]]><script>"));
     assert!(text_of("system-err").ends_with(&clean), "{}", text_of("system-err"));
     assert!(text_of("failure").contains("]]><script>alert(1)</script>&amp;"), "{}", text_of("failure"));
@@ -275,6 +303,26 @@ fn reports_are_rebuilt_from_the_events_and_are_the_same_each_time() {
     assert_eq!(first.1, read("summary.txt"));
     assert_eq!(first.2, read("cases/overfit-one-image.resnet18-batchnorm/stdout.log"));
     assert_eq!(state.tally(), sample::state(&records).tally());
+}
+
+#[test]
+fn a_check_of_a_newer_version_is_reported_and_one_without_a_name_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = sample::every_outcome().iter().map(|record| record.to_line() + "\n").collect();
+    let ours = r#""check":"loss-drop""#;
+    let damage = format!("lines that are no events were left out: {}", lines.matches(ours).count());
+    let damaged = |state: &RunState| state.warnings.iter().any(|warning| warning.message.ends_with(&damage));
+    for (name, is_read) in [("loss-monotone", true), ("\\u001b[31mred", false)] {
+        let newer = lines.replace(ours, &format!(r#""check":"{name}""#));
+        assert_ne!(newer, lines, "the sample has such a check");
+        std::fs::write(folder.path().join("events.ndjson"), newer).unwrap();
+        let state = render(folder.path(), None).unwrap();
+        assert_eq!(damaged(&state), !is_read, "{name}");
+        for report in ["junit.xml", "report.html"] {
+            let text = std::fs::read_to_string(folder.path().join(report)).unwrap();
+            assert_eq!(text.contains("loss-monotone"), is_read, "{report}");
+        }
+    }
 }
 
 #[test]

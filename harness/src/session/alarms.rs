@@ -1,8 +1,8 @@
 //! What may end a run before its time: signals, limits of time, the money. Whatever a session waits for, it hears these
 //! meanwhile.
 
-use crate::interrupt::Interrupts;
-use crate::moment::Moment;
+use crate::session::interrupt::Interrupts;
+use crate::session::moment::Moment;
 
 /// What the node may cost, in time.
 #[derive(Debug, Clone)]

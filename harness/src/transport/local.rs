@@ -109,34 +109,16 @@ fn status_of(status: std::process::ExitStatus) -> ExitStatus {
     }
 }
 
-/// The name that ssh gives the signal too (RFC 4254, 6.10).
+/// The name that ssh gives the signal too (RFC 4254, 6.10): without `SIG`.
 fn signal_name(number: i32) -> String {
-    let known = [
-        (Signal::HUP, "HUP"),
-        (Signal::INT, "INT"),
-        (Signal::QUIT, "QUIT"),
-        (Signal::ILL, "ILL"),
-        (Signal::TRAP, "TRAP"),
-        (Signal::ABORT, "ABRT"),
-        (Signal::BUS, "BUS"),
-        (Signal::FPE, "FPE"),
-        (Signal::KILL, "KILL"),
-        (Signal::USR1, "USR1"),
-        (Signal::SEGV, "SEGV"),
-        (Signal::USR2, "USR2"),
-        (Signal::PIPE, "PIPE"),
-        (Signal::ALARM, "ALRM"),
-        (Signal::TERM, "TERM"),
-        (Signal::XCPU, "XCPU"),
-        (Signal::XFSZ, "XFSZ"),
-        (Signal::SYS, "SYS"),
-    ];
-    let name = known.iter().find(|(signal, _)| signal.as_raw() == number);
-    name.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
+    nix::sys::signal::Signal::try_from(number)
+        .map_or_else(|_| number.to_string(), |signal| signal.as_str().trim_start_matches("SIG").to_owned())
 }
 
 #[cfg(test)]
 mod tests {
+    use gpu_suites::process::Stat;
+
     use super::*;
 
     fn shell(line: &str) -> Exec {
@@ -181,16 +163,10 @@ mod tests {
         let pid: i32 = String::from_utf8(line).unwrap().trim().parse().unwrap();
         drop(exec);
         let deadline = tokio::time::Instant::now() + Duration::from_secs(5);
-        while alive(pid) {
+        while Stat::of(pid).is_ok_and(|stat| stat.lives()) {
             assert!(tokio::time::Instant::now() < deadline, "process {pid} lives on");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    }
-
-    /// A zombie, which an orphan stays where nobody reaps, is not alive.
-    fn alive(pid: i32) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit(')').next().is_some_and(|rest| !rest.trim().is_empty() && !rest.trim().starts_with('Z'))
     }
 
     #[tokio::test]

@@ -2,14 +2,15 @@
 
 use std::error::Error;
 
+use backon::BlockingRetryable as _;
 use http::StatusCode;
 use roxmltree::Document;
 
 use crate::error::Fault;
-use crate::retry::pause;
+use crate::retry::pauses;
 
-/// Tries of a page of a listing: nobody else could try it again.
-const PAGE_TRIES: u32 = 8;
+/// A page of a listing is tried again so often: nobody else could do so.
+const PAGE_RETRIES: usize = 7;
 
 /// A call of `object_store`'s that failed: what the wire or the credentials said of it, where it was one of them.
 pub(super) fn of_error(error: &object_store::Error) -> Fault {
@@ -137,17 +138,8 @@ impl Said {
 }
 
 /// Tries a call until it succeeds or does not get better.
-pub(super) fn again<T>(mut call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
-    let mut tries = 0;
-    loop {
-        match call() {
-            Err(fault) if fault.may_pass() && tries + 1 < PAGE_TRIES => {
-                std::thread::sleep(pause(tries));
-                tries += 1;
-            }
-            ended => return ended,
-        }
-    }
+pub(super) fn again<T>(call: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    call.retry(pauses().with_max_times(PAGE_RETRIES)).when(Fault::may_pass).call()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Simulated nights: a rate of about 100 a second, with noise, outliers and whatever is to be found.
 
 use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Before so many nights no rule is asked.
 pub(super) const LEAST: usize = 10;

@@ -53,7 +53,7 @@ pub(super) struct Rig {
 impl Rig {
     pub(super) fn start() -> Result<Self> {
         let ready = setup::ensure(setup::Needs::Demo)?;
-        let build = ["build", "--release", "--package=gpu-agent", "--features=torch", "--bin=gpu-worker"];
+        let build = ["build", "--release", "--package=gpu-worker"];
         cargo::run(cargo::cargo(&ready.libtorch).args(build))?;
         let python = python::find(&ready.cache, &python::TORCH)?;
         let folder = ready.cache.join("bench-pipeline");

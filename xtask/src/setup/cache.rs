@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rustix::fs::{FlockOperation, flock};
 
 /// Names the cache folder; without it, `gpu-harness` under `$XDG_CACHE_HOME` or `~/.cache` is used.
 const CACHE_VARIABLE: &str = "GPU_HARNESS_CACHE";
@@ -27,9 +26,9 @@ impl Cache {
         let failed = || format!("failed to make the cache folder {} (set {CACHE_VARIABLE})", root.display());
         fs::create_dir_all(root.join("downloads")).with_context(failed)?;
         let lock = File::create(root.join("setup.lock")).with_context(failed)?;
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if lock.try_lock().is_err() {
             eprintln!("note: another set-up is at work in {}: waiting for it", root.display());
-            flock(&lock, FlockOperation::LockExclusive).with_context(failed)?;
+            lock.lock().with_context(failed)?;
         }
         Ok(Self { root, _lock: lock })
     }

@@ -46,7 +46,7 @@ impl Attempt<'_, '_> {
             emitted = true;
             // Where the disk is full, what cannot be kept is not piled up.
             if *left == 0 {
-                *dropped += text.len() as u64;
+                *dropped += raw.map_or(text.len(), |raw| raw.0.len()) as u64;
             } else if journal.trouble().is_none() {
                 let cost = journal.append(event::Log { case: case.id.clone(), stream, text, raw });
                 *left = left.saturating_sub(cost);
@@ -146,7 +146,7 @@ impl Attempt<'_, '_> {
         if self.stop == Some(Stop::Lease) {
             return;
         }
-        if let Some(command) = &self.case.spec.command {
+        if let Some(command) = self.case.spec.work.command() {
             for left in gather::gather(&self.dir.work(), &self.dir.artifacts(), command, &self.before) {
                 self.miss(left);
             }

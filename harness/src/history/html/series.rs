@@ -6,12 +6,13 @@ use std::fmt::Write as _;
 use gpu_suites::regression::{Band, Verdict};
 use serde::Serialize;
 
+use super::super::Key;
 use super::super::judge::Judge;
 use super::super::show::{Entry, Point};
-use super::super::{Key, words};
 use super::status::{self, Status};
 use crate::page::plotted;
-use crate::report::figures::{count, figure};
+use crate::report::words;
+use crate::text::figures::{count, figure};
 
 /// A series, for the template.
 #[derive(Debug, Serialize)]
@@ -58,7 +59,8 @@ struct Plot {
 
 pub(super) fn of<'a>(
     number: usize,
-    (status, entry): (Status, &'a Entry),
+    status: Status,
+    entry: &'a Entry,
     all: &[Entry],
     judge: &Judge,
     most: usize,

@@ -6,8 +6,8 @@ use gpu_suites::gpu_watch::{GpuSeen, Range};
 use serde::{Deserialize, Serialize};
 
 use super::super::curve::{Curve, OfCase};
-use super::super::figures::figure;
 use super::plot::{at_step, thousandths};
+use crate::text::figures::figure;
 
 /// Something that is sampled of a GPU, in the order in which it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::super::case::CaseState;
-use super::super::files;
+use crate::files::results;
 
 /// The longest record that is read.
 const LONGEST: u64 = 8 << 20;
@@ -15,7 +15,7 @@ const LONGEST: u64 = 8 << 20;
 /// A file of the case that the node told of and that was fetched.
 pub(super) fn path(run_dir: &Path, case: &CaseState, name: &str) -> Option<PathBuf> {
     case.artifacts.iter().find(|artifact| artifact.path == name)?;
-    let path = files::artifact(run_dir, case.id(), name)?;
+    let path = results::artifact(run_dir, case.id(), name)?;
     // Never through a link: it could lead anywhere.
     path.symlink_metadata().is_ok_and(|found| found.is_file()).then_some(path)
 }

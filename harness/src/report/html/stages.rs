@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::case::CaseState;
 use super::super::curve::OfCase;
-use super::super::figures::figure;
 use super::plot::{Drawing, Place, Plot, Series, at_step, span, thousandths};
+use crate::text::figures::figure;
 
 /// In the order in which an image passes them; others come after.
 const ORDER: [&str; 4] = ["fetch", "decode", "model", "write"];

@@ -16,12 +16,12 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use gpu_suites::spec::InputPath;
-use junit_report::{Duration, TestCase};
+use junit_report::{Duration, TestCase, TestResult};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use super::case::CaseState;
-use super::files;
-use crate::clean::one_line;
+use crate::files::results;
+use crate::text::clean::one_line;
 
 /// The most bytes of a report, and tests of all reports of a case, that are taken in.
 const MOST_BYTES: u64 = 64 << 20;
@@ -31,6 +31,9 @@ const MOST_NODES: u32 = 5_000_000;
 /// How many reports a case may leave, and how many suites within suites are told apart.
 const MOST_REPORTS: usize = 1_000;
 const MOST_NESTED: usize = 16;
+/// How many tests that did not pass are named, and how much of a name is told.
+const NAMED: usize = 3;
+const NAME: usize = 120;
 
 /// What the reports of a case hold.
 #[derive(Debug, Default)]
@@ -45,7 +48,7 @@ pub(super) struct Merged {
 /// The tests of every report that a case names.
 pub(super) fn tests(case: &CaseState, run_dir: &Path, clean: &dyn Fn(&str) -> String) -> Merged {
     let mut merged = Merged::default();
-    let Some(folder) = files::case_folder(run_dir, case.id()).map(|folder| folder.join("artifacts")) else {
+    let Some(folder) = results::case_folder(run_dir, case.id()).map(|folder| folder.join("artifacts")) else {
         return merged;
     };
     let mut known = BTreeSet::new();
@@ -69,9 +72,30 @@ pub(super) fn tests(case: &CaseState, run_dir: &Path, clean: &dyn Fn(&str) -> St
     merged
 }
 
-/// What cannot be taken in of the reports that a case names, in a sentence each.
-pub(crate) fn unread(case: &CaseState, run_dir: &Path) -> Vec<String> {
-    tests(case, run_dir, &str::to_owned).lost
+/// What the reports that a case names say against it.
+pub(crate) struct Against {
+    /// What of them cannot be taken in, in a sentence each.
+    pub(crate) unread: Vec<String>,
+    /// How many tests did not pass.
+    pub(crate) failed: u64,
+    /// The first of those, by class and name.
+    pub(crate) named: Vec<String>,
+}
+
+/// Looks through the reports that a case names.
+pub(crate) fn against(case: &CaseState, run_dir: &Path) -> Against {
+    let Merged { tests, lost, .. } = tests(case, run_dir, &str::to_owned);
+    let mut against = Against { unread: lost, failed: 0, named: Vec::new() };
+    let is_bad =
+        |test: &&TestCase| matches!(test.result, TestResult::Failure { .. } | TestResult::Error { .. });
+    for test in tests.iter().filter(is_bad) {
+        against.failed += 1;
+        if against.named.len() < NAMED {
+            let class = test.classname.as_deref().unwrap_or_default();
+            against.named.push(one_line(&format!("{class} {}", test.name), NAME).trim().to_owned());
+        }
+    }
+    against
 }
 
 /// The reports that a path, a folder or a pattern means, below the artifacts; links are not followed.
@@ -103,9 +127,9 @@ fn each_file(folder: &Path, below: &Path, depth: usize, each: &mut impl FnMut(&P
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    crate::content::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
+    crate::files::content::open(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MOST_BYTES {
-        let why = format!("it is larger than {}", super::figures::bytes(MOST_BYTES));
+        let why = format!("it is larger than {}", crate::text::figures::bytes(MOST_BYTES));
         return Err(std::io::Error::new(std::io::ErrorKind::FileTooLarge, why));
     }
     Ok(bytes)
@@ -176,13 +200,11 @@ fn duration(seconds: f64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use junit_report::TestResult;
-
     use super::*;
 
     fn parsed(text: impl AsRef<[u8]>) -> Result<Merged, String> {
         let mut merged = Merged::default();
-        parse(text.as_ref(), "r.xml", &|text| crate::clean::one_line(text, 1000), &mut merged)?;
+        parse(text.as_ref(), "r.xml", &|text| crate::text::clean::one_line(text, 1000), &mut merged)?;
         Ok(merged)
     }
 
@@ -309,7 +331,7 @@ text</failure></testcase><testcase name="err"><error type="E" message="m"/></tes
                 panic!("{text}")
             };
             assert!(message.starts_with('m') && !message.contains('\u{1b}'), "{message:?}");
-            let clean = crate::clean::text(cause).into_owned();
+            let clean = crate::text::clean::text(cause).into_owned();
             assert!(clean.starts_with("red"), "{clean:?}");
         }
         let kept = parsed("<testsuite><testcase name=\"a &nbsp; &lt; <![CDATA[\"/></testsuite>");

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::clean::one_line;
 use crate::report::case::{CaseState, Progress, seconds_between};
-use crate::report::figures::{self, figure};
 use crate::report::look::Look;
 use crate::report::summary::{fit, fit_end};
+use crate::text::clean::one_line;
+use crate::text::figures::{self, figure};
 
 const CURVE: usize = 16;
 const BAR: usize = 20;

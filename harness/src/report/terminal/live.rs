@@ -16,9 +16,10 @@ use super::line::Line;
 use super::log_lines::LogLines;
 use super::plain::{essence, tail};
 use super::{Verbosity, write_end};
-use crate::clean::log_line;
 use crate::report::look::{Look, sign};
-use crate::report::{Reporter, RunState, figures, receipt, summary};
+use crate::report::{Reporter, RunState, receipt, summary};
+use crate::text::clean::log_line;
+use crate::text::figures;
 
 /// How often the moving lines are drawn anew: the elapsed time counts on where no event comes.
 const TICK: Duration = Duration::from_millis(120);
@@ -48,7 +49,7 @@ impl Live {
         let colour = console::colors_enabled();
         let look = Look { colour, width: None };
         let target = ProgressDrawTarget::stdout();
-        Self::new(target, look, verbosity, Box::new(|| Box::new(crate::streams::Stdout)))
+        Self::new(target, look, verbosity, Box::new(|| Box::new(crate::text::streams::Stdout)))
     }
 
     fn new(

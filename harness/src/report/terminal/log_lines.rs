@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use gpu_suites::event::{Log, Stream};
 use gpu_suites::id::CaseId;
 
-use crate::clean;
+use crate::text::clean;
 
 /// Streams with an unfinished line; more are not waited for.
 const MOST: usize = 64;

@@ -1,6 +1,6 @@
 //! What a person sees of a run: a live view on a terminal, plain lines in a log.
 //!
-//! Every text of the node goes through [`crate::clean`] before it is printed, but for what a command prints whose output
+//! Every text of the node goes through [`crate::text::clean`] before it is printed, but for what a command prints whose output
 //! another program reads.
 
 mod line;
@@ -17,7 +17,7 @@ use gpu_suites::exit::Exit;
 
 use super::look::Look;
 use super::{Reporter, RunState, summary};
-use crate::streams::Stdout;
+use crate::text::streams::Stdout;
 
 pub use live::Live;
 pub use plain::{Plain, tail};
@@ -54,7 +54,7 @@ fn write_end(
     exit: Exit,
     look: Look,
 ) -> io::Result<()> {
-    let path = |name: &str| crate::clean::text(&run_dir.join(name).to_string_lossy()).into_owned();
+    let path = |name: &str| crate::text::clean::text(&run_dir.join(name).to_string_lossy()).into_owned();
     writeln!(out, "\n{}", summary::summary(state, look))?;
     writeln!(out, "{} {}", look.dim("report:"), path("report.html"))?;
     writeln!(out, "{}  {}", look.dim("junit:"), path("junit.xml"))?;

@@ -12,12 +12,12 @@ use jiff::Timestamp;
 
 use super::log_lines::LogLines;
 use super::{TAIL_LINES, Verbosity, write_end};
-use crate::ci::github::Hush;
-use crate::clean::log_line;
 use crate::report::case::{CaseState, Progress, seconds_between};
-use crate::report::figures::{self, figure};
+use crate::report::hush::Hush;
 use crate::report::look::Look;
 use crate::report::{Reporter, RunState, receipt, summary};
+use crate::text::clean::log_line;
+use crate::text::figures::{self, figure};
 
 /// Progress is told when this much has passed since the case was last heard of,
 const PAUSE: f64 = 10.0;
@@ -152,6 +152,10 @@ impl<W: Write + Send> Reporter for Plain<W> {
                 for report in &event.reports {
                     self.say(&format!("failed    {}: {}", log_line(event.case.as_str()), log_line(report)));
                 }
+            }
+            Event::TestsFailed(event) => {
+                let told = log_line(&event.to_string());
+                self.say(&format!("failed    {}: {told}", log_line(event.case.as_str())));
             }
             Event::ConnectionLost(event) => self.say(&format!("connection lost: {}", log_line(&event.error))),
             Event::Reattached(event) => {

@@ -1,6 +1,6 @@
 //! Text for a person's screen as it comes: progress bars move, colours and what else steers a terminal are gone.
 
-use crate::clean;
+use crate::text::clean;
 
 /// The most of a line that is held back for the rest of an escape sequence.
 const MOST: usize = 8 << 10;

@@ -12,13 +12,14 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::log_lines::LogLines;
 use super::screen::Screen;
-use crate::ci::github::Hush;
-use crate::clean::log_line;
-use crate::exec::UNHEARD;
 use crate::report::case::Exited;
+use crate::report::hush::Hush;
 use crate::report::look::Look;
-use crate::report::{Reporter, RunState, figures, receipt, summary};
-use crate::streams::{Stdout, tell};
+use crate::report::{Reporter, RunState, receipt, summary};
+use crate::text::clean::log_line;
+use crate::text::figures;
+use crate::text::streams::UNHEARD;
+use crate::text::streams::{Stdout, tell};
 
 /// Prints the command's standard output to ours, its standard error and our own words to standard error.
 #[derive(Debug)]

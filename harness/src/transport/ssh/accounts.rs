@@ -1,7 +1,8 @@
 //! The accounts of this machine: who runs this program, and where somebody's home is.
 
 use std::path::PathBuf;
-use std::process::Command;
+
+use nix::unistd::{Uid, User};
 
 /// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,29 +13,25 @@ pub(super) struct Account {
 
 /// The account that this program runs as. A container often sets no USER, and may know no such account.
 pub(super) fn own() -> Account {
-    let uid = rustix::process::getuid().as_raw().to_string();
-    look_up(&uid).unwrap_or_else(|| Account {
-        name: std::env::var("USER").unwrap_or(uid),
-        home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/")),
-    })
+    let uid = Uid::current();
+    User::from_uid(uid).ok().flatten().map_or_else(
+        || Account {
+            name: std::env::var("USER").unwrap_or_else(|_| uid.to_string()),
+            home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/")),
+        },
+        Account::from,
+    )
 }
 
-/// The account of this name or number.
-pub(super) fn look_up(key: &str) -> Option<Account> {
-    let of_file = std::fs::read_to_string("/etc/passwd").ok().and_then(|text| find(&text, key));
-    // Accounts of a directory service stand in no file.
-    of_file.or_else(|| {
-        let output = Command::new("getent").args(["passwd", "--", key]).output().ok()?;
-        find(&String::from_utf8_lossy(&output.stdout), key)
-    })
+/// The account of this name.
+pub(super) fn look_up(name: &str) -> Option<Account> {
+    User::from_name(name).ok().flatten().map(Account::from)
 }
 
-fn find(passwd: &str, key: &str) -> Option<Account> {
-    passwd.lines().find_map(|line| {
-        let fields = Vec::from_iter(line.split(':'));
-        let is_it = fields.first() == Some(&key) || fields.get(2) == Some(&key);
-        is_it.then(|| Some(Account { name: (*fields.first()?).to_owned(), home: fields.get(5)?.into() }))?
-    })
+impl From<User> for Account {
+    fn from(user: User) -> Self {
+        Self { name: user.name, home: user.dir }
+    }
 }
 
 #[cfg(test)]
@@ -42,17 +39,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_account_is_the_one_that_id_tells() {
-        let output = Command::new("id").arg("-un").output().unwrap();
-        assert_eq!(own().name, String::from_utf8(output.stdout).unwrap().trim());
-    }
-
-    #[test]
-    fn an_account_is_found_by_name_and_by_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/bash\n+::::::\nme:x:1000:1000::/home/me:/bin/fish\n";
-        let me = Account { name: "me".into(), home: "/home/me".into() };
-        assert_eq!(find(passwd, "me"), Some(me.clone()));
-        assert_eq!(find(passwd, "1000"), Some(me));
-        assert_eq!(find(passwd, "nobody"), None);
+    fn the_account_is_the_one_that_id_tells_and_is_found_by_its_name() {
+        let output = std::process::Command::new("id").arg("-un").output().unwrap();
+        let own = own();
+        assert_eq!(own.name, String::from_utf8(output.stdout).unwrap().trim());
+        assert_eq!(look_up(&own.name), Some(own));
+        assert_eq!(look_up("no such account"), None);
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::config::Family;
 use super::link::Link;
 use super::target::Target;
-use crate::failure::chain;
+use crate::text::chain;
 use crate::transport::TransportError;
 use crate::transport::exec::{Exec, Tail};
 
@@ -93,9 +93,11 @@ pub(super) async fn direct(target: &Target) -> Result<Stream, TransportError> {
         let connected = connecting.await.unwrap_or_else(|_| Err(timed_out(limit)));
         match connected.and_then(|stream| stream.set_nodelay(true).and(stream.into_std())) {
             Ok(stream) => {
+                tracing::debug!(%peer, %address, "connected");
                 return Ok(Stream { socket: stream.into(), carrier: Carrier::default(), holds: None });
             }
             Err(error) => {
+                tracing::info!(%peer, %address, "not connected: {error}");
                 tried.push(address.to_string());
                 last = error;
             }
@@ -145,7 +147,7 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
         command.spawn().map_err(|source| TransportError::Spawn { program: shell.clone(), source })?;
     // The parent's copies of the program's end would keep the stream open after the program.
     drop(command);
-    let carrier = Carrier::new(format!("ProxyCommand `{}`", crate::clean::text(line)));
+    let carrier = Carrier::new(format!("ProxyCommand `{}`", crate::text::clean::text(line)));
     let complaint = carrier.clone();
     let said = Tail::default();
     let words = child.stderr.take().map(|from| tokio::spawn(keep(from, said.clone())));
@@ -164,7 +166,7 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
         }
         let ended = status.map_or_else(|error| error.to_string(), |status| status.to_string());
         let said = said.text();
-        let said = crate::clean::text(said.trim());
+        let said = crate::text::clean::text(said.trim());
         if went_well && said.is_empty() && !is_own {
             return;
         }

@@ -13,7 +13,7 @@ use super::dial::{self, Stream};
 use super::target::Target;
 use super::wake::{Waker, wake_up};
 use super::worker::{Elsewhere, Request, What, Worker};
-use crate::failure::chain;
+use crate::text::chain;
 use crate::transport::command::Mark;
 use crate::transport::exec::{Nudge, pair};
 use crate::transport::{Command, Exec, Peer, TransportError};

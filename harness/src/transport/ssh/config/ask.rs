@@ -36,7 +36,8 @@ pub(super) fn ask(ssh: &[String], subject: &Subject, limit: Duration) -> Result<
     if said.contains("usage:") || said.contains("illegal option") || said.contains("unknown option -- G") {
         return Ok(None);
     }
-    let lines = said.lines().filter(|line| !line.starts_with("Pseudo-terminal")).map(crate::clean::text);
+    let lines =
+        said.lines().filter(|line| !line.starts_with("Pseudo-terminal")).map(crate::text::clean::text);
     Err(ConfigError::Refused { host: subject.host.clone(), said: Vec::from_iter(lines).join("; ") })
 }
 

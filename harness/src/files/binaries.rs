@@ -1,0 +1,101 @@
+//! The two programs that go to the node: `gpu-agent`, and `gpu-worker` where a case trains or infers.
+
+use std::path::PathBuf;
+
+use gpu_suites::exit::Exit;
+
+use crate::files::content::Blob;
+use crate::text::Explain;
+
+/// A program that goes to the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// The supervisor.
+    Agent,
+    /// The process that links libtorch.
+    Worker,
+}
+
+/// Why a program is not to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ProgramError {
+    /// It lies in none of the places.
+    #[error(
+        "{name} is not beside gpu-harness ({}); build it with `{build}`, or name it in {variable}",
+        looked_at.display()
+    )]
+    Missing {
+        /// Its name.
+        name: &'static str,
+        /// Where it was looked for.
+        looked_at: PathBuf,
+        /// The environment variable that names it.
+        variable: &'static str,
+        /// The command that makes it.
+        build: &'static str,
+    },
+    /// It cannot be read.
+    #[error("failed to read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's word.
+        source: std::io::Error,
+    },
+}
+
+impl Explain for ProgramError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Missing { .. } => Exit::Usage,
+            Self::Read { .. } => Exit::Infrastructure,
+        }
+    }
+}
+
+impl Program {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "gpu-agent",
+            Self::Worker => "gpu-worker",
+        }
+    }
+
+    /// The environment variable that names the program's file.
+    pub const fn variable(self) -> &'static str {
+        match self {
+            Self::Agent => "GPU_HARNESS_AGENT",
+            Self::Worker => "GPU_HARNESS_WORKER",
+        }
+    }
+
+    const fn build(self) -> &'static str {
+        match self {
+            Self::Agent => "cargo build --release -p gpu-agent",
+            Self::Worker => "cargo xtask build",
+        }
+    }
+
+    /// Finds and hashes the program: the variable's file, else the file beside the running executable.
+    pub fn find(self) -> Result<Blob, ProgramError> {
+        let path = match std::env::var_os(self.variable()) {
+            Some(path) => PathBuf::from(path),
+            None => self.beside_us()?,
+        };
+        Blob::read(&path).map_err(|source| ProgramError::Read { path, source })
+    }
+
+    fn beside_us(self) -> Result<PathBuf, ProgramError> {
+        let own = std::env::current_exe().unwrap_or_default();
+        let beside = own.with_file_name(self.name());
+        if beside.is_file() {
+            return Ok(beside);
+        }
+        Err(ProgramError::Missing {
+            name: self.name(),
+            looked_at: beside,
+            variable: self.variable(),
+            build: self.build(),
+        })
+    }
+}
