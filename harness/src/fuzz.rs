@@ -71,7 +71,7 @@ fn plan() -> Plan {
 }
 
 /// Whether a person may be shown it.
-pub(crate) fn assert_clean(text: &str) {
+fn assert_clean(text: &str) {
     let harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
     assert!(!text.contains(harmful), "{:?}", text.chars().find(|c| harmful(*c)));
 }
@@ -278,7 +278,7 @@ pub fn metrics(data: &[u8]) {
 ///
 /// Where a revoked key is trusted, or what is shown of a key could harm: that is a find.
 pub fn known_hosts(data: &[u8]) {
-    ssh::known_hosts(data);
+    ssh::known_hosts(data, assert_clean);
 }
 
 /// The key or the certificate that a machine shows for itself.
@@ -287,7 +287,7 @@ pub fn known_hosts(data: &[u8]) {
 ///
 /// Where an authority that nobody trusts is trusted, or what is shown could harm: that is a find.
 pub fn host_key(data: &[u8]) {
-    ssh::host_key(data);
+    ssh::host_key(data, assert_clean);
 }
 
 /// The user's ssh configuration, read where there is no ssh to ask. Nothing that it names is run, looked up or included.

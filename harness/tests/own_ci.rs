@@ -50,7 +50,9 @@ fn whoever_is_told_a_version_of_rust_is_told_one_that_builds() {
 
 #[test]
 fn every_script_is_shell() {
-    for name in ["bitbucket-pipelines.yml", "action.yml", ".github/workflows/ci.yml"] {
+    for name in
+        ["bitbucket-pipelines.yml", "action.yml", ".github/workflows/ci.yml", ".github/workflows/fuzz.yml"]
+    {
         let mut found = Vec::new();
         scripts(&read(name), &mut found);
         assert!(!found.is_empty(), "{name}");

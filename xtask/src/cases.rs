@@ -18,6 +18,7 @@ struct Case {
 
 const HARNESS: &str = "gpu-harness";
 const INTEGRATION: &str = "gpu-harness-tests::integration";
+const PIXELS: &str = "gpu-pixels";
 const WORKER: &str = "gpu-worker::bin/gpu-worker";
 const CHECKS: &str = "gpu-suites::checks";
 const METRICS: &str = "gpu-suites::metrics";
@@ -106,12 +107,12 @@ const CASES: &[Case] = &[
     Case {
         name: "geotiff-pixel-is-point",
         promise: "an image's place is the one that rasterio says, PixelIsPoint or not",
-        tests: &[(WORKER, "pipeline::geo::tests::the_place_is_the_one_that_rasterio_says")],
+        tests: &[(PIXELS, "geo::tests::the_place_is_the_one_that_rasterio_says")],
     },
     Case {
         name: "geotiff-tiled-or-planar",
         promise: "tiles that reach over the edge, LZW and planes are decoded as GDAL does",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "image-of-extreme-shape",
@@ -121,12 +122,12 @@ const CASES: &[Case] = &[
     Case {
         name: "jpeg-bytes-between-segments",
         promise: "a JPEG with bytes between its segments is whole, as for libjpeg",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "jpeg-non-interleaved",
         promise: "a JPEG with a scan for each component has its colours, whatever its sampling",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "junit-dialects",
@@ -294,7 +295,7 @@ const CASES: &[Case] = &[
     Case {
         name: "tiff-of-floats",
         promise: "a TIFF of floating-point samples is refused by name, not shown white",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "train-on-half-a-jpeg",

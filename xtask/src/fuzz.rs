@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     let host = host()?;
     cargo::run(
         build
-            .args(["build", "--release", "--locked", "--bins", "--target", &host])
+            .args(["build", "--release", "--bins", "--target", &host])
             .current_dir(&folder)
             .env("CARGO_ENCODED_RUSTFLAGS", INSTRUMENTED.join("\x1f"))
             .env(format!("CFLAGS_{}", host.replace('-', "_")), INSTRUMENTED_C),
