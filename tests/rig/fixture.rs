@@ -13,6 +13,9 @@ const SETTINGS: &str = "[profile.gpu]\nfail-fast = false\n[profile.gpu.junit]\np
                         [test-groups]\ngpu-node = { max-threads = 2 }\n\
                         [[profile.gpu.overrides]]\nfilter = 'binary(gpu)'\ntest-group = 'gpu-node'\n";
 
+/// The crate's tests. `-p gpu-fixture` would choose other features for all that it needs, and build that anew.
+const TARGET: [&str; 5] = ["--offline", "--workspace", "--all-features", "--test", "gpu"];
+
 /// The crate, with the suites of a project.
 pub struct Fixture<'a> {
     /// The project.
@@ -32,21 +35,11 @@ impl Fixture<'_> {
         fs::write(&settings, store + SETTINGS).expect("the project is writable");
         // Not by nextest, which would list the tests too.
         let mut build = self.as_users(Command::new("cargo"));
-        build.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--no-run"]);
+        build.arg("test").args(TARGET).arg("--no-run");
         let built = ended(build);
         assert!(built.status.success(), "{}", said(&built));
         let mut command = self.as_users(Command::new("cargo-nextest"));
-        command.args([
-            "nextest",
-            "run",
-            "--offline",
-            "-p",
-            "gpu-fixture",
-            "--test",
-            "gpu",
-            "--profile",
-            "gpu",
-        ]);
+        command.args(["nextest", "run"]).args(TARGET).args(["--profile", "gpu"]);
         command.arg("--config-file").arg(settings);
         command.args(arguments);
         command
@@ -63,7 +56,7 @@ impl Fixture<'_> {
     /// `cargo test -- ARGUMENTS`, not started yet.
     pub fn cargo_test(&self, arguments: &[&str]) -> Command {
         let mut command = self.as_users(Command::new("cargo"));
-        command.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--"]).args(arguments);
+        command.arg("test").args(TARGET).arg("--").args(arguments);
         command
     }
 
@@ -92,7 +85,7 @@ impl Fixture<'_> {
     /// Where cargo does not say where it is.
     pub fn program(&self, arguments: &[&str]) -> Command {
         let mut build = self.as_users(Command::new("cargo"));
-        build.args(["test", "--offline", "-p", "gpu-fixture", "--test", "gpu", "--no-run"]);
+        build.arg("test").args(TARGET).arg("--no-run");
         build.args(["--message-format", "json"]);
         if !cfg!(debug_assertions) {
             build.arg("--release");
@@ -110,9 +103,10 @@ impl Fixture<'_> {
     /// A command as a user's shell starts it: nothing of the test run around it shows.
     fn as_users(&self, mut command: Command) -> Command {
         for (name, _) in std::env::vars_os() {
-            let is_runners = ["NEXTEST", "CARGO_PKG_", "CARGO_BIN_EXE_", "CARGO_MANIFEST"]
-                .iter()
-                .any(|start| name.to_string_lossy().starts_with(start));
+            let is_runners =
+                ["NEXTEST", "CARGO_PKG_", "CARGO_BIN_EXE_", "CARGO_MANIFEST", "CARGO_CRATE_", "OUT_DIR"]
+                    .iter()
+                    .any(|start| name.to_string_lossy().starts_with(start));
             if is_runners {
                 command.env_remove(name);
             }

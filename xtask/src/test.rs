@@ -34,9 +34,9 @@ pub(crate) fn prepare() -> Result<Ready> {
     // Tests of one package start programs of another, which cargo would not build for them. `--tests` makes this the
     // same build as the test run's, so that nothing is compiled twice.
     cargo::run(cargo::cargo(&ready.libtorch).arg("build").args(WORKSPACE).args(["--bins", "--tests"]))?;
-    // A user's crate, without EC2, that the tests run through cargo: their time limits are not for its build.
-    let fixture = ["test", "--no-run", "-p", "gpu-fixture", "--test", "gpu"];
-    cargo::run(cargo::cargo(&ready.libtorch).args(fixture))?;
+    // A user's crate that the tests run through cargo: their time limits are not for its build.
+    let fixture = ["--test", "gpu", "--no-run"];
+    cargo::run(cargo::cargo(&ready.libtorch).arg("test").args(WORKSPACE).args(fixture))?;
     Ok(ready)
 }
 
