@@ -24,7 +24,7 @@ pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
     for one in everybody {
         match webhook::tell(one, message).await {
             Ok(()) => {
-                crate::text::streams::tell(&format!("note: told {} of {}", one.url_env, message.summary()))
+                crate::text::streams::tell(&format!("note: told {} of {}", one.url_env, message.summary()));
             }
             Err(error) => {
                 crate::text::streams::tell(&format!(
