@@ -1,4 +1,4 @@
-//! Builds the shims in C++ and C that gpu-worker needs beside tch.
+//! Builds the shims in C++ that gpu-worker needs beside tch.
 #![allow(clippy::print_stdout, reason = "cargo reads what it prints")]
 
 use std::path::PathBuf;
@@ -9,21 +9,6 @@ fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=shim");
     of_libtorch();
-    of_jpeg();
-}
-
-/// The part that calls libjpeg-turbo, in C: its errors are longjmps.
-fn of_jpeg() {
-    let include = std::env::var_os("DEP_TURBOJPEG_INCLUDE");
-    cc::Build::new()
-        .std("c11")
-        .pic(true)
-        .opt_level(2)
-        .include(include.expect("turbojpeg-sys names the folder of libjpeg-turbo's headers"))
-        .file("shim/jpeg.c")
-        // Both libraries are named at their extern blocks.
-        .cargo_metadata(false)
-        .compile("worker_jpeg");
 }
 
 fn of_libtorch() {

@@ -1,7 +1,7 @@
 //! The lease of the machine itself, where it was made for a run: the moment at which it ends unless somebody puts it off.
 //!
 //! User data arms it with the machine's first breath, and something of the machine's own watches it from then on
-//! (`harness/src/ec2/arm.sh`). It is a file that holds seconds of uptime, which no clock that is set moves: whoever wants
+//! (`harness/src/cloud/arm.sh`). It is a file that holds seconds of uptime, which no clock that is set moves: whoever wants
 //! the machine to live on writes a later one. There is one for the machine, however many runs come and go on it.
 
 use std::fs::File;

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use gpu_suites::id::CheckName;
 use gpu_suites::metrics::Value;
-use gpu_suites::spec::CheckName;
 use serde_json::{Map, json};
 
 use crate::error::{Result, WorkerError};

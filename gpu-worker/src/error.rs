@@ -20,7 +20,7 @@ pub(crate) enum WorkerError {
     #[error("model `{model}` cannot learn the task `{task}`")]
     TaskOfModel { model: &'static str, task: &'static str },
     #[error("cannot write the metrics: {0}")]
-    Metrics(#[source] std::io::Error),
+    Metrics(std::io::Error),
     #[error("cannot read the image {path}: {cause}")]
     Image { path: PathBuf, cause: String },
     #[error("cannot read the boxes {path}: {cause}")]

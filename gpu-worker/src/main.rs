@@ -14,7 +14,6 @@ mod openmp;
 mod optim;
 mod overlay;
 mod pipeline;
-mod pixels;
 mod serve_s3;
 mod shim;
 mod throughput;
@@ -83,12 +82,13 @@ fn misused() -> ExitCode {
 fn run(path: &Path) -> Result<()> {
     let mut emitter = Emitter::open()?;
     let outcome = read(path).and_then(|case| {
-        let ran = match case.spec.work() {
-            Some(Work::Train(_)) => train::run(&case, &mut emitter),
-            Some(Work::Throughput(throughput)) => throughput::run(&case, throughput, &mut emitter),
-            Some(Work::Pipeline(wanted)) => pipeline::run(&case, wanted, &mut emitter),
-            Some(Work::Canary(canary)) => throughput::canary(&case, canary, &mut emitter),
-            Some(Work::Command(_)) | None => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
+        let ran = match &case.spec.work {
+            Work::Train(_) => train::run(&case, &mut emitter),
+            Work::Throughput(throughput) => throughput::run(&case, throughput, &mut emitter),
+            Work::Pipeline(wanted) => pipeline::run(&case, wanted, &mut emitter),
+            Work::Canary(canary) => throughput::canary(&case, canary, &mut emitter),
+            // What the agent starts itself.
+            _ => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
         };
         // What libtorch throws while it runs the user's own model is that model's, backwards too.
         ran.map_err(|error| if case.spec.is_scripted() { error.of_model() } else { error })
@@ -148,8 +148,8 @@ mod tests {
     #[test]
     fn the_suite_that_comes_along_has_cases_that_this_worker_can_train() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../suites/overfit-one-image.yaml");
-        let suite = gpu_suites::load::load(&path).unwrap().suite;
-        let trains: Vec<_> = suite.cases.iter().filter_map(|case| case.train.as_ref()).collect();
+        let suite = gpu_suites::load::load(&path, std::path::Path::new("/")).unwrap().suite;
+        let trains: Vec<_> = suite.cases.iter().filter_map(|case| case.work.train()).collect();
         assert!(trains.len() >= 4, "{}", trains.len());
         for train in trains {
             match (train.model.builtin, train.data.task) {

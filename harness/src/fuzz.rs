@@ -22,18 +22,22 @@ use sha2::Digest as _;
 use crate::files::announced::Announced;
 use crate::report::{self, RunState};
 use crate::session::intake::{Intake, Taken};
+use crate::transport::ssh::fuzz as ssh;
 
 /// A door: its name is a file's in `fuzz/targets` and a folder's in `fuzz/seeds`.
 pub type Door = fn(&[u8]);
 
 /// Every door.
-pub const DOORS: [(&str, Door); 8] = [
+pub const DOORS: [(&str, Door); 11] = [
     ("archive", archive),
     ("config", config),
     ("facts", facts),
+    ("host_key", host_key),
     ("junit", junit),
+    ("known_hosts", known_hosts),
     ("metrics", metrics),
     ("picture", picture),
+    ("ssh_config", ssh_config),
     ("suite", suite),
     ("wire", wire),
 ];
@@ -67,7 +71,7 @@ fn plan() -> Plan {
 }
 
 /// Whether a person may be shown it.
-fn assert_clean(text: &str) {
+pub(crate) fn assert_clean(text: &str) {
     let harmful = |c: char| c.is_control() && c != '\n' && c != '\t';
     assert!(!text.contains(harmful), "{:?}", text.chars().find(|c| harmful(*c)));
 }
@@ -190,7 +194,7 @@ fn with_artifact(data: &[u8], names: &[&str], junit: Vec<String>) -> Option<(tem
 /// Where ours cannot be read by an XML parser: that is a find.
 pub fn junit(data: &[u8]) {
     let Some((folder, state)) = with_artifact(data, &["r.xml"], vec!["r.xml".into()]) else { return };
-    if report::write_junit(&state, folder.path(), None).is_err() {
+    if report::list::write(&report::junit::JUnit, &state, folder.path()).is_err() {
         return;
     }
     let ours = std::fs::read_to_string(folder.path().join("junit.xml")).unwrap_or_default();
@@ -208,7 +212,7 @@ pub fn picture(data: &[u8]) {
 
 /// A suite file of a pull request.
 pub fn suite(data: &[u8]) {
-    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path) {
+    in_a_file(data, "s.yaml", |path| match gpu_suites::load::load(path, path.parent().unwrap_or(path)) {
         Ok(loaded) => {
             for case in &loaded.suite.cases {
                 let _ = Evaluator::for_case(case);
@@ -221,13 +225,15 @@ pub fn suite(data: &[u8]) {
 
 /// `gpu-harness.yaml` of a pull request.
 pub fn config(data: &[u8]) {
-    in_a_file(data, "gpu-harness.yaml", |path| match crate::config::Config::read(path) {
-        Ok(config) => {
-            for name in config.nodes.keys() {
-                let _ = crate::node::Node::choose(Some(name), &config);
+    in_a_file(data, "gpu-harness.yaml", |path| {
+        match crate::config::Config::read(path, path.parent().unwrap_or(path)) {
+            Ok(config) => {
+                for name in config.nodes.keys() {
+                    let _ = crate::node::NodeSpec::choose(Some(name), &config);
+                }
             }
+            Err(error) => assert_clean(&error.to_string()),
         }
-        Err(error) => assert_clean(&error.to_string()),
     });
 }
 
@@ -264,6 +270,33 @@ pub fn metrics(data: &[u8]) {
     }
     let end = End { process: ProcessEnd::Exited(0), elapsed: std::time::Duration::from_secs(1) };
     let _ = evaluator.conclude(&end);
+}
+
+/// The user's file of known host keys, which others write into.
+///
+/// # Panics
+///
+/// Where a revoked key is trusted, or what is shown of a key could harm: that is a find.
+pub fn known_hosts(data: &[u8]) {
+    ssh::known_hosts(data);
+}
+
+/// The key or the certificate that a machine shows for itself.
+///
+/// # Panics
+///
+/// Where an authority that nobody trusts is trusted, or what is shown could harm: that is a find.
+pub fn host_key(data: &[u8]) {
+    ssh::host_key(data);
+}
+
+/// The user's ssh configuration, read where there is no ssh to ask. Nothing that it names is run, looked up or included.
+///
+/// # Panics
+///
+/// Where it makes a setting that cannot be: that is a find.
+pub fn ssh_config(data: &[u8]) {
+    ssh::configuration(data);
 }
 
 #[cfg(test)]

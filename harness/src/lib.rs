@@ -6,6 +6,8 @@
 //! | room | question it answers |
 //! | --- | --- |
 //! | [`text`] | how do words and figures reach a screen, harmlessly? |
+//! | [`here`] | which folder, environment and listeners does a command have? |
+//! | [`log`] | what did the harness itself do? |
 //! | [`page`] | what have all HTML pages in common? |
 //! | [`config`] | what does a project's `gpu-harness.yaml` say? |
 //! | [`files`] | what travels, what comes back, and where does it lie? |
@@ -19,7 +21,7 @@
 //! | [`history`] | what did earlier runs measure? |
 //! | [`compare`] | is this version slower or worse than that one? |
 //! | [`notify`] | who is told of changes? |
-//! | [`ec2`] | how is a node had from EC2 and given back? |
+//! | [`cloud`] | how is a node had from a cloud and given back? |
 //! | [`run`] | how does one run go, from the choice of cases to its exit code? |
 //! | [`holder`] | how do many test processes share a node? |
 //! | [`libtest`], [`cargo_runner`] | how do cases and remote tests look to cargo? |
@@ -30,17 +32,19 @@
 pub mod cargo_runner;
 pub mod ci;
 pub mod cli;
+pub mod cloud;
 pub mod compare;
 pub mod config;
 pub mod doctor;
-pub mod ec2;
 pub mod files;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
+pub mod here;
 pub mod history;
 pub mod holder;
 pub mod init;
 pub mod libtest;
+pub mod log;
 pub mod node;
 pub mod notify;
 pub mod page;

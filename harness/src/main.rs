@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     };
     written(match cli.execute() {
         Ok(exit) => exit,
-        Err(error) => gpu_harness::cli::failure::tell(&error).into(),
+        Err(failure) => failure.tell().into(),
     })
 }
 

@@ -1,4 +1,4 @@
-//! No function of `harness/src/ec2` is there for tests alone: what only a test calls decides nothing, however well tested.
+//! No function of `harness/src/cloud` is there for tests alone: what only a test calls decides nothing, however well tested.
 
 use std::collections::HashMap;
 use std::fs;
@@ -31,7 +31,7 @@ fn words(text: &str) -> impl Iterator<Item = &str> {
 }
 
 #[test]
-fn no_public_function_of_ec2_is_called_by_tests_only() {
+fn no_public_function_of_a_cloud_is_called_by_tests_only() {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let all = Vec::from_iter(files(&sources).iter().map(|path| product(path))).join("\n");
     let mut counts: HashMap<&str, usize> = HashMap::new();
@@ -39,7 +39,7 @@ fn no_public_function_of_ec2_is_called_by_tests_only() {
         *counts.entry(word).or_default() += 1;
     }
     let mut unused = Vec::new();
-    for path in files(&sources.join("ec2")) {
+    for path in files(&sources.join("cloud")) {
         let text = product(&path);
         let words = Vec::from_iter(words(&text));
         for pair in words.windows(2).filter(|pair| pair[0] == "fn") {

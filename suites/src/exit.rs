@@ -2,7 +2,7 @@
 
 use std::process::ExitCode as ProcessExit;
 
-use crate::outcome::Outcome;
+use crate::outcome::Blame;
 
 /// The exit code of `gpu-harness run`. See docs/exit-codes.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -35,27 +35,24 @@ impl Exit {
         }
     }
 
-    /// The exit code of a run whose cases ended like this.
+    /// The exit code of a run for whose cases these are to blame.
     ///
     /// The most useful answer wins: an interrupted run says so; then a failed check, since that is what the user
     /// asked about; then trouble of the infrastructure; then a limit. A run with no case is an error.
-    pub fn of(outcomes: impl IntoIterator<Item = Outcome>) -> Self {
-        let mut seen = Vec::from_iter(outcomes);
-        if seen.is_empty() {
-            return Self::Infrastructure;
-        }
-        seen.sort_unstable();
-        let has = |outcome| seen.binary_search(&outcome).is_ok();
-        if has(Outcome::Cancelled) {
-            Self::Interrupted
-        } else if has(Outcome::Failed) {
-            Self::CheckFailed
-        } else if has(Outcome::Errored) || has(Outcome::Interrupted) {
-            Self::Infrastructure
-        } else if has(Outcome::TimedOut) {
-            Self::Limit
-        } else {
-            Self::AllPassed
+    pub fn of(blames: impl IntoIterator<Item = Blame>) -> Self {
+        let rank = |blame: &Blame| match blame {
+            Blame::User => 4,
+            Blame::Code => 3,
+            Blame::Infrastructure => 2,
+            Blame::Limit => 1,
+            Blame::Nobody => 0,
+        };
+        match blames.into_iter().max_by_key(rank) {
+            Some(Blame::User) => Self::Interrupted,
+            Some(Blame::Code) => Self::CheckFailed,
+            Some(Blame::Infrastructure) | None => Self::Infrastructure,
+            Some(Blame::Limit) => Self::Limit,
+            Some(Blame::Nobody) => Self::AllPassed,
         }
     }
 }
@@ -69,6 +66,7 @@ impl From<Exit> for ProcessExit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outcome::Outcome;
 
     #[test]
     fn a_failed_check_is_told_apart_from_a_broken_node() {
@@ -87,7 +85,8 @@ mod tests {
             (vec![TimedOut, Passed], 4),
             (vec![Cancelled, Failed], 130),
         ] {
-            assert_eq!(Exit::of(outcomes.clone()).code(), code, "{outcomes:?}");
+            let blames = outcomes.iter().map(|outcome| outcome.blame());
+            assert_eq!(Exit::of(blames).code(), code, "{outcomes:?}");
         }
     }
 }

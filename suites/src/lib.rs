@@ -23,6 +23,7 @@
 //! | [`picture`] | what kind of image is a file? |
 //! | [`process`] | what is known of a process of this machine? |
 //! | [`regression`] | has a metric become worse, is a case flaky? |
+//! | [`statistics`] | where do numbers lie, and how far do they scatter? |
 //! | [`xid`] | which error reports of the driver mean that a GPU is no good? |
 //!
 //! The crate reads files and does no other I/O, so every decision in it is a function from values to values.
@@ -51,6 +52,7 @@ pub mod regression;
 pub mod schema;
 pub mod seal;
 pub mod spec;
+pub mod statistics;
 pub mod unit;
 pub mod wire;
 pub mod xid;

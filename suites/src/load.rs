@@ -61,14 +61,14 @@ impl Loaded {
     }
 }
 
-/// Reads a suite file.
-pub fn load(path: &Path) -> Result<Loaded, LoadError> {
-    let source = source(path)?;
+/// Reads a suite file. `cwd`: where the command was given, from which a link may lead on.
+pub fn load(path: &Path, cwd: &Path) -> Result<Loaded, LoadError> {
+    let source = source(path, cwd)?;
     match read(&source) {
         Ok((suite, tree)) => {
             let document = Arc::new(Document { source, tree });
             let root = root_of(path);
-            let project = project_of(&root);
+            let project = beneath::project(&root, Some(cwd));
             Ok(Loaded { suite, path: path.to_owned(), root, project, document })
         }
         Err(faults) => Err(wrong(&source, faults)),
@@ -77,8 +77,8 @@ pub fn load(path: &Path) -> Result<Loaded, LoadError> {
 
 /// Reads another YAML file of the project, such as `gpu-harness.yaml`, with errors like those of a suite file. An
 /// empty file is the default.
-pub fn document<T: DeserializeOwned + Default>(path: &Path) -> Result<T, LoadError> {
-    let source = source(path)?;
+pub fn document<T: DeserializeOwned + Default>(path: &Path, cwd: &Path) -> Result<T, LoadError> {
+    let source = source(path, cwd)?;
     let mut faults = Vec::new();
     let read = match syntax(&source, &mut faults) {
         Ok(None) => Some(T::default()),
@@ -92,21 +92,22 @@ pub fn document<T: DeserializeOwned + Default>(path: &Path) -> Result<T, LoadErr
 }
 
 /// The line of a YAML file on which a value stands, e.g. `quarantine[1].until`; `None` where the file does not name it.
-pub fn line_of(path: &Path, value: &str) -> Option<usize> {
-    let source = source(path).ok()?;
+pub fn line_of(path: &Path, value: &str, cwd: &Path) -> Option<usize> {
+    let source = source(path, cwd).ok()?;
     let tree = syntax(&source, &mut Vec::new()).ok()??;
     let node = steps(value).iter().try_fold(&tree, |node, step| node.get(step))?;
     Some(node.place.start.line)
 }
 
-fn source(path: &Path) -> Result<Source, LoadError> {
+fn source(path: &Path, cwd: &Path) -> Result<Source, LoadError> {
     let unreadable = |cause| LoadError::Unreadable { path: path.to_owned(), cause };
     let mut bytes = Vec::new();
     // A part of it may be quoted: it must be the project's.
-    let real = beneath::find(&project_of(&root_of(path)), path).map_err(|cause| match cause {
-        BeneathError::Io(cause) => unreadable(cause),
-        cause => LoadError::NotOfTheProject { path: path.to_owned(), cause },
-    })?;
+    let real =
+        beneath::find(&beneath::project(&root_of(path), Some(cwd)), path).map_err(|cause| match cause {
+            BeneathError::Io(cause) => unreadable(cause),
+            cause => LoadError::NotOfTheProject { path: path.to_owned(), cause },
+        })?;
     let file = beneath::open(&real).map_err(unreadable)?;
     file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     Source::new(path, &bytes).map_err(|diagnostic| LoadError::Wrong(vec![*diagnostic]))
@@ -176,11 +177,6 @@ fn place_of(tree: &Node, steps: &[Step]) -> Place {
         node = next;
     }
     place
-}
-
-/// The folder that nothing leaves which a file below `root` names.
-fn project_of(root: &Path) -> PathBuf {
-    beneath::project(root, std::env::current_dir().ok().as_deref())
 }
 
 /// The nearest folder above the file that holds `gpu-harness.yaml` or `.git`, else the file's own folder.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use parse::{LineError, MAX_METRICS, MAX_NAME, parse};
 
-use crate::spec::CheckName;
+use crate::id::CheckName;
 
 /// A metric's value.
 #[derive(Debug, Clone, PartialEq)]

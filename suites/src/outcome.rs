@@ -24,10 +24,55 @@ pub enum Outcome {
     Cancelled,
 }
 
+/// Whose fault it is that a case is not good. Every report, the exit code and the history go by this one answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Blame {
+    /// Nobody's: it is good, or was not to run.
+    Nobody,
+    /// The code under test.
+    Code,
+    /// The node, the agent, the driver or the network: nothing is said about the code.
+    Infrastructure,
+    /// A time limit was reached, and whether the code or the node was too slow is not known.
+    Limit,
+    /// The user wanted it to end.
+    User,
+}
+
+impl Blame {
+    /// Whether the code may be at fault: such an ending counts against the case in the history, and a quarantine excuses it.
+    /// Trouble of the infrastructure is never excused.
+    pub fn may_be_the_codes(self) -> bool {
+        matches!(self, Self::Code | Self::Limit)
+    }
+}
+
 impl Outcome {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Passed,
+        Self::Failed,
+        Self::Errored,
+        Self::Interrupted,
+        Self::TimedOut,
+        Self::Skipped,
+        Self::Cancelled,
+    ];
+
+    /// Whose fault it is.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::Passed | Self::Skipped => Blame::Nobody,
+            Self::Failed => Blame::Code,
+            Self::Errored | Self::Interrupted => Blame::Infrastructure,
+            Self::TimedOut => Blame::Limit,
+            Self::Cancelled => Blame::User,
+        }
+    }
+
     /// Whether the case counts as good: passed or skipped.
     pub fn is_good(self) -> bool {
-        matches!(self, Self::Passed | Self::Skipped)
+        self.blame() == Blame::Nobody
     }
 
     /// Whether a later try that passes makes the case flaky: one that was good does not, nor does one whose node was

@@ -1,69 +1,43 @@
 //! The JSON Schema of suite files, for editors: `gpu-harness schema` prints it.
 //!
-//! It is derived from the types in [`crate::spec`], so every description is the doc comment of its field. What the
-//! types cannot say is added here; what a schema cannot say at all is told by the loader.
+//! It is derived from the types in [`crate::spec`], so every description is the doc comment of its field. What
+//! Rust's types cannot say stands beside the field as `schemars(extend(…))`, and what a schema cannot say at all is told
+//! by the loader.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use crate::spec::{CheckName, Suite, Work};
+use crate::checks::names;
+use crate::spec::{Suite, Work};
 
 /// The schema of a suite file (JSON Schema, draft 2020-12).
 pub fn json_schema() -> Value {
-    let mut schema =
-        SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Suite>().to_value();
+    let mut generator = SchemaSettings::draft2020_12().into_generator();
+    let kinds = Work::schemas(&mut generator);
+    let mut schema = generator.into_root_schema_for::<Suite>().to_value();
     schema["title"] = json!("gpu-harness suite");
-    schema["properties"]["cases"]["minItems"] = json!(1);
-    let name = json!("^[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}$");
-    schema["properties"]["suite"]["pattern"] = name.clone();
     let types = &mut schema["$defs"];
-    types["Case"]["properties"]["name"]["pattern"] = name;
-    types["Case"]["oneOf"] = exactly_one(&Work::KINDS);
-    types["Model"]["oneOf"] = exactly_one(&["builtin", "torchscript"]);
-    types["MetricCheck"]["anyOf"] = json!([{ "required": ["at-least"] }, { "required": ["at-most"] }]);
-    types["Command"]["properties"]["run"]["minItems"] = json!(1);
-    types["Command"]["properties"]["env"]["propertyNames"] = json!({ "pattern": "^(?!GPU_HARNESS_)[^=]+$" });
-    types["Train"]["properties"]["learning-rate"]["exclusiveMinimum"] = json!(0);
-    for list in ["metric", "golden", "varied", "rate"] {
-        types["Checks"]["properties"][list]["minItems"] = json!(1);
+    for (key, kind) in Work::KINDS.into_iter().zip(kinds) {
+        types["Case"]["properties"][key] = kind.to_value();
     }
-    let dtypes = &mut types["Throughput"]["properties"]["dtypes"];
-    dtypes["minItems"] = json!(1);
-    dtypes["uniqueItems"] = json!(true);
-    // It stays below its root.
-    types["InputPath"]["pattern"] = json!(r"^(?!(cache:)?/)(?!(cache:)?(.*/)?\.\.(/|$)).");
+    types["Case"]["oneOf"] = Work::KINDS.into_iter().map(|key| json!({ "required": [key] })).collect();
+    types["Case"]["additionalProperties"] = json!(false);
     // The keys of `skip-checks` are checks, its values reasons.
-    let names = CheckName::ALL.map(CheckName::as_str);
     let skipped = &mut types["Case"]["properties"]["skip-checks"];
-    skipped["propertyNames"] = json!({ "enum": names });
+    skipped["propertyNames"] = json!({ "enum": Vec::from_iter(names()) });
     skipped["additionalProperties"]["pattern"] = json!(r"\S");
-    types["Case"]["properties"]["skip"]["pattern"] = json!(r"\S");
-    // Shares of something that they are a part of; as a text the loader alone can tell.
-    for (of, share) in [
-        ("InitialLoss", "within"),
-        ("LossDrop", "to"),
-        ("GradNormDrop", "to"),
-        ("MixedPrecision", "within"),
-        ("Shards", "errors"),
-        ("VariedCheck", "at-most"),
-        ("RateCheck", "of-ceiling"),
-        ("RateCheck", "spread"),
-        ("Throughput", "others"),
-    ] {
-        types[of]["properties"][share]["maximum"] = json!(1);
-    }
-    // Defaults as people write them.
-    types["Case"]["properties"]["timeout"]["default"] = json!("10m");
-    types["Case"]["properties"]["limits"]["default"] = json!({ "log": "256 MiB" });
-    types["Limits"]["properties"]["log"]["default"] = json!("256 MiB");
-    types["MemoryFlat"]["properties"]["slack"]["default"] = json!("16 MiB");
     tidy(&mut schema);
     schema
 }
 
-/// That exactly one of `keys` is there.
-fn exactly_one(keys: &[&str]) -> Value {
-    keys.iter().map(|key| json!({ "required": [key] })).collect()
+/// The keys of one of the types.
+pub(crate) fn keys_of(of: &str) -> Vec<String> {
+    json_schema()["$defs"][of]["properties"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, _)| key.clone())
+        .collect()
 }
 
 /// A key is given a value or left out: where schemars allows `null` beside a type, the loader does not. Descriptions

@@ -4,8 +4,10 @@
 //! on; journal lines have `seq`, replies have `reply`. See docs/events.md.
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::event::{Record, RecordError};
 use crate::id::{RunId, Sha256};
 use crate::plan::Plan;
 use crate::seal::Key;
@@ -90,6 +92,47 @@ pub enum Reply {
         /// Their bytes, uncompressed.
         bytes: u64,
     },
+}
+
+/// An answer that may stand between records on one stream.
+pub trait Answer: DeserializeOwned {
+    /// The name of its tag, which is the first thing in its line, and in no record's.
+    const TAG: &'static str;
+}
+
+impl Answer for Reply {
+    const TAG: &'static str = "reply";
+}
+
+/// A line of a stream of records with answers between them.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Heard<A> {
+    /// An answer.
+    Answer(A),
+    /// A record.
+    Record(Box<Record>),
+}
+
+/// Why a line is neither.
+#[derive(Debug, thiserror::Error)]
+pub enum HeardError {
+    /// It begins like an answer.
+    #[error("a reply: {0}")]
+    Answer(serde_json::Error),
+    /// It does not.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl<A: Answer> Heard<A> {
+    /// Reads a line.
+    pub fn parse(line: &str) -> Result<Self, HeardError> {
+        let tagged = line.strip_prefix("{\"").and_then(|rest| rest.strip_prefix(A::TAG));
+        if tagged.is_some_and(|rest| rest.starts_with("\":")) {
+            return serde_json::from_str(line).map(Self::Answer).map_err(HeardError::Answer);
+        }
+        Ok(Self::Record(Box::new(Record::parse(line)?)))
+    }
 }
 
 /// Why an agent refuses.

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use gpu_suites::bytes::Bytes;
+use gpu_suites::checks;
 use gpu_suites::event::{
     Artifact, ArtifactPlace, CaseFinished, CaseStarted, Check, EndCause, Event, Finding, Log, Metrics, Node,
     NodeState, Origin, Progress, ReclaimNotice, Record, RunFinished, Stream, Verdict, Warning,
 };
-use gpu_suites::id::{CaseId, NodeName, Sha256};
+use gpu_suites::id::{CaseId, CheckName, NodeName, Sha256};
 use gpu_suites::metrics::Value;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::CheckName;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -31,20 +31,24 @@ fn case() -> impl Strategy<Value = CaseId> {
     any::<String>().prop_map(CaseId)
 }
 
+/// One of ours, or of another version.
+fn check() -> impl Strategy<Value = CheckName> {
+    let ours = prop::sample::select(Vec::from_iter(checks::names().cloned()));
+    prop_oneof![ours, "[a-z0-9-]{1,64}".prop_map(|name| name.try_into().expect("a name"))]
+}
+
 fn finding() -> impl Strategy<Value = Finding> {
     let verdict = prop_oneof![Just(Verdict::Held), Just(Verdict::Broke), Just(Verdict::Skipped)];
     let texts = (any::<String>(), any::<String>(), any::<Option<String>>(), any::<Option<String>>());
-    (0..CheckName::ALL.len(), verdict, texts, any::<Option<u64>>()).prop_map(
-        |(check, verdict, texts, step)| Finding {
-            check: CheckName::ALL[check],
-            verdict,
-            observed: texts.0,
-            wanted: texts.1,
-            subject: texts.2,
-            cause: texts.3,
-            step,
-        },
-    )
+    (check(), verdict, texts, any::<Option<u64>>()).prop_map(|(check, verdict, texts, step)| Finding {
+        check,
+        verdict,
+        observed: texts.0,
+        wanted: texts.1,
+        subject: texts.2,
+        cause: texts.3,
+        step,
+    })
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -28,7 +28,7 @@ fn every_suite_of_the_repository_loads_and_holds_against_the_schema() {
     paths.push(root().join("fixtures/faults/sound.yaml"));
     paths.push(root().join("suites/tests/every_key.yaml"));
     for path in &paths {
-        let loaded = load(path).unwrap_or_else(|error| panic!("{error}"));
+        let loaded = load(path, Path::new("/")).unwrap_or_else(|error| panic!("{error}"));
         for case in &loaded.suite.cases {
             assert!(!selected(case).is_empty(), "{} checks nothing", case.name);
         }
@@ -73,7 +73,7 @@ fn the_suites_in_the_documents_load_and_hold_against_the_schema() {
     assert!(all.len() >= 12, "the documents have their examples: {}", all.len());
     for text in &all {
         fs::write(&path, text).expect("written");
-        load(&path).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        load(&path, Path::new("/")).unwrap_or_else(|error| panic!("{error}\n{text}"));
     }
     for (text, verdict) in all.iter().zip(editor::verdicts(all.iter().cloned())) {
         assert_eq!(verdict, None, "{text}");

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use gpu_suites::checks::{End, Evaluator, ProcessEnd, judge, selected};
+use gpu_suites::checks::{self, End, Evaluator, ProcessEnd, judge, selected};
 use gpu_suites::metrics::parse;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::{Case, CheckName};
+use gpu_suites::spec::Case;
 
 fn case(more: &str, checks: &str) -> Case {
     let text = format!(
@@ -32,9 +32,9 @@ fn rows(errors: u32, missing: u32, doubled: u32, foreign: u32) -> String {
 
 #[test]
 fn a_pipeline_runs_the_checks_of_its_kind() {
-    assert_eq!(selected(&case("", "{}")), [CheckName::Finite, CheckName::Shards]);
+    assert_eq!(selected(&case("", "{}")), [checks::Finite::NAME, checks::Shards::NAME]);
     let golden = case(", golden: g.json", "{}");
-    assert_eq!(selected(&golden), [CheckName::Finite, CheckName::Shards, CheckName::Predictions]);
+    assert_eq!(selected(&golden), [checks::Finite::NAME, checks::Shards::NAME, checks::Predictions::NAME]);
     assert_eq!(golden.inputs().len(), 1);
 }
 

@@ -3,11 +3,11 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use gpu_suites::checks::{End, Evaluator, ProcessEnd, judge, selected};
+use gpu_suites::checks::{self, End, Evaluator, ProcessEnd, judge, selected};
 use gpu_suites::event::Finding;
 use gpu_suites::metrics::parse;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::{Case, CheckName};
+use gpu_suites::spec::Case;
 
 const MEASURED: &str =
     "name: a\nthroughput:\n  model: { builtin: resnet18 }\n  dtypes: [fp32, bf16]\n  batch: [1, 8]\n";
@@ -58,7 +58,7 @@ fn shown(findings: &[Finding]) -> String {
 fn a_throughput_case_runs_the_checks_of_its_kind() {
     assert_eq!(
         selected(&case("")),
-        [CheckName::Finite, CheckName::ValidWindows, CheckName::Rate],
+        [checks::Finite::NAME, checks::ValidWindows::NAME, checks::Rate::NAME],
         "finite, the rules, and the spread"
     );
 }

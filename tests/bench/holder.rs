@@ -8,7 +8,7 @@ use gpu_harness_tests::project::Project;
 use gpu_harness_tests::proxy::Proxy;
 use gpu_harness_tests::sshd::Sshd;
 
-use crate::overhead::median;
+use crate::overhead::middle;
 use crate::table::Table;
 
 /// How many cases are listed.
@@ -31,7 +31,7 @@ pub(crate) fn run(runs: u64) {
         assert!(list.status().expect("it starts").success());
         begun.elapsed().as_secs_f64()
     });
-    let listing = median(listings.collect::<Vec<_>>().into_iter());
+    let listing = middle(listings.collect::<Vec<_>>().into_iter());
     table.row([&format!("{CASES} cases listed"), &ms(listing), "< 200 ms"]);
 
     let sshd = Sshd::start();
@@ -51,7 +51,7 @@ pub(crate) fn run(runs: u64) {
         let times = text.lines().map(|line| line.parse::<u64>().expect("nanoseconds")).collect::<Vec<_>>();
         let lasted = times.windows(2).map(|pair| (pair[1] - pair[0]) as f64 / 1e9);
         // The first has the node brought up.
-        let test = median(lasted.skip(1));
+        let test = middle(lasted.skip(1));
         if round_trip == 0 {
             at_zero = test;
             table.row(["a trivial test, all of its process, at 0 ms round trip", &ms(test), "< 100 ms"]);

@@ -11,7 +11,7 @@ use gpu_suites::event::{Event, NodeState, Record};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::overhead::median;
+use crate::overhead::middle;
 use crate::table::Table;
 
 const SUITE: &str = "suite: s\ncases:\n  - { name: trivial, command: { run: [\"true\"] } }\n";
@@ -50,7 +50,7 @@ pub(crate) fn run(runs: u64) {
         ec2.clear_faults();
         run
     }));
-    let of = |runs: &[Run], figure: fn(&Run) -> f64| median(runs.iter().map(figure));
+    let of = |runs: &[Run], figure: fn(&Run) -> f64| middle(runs.iter().map(figure));
     let ms = |seconds: f64| format!("{:.0} ms", seconds * 1e3);
     // Only slow answers show which calls are under way together; quick ones end before the next call comes in.
     let most = |figure: fn(&Run) -> usize| slow.iter().map(figure).max().unwrap_or(0).to_string();

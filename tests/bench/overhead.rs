@@ -34,8 +34,8 @@ pub(crate) fn run(runs: u64) {
         ours();
         theirs();
         let pairs: Vec<(f64, f64)> = (0..runs).map(|_| (theirs(), ours())).collect();
-        let ssh = median(pairs.iter().map(|pair| pair.0));
-        let harness = median(pairs.iter().map(|pair| pair.1));
+        let ssh = middle(pairs.iter().map(|pair| pair.0));
+        let harness = middle(pairs.iter().map(|pair| pair.1));
         let more = harness - ssh;
         let trips = if round_trip == 0 {
             at_zero = more;
@@ -57,8 +57,6 @@ fn seconds(work: impl FnOnce()) -> f64 {
     begun.elapsed().as_secs_f64()
 }
 
-pub(crate) fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+pub(crate) fn middle(values: impl Iterator<Item = f64>) -> f64 {
+    gpu_suites::statistics::median(&Vec::from_iter(values)).expect("something was measured")
 }

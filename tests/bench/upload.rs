@@ -8,7 +8,7 @@ use gpu_harness_tests::sshd::Sshd;
 use gpu_suites::event::Event;
 use rand::Rng as _;
 
-use crate::overhead::median;
+use crate::overhead::middle;
 use crate::table::Table;
 
 const RUNS: usize = 5;
@@ -50,7 +50,7 @@ pub(crate) fn run(mib: u64) {
             theirs.push(scp);
         }
     }
-    let (ours, theirs) = (median(ours.into_iter()), median(theirs.into_iter()));
+    let (ours, theirs) = (middle(ours.into_iter()), middle(theirs.into_iter()));
     let rate = |seconds: f64| format!("{:.1} MiB/s", mib as f64 / seconds);
     let mut table = Table::new(["what", "rate", "against scp"]);
     table.row(["scp", &rate(theirs), "1.00×"]);

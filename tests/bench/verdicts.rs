@@ -38,7 +38,7 @@ fn of_faults(seeds: u64) -> Vec<String> {
             let against = judged.against(entry).map(|against| format!("seed {seed}: {against}"));
             row.caught += u64::from(against.is_none());
             row.seconds += judged.seconds;
-            row.others.extend(judged.others(entry).iter().map(|check| check.as_str()));
+            row.others.extend(judged.others(entry).iter().map(|check| check.as_str().to_owned()));
             wrong.extend(against);
         }
     }
@@ -58,7 +58,7 @@ struct Row {
     entry: &'static Entry,
     caught: u64,
     seconds: f64,
-    others: BTreeSet<&'static str>,
+    others: BTreeSet<String>,
 }
 
 /// What is wrong with the verdicts on the sound versions.

@@ -7,21 +7,23 @@ use aws_config::{BehaviorVersion, ConfigLoader};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{SharedCredentialsProvider, future::ProvideCredentials as Provided};
-use gpu_harness::ec2::ask::{Asked, Asker, Footing, Request};
-use gpu_harness::ec2::calls::{Call, in_sequence};
-use gpu_harness::ec2::cloud::{Cloud, CloudError};
-use gpu_harness::ec2::fleet::{Followed, abandon, follow};
-use gpu_harness::ec2::keys::NodeKeys;
-use gpu_harness::ec2::labels::Labels;
-use gpu_harness::ec2::ledger::Ledger;
-use gpu_harness::ec2::life::InstanceState;
-use gpu_harness::ec2::look_up::look_up;
-use gpu_harness::ec2::observe;
-use gpu_harness::ec2::refusal::RefusalKind;
-use gpu_harness::ec2::release::{Released, drop_template, release};
-use gpu_harness::ec2::user_data::{Life, UserData};
-use gpu_harness::ec2::who::Who;
-use gpu_harness::ec2::{Ec2Settings, Purchase};
+use gpu_harness::cloud::Purchase;
+use gpu_harness::cloud::calls::{Call, in_sequence};
+use gpu_harness::cloud::ec2::ask::{Asked, Asker, Footing, Request};
+use gpu_harness::cloud::ec2::cloud::{Cloud, Ec2Error};
+use gpu_harness::cloud::ec2::fleet::{Followed, abandon, follow};
+use gpu_harness::cloud::ec2::look_up::look_up;
+use gpu_harness::cloud::ec2::refusal::RefusalKind;
+use gpu_harness::cloud::ec2::{self, Ec2Config, Ec2Settings};
+use gpu_harness::cloud::error::{CloudError, Fault as _};
+use gpu_harness::cloud::keys::NodeKeys;
+use gpu_harness::cloud::labels::Labels;
+use gpu_harness::cloud::ledger::Ledger;
+use gpu_harness::cloud::life::InstanceState;
+use gpu_harness::cloud::observe;
+use gpu_harness::cloud::release::{Released, drop_template, release};
+use gpu_harness::cloud::user_data::{Life, UserData};
+use gpu_harness::cloud::who::Who;
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_suites::event::{Event, ResourceKind};
 use gpu_suites::gpu::GpuNeed;
@@ -59,11 +61,11 @@ impl Run {
 
     async fn of(ec2: Ec2, more: Value) -> Self {
         let mut node = json!({
-            "provider": "ec2", "types": ["g6.xlarge", "g5.xlarge"],
+            "types": ["g6.xlarge", "g5.xlarge"],
             "caller-address": format!("{}/caller-address", ec2.endpoint()), "tags": {"team": "vision"},
         });
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let settings = Ec2Settings::of(&serde_json::from_value(node).unwrap()).unwrap();
+        let settings = Ec2Settings::of(&serde_json::from_value::<Ec2Config>(node).unwrap()).unwrap();
         let cloud = Cloud::connect_by(loader(&ec2), Some("us-east-1")).await.unwrap();
         let name = NodeName("cloud".into());
         let who = Who { owner: "me@laptop".into(), pipeline: None };
@@ -72,6 +74,10 @@ impl Run {
         let labels = Labels { run: RunId("run-1".into()), node: name, who };
         let user_data = UserData::new(Life { ttl: TTL, boot: TTL, lease: TTL }, &NodeKeys::new().unwrap());
         Self { ec2, cloud, settings, labels, ledger, events, user_data }
+    }
+
+    fn provider(&self) -> ec2::Ec2 {
+        ec2::Ec2::new(self.cloud.clone(), &self.settings)
     }
 
     fn asker(&self) -> Asker<'_> {
@@ -101,7 +107,7 @@ impl Run {
         let asked = self.ask(&mut self.footing().await, Purchase::Spot).await.unwrap();
         let Followed::Instance(id) = self.follow(&asked).await else { panic!("there is no instance") };
         loop {
-            let seen = observe::instance(&self.cloud, &id).await.unwrap();
+            let seen = observe::instance(&self.provider(), &id).await.unwrap();
             if seen.state == InstanceState::Running {
                 seen.note(&self.ledger, self.cloud.region());
                 return id;
@@ -111,7 +117,7 @@ impl Run {
     }
 
     async fn release(&self) -> Released {
-        release(&self.cloud, &self.ledger, self.expires_at()).await
+        release(&self.provider(), &self.ledger, self.expires_at()).await
     }
 
     /// Gives everything back, and asks EC2 itself whether that is so.
@@ -154,9 +160,9 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
     assert_eq!(in_sequence(&calls), 4, "{calls:#?}");
 
     let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
-    drop_template(&run.cloud, &run.ledger).await.unwrap();
+    drop_template(&run.provider(), &run.ledger).await.unwrap();
     assert_eq!(run.ledger.left_of(ResourceKind::LaunchTemplate), [""; 0]);
-    let seen = observe::instance(&run.cloud, &id).await.unwrap();
+    let seen = observe::instance(&run.provider(), &id).await.unwrap();
     assert_eq!((seen.purchase, seen.volumes.len(), seen.spot_request.is_some()), (Purchase::Spot, 1, true));
     assert!(footing.ground.spot.contains_key(&(seen.instance_type, seen.zone)));
 
@@ -210,7 +216,7 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
     run.ec2.clear_faults();
     let asked = run.ask(&mut footing, Purchase::OnDemand).await.unwrap();
     let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
-    assert_eq!(observe::instance(&run.cloud, &id).await.unwrap().purchase, Purchase::OnDemand);
+    assert_eq!(observe::instance(&run.provider(), &id).await.unwrap().purchase, Purchase::OnDemand);
     assert_eq!(run.calls("CreateSecurityGroup").len(), 1);
     assert_eq!(run.calls("AuthorizeSecurityGroupIngress").len(), 1);
     run.has_nothing_left().await;
@@ -310,7 +316,7 @@ async fn what_lives_in_a_group_that_is_in_use_is_found_by_the_group_and_ended() 
         ledger.made(ResourceKind::SecurityGroup, &group, run.cloud.region());
     }
     let soon = run.cloud.now().checked_add(SignedDuration::from_mins(10)).unwrap();
-    let released = release(&run.cloud, &ledger, soon).await;
+    let released = release(&run.provider(), &ledger, soon).await;
     assert_eq!(released.left, []);
     assert_eq!(released.bills.iter().map(|bill| bill.instance.as_str()).collect::<Vec<_>>(), [id.as_str()]);
     for kind in ["instances", "volumes", "security_groups"] {
@@ -381,9 +387,9 @@ async fn what_makes_a_launch_impossible_is_told_before_anything_is_made() {
     ];
     for (more, said) in cases {
         let endpoint = format!("{}/caller-address", run.ec2.endpoint());
-        let mut node = json!({"provider": "ec2", "caller-address": endpoint});
+        let mut node = json!({"caller-address": endpoint});
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let settings = Ec2Settings::of(&serde_json::from_value(node).unwrap()).unwrap();
+        let settings = Ec2Settings::of(&serde_json::from_value::<Ec2Config>(node).unwrap()).unwrap();
         let error = look_up(&run.cloud, &settings, &GpuNeed::default()).await.unwrap_err().to_string();
         assert!(error.contains(said), "{more}: {error}");
     }
@@ -406,6 +412,6 @@ async fn missing_credentials_are_told_with_what_to_do() {
     let loader = loader(&ec2).credentials_provider(SharedCredentialsProvider::new(Nothing));
     let cloud = Cloud::connect_by(loader, Some("us-east-1")).await.unwrap();
     let error = cloud.time().await.unwrap_err();
-    assert!(matches!(error, CloudError::NoCredentials { .. }), "{error:?}");
+    assert!(matches!(error, Ec2Error::NoCredentials { .. }), "{error:?}");
     assert!(error.to_string().contains("AWS_ROLE_ARN") && !error.is_transient(), "{error}");
 }

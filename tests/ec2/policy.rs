@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gpu_harness::ec2::Purchase;
-use gpu_harness::ec2::fleet::{Followed, abandon};
-use gpu_harness::ec2::who::Who;
+use gpu_harness::cloud::Purchase;
+use gpu_harness::cloud::ec2::fleet::{Followed, abandon};
+use gpu_harness::cloud::who::Who;
 use gpu_harness_tests::iam::{Request, allows, list};
 use gpu_harness_tests::project::Project;
 use serde_json::{Value, json};

@@ -288,6 +288,19 @@ fn nodes_that_are_all_bad_are_infrastructure_and_all_given_back() {
 }
 
 #[test]
+fn nodes_that_take_their_time_to_end_are_waited_for_beyond_their_time_to_live() {
+    let (ec2, project) = cloud("types: [g4dn.xlarge]\nboot-timeout: 4m\nttl: 5m");
+    ec2.fault(&json!({ "fault": "never-boots" }));
+    ec2.fault(&json!({ "fault": "slow-end", "seconds": 280 }));
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!((run.code(), had(&run).len()), (3, 3), "{run:?}\n{}", ec2.log());
+    for said in ["none of them was any good", "each confirmed gone"] {
+        assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
+    }
+    nothing_is_left(&ec2);
+}
+
+#[test]
 fn an_api_that_is_down_while_the_node_is_given_back_is_asked_until_it_answers() {
     let (ec2, project) = cloud("types: [g4dn.xlarge]\nttl: 30m");
     ec2.fault(&json!({ "fault": "terminate-fails", "times": 3 }));

@@ -124,3 +124,21 @@ fn a_harness_that_is_killed_leaves_no_process_of_its_own() {
     harness.wait().unwrap();
     within(Duration::from_secs(10), "the fetch ends", || !fetching());
 }
+
+#[test]
+fn a_report_that_cannot_be_written_is_no_mistake_on_the_command_line() {
+    let project = Project::with_suite("suite: s\ncases:\n  - { name: c, command: { run: [\"true\"] } }\n");
+    let run = project.run(&[]);
+    let junit = run.folder().join("junit.xml");
+    std::fs::remove_file(&junit).unwrap();
+    std::fs::create_dir(&junit).unwrap();
+    let report = project.gpu_harness(&["report", &run.folder().display().to_string()]);
+    assert_eq!(report.code(), 3, "{report:?}");
+    assert!(
+        report.stderr.contains("failed to write") && report.stderr.contains("junit.xml"),
+        "{}",
+        report.stderr
+    );
+    let nowhere = project.gpu_harness(&["report", "no-such-run"]);
+    assert_eq!(nowhere.code(), 2, "{nowhere:?}");
+}

@@ -31,17 +31,26 @@ fn spans_without_end_are_no_limit_and_odd_ones_are_refused() {
 #[test]
 fn counts_and_amounts_are_taken_at_their_ends() {
     let project = Project::new().file("one.yaml", ONE);
-    let run = |flag: &str, value: &str| {
-        code(&project, &["run", "one.yaml", "--node", "local", "-q", &format!("{flag}={value}")])
-    };
-    assert_eq!(run("--retries", "4294967295"), 0);
-    assert_eq!(run("--retries", "4294967296"), 2);
-    assert_eq!(run("--max-cost", "1e308"), 0);
-    for odd in ["NaN", "-1", "inf", "-inf", "1e999"] {
-        assert_eq!(run("--max-cost", odd), 2, "{odd}");
+    for (count, ends) in [("4294967295", 0), ("4294967296", 2)] {
+        let retries = format!("--retries={count}");
+        assert_eq!(code(&project, &["run", "one.yaml", "--node", "local", "-q", &retries]), ends, "{count}");
     }
-    assert_eq!(run("--wait", "2562047788015215h"), 0);
-    assert_eq!(run("--keep-node-on-failure", "2562047788015215h"), 0);
+    // Nothing runs, so that no cloud is asked.
+    let skipped = ONE.replace("name: c,", "name: c, skip: not now,");
+    let cloud = "nodes: { cloud: { provider: ec2 } }\n";
+    let project = project.file("none.yaml", skipped).file("gpu-harness.yaml", cloud);
+    let flag_of = |node: &str, flag: &str, value: &str| {
+        code(&project, &["run", "none.yaml", "--node", node, "-q", &format!("{flag}={value}")])
+    };
+    let most = "2562047788015215h";
+    for (flag, value) in [("--max-cost", "1e308"), ("--wait", most), ("--keep-node-on-failure", most)] {
+        assert_eq!(flag_of("cloud", flag, value), 0, "{flag}");
+        // A node that is there costs nothing, is not waited for, and is nobody's to keep.
+        assert_eq!(flag_of("local", flag, value), 2, "{flag}");
+    }
+    for odd in ["NaN", "-1", "inf", "-inf", "1e999"] {
+        assert_eq!(flag_of("cloud", "--max-cost", odd), 2, "{odd}");
+    }
 }
 
 #[test]

@@ -44,3 +44,4 @@ mod ssh_trust;
 mod ssh_ways;
 mod store;
 mod throughput;
+mod two_in_one;

@@ -1,13 +1,16 @@
 //! The main job: a real aerial image overfitted on a node that is reached by ssh, reported as JUnit.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::sshd::Sshd;
 use gpu_harness_tests::xml;
+use gpu_suites::checks::{self, selected};
 use gpu_suites::event::{Event, Verdict};
+use gpu_suites::id::CheckName;
+use gpu_suites::load::load;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::CheckName;
 
 fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("suites").join("overfit-one-image.yaml")
@@ -42,17 +45,16 @@ fn one_real_image_is_overfitted_on_a_node_and_reported_as_junit() {
             _ => None,
         })
     };
-    // Each check of the list was judged somewhere and held; mixed precision may be skipped, with its reason.
-    let of_throughput = [CheckName::ValidWindows, CheckName::Rate];
-    let of_pipelines = [CheckName::Shards, CheckName::Predictions];
-    let by_name_alone = [CheckName::Steps, CheckName::Rows, CheckName::Golden, CheckName::Varied];
-    let elsewhere = [&of_throughput[..], &of_pipelines[..], &by_name_alone[..]].concat();
-    for check in CheckName::ALL.into_iter().filter(|check| !elsewhere.contains(check)) {
+    // Each check that the suite asks for was judged somewhere and held; mixed precision may be skipped, with its reason.
+    let asked = load(&suite(), Path::new("/")).expect("the suite is right").suite.cases;
+    let asked: BTreeSet<CheckName> = asked.iter().flat_map(selected).collect();
+    assert!(asked.len() >= 15, "{asked:?}");
+    for check in asked {
         let verdicts: Vec<Verdict> = findings()
             .filter(|(_, finding)| finding.check == check)
             .map(|(_, finding)| finding.verdict)
             .collect();
-        let skipped_for_cause = check == CheckName::MixedPrecision && verdicts.contains(&Verdict::Skipped);
+        let skipped_for_cause = check == checks::MixedPrecision::NAME && verdicts.contains(&Verdict::Skipped);
         assert!(verdicts.contains(&Verdict::Held) || skipped_for_cause, "{check}: {verdicts:?}");
     }
     // The negative control passed because what should break did break.

@@ -1,7 +1,7 @@
 //! `gpu-harness selfcheck` tells what a node has, also one that has never seen an agent.
 
 use gpu_harness::config::Config;
-use gpu_harness::node::Node;
+use gpu_harness::node::NodeSpec;
 use gpu_harness::node::health::{Unhealthy, Wanted, judge};
 use gpu_harness::node::remote::Remote;
 use gpu_harness::session::selfcheck::facts;
@@ -41,7 +41,7 @@ fn the_facts_of_a_node_are_read_and_judged() {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let seen = runtime.block_on(async {
-        let node = Node::choose(Some("local"), &Config::default()).unwrap();
+        let node = NodeSpec::choose(Some("local"), &Config::default()).unwrap().there().unwrap();
         facts(&Remote::new(node, Transport::local()).unwrap()).await.unwrap()
     });
     assert!(seen.clock_skew_ms.expect("the skew").abs() < 5_000.0, "{seen:?}");

@@ -3,7 +3,8 @@
 use std::process::{Command as Program, Stdio};
 use std::time::Duration;
 
-use gpu_harness::ec2::keys::NodeKeys;
+use gpu_harness::cloud::keys::NodeKeys;
+use gpu_harness::text::explained;
 use gpu_harness::transport::{Command, ExitStatus, HostKey, SshOptions, Transport, TransportError};
 use gpu_harness_tests::sshd::{KeyAgent, Sshd};
 
@@ -55,7 +56,7 @@ async fn an_unknown_host_is_refused_with_the_way_to_trust_it() {
     assert!(error.to_string().contains(&fingerprint(&sshd)), "{error}");
     assert!(!error.is_transient());
     assert!(!sshd.log().contains("publickey"), "a key was shown to a host that is not trusted");
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: its host key is not known
     it shows ssh-ed25519 SHA256:(first)
     hint: compare that with what `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` prints on the machine itself; where they are equal, trust it with
@@ -63,7 +64,7 @@ async fn an_unknown_host_is_refused_with_the_way_to_trust_it() {
     ");
 
     // What it says to do is what helps.
-    let command = error.to_string().lines().last().unwrap().trim().to_owned();
+    let command = explained(&error).lines().last().unwrap().trim().to_owned();
     assert!(Program::new("sh").arg("-c").arg(&command).stderr(Stdio::null()).status().unwrap().success());
     works(&sshd.address(), options(&sshd)).await;
 }
@@ -77,7 +78,7 @@ async fn a_changed_host_key_is_refused_loudly_with_the_line_that_has_the_old_one
     sshd.rotate_host_key();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: ITS HOST KEY HAS CHANGED
     it shows ssh-ed25519 SHA256:(first)
     but HOME/.ssh/known_hosts:3 has ssh-ed25519 SHA256:(second)
@@ -87,7 +88,7 @@ async fn a_changed_host_key_is_refused_loudly_with_the_line_that_has_the_old_one
     ");
 
     // What it says to do leaves an unknown host.
-    let command = error.to_string().lines().last().unwrap().trim().to_owned();
+    let command = explained(&error).lines().last().unwrap().trim().to_owned();
     let mut shell = Program::new("sh");
     assert!(
         shell.arg("-c").arg(&command).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
@@ -102,7 +103,7 @@ async fn a_revoked_host_key_is_refused() {
     let revoked = format!("@revoked * {}\n{}", sshd.host_key(), sshd.known_hosts_line(sshd.port()));
     std::fs::write(sshd.known_hosts(), revoked).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: its host key ssh-ed25519 SHA256:(first) is marked @revoked in HOME/.ssh/known_hosts:1
     ");
 }
@@ -138,7 +139,7 @@ async fn a_host_is_known_by_a_certificate_of_an_authority_that_is_trusted() {
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     assert!(!error.is_transient());
     assert!(!sshd.log().contains("publickey"), "a key was shown to a host that is not trusted");
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: it shows a certificate that does not hold: it is for other hosts (elsewhere)
     hint: have the host's certificate made anew, or list its own key in known_hosts
     ");
@@ -197,7 +198,7 @@ async fn a_pinned_key_is_the_only_one_and_known_hosts_does_not_count() {
     std::fs::write(sshd.known_hosts(), sshd.known_hosts_line(sshd.port())).unwrap();
     let error = refused(&sshd, &sshd.address(), SshOptions { pinned, ..options(&sshd) }).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: it shows the host key ssh-ed25519 SHA256:(first), and the node was given ssh-ed25519 SHA256:(second)
     This is another machine than the one that was made. Nothing was sent to it.
     ");
@@ -217,7 +218,7 @@ async fn a_new_node_is_entered_with_a_key_from_memory_and_nothing_of_the_users()
         ..SshOptions::of_new_node(NodeKeys::new().unwrap().client_key(), shown)
     };
     let error = refused(&sshd, &sshd.address(), strange).await;
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       the key that was made for this node: not accepted
     hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
@@ -250,7 +251,7 @@ async fn a_key_that_is_not_accepted_is_named_with_what_to_do() {
     let identity = Some(sshd.client_home().join(".ssh/not-there"));
     let error = refused(&sshd, &sshd.address(), SshOptions { identity, ..options(&sshd) }).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       HOME/.ssh/not-there: is not there
       HOME/.ssh/id_ed25519: not accepted
@@ -264,7 +265,7 @@ async fn having_no_key_at_all_is_said() {
     std::fs::remove_file(sshd.identity()).unwrap();
     std::fs::remove_file(sshd.identity().with_extension("pub")).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: there is no key to try: no agent has one, and none of the key files is there (HOME/.ssh/id_rsa, HOME/.ssh/id_ecdsa, HOME/.ssh/id_ecdsa_sk, HOME/.ssh/id_ed25519, HOME/.ssh/id_ed25519_sk)
     hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
     ");
@@ -278,7 +279,7 @@ async fn a_server_that_hangs_up_after_too_many_keys_is_not_tried_again() {
     std::fs::write(sshd.client_config(), lines.concat()).unwrap();
     let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
     assert!(!error.is_transient(), "{error}");
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       HOME/.ssh/one: not accepted
       then the server hung up: it may allow only so many tries; name the right key to have it tried first
@@ -295,7 +296,7 @@ async fn a_key_with_a_passphrase_works_through_an_agent_only() {
     let with_key = SshOptions { identity: Some(protected.clone()), ..options(&sshd) };
     let error = refused(&sshd, &sshd.address(), with_key.clone()).await;
     assert!(!error.is_transient());
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       HOME/.ssh/protected: is protected by a passphrase; load it into an agent with `ssh-add HOME/.ssh/protected`
       HOME/.ssh/id_ed25519: is not there (its public half is), and no agent has it
@@ -315,7 +316,7 @@ async fn an_agent_that_is_gone_does_not_keep_a_key_file_from_being_used() {
     works(&sshd.address(), SshOptions { agent: agent.clone(), ..options(&sshd) }).await;
     std::fs::remove_file(sshd.identity()).unwrap();
     let error = refused(&sshd, &sshd.address(), SshOptions { agent, ..options(&sshd) }).await;
-    insta::assert_snapshot!(steady(&sshd, &error.to_string()), @r"
+    insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       ssh agent at HOME/no-agent: failed connecting with agent
       HOME/.ssh/id_ed25519: is not there (its public half is), and no agent has it

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use gpu_harness::text::explained;
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport, TransportError};
 use gpu_harness_tests::process::{lives, within};
 use gpu_harness_tests::sshd::{Sshd, output_of};
@@ -105,7 +106,7 @@ async fn a_machine_in_between_has_to_be_trusted_as_well() {
     assert_eq!(before, after, "the node was reached all the same");
 
     // What it says to do is what helps: the key is known by its alias, which ssh-keyscan would not write.
-    let command = error.to_string().lines().last().unwrap().trim().to_owned();
+    let command = explained(&error).lines().last().unwrap().trim().to_owned();
     assert!(
         std::process::Command::new("sh").arg("-c").arg(&command).status().unwrap().success(),
         "{command}"

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use gpu_faults::catalogue::{CATALOGUE, Entry, Program};
 use gpu_faults::suite;
 use gpu_suites::event::{Event, Finding, Verdict};
+use gpu_suites::id::CheckName;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::{Case, CheckName, Suite};
+use gpu_suites::spec::{Case, Suite};
 
 use crate::project::{Project, program};
 
@@ -30,7 +31,7 @@ pub struct Judged {
 impl Judged {
     /// The checks that broke, each once.
     pub fn checks(&self) -> Vec<CheckName> {
-        let mut checks = Vec::from_iter(self.broke.iter().map(|finding| finding.check));
+        let mut checks = Vec::from_iter(self.broke.iter().map(|finding| finding.check.clone()));
         checks.dedup();
         checks
     }

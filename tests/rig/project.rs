@@ -155,17 +155,17 @@ impl Project {
     /// Waits until the newest run has an event that `wanted` accepts.
     ///
     /// # Panics
-    /// Where none comes in 30 s.
+    /// Where none comes in a minute.
     pub fn await_event(&self, wanted: impl Fn(&Event) -> bool) {
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(30) {
+        while begun.elapsed() < Duration::from_secs(60) {
             let events = self.latest().map(|folder| events_in(&folder)).unwrap_or_default();
             if events.iter().any(|record| wanted(&record.event)) {
                 return;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        panic!("the event that was waited for has not come in 30 s");
+        panic!("the event that was waited for has not come in a minute");
     }
 }
 

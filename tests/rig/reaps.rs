@@ -24,11 +24,12 @@ const LIVE: usize = 20;
 const AT_ONCE: usize = 2;
 /// How long past its expiry the reaper lets a thing be.
 const GRACE: SignedDuration = SignedDuration::from_secs(60);
-const FACTOR: f64 = 30.0;
+/// EC2's longest lag, of five minutes, is five seconds here.
+const FACTOR: f64 = 60.0;
 
 /// Makes what runs leave in EC2, without gpu-harness: first the runs that live, then one after another that has from
-/// minus an hour to ten minutes left, until its standard input ends. Prints each when it is
-/// made. Not faster than a reaper is done with one: it goes on for as long as it finds something that is due.
+/// minus an hour to ten minutes left, until its standard input ends. Prints each when it is made. Not faster than a reaper is
+/// done with one, and sees that it is: a reaper goes on for as long as it finds something that is due.
 const MAKER: &str = r#"
 import boto3, datetime, json, os, random, select, sys, time, urllib.request
 ec2 = boto3.client("ec2")
@@ -65,7 +66,7 @@ def things(run):
     left = ask("/_test/left")
     return sorted(one["id"] for all in left.values() for one in all if one.get("tags", {}).get("gpu-harness:run") == run)
 
-live, seed = int(sys.argv[1]), int(sys.argv[2])
+live, seed, lag = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 chance = random.Random(seed)
 number = 0
 while True:
@@ -78,7 +79,7 @@ while True:
     print(json.dumps({"run": run, "expires": expires, "things": things(run) if number < live or seconds > 300 else []}),
           flush=True)
     number += 1
-    if select.select([sys.stdin], [], [], 0 if number < live else chance.uniform(5, 10))[0]:
+    if select.select([sys.stdin], [], [], 0 if number < live else chance.uniform(2.5, 5) + lag)[0]:
         break
 "#;
 
@@ -220,6 +221,7 @@ impl Maker {
     fn start(ec2: &Ec2, seed: u64) -> Self {
         let mut command = python();
         command.args(["-c", MAKER, &LIVE.to_string(), &seed.to_string()]);
+        command.arg(ec2.longest_lag().as_secs_f64().to_string());
         command.envs(ec2.kind_environment()).env("AWS_DEFAULT_REGION", "us-east-1");
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));

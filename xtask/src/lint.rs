@@ -41,14 +41,16 @@ fn advisories() -> Result<()> {
 }
 
 /// This project's own CI files, with the schema of each. Those that `gpu-harness init` writes are checked by its tests.
-const CI_FILES: [(&str, &str); 4] = [
+const CI_FILES: [(&str, &str); 5] = [
     ("bitbucket-pipelines.yml", "vendor.bitbucket-pipelines"),
     (".github/workflows/ci.yml", "vendor.github-workflows"),
+    (".github/workflows/fuzz.yml", "vendor.github-workflows"),
     (".github/workflows/gpu.yml", "vendor.github-workflows"),
     ("action.yml", "vendor.github-actions"),
 ];
-const WORKFLOWS: [&str; 2] = [".github/workflows/ci.yml", ".github/workflows/gpu.yml"];
-const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/ec2/arm.sh"];
+const WORKFLOWS: [&str; 3] =
+    [".github/workflows/ci.yml", ".github/workflows/fuzz.yml", ".github/workflows/gpu.yml"];
+const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/cloud/arm.sh"];
 
 fn ci_files(validators: &Path) -> Result<()> {
     let validator = |name: &str| {

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use gpu_suites::id::CaseId;
 use gpu_suites::link::leads_to;
 use gpu_suites::plan::{PROTOCOL, Plan, PlannedCase};
-use gpu_suites::spec::{InputPath, Work};
+use gpu_suites::spec::InputPath;
 use gpu_suites::wire::Refusal;
 
 /// Refuses a plan whose names could leave their folders, or that makes no sense.
@@ -23,7 +22,7 @@ pub(super) fn admit(plan: &Plan) -> Result<(), Refusal> {
     }
     let mut folders = BTreeSet::new();
     for case in &plan.cases {
-        if !is_name(case.id.suite()) || !is_name(case.id.case()) {
+        if !case.id.is_valid() {
             return bad(format!("{:?} is no case id", case.id.as_str()));
         }
         if !folders.insert(case.id.folder()) {
@@ -34,12 +33,6 @@ pub(super) fn admit(plan: &Plan) -> Result<(), Refusal> {
         }
     }
     Ok(())
-}
-
-/// `[A-Za-z0-9_.-]+`, and not a hidden file's.
-fn is_name(text: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    (1..=100).contains(&text.len()) && text.bytes().all(plain) && !text.starts_with('.')
 }
 
 /// A link stays below the case's folder, and nothing is made through one.
@@ -66,7 +59,7 @@ fn links(case: &PlannedCase) -> Result<(), String> {
 }
 
 fn sensible(case: &PlannedCase, plan: &Plan) -> Result<(), String> {
-    let PlannedCase { id, spec, inputs, .. } = case;
+    let PlannedCase { spec, inputs, .. } = case;
     if let Some(path) = inputs.keys().find(|path| path.on_node().is_none()) {
         return Err(format!("the input {path:?} leaves the case's folder"));
     }
@@ -74,28 +67,8 @@ fn sensible(case: &PlannedCase, plan: &Plan) -> Result<(), String> {
     if let Some(path) = spec.inputs().into_iter().find(|path| !inputs.contains_key(path)) {
         return Err(format!("the input {path} has no content"));
     }
-    match spec.work() {
-        Some(work) if work.needs_worker() => match plan.worker {
-            Some(_) => Ok(()),
-            None => Err("a case of a built-in model needs a worker".into()),
-        },
-        Some(Work::Command(command)) if command.run.first().is_none_or(String::is_empty) => {
-            Err("`run` names no program".into())
-        }
-        Some(Work::Command(command)) => {
-            let odd = |text: &str| text.contains('\0');
-            let bad_name = |name: &str| name.is_empty() || name.contains('=') || odd(name);
-            if command.run.iter().any(|word| odd(word)) {
-                return Err("a word of `run` holds a NUL".into());
-            }
-            match command.env.iter().find(|(name, value)| bad_name(name) || odd(value)) {
-                Some((name, _)) => Err(format!("the environment variable {name:?} cannot be set")),
-                None => Ok(()),
-            }
-        }
-        _ => Err(format!(
-            "{} needs exactly one of `train`, `throughput`, `pipeline`, `canary` and `command`",
-            CaseId::case(id)
-        )),
+    if spec.needs_worker() && plan.worker.is_none() {
+        return Err("a case of a built-in model needs a worker".into());
     }
+    spec.work.startable()
 }

@@ -16,6 +16,7 @@ use gpu_suites::checks::{End, Evaluator, ProcessEnd};
 use gpu_suites::event::{CaseStarted, Check, Device, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
+use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 
 use super::disk::DiskWatch;
@@ -121,7 +122,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
     fn start(&mut self) -> Result<(Process, Readers), Unstarted> {
         let case = self.case;
         case_folder::make(&self.dir, case, &self.run.folder).map_err(|error| error.to_string())?;
-        if let Some(command) = &case.spec.command {
+        if let Some(command) = case.spec.work.command() {
             self.before = gather::Before::look(&self.dir.work(), command);
         }
         // Open both ways, it neither waits for a writer nor ends with one.
@@ -142,12 +143,16 @@ impl<'r, 'a> Attempt<'r, 'a> {
         Ok((process, readers))
     }
 
+    /// What is started: how each kind of case runs.
     fn argv(&self) -> Result<Vec<OsString>, String> {
-        if let Some(command) = &self.case.spec.command {
-            return Ok(command.run.iter().map(OsString::from).collect());
+        match &self.case.spec.work {
+            Work::Command(command) => Ok(command.run.iter().map(OsString::from).collect()),
+            // What gpu-worker does: it finds its part by the kind, in its own main.
+            _ => {
+                let worker = self.run.plan.worker.as_ref().ok_or("the plan has no worker")?;
+                Ok(vec![self.run.folder.blob(worker).into(), self.dir.case().into()])
+            }
         }
-        let worker = self.run.plan.worker.as_ref().ok_or("the plan has no worker")?;
-        Ok(vec![self.run.folder.blob(worker).into(), self.dir.case().into()])
     }
 
     /// Takes in what comes until the process and all that it started have ended and everything was read.

@@ -15,17 +15,16 @@ use crate::folder::{self, CaseDir, Folder};
 
 /// What could not be made.
 #[derive(Debug, thiserror::Error)]
-#[error("the case's folder could not be made: {}: {source}", path.display())]
+#[error("the case's folder could not be made: {}: {cause}", path.display())]
 pub(super) struct FolderError {
     path: PathBuf,
-    #[source]
-    source: io::Error,
+    cause: io::Error,
 }
 
 /// Makes the folder anew: a second try begins with what the first one began with.
 pub(super) fn make(dir: &CaseDir, case: &PlannedCase, store: &Folder) -> Result<(), FolderError> {
     let to = |path: &Path, result: io::Result<()>| {
-        result.map_err(|source| FolderError { path: path.to_owned(), source })
+        result.map_err(|cause| FolderError { path: path.to_owned(), cause })
     };
     if dir.path().exists() {
         to(dir.path(), fs::remove_dir_all(dir.path()))?;

@@ -36,10 +36,10 @@ pub(super) fn of_case(
     libtorch: Option<&Libtorch>,
     node: impl Iterator<Item = (OsString, OsString)>,
 ) -> BTreeMap<OsString, OsString> {
-    let pipeline = case.spec.pipeline.is_some();
+    let pipeline = case.spec.work.pipeline().is_some();
     let mut environment: BTreeMap<OsString, OsString> =
         node.filter(|(name, _)| goes_along(&name.to_string_lossy(), pipeline)).collect();
-    if let Some(command) = &case.spec.command {
+    if let Some(command) = case.spec.work.command() {
         environment.extend(command.env.iter().map(|(name, value)| (name.into(), value.into())));
     }
     if let (Some(libtorch), true) = (libtorch, case.spec.needs_worker()) {

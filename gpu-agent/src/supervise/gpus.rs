@@ -106,7 +106,7 @@ impl GpuWatch {
             return Outcome { gpus: Vec::new(), trouble };
         };
         let mut trouble = trouble(&watched, case.gpu.as_ref());
-        if case.throughput.is_some() {
+        if case.work.throughput().is_some() {
             // The worker holds each of its windows to these, and measures again what breaks them.
             trouble.passing.clear();
         }
@@ -131,7 +131,7 @@ enum Visible {
 
 impl Visible {
     fn of(case: &Case) -> Self {
-        let own = case.command.as_ref().and_then(|command| command.env.get(VISIBLE));
+        let own = case.work.command().and_then(|command| command.env.get(VISIBLE));
         match own.map(OsString::from).or_else(|| std::env::var_os(VISIBLE)) {
             None => Self::All,
             Some(text) => Self::read(&text.to_string_lossy()),

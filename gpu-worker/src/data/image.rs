@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
+use gpu_pixels::{Encoded, Unusable};
 use image::RgbImage;
 use image::imageops::FilterType;
 use tch::{Device, Tensor};
 
 use crate::error::{Result, WorkerError};
-use crate::pixels::{Encoded, Unusable};
 
 /// Mean and standard deviation of the channels over ImageNet, which pretrained models expect.
 pub(crate) const MEAN: [f32; 3] = [0.485, 0.456, 0.406];

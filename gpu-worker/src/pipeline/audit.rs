@@ -81,10 +81,10 @@ pub(super) fn read_back(job: &Job<'_>, plan: &Plan, emitter: &mut Emitter) -> Re
         if hex::encode(Sha256::digest(&bytes)) != mark.sha256 {
             return Err(PipelineError::Changed { place: job.shards.name(), key: mark.key.clone() }.into());
         }
-        let table = gpu_shards::read(&bytes).map_err(|source| PipelineError::ReadBack {
+        let table = gpu_shards::read(&bytes).map_err(|cause| PipelineError::ReadBack {
             place: job.shards.name(),
             key: mark.key.clone(),
-            source,
+            cause,
         })?;
         let errors = audit.shard(plan, *shard, &table, &mut seen);
         audit.shards.insert(*shard, Mark { rows: table.rows.len(), errors, ..mark.clone() });

@@ -79,7 +79,7 @@ impl Write<'_> {
     pub(super) fn write(&self, shard: usize, mut rows: Vec<Row>) -> Result<usize> {
         rows.sort_unstable_by_key(|row| row.input);
         let output = self.job.wanted.output;
-        let wrong = |source| PipelineError::Shard { shard, source };
+        let wrong = |cause| PipelineError::Shard { shard, cause };
         let mut table = TableWriter::new(columns(output), GROUP_BYTES);
         table.note("gpu-harness.plan", &self.plan.id);
         for row in &rows {

@@ -1,6 +1,7 @@
 //! Decodes images and brings them to the model's size.
 
 use crossbeam_channel::{Receiver, Sender};
+use gpu_pixels::Unusable;
 use tch::Tensor;
 
 use super::budget::Budget;
@@ -9,7 +10,6 @@ use super::halt::Halt;
 use super::meter::Meter;
 use super::picture::{About, Form};
 use super::rows::Row;
-use crate::pixels::Unusable;
 
 /// An image ready for the model.
 pub(super) struct Decoded {

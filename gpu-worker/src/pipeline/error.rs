@@ -25,10 +25,10 @@ pub(crate) enum PipelineError {
     AnotherPlan { place: String, difference: String },
     #[error("{place}{key} is not what this version writes: {cause}")]
     Foreign { place: String, key: String, cause: String },
-    #[error("failed to make shard {shard}: {source}")]
-    Shard { shard: usize, source: WriteError },
-    #[error("failed to read {place}{key} back: {source}")]
-    ReadBack { place: String, key: String, source: ReadError },
+    #[error("failed to make shard {shard}: {cause}")]
+    Shard { shard: usize, cause: WriteError },
+    #[error("failed to read {place}{key} back: {cause}")]
+    ReadBack { place: String, key: String, cause: ReadError },
     #[error(
         "{place}{key} is not the shard that was written: its bytes have another SHA-256 than its mark in _done/ says"
     )]

@@ -12,7 +12,7 @@
 //! | [`local`] | an S3 for them |
 //! | [`flow`] | the stages and their queues |
 //! | [`fetch`], [`decode`], [`replica`], [`collect`] | one stage each |
-//! | [`picture`], [`resize`], [`taps`], [`geo`] | an image's bytes as pixels of the model's size, and where on Earth they are |
+//! | [`picture`], [`resize`], [`taps`] | an image's bytes as pixels of the model's size |
 //! | [`refused`] | is it this image that may not be read, or all? |
 //! | [`rows`] | predictions as rows of a table |
 //! | [`seats`], [`lane`] | which replica sits on which device, and a batch's way there |
@@ -35,7 +35,6 @@ mod feed;
 mod fetch;
 mod flow;
 mod gate;
-mod geo;
 mod halt;
 mod lane;
 mod local;

@@ -1,13 +1,13 @@
 //! An image's bytes as pixels of the size that the model sees.
 
+use gpu_pixels::geo::{self, Geo};
+use gpu_pixels::{Encoded, Unusable};
 use tch::Tensor;
 
 use super::budget::Budget;
-use super::geo::{self, Geo};
 use super::halt::Halt;
 use super::resize::Resizing;
 use crate::error::Result;
-use crate::pixels::{Encoded, Unusable};
 
 /// What is known of an image besides its pixels.
 #[derive(Debug, Clone, Copy, PartialEq)]

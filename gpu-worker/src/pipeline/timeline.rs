@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use gpu_suites::regression::robust::median;
+use gpu_suites::statistics::median;
 use serde_json::json;
 
 use super::meter::{Meters, STAGES};

@@ -219,7 +219,7 @@ mod tests {
 
     fn subject(throughput: &str) -> Subject {
         let case = case(throughput);
-        Subject::new(case.throughput.as_ref().unwrap(), Dtype::Fp32, 1, tch::Device::Cpu).unwrap()
+        Subject::new(case.work.throughput().unwrap(), Dtype::Fp32, 1, tch::Device::Cpu).unwrap()
     }
 
     fn gflop_per_item(throughput: &str) -> f64 {
@@ -254,7 +254,7 @@ mod tests {
     fn a_model_converts_to_another_format_and_answers_in_it() {
         let _alone = crate::tests::random_generator();
         let case = case(r#"{"model":{"builtin":"unet","width":4},"input":[3,32,32]}"#);
-        let throughput = case.throughput.as_ref().unwrap();
+        let throughput = case.work.throughput().unwrap();
         for dtype in [Dtype::Fp32, Dtype::Bf16] {
             let mut subject = Subject::new(throughput, dtype, 1, tch::Device::Cpu).unwrap();
             let mut inputs = subject.inputs(NonZeroU32::MIN).unwrap();

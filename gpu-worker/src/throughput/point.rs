@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use gpu_suites::metrics::Value;
 use gpu_suites::spec::Dtype;
+use gpu_suites::statistics::median;
 use serde::Serialize;
 use tch::Device;
 
@@ -103,13 +104,8 @@ impl Point {
 
     /// The median rate of the valid windows, where there are enough of them.
     pub(super) fn rate(&self) -> Option<f64> {
-        let mut rates = Vec::from_iter(self.valid().iter().map(|window| window.items_per_second));
-        if rates.len() < self.wanted {
-            return None;
-        }
-        rates.sort_by(f64::total_cmp);
-        let (low, high) = ((rates.len() - 1) / 2, rates.len() / 2);
-        Some(f64::midpoint(rates[low], rates[high]))
+        let rates = Vec::from_iter(self.valid().iter().map(|window| window.items_per_second));
+        median(&rates).filter(|_| rates.len() >= self.wanted)
     }
 
     /// Every figure of the point, under the names of docs/metrics.md.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use gpu_suites::plan::WorkerCase;
+use gpu_suites::statistics::median;
 
 use super::trainer::{Precision, Trainer};
 use super::{Job, overfit};
@@ -25,16 +26,15 @@ pub(crate) fn bench(case: &WorkerCase, steps: u32, emitter: &mut Emitter) -> Res
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    seconds.sort_by(f64::total_cmp);
     Ok(serde_json::json!({
         "steps": steps,
         "threads": job.place.threads,
         "device": if job.place.device.is_cuda() { "cuda" } else { "cpu" },
         "libtorch": crate::shim::libtorch_version(),
         "seconds_per_step": {
-            "median": seconds.get(seconds.len() / 2),
+            "median": median(&seconds),
             "mean": seconds.iter().sum::<f64>() / seconds.len().max(1) as f64,
-            "fastest": seconds.first(),
+            "fastest": seconds.iter().copied().reduce(f64::min),
         },
     }))
 }

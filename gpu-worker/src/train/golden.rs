@@ -1,7 +1,7 @@
 //! The losses that this training is known to have on this device.
 
+use gpu_suites::checks;
 use gpu_suites::golden;
-use gpu_suites::spec::CheckName;
 
 use super::Job;
 use crate::data::here;
@@ -25,6 +25,6 @@ pub(super) fn losses(job: &Job<'_>, emitter: &mut Emitter) -> Result<Vec<f32>> {
         return Ok(losses);
     }
     let reason = format!("{input} has no losses of {key}; `gpu-harness golden` adds those of this run");
-    emitter.skip(CheckName::Golden, &reason)?;
+    emitter.skip(checks::Golden::NAME, &reason)?;
     Ok(Vec::new())
 }

@@ -22,8 +22,10 @@ mod trainer;
 
 use std::path::Path;
 
+use gpu_suites::checks;
+use gpu_suites::id::CheckName;
 use gpu_suites::plan::WorkerCase;
-use gpu_suites::spec::{Case, CheckName, Task, Train};
+use gpu_suites::spec::{Case, Task, Train};
 use tch::Tensor;
 
 pub(crate) use self::bench::bench;
@@ -49,7 +51,7 @@ impl<'a> Job<'a> {
     /// Chooses the device and reads the inputs.
     pub(crate) fn prepare(case: &'a WorkerCase) -> Result<Self> {
         let nothing = || WorkerError::NothingToDo { id: case.id.to_string() };
-        let train = case.spec.train.as_ref().ok_or_else(nothing)?;
+        let train = case.spec.work.train().ok_or_else(nothing)?;
         let seed = case.spec.seed;
         let place = Place::prepare(case.spec.wanted_device(), case.spec.limits.threads, true)?;
         let batch = Batch::load(&train.data, seed, place.device)?;
@@ -57,9 +59,9 @@ impl<'a> Job<'a> {
     }
 
     /// Whether anything is to be measured for this check alone; where not, why not.
-    fn without(&self, check: CheckName) -> Option<String> {
-        let control = !self.case.must_fail.is_empty() && !self.case.must_fail.contains(&check);
-        if let Some(reason) = self.case.skip_checks.get(&check) {
+    fn without(&self, check: &CheckName) -> Option<String> {
+        let control = !self.case.must_fail.is_empty() && !self.case.must_fail.contains(check);
+        if let Some(reason) = self.case.skip_checks.get(check) {
             Some(reason.clone())
         } else {
             control.then(|| "a control is judged by the checks that must fail".to_owned())
@@ -73,7 +75,8 @@ pub(crate) fn run(case: &WorkerCase, emitter: &mut Emitter) -> Result<()> {
     emitter.device(&job.place.facts(job.seed))?;
     let saved = Path::new("checkpoint.safetensors");
     let save_at = (u64::from(job.train.steps.get()) / 2).min(SAVE_BY);
-    let save = (save_at > 0 && job.without(CheckName::ResumeParity).is_none()).then_some((save_at, saved));
+    let save =
+        (save_at > 0 && job.without(&checks::ResumeParity::NAME).is_none()).then_some((save_at, saved));
     let known = golden::losses(&job, emitter)?;
     let main = overfit::run(&job, emitter, save, &known)?;
     if !main.complete {
@@ -83,17 +86,17 @@ pub(crate) fn run(case: &WorkerCase, emitter: &mut Emitter) -> Result<()> {
     overfit::conclude(&job, &main.trainer, emitter)?;
     picture(&job, &main, emitter)?;
     let mut side =
-        |check: CheckName, run: &mut dyn FnMut(&mut Emitter) -> Result<()>| match job.without(check) {
+        |check: CheckName, run: &mut dyn FnMut(&mut Emitter) -> Result<()>| match job.without(&check) {
             Some(reason) => emitter.skip(check, &reason),
             None => run(emitter),
         };
-    side(CheckName::ExportParity, &mut |emitter| side::export(&main.trainer, &job, emitter))?;
-    side(CheckName::Deterministic, &mut |emitter| side::repeat(&job, emitter))?;
-    side(CheckName::ResumeParity, &mut |emitter| match save {
+    side(checks::ExportParity::NAME, &mut |emitter| side::export(&main.trainer, &job, emitter))?;
+    side(checks::Deterministic::NAME, &mut |emitter| side::repeat(&job, emitter))?;
+    side(checks::ResumeParity::NAME, &mut |emitter| match save {
         Some((_, saved)) => side::resume(&job, emitter, saved),
-        None => emitter.skip(CheckName::ResumeParity, "one step alone leaves nothing to resume"),
+        None => emitter.skip(checks::ResumeParity::NAME, "one step alone leaves nothing to resume"),
     })?;
-    side(CheckName::MixedPrecision, &mut |emitter| side::mixed(&job, emitter))
+    side(checks::MixedPrecision::NAME, &mut |emitter| side::mixed(&job, emitter))
 }
 
 /// For the report: the image, its target, and what was predicted, side by side.
@@ -145,7 +148,7 @@ mod tests {
         let input = Tensor::f_arange(3 * 256, tch::kind::FLOAT_CPU).unwrap().sin().view([1, 3, 16, 16]);
         let target = input.narrow(1, 0, 1).f_gt(0.0).unwrap().to_kind(tch::Kind::Float);
         let batch = Batch { input, target, images: Vec::new() };
-        test(&Job { case, train: case.train.as_ref().unwrap(), place, batch, seed: 3 })
+        test(&Job { case, train: case.work.train().unwrap(), place, batch, seed: 3 })
     }
 
     fn losses(trainer: &mut Trainer<'_>, steps: u32) -> Vec<u64> {

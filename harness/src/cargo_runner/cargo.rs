@@ -6,13 +6,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use gpu_suites::exit::Exit;
 use tempfile::TempDir;
 
 use super::config::{Config, short_name, verb};
 use super::variables::NAMED;
+use crate::here::Here;
 use crate::holder::command::{self, CommandError, Done};
+use crate::text::Explain;
 use crate::text::clean::one_line;
-use crate::text::streams::tell;
 
 /// The verb of this program that cargo is told to call.
 pub const RUNNER: &str = "target-runner";
@@ -42,20 +44,32 @@ pub enum CargoError {
     Command(#[from] CommandError),
 }
 
+impl Explain for CargoError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Command(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
+}
+
 /// Runs cargo with these arguments, its test binaries on the node; gives cargo's exit status.
 pub async fn run(
     node: Option<String>,
     arguments: Vec<OsString>,
     env: &[String],
-    project: PathBuf,
+    here: &Here,
 ) -> Result<ExitCode, CargoError> {
     let own = std::env::current_exe().map_err(CargoError::Own)?;
-    let config = Config::read(&project, home().as_deref(), &arguments);
+    let config = Config::read(&here.folder, home().as_deref(), &arguments);
     if let Some(runner) = config.final_runners.first() {
         return Err(CargoError::Runner { runner: one_line(runner, 200) });
     }
     for runner in &config.runners {
-        tell(&format!("gpu-harness: not used, since the tests run on the node: {}", one_line(runner, 200)));
+        here.voice.tell(&format!(
+            "gpu-harness: not used, since the tests run on the node: {}",
+            one_line(runner, 200)
+        ));
     }
     let (name, _link) = name(own).map_err(CargoError::Link)?;
     let runner = OsString::from_iter([name.as_os_str(), OsStr::new(" "), OsStr::new(RUNNER)]);
@@ -68,9 +82,9 @@ pub async fn run(
         variables.push((PROGRAM.to_owned(), OsString::from("1")));
     }
     let command = std::iter::once("cargo".into()).chain(arguments).collect();
-    let Done { code, has_run } = command::run(node, command, project, variables).await?;
+    let Done { code, has_run } = command::run(node, command, here, variables).await?;
     if code == ExitCode::SUCCESS && kind.runs() && !has_run {
-        tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
+        here.voice.tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
     }
     Ok(code)
 }

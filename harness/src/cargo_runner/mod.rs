@@ -23,18 +23,21 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use gpu_suites::event::Event;
-use gpu_suites::id::CaseId;
+use gpu_suites::exit::Exit;
+use gpu_suites::id::{CaseId, MAX_NAME};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, Command as Spec, InputPath};
 use gpu_suites::unit::Span;
 use rustix::process::{Resource, Rlimit, Signal, getpid, kill_process, setrlimit};
 
 use self::files::{Files, FilesError};
+use crate::here::Here;
 use crate::holder::SOCKET;
 use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Program;
 use crate::report::terminal::Through;
 use crate::run::exec::{INFRASTRUCTURE, name_of};
+use crate::text::Explain;
 use crate::text::clean::log_line;
 
 /// The suite that test binaries are cases of.
@@ -72,8 +75,17 @@ pub enum RunnerError {
     Argument(String),
 }
 
+impl Explain for RunnerError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Client(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
+}
+
 /// Runs a test binary as cargo asks for it.
-pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerError> {
+pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCode, RunnerError> {
     let is_program = std::env::var_os(cargo::PROGRAM).is_some();
     if !is_program && arguments.iter().any(|argument| argument == "--list") {
         // The same machine's code: no node is needed for a list.
@@ -81,14 +93,13 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerErro
         return Err(RunnerError::Here { path: binary.to_owned(), source });
     }
     let socket = std::env::var_os(SOCKET).filter(|socket| !socket.is_empty()).ok_or(RunnerError::NoHolder)?;
-    let cwd =
-        std::env::current_dir().map_err(|source| RunnerError::Here { path: binary.to_owned(), source })?;
-    let files = Files::of(binary, &cwd)?;
-    let program = program(&files, binary, arguments, &cwd)?;
+    let cwd = &here.folder;
+    let files = Files::of(binary, cwd)?;
+    let program = program(&files, binary, arguments, cwd)?;
     for note in &files.notes {
-        crate::text::streams::tell(&format!("gpu-harness: {note}"));
+        here.voice.tell(&format!("gpu-harness: {note}"));
     }
-    let client = Client::at(socket.into(), cwd, Vec::new());
+    let client = Client::at(socket.into(), cwd.clone(), Vec::new());
     let mut through = Through::of_test();
     let mut ended = None;
     let verdict = client.program(program, |record| {
@@ -114,9 +125,7 @@ pub fn run(binary: &Path, arguments: &[OsString]) -> Result<ExitCode, RunnerErro
         }
         (outcome, _) => {
             let reason = verdict.reason.as_deref().map(log_line).unwrap_or_default();
-            crate::text::streams::tell(&format!(
-                "gpu-harness: {outcome}, which says nothing about the tests: {reason}"
-            ));
+            here.voice.tell(&format!("gpu-harness: {outcome}, which says nothing about the tests: {reason}"));
             Ok(ExitCode::from(INFRASTRUCTURE))
         }
     }
@@ -150,7 +159,7 @@ fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> 
         junit: Vec::new(),
         env,
     };
-    let mut case = Case::command(name.clone(), spec);
+    let mut case = Case::new(name.clone(), spec);
     case.timeout = TIMEOUT;
     let slot = std::env::var("NEXTEST_TEST_GROUP_SLOT").ok().and_then(|slot| slot.parse().ok());
     Ok(Program {
@@ -174,10 +183,11 @@ fn case_name(binary: &Path, arguments: &[String]) -> String {
     };
     let exact =
         arguments.iter().position(|argument| argument == "--exact").and_then(|at| arguments.get(at + 1));
-    match exact.filter(|test| !test.starts_with('-')) {
+    let name = match exact.filter(|test| !test.starts_with('-')) {
         Some(test) => format!("{plain}.{}", name_of(&test.replace("::", "."))),
         None => plain.to_owned(),
-    }
+    };
+    name.chars().take(MAX_NAME).collect()
 }
 
 #[cfg(test)]
@@ -192,5 +202,7 @@ mod tests {
         assert_eq!(name("/t/deps/gpu-0123456789abcdef", &[]), "gpu");
         assert_eq!(name("/t/deps/gpu-tests", &["--nocapture"]), "gpu-tests");
         assert_eq!(name("gpu-0123456789abcdef", &["--exact", "a::b c", "--nocapture"]), "gpu.a.b_c");
+        let long = name(&"b".repeat(90), &["--exact", &"t".repeat(90)]);
+        assert!(CaseId::new("s", &long).is_valid(), "{long}");
     }
 }

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use gpu_suites::load::Diagnostic;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::{Blame, Outcome};
 
 use crate::report::RunState;
 use crate::report::case::CaseState;
 use crate::report::look::Look;
+use crate::report::standing::Standing;
 use crate::report::summary;
 use crate::text::clean;
 
@@ -16,8 +17,8 @@ use crate::text::clean;
 pub enum Level {
     /// What is tested is wrong.
     Failure,
-    /// The infrastructure is: nothing is said about what is tested.
-    Infrastructure,
+    /// The infrastructure is, or a limit was reached: nothing is said about what is tested.
+    Unjudged,
     /// It wants attention.
     Warning,
 }
@@ -37,39 +38,49 @@ pub struct Annotation {
     pub line: Option<u32>,
 }
 
+/// What paths are relative to.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    /// The repository's folder, where it is known.
+    pub root: Option<&'a Path>,
+    /// The folder that names in a run begin at.
+    pub cwd: &'a Path,
+}
+
 /// A note about each case that is not simply good, at the line where its suite names it.
-pub fn of_run(state: &RunState, root: Option<&Path>) -> Vec<Annotation> {
-    state.cases().iter().filter_map(|case| of_case(state, case, root)).collect()
+pub fn of_run(state: &RunState, place: Place<'_>) -> Vec<Annotation> {
+    state.cases().iter().filter_map(|case| of_case(state, case, place)).collect()
 }
 
 /// The note about this case, where it is not simply good.
-pub fn of_case(state: &RunState, case: &CaseState, root: Option<&Path>) -> Option<Annotation> {
+pub fn of_case(state: &RunState, case: &CaseState, place: Place<'_>) -> Option<Annotation> {
     let ending = state.ending(case);
     let id = clean::log_line(case.id().as_str());
-    let (level, title) = match ending.outcome {
-        Outcome::Passed if state.fails_by_regression(case) => (Level::Failure, format!("{id} regressed")),
-        Outcome::Passed if case.is_flaky() => (Level::Warning, format!("{id} is flaky")),
-        Outcome::Passed | Outcome::Skipped => return None,
-        Outcome::Failed => (Level::Failure, format!("{id} failed")),
-        Outcome::TimedOut => (Level::Failure, format!("{id} timed out")),
-        Outcome::Errored => (Level::Infrastructure, format!("{id} could not be judged (infrastructure)")),
-        Outcome::Interrupted | Outcome::Cancelled => (Level::Warning, format!("{id} was {}", ending.outcome)),
+    let level = match ending.standing {
+        Standing::Passed | Standing::Skipped => return None,
+        Standing::Flaky | Standing::Excused { .. } | Standing::Bad(Blame::User) => Level::Warning,
+        Standing::Regressed | Standing::Bad(Blame::Code | Blame::Nobody) => Level::Failure,
+        Standing::Bad(Blame::Infrastructure | Blame::Limit) => Level::Unjudged,
     };
-    // What is in quarantine is excused where the code is at fault.
-    let is_excused = level == Level::Failure && state.quarantined.contains_key(case.id());
-    let level = if is_excused { Level::Warning } else { level };
+    let title = match ending.outcome {
+        Outcome::Errored => format!("{id} could not be judged (infrastructure)"),
+        Outcome::Interrupted => format!("{id} was interrupted (infrastructure)"),
+        Outcome::Cancelled => format!("{id} was cancelled"),
+        Outcome::Passed if ending.standing == Standing::Flaky => format!("{id} is flaky"),
+        _ => format!("{id} {}", ending.word()),
+    };
     let mut notes = summary::notes(case, ending.outcome, Look::PLAIN);
     // The notes say of each broken check what the reason says of all of them at once.
     let reason = ending.reason.as_deref().filter(|_| notes.is_empty()).map(clean::log_line);
     notes.extend(summary::by_history(state, case, Look::PLAIN));
     let message = reason.into_iter().chain(notes).collect::<Vec<_>>().join("\n");
     let message = if message.is_empty() { title.clone() } else { message };
-    let (path, line) = place(&case.summary.at, root);
+    let (path, line) = place.of(&case.summary.at);
     Some(Annotation { level, title, message, path, line })
 }
 
 /// A note about each mistake in the files of a project.
-pub fn of_diagnostics(diagnostics: &[Diagnostic], root: Option<&Path>) -> Vec<Annotation> {
+pub fn of_diagnostics(diagnostics: &[Diagnostic], place: Place<'_>) -> Vec<Annotation> {
     let note = |diagnostic: &Diagnostic| Annotation {
         level: Level::Failure,
         title: clean::log_line(&diagnostic.message),
@@ -77,25 +88,26 @@ pub fn of_diagnostics(diagnostics: &[Diagnostic], root: Option<&Path>) -> Vec<An
             || clean::log_line(&diagnostic.message),
             |hint| format!("{}\nhint: {}", clean::log_line(&diagnostic.message), clean::log_line(hint)),
         ),
-        path: Some(in_repository(&diagnostic.path.to_string_lossy(), root)),
+        path: Some(place.in_repository(&diagnostic.path.to_string_lossy())),
         line: diagnostic.position.and_then(|position| u32::try_from(position.line).ok()),
     };
     diagnostics.iter().map(note).collect()
 }
 
-/// `suites/a.yaml:12` as a path and a line.
-fn place(at: &str, root: Option<&Path>) -> (Option<String>, Option<u32>) {
-    match at.rsplit_once(':') {
-        Some((path, line)) if !path.is_empty() => (Some(in_repository(path, root)), line.parse().ok()),
-        _ => (None, None),
+impl Place<'_> {
+    /// `suites/a.yaml:12` as a path and a line.
+    fn of(self, at: &str) -> (Option<String>, Option<u32>) {
+        match at.rsplit_once(':') {
+            Some((path, line)) if !path.is_empty() => (Some(self.in_repository(path)), line.parse().ok()),
+            _ => (None, None),
+        }
     }
-}
 
-fn in_repository(path: &str, root: Option<&Path>) -> String {
-    let cwd = std::env::current_dir().ok();
-    let whole = cwd.as_deref().unwrap_or(Path::new("")).join(path);
-    let inside = root.or(cwd.as_deref()).and_then(|root| whole.strip_prefix(root).ok());
-    clean::log_line(&inside.map_or_else(|| path.into(), |inside| inside.to_string_lossy().into_owned()))
+    fn in_repository(self, path: &str) -> String {
+        let whole = self.cwd.join(path);
+        let inside = whole.strip_prefix(self.root.unwrap_or(self.cwd)).ok();
+        clean::log_line(&inside.map_or_else(|| path.into(), |inside| inside.to_string_lossy().into_owned()))
+    }
 }
 
 #[cfg(test)]
@@ -103,14 +115,18 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
+    fn here() -> Place<'static> {
+        Place { root: None, cwd: Path::new("/repo") }
+    }
+
     #[test]
     fn each_case_that_is_not_good_has_its_note_at_its_line() {
-        insta::assert_debug_snapshot!(of_run(&sample::state(&sample::every_outcome()), None));
+        insta::assert_debug_snapshot!(of_run(&sample::state(&sample::every_outcome()), here()));
     }
 
     #[test]
     fn what_a_node_says_is_clean_in_every_note() {
-        for note in of_run(&sample::state(&sample::hostile()), None) {
+        for note in of_run(&sample::state(&sample::hostile()), here()) {
             for text in [&note.title, &note.message] {
                 assert!(!text.contains(|char: char| char.is_control() && char != '\n'), "{text:?}");
             }
@@ -119,9 +135,10 @@ mod tests {
 
     #[test]
     fn a_path_is_relative_to_the_repository() {
-        let root = Some(Path::new("/repo"));
-        assert_eq!(place("/repo/suites/a.yaml:12", root), (Some("suites/a.yaml".into()), Some(12)));
-        assert_eq!(place("/else/a.yaml:3", root), (Some("/else/a.yaml".into()), Some(3)));
-        assert_eq!(place("", root), (None, None));
+        let place = Place { root: Some(Path::new("/repo")), cwd: Path::new("/repo/below") };
+        assert_eq!(place.of("a.yaml:1"), (Some("below/a.yaml".into()), Some(1)));
+        assert_eq!(place.of("/repo/suites/a.yaml:12"), (Some("suites/a.yaml".into()), Some(12)));
+        assert_eq!(place.of("/else/a.yaml:3"), (Some("/else/a.yaml".into()), Some(3)));
+        assert_eq!(place.of(""), (None, None));
     }
 }

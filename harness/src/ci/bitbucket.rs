@@ -5,20 +5,23 @@
 //! step's credentials to plain http requests. Elsewhere, or where that is not allowed, an access token may be given.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use gpu_suites::exit::Exit;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::Blame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::annotation::{self, Annotation, Level};
+use super::annotation::{self, Annotation, Level, Place};
 use super::{Access, BitbucketStep};
 use crate::report::RunState;
 use crate::report::look::Look;
+use crate::report::standing::Standing;
 use crate::report::summary;
 use crate::text::clean::cut;
+use crate::text::limits::QUOTE;
 
 /// Bitbucket's greatest lengths.
 const TITLE: usize = 450;
@@ -83,11 +86,16 @@ pub enum BitbucketError {
     TooSlow(Duration),
 }
 
-/// Tells Bitbucket of a run, and gives the number of annotations.
-pub async fn tell(step: &BitbucketStep, state: &RunState, exit: Exit) -> Result<usize, BitbucketError> {
+/// Tells Bitbucket of a run whose names begin at `cwd`, and gives the number of annotations.
+pub async fn tell(
+    step: &BitbucketStep,
+    state: &RunState,
+    exit: Exit,
+    cwd: &Path,
+) -> Result<usize, BitbucketError> {
     let limit = if exit == Exit::Interrupted { AT_MOST_INTERRUPTED } else { AT_MOST };
     let api = Api::new(step)?;
-    tokio::time::timeout(limit, api.tell(step, state, exit))
+    tokio::time::timeout(limit, api.tell(step, state, exit, cwd))
         .await
         .unwrap_or(Err(BitbucketError::TooSlow(limit)))
 }
@@ -126,6 +134,7 @@ impl Api {
         step: &BitbucketStep,
         state: &RunState,
         exit: Exit,
+        cwd: &Path,
     ) -> Result<usize, BitbucketError> {
         let report = format!(
             "{}/repositories/{}/{}/commit/{}/reports/gpu-harness-{}",
@@ -136,7 +145,7 @@ impl Api {
             segment(&step.step)
         );
         self.send(reqwest::Method::PUT, &report, &report_body(state, exit)).await?;
-        let notes = annotation::of_run(state, step.root.as_deref());
+        let notes = annotation::of_run(state, Place { root: step.root.as_deref(), cwd });
         let bodies = annotation_bodies(&notes);
         for lot in bodies.chunks(LOT) {
             self.send(reqwest::Method::POST, &format!("{report}/annotations"), &json!(lot)).await?;
@@ -154,6 +163,7 @@ impl Api {
         let send = || self.once(method.clone(), url, body);
         send.retry(ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(RETRIES))
             .when(may_pass)
+            .notify(|_, pause| tracing::info!(?pause, "Bitbucket is told again"))
             .await
     }
 
@@ -175,7 +185,7 @@ impl Api {
             return Err(BitbucketError::Forbidden { status: status.as_u16() });
         }
         let message = answer.text().await.unwrap_or_default();
-        let message = crate::text::clean::log_line(&cut(&message, 300));
+        let message = crate::text::clean::log_line(&cut(&message, QUOTE));
         Err(BitbucketError::Refused { status: status.as_u16(), message })
     }
 }
@@ -185,18 +195,32 @@ fn segment(name: &str) -> impl fmt::Display {
     utf8_percent_encode(name, ESCAPED)
 }
 
-fn report_body(state: &RunState, exit: Exit) -> Value {
-    let tally = state.tally();
-    let of = |outcome: Outcome| tally.get(&outcome).copied().unwrap_or(0);
-    let whole = state.cases().len();
-    let elsewhere = whole - of(Outcome::Passed) - of(Outcome::Failed) - of(Outcome::Skipped);
-    let mut data = vec![
-        json!({ "title": "Passed", "type": "NUMBER", "value": of(Outcome::Passed) }),
-        json!({ "title": "Failed", "type": "NUMBER", "value": of(Outcome::Failed) }),
-        json!({ "title": "Not judged (infrastructure, limits)", "type": "NUMBER", "value": elsewhere }),
-        json!({ "title": "Skipped", "type": "NUMBER", "value": of(Outcome::Skipped) }),
-        json!({ "title": "Duration", "type": "DURATION", "value": milliseconds(state.seconds()) }),
+/// How many cases came to what: each is counted once.
+pub(super) fn counts(state: &RunState) -> Vec<(&'static str, usize)> {
+    let standings = Vec::from_iter(state.cases().iter().map(|case| state.ending(case).standing));
+    let count = |is: fn(Standing) -> bool| standings.iter().filter(|standing| is(**standing)).count();
+    let mut counts = vec![
+        ("Passed", count(|standing| matches!(standing, Standing::Passed | Standing::Flaky))),
+        ("Failed", count(|standing| standing.blame() == Blame::Code)),
+        (
+            "Not judged (infrastructure, limits)",
+            count(|standing| matches!(standing.blame(), Blame::Infrastructure | Blame::Limit | Blame::User)),
+        ),
+        ("Skipped", count(|standing| standing == Standing::Skipped)),
     ];
+    let excused = count(|standing| matches!(standing, Standing::Excused { .. }));
+    counts.extend((excused > 0).then_some(("In quarantine, and not good", excused)));
+    counts
+}
+
+fn report_body(state: &RunState, exit: Exit) -> Value {
+    let mut data = Vec::from_iter(
+        counts(state)
+            .into_iter()
+            .map(|(title, value)| json!({ "title": title, "type": "NUMBER", "value": value })),
+    );
+    let took = milliseconds(state.seconds());
+    data.push(json!({ "title": "Duration", "type": "DURATION", "value": took }));
     if !state.receipt.is_empty() {
         let cost = state.receipt.usd().map(crate::text::figures::dollars);
         data.extend(cost.map(|cost| json!({ "title": "Cost", "type": "TEXT", "value": cost })));
@@ -230,7 +254,7 @@ fn annotation_bodies(notes: &[Annotation]) -> Vec<Value> {
     let body = |(index, note): (usize, &Annotation)| {
         let (kind, severity) = match note.level {
             Level::Failure => ("BUG", "HIGH"),
-            Level::Infrastructure => ("BUG", "LOW"),
+            Level::Unjudged => ("BUG", "LOW"),
             Level::Warning => ("CODE_SMELL", "LOW"),
         };
         let mut body = json!({
@@ -270,7 +294,10 @@ mod tests {
     fn the_report_has_the_words_that_bitbucket_knows() {
         let state = sample::state(&sample::every_outcome());
         insta::assert_json_snapshot!(report_body(&state, state.exit()));
-        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(&state, None)));
+        insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(
+            &state,
+            Place { root: None, cwd: Path::new("/repo") }
+        )));
     }
 
     #[test]

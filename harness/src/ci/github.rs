@@ -19,7 +19,7 @@ pub fn commands(annotations: &[Annotation]) -> String {
     let mut text = String::new();
     for note in annotations.iter().take(MOST) {
         let command = match note.level {
-            Level::Failure | Level::Infrastructure => "error",
+            Level::Failure | Level::Unjudged => "error",
             Level::Warning => "warning",
         };
         let mut properties = Vec::new();
@@ -82,7 +82,10 @@ mod tests {
     #[test]
     fn every_line_is_one_of_our_commands_even_of_a_hostile_node() {
         for records in [sample::every_outcome(), sample::hostile()] {
-            let text = commands(&of_run(&sample::state(&records), None));
+            let text = commands(&of_run(
+                &sample::state(&records),
+                crate::ci::annotation::Place { root: None, cwd: Path::new("/repo") },
+            ));
             assert!(!text.is_empty());
             for line in text.lines() {
                 assert!(line.starts_with("::error ") || line.starts_with("::warning "), "{line}");

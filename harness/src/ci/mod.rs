@@ -4,7 +4,6 @@
 //! | --- | --- |
 //! | [`annotation`] | what is wrong, and at which line of which file? |
 //! | [`github`] | how does GitHub Actions take it? |
-//! | [`markdown`] | what does its page of a step show? |
 //! | [`bitbucket`] | how does Bitbucket's Code Insights take it? |
 //!
 //! Everything is a fold over the run's events, and nothing here changes a run's outcome: a service that does not
@@ -14,16 +13,18 @@ pub mod annotation;
 #[cfg(feature = "bitbucket")]
 pub mod bitbucket;
 pub mod github;
-pub mod markdown;
+#[cfg(all(test, feature = "bitbucket"))]
+mod one_judgement;
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::load::Diagnostic;
 
-use crate::report::RunState;
+use crate::here::{Env, Here};
+use crate::report::{RunState, markdown};
+use annotation::Place;
 
 /// The service whose step this process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,12 +79,9 @@ impl std::fmt::Debug for Access {
 const BITBUCKET_PROXY: &str = "http://localhost:29418";
 
 impl Service {
-    /// The service that this process's environment tells of.
-    pub fn here() -> Option<Self> {
-        Self::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-    }
-
-    fn of(variable: &dyn Fn(&str) -> Option<String>) -> Option<Self> {
+    /// The service that an environment tells of.
+    pub fn of(env: &Env) -> Option<Self> {
+        let variable = |name: &str| env.get(name);
         if variable("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
             return Some(Self::GitHub {
                 summary: variable("GITHUB_STEP_SUMMARY").map(PathBuf::from),
@@ -109,51 +107,51 @@ impl Service {
     }
 
     /// Tells it of mistakes in the project's files, for which nothing was run. The log has them besides.
-    pub fn tell_mistakes(&self, diagnostics: &[Diagnostic]) {
+    pub fn tell_mistakes(&self, diagnostics: &[Diagnostic], here: &Here) {
         if let Self::GitHub { root, .. } = self {
-            let notes = annotation::of_diagnostics(diagnostics, root.as_deref());
-            let _ = io::stdout().write_all(github::commands(&notes).as_bytes());
+            let place = Place { root: root.as_deref(), cwd: &here.folder };
+            here.voice.say(&github::commands(&annotation::of_diagnostics(diagnostics, place)));
         }
     }
 
     /// Tells it of a case that is not good while its run goes on, where it listens to what is printed.
-    pub fn tell_case(&self, state: &RunState, case: &CaseId) {
+    pub fn tell_case(&self, state: &RunState, case: &CaseId, here: &Here) {
         if let Self::GitHub { root, .. } = self {
-            let note = state.case(case).and_then(|case| annotation::of_case(state, case, root.as_deref()));
-            let _ = io::stdout().lock().write_all(github::commands(note.as_slice()).as_bytes());
+            let place = Place { root: root.as_deref(), cwd: &here.folder };
+            let note = state.case(case).and_then(|case| annotation::of_case(state, case, place));
+            here.voice.say(&github::commands(note.as_slice()));
         }
     }
 
     /// Tells it of a run that has ended.
-    pub async fn tell(&self, state: &RunState, exit: Exit) {
+    pub async fn tell(&self, state: &RunState, exit: Exit, here: &Here) {
         match self {
             Self::GitHub { summary, root } => {
-                let notes = annotation::of_run(state, root.as_deref());
-                let _ = io::stdout().write_all(github::commands(&notes).as_bytes());
+                let place = Place { root: root.as_deref(), cwd: &here.folder };
+                here.voice.say(&github::commands(&annotation::of_run(state, place)));
                 if let Some(path) = summary
                     && let Err(error) = github::append(path, &markdown::page(state, exit))
                 {
-                    crate::text::streams::tell(&format!(
+                    here.voice.tell(&format!(
                         "note: the step's summary could not be written to {}: {error}",
                         path.display()
                     ));
                 }
             }
-            Self::Bitbucket(step) => tell_bitbucket(step, state, exit).await,
+            Self::Bitbucket(step) => tell_bitbucket(step, state, exit, here).await,
         }
     }
 }
 
 #[cfg(feature = "bitbucket")]
-async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit) {
-    match bitbucket::tell(step, state, exit).await {
+async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit, here: &Here) {
+    match bitbucket::tell(step, state, exit, &here.folder).await {
         Ok(annotations) => {
-            crate::text::streams::tell(&format!(
-                "note: reported to Bitbucket's Code Insights ({annotations} annotations)"
-            ));
+            here.voice
+                .tell(&format!("note: reported to Bitbucket's Code Insights ({annotations} annotations)"));
         }
         Err(error) => {
-            crate::text::streams::tell(&format!(
+            here.voice.tell(&format!(
                 "note: not reported to Bitbucket's Code Insights: {}",
                 crate::text::chain(&error)
             ));
@@ -163,10 +161,8 @@ async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit) {
 
 #[cfg(not(feature = "bitbucket"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits for Bitbucket")]
-async fn tell_bitbucket(_: &BitbucketStep, _: &RunState, _: Exit) {
-    crate::text::streams::tell(&format!(
-        "note: not reported to Bitbucket's Code Insights: this build has no feature `bitbucket`"
-    ));
+async fn tell_bitbucket(_: &BitbucketStep, _: &RunState, _: Exit, here: &Here) {
+    here.voice.tell("note: not reported to Bitbucket's Code Insights: this build has no feature `bitbucket`");
 }
 
 #[cfg(test)]
@@ -174,9 +170,8 @@ mod tests {
     use super::*;
 
     fn service(variables: &[(&str, &str)]) -> Option<Service> {
-        Service::of(&|name| {
-            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        })
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Service::of(&variables.iter().map(owned).collect())
     }
 
     #[test]

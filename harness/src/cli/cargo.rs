@@ -4,9 +4,9 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::failure::Failure;
 use super::runtime;
 use crate::cargo_runner;
-use crate::run::RunError;
 
 /// Flags of `cargo`.
 #[derive(Debug, clap::Args)]
@@ -31,10 +31,10 @@ pub(super) struct Cargo {
 }
 
 impl Cargo {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        let project = std::env::current_dir().map_err(RunError::Cwd)?;
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
+        let here = super::here()?;
         let runtime = runtime()?;
-        let code = runtime.block_on(cargo_runner::cargo::run(self.node, self.arguments, &self.env, project));
+        let code = runtime.block_on(cargo_runner::cargo::run(self.node, self.arguments, &self.env, &here));
         runtime.shutdown_background();
         Ok(code?)
     }
@@ -51,7 +51,7 @@ pub(super) struct TargetRunner {
 }
 
 impl TargetRunner {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
-        Ok(cargo_runner::run(&self.binary, &self.arguments)?)
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
+        Ok(cargo_runner::run(&self.binary, &self.arguments, &super::here()?)?)
     }
 }

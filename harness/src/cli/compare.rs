@@ -3,23 +3,24 @@
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use gpu_suites::event::Record;
 use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use tokio::runtime::Runtime;
 
+use super::failure::Failure;
 use super::{Bounds, Choice, is_live, runtime, say};
+use crate::cloud::search::Search as OneNode;
 use crate::compare::bisect::{self, Culprit, Search, Tested};
 use crate::compare::version::{VersionError, resolve};
 use crate::compare::{Compared, Ready, Version, words};
+use crate::here::Here;
 use crate::history::judge::Judge;
-#[cfg(feature = "ec2")]
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
-use crate::run::{Asked, OfSearch, RunError};
+use crate::run::{Asked, OfSearch, RunContext, RunError};
 use crate::text::clean::log_line;
 
 /// The comparison's file in the run's folder.
@@ -66,6 +67,7 @@ pub(super) struct Compare {
 struct Shared {
     asked: Asked,
     pairs: usize,
+    here: Here,
     cwd: PathBuf,
     judge: Judge,
     runtime: Runtime,
@@ -73,14 +75,15 @@ struct Shared {
 }
 
 impl Compare {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let here = super::here()?;
+        let cwd = here.folder.clone();
         let judge = Judge::of(&super::project()?)?;
         let Self { choice, base, head, pairs, prepare, bisect, bounds } = self;
         let asked = choice.within(bounds);
         let colour = io::stdout().is_terminal() && console::colors_enabled();
         let look = Look { colour, width: None };
-        let shared = Shared { asked, pairs, judge, runtime: runtime()?, look, cwd };
+        let shared = Shared { asked, pairs, judge, runtime: runtime()?, look, here, cwd };
         let version = |text: &str| Version::find(text, &shared.cwd, prepare.as_deref());
         let exit = if bisect {
             let ends =
@@ -89,7 +92,9 @@ impl Compare {
             shared.bisect(&base?, &head?, prepare.as_deref())
         } else {
             let head = head.as_deref().map_or(Ok(Version::Working), &version)?;
-            anyhow::ensure!(!matches!(head, Version::File(_)), "--head: a file is for --base alone");
+            if matches!(head, Version::File(_)) {
+                return Err(Failure::usage("--head: a file is for --base alone"));
+            }
             shared.compare((&version(&base)?, &head), &shared.asked.cases, None).map(|(_, exit)| exit)
         };
         // A thread that still waits for a dead connection must not keep the process.
@@ -105,12 +110,13 @@ impl Shared {
         (base, head): (&Version, &Version),
         cases: &[String],
         search: Option<OfSearch>,
-    ) -> anyhow::Result<(Compared, Exit)> {
+    ) -> Result<(Compared, Exit), Failure> {
         let ready = Ready::read((base, head), &self.asked.suites, cases, self.pairs, &self.cwd)
             .map_err(RunError::from)?;
         let reporter = Box::new(TroubleOnly(terminal::reporter(is_live(), Verbosity::Quiet)));
         let asked = Asked { search, ..self.asked.clone() };
-        let ran = self.runtime.block_on(crate::run::compare(asked, &ready, reporter));
+        let context = RunContext::new(self.here.clone(), reporter);
+        let ran = self.runtime.block_on(crate::run::compare(context, asked, &ready));
         let (state, run_dir) = ran?;
         let cases = Vec::from_iter(ready.head().cases().into_iter().map(|case| case.id));
         let compared = Compared::of(&state, (base.name(), head.name()), &cases, &self.judge);
@@ -122,10 +128,20 @@ impl Shared {
     }
 
     /// Finds the commit after `base`, up to `head`, that did it, on one node.
-    fn bisect(&self, base: &str, head: &str, prepare: Option<&str>) -> anyhow::Result<Exit> {
-        let mut held = OneNode::begin(self)?;
+    fn bisect(&self, base: &str, head: &str, prepare: Option<&str>) -> Result<Exit, Failure> {
+        let node = NodeSpec::choose(self.asked.node.as_deref(), &super::project()?)?;
+        let held = OneNode::begin(&node, self.cwd.clone());
+        let mut held =
+            held.map_err(|error| Failure::of_this_machine("keep one node for the search", &error))?;
         let exit = self.halves(base, head, prepare, &mut held);
-        held.close(self);
+        for said in self.runtime.block_on(async {
+            match held {
+                Some(held) => held.close().await,
+                None => Vec::new(),
+            }
+        }) {
+            say(&format!("{}\n", log_line(&said)));
+        }
         exit
     }
 
@@ -134,8 +150,8 @@ impl Shared {
         base: &str,
         head: &str,
         prepare: Option<&str>,
-        held: &mut OneNode,
-    ) -> anyhow::Result<Exit> {
+        held: &mut Option<OneNode>,
+    ) -> Result<Exit, Failure> {
         let at = |commit: &str| Version::find(commit, &self.cwd, prepare);
         let before = at(base)?;
         let commits = bisect::commits(base, head, &self.cwd)?;
@@ -151,15 +167,17 @@ impl Shared {
             say("nothing became worse, so there is no commit to find\n");
             return Ok(exit);
         };
-        let mut search = Search::new(commits, ratio).with_context(|| {
-            format!("{head} does not come after {base}, so there are no commits between them to search")
+        let mut search = Search::new(commits, ratio).ok_or_else(|| {
+            Failure::usage(format_args!(
+                "{head} does not come after {base}, so there are no commits between them to search"
+            ))
         })?;
         while let Some(commit) = search.next().map(str::to_owned) {
             let left = search.steps_left();
             let line = log_line(&bisect::line(&commit, &self.cwd));
             say(&format!("\nstep: {line} ({left} more at most)\n"));
             if left <= 1 {
-                held.last_run();
+                held.iter_mut().for_each(OneNode::last);
             }
             let step = Step { base: &before, commit: &commit, prepare, runs: left };
             let tested = self.test(&step, &case, &metric)?;
@@ -187,7 +205,7 @@ impl Shared {
     }
 
     /// One step of a search.
-    fn test(&self, step: &Step<'_>, case: &CaseId, metric: &str) -> anyhow::Result<Tested> {
+    fn test(&self, step: &Step<'_>, case: &CaseId, metric: &str) -> Result<Tested, Failure> {
         let Step { base, commit, prepare, runs } = *step;
         let version = match Version::find(commit, &self.cwd, prepare) {
             Ok(version) => version,
@@ -201,15 +219,15 @@ impl Shared {
         let (compared, exit) = match self.compare((base, &version), &[case.to_string()], search) {
             Ok(ended) => ended,
             // Such a commit has mistakes of its own, or no such case.
-            Err(error)
-                if error.downcast_ref::<RunError>().is_some_and(|error| error.exit() == Exit::Usage) =>
-            {
-                say(&format!("{error:#}\n"));
+            Err(failure) if failure.exit == Exit::Usage => {
+                say(&format!("{}\n", failure.text()));
                 return Ok(Tested::Untestable);
             }
-            Err(error) => return Err(error),
+            Err(failure) => return Err(failure),
         };
-        anyhow::ensure!(exit != Exit::Interrupted, "interrupted; the steps so far are printed above");
+        if exit == Exit::Interrupted {
+            return Err(Failure::interrupted("interrupted; the steps so far are printed above"));
+        }
         let mut metrics = compared.cases.iter().flat_map(|case| &case.metrics);
         let ratio = metrics.find(|one| one.metric == metric).and_then(|metric| metric.ratio);
         Ok(ratio.map_or(Tested::Untestable, Tested::Measured))
@@ -232,44 +250,6 @@ impl Shared {
     }
 }
 
-/// The node that a search keeps, where it is made for it.
-#[derive(Default)]
-struct OneNode {
-    #[cfg(feature = "ec2")]
-    search: Option<crate::ec2::search::Search>,
-}
-
-#[cfg(feature = "ec2")]
-impl OneNode {
-    fn begin(shared: &Shared) -> anyhow::Result<Self> {
-        let node = Node::choose(shared.asked.node.as_deref(), &super::project()?)?;
-        let search = crate::ec2::search::Search::begin(&node, shared.cwd.clone());
-        Ok(Self { search: search.context("failed to keep one node for the search")? })
-    }
-
-    fn last_run(&mut self) {
-        self.search.iter_mut().for_each(crate::ec2::search::Search::last);
-    }
-
-    fn close(self, shared: &Shared) {
-        let Some(search) = self.search else { return };
-        for said in shared.runtime.block_on(search.close()) {
-            say(&format!("{}\n", log_line(&said)));
-        }
-    }
-}
-
-#[cfg(not(feature = "ec2"))]
-impl OneNode {
-    fn begin(_: &Shared) -> anyhow::Result<Self> {
-        Ok(Self::default())
-    }
-
-    fn last_run(&mut self) {}
-
-    fn close(self, _: &Shared) {}
-}
-
 /// The comparison is what is shown at the end; the run's own summary is where something went wrong.
 struct TroubleOnly(Box<dyn Reporter>);
 
@@ -285,8 +265,8 @@ impl Reporter for TroubleOnly {
     }
 }
 
-fn keep(compared: &Compared, run_dir: &Path) -> anyhow::Result<()> {
+fn keep(compared: &Compared, run_dir: &Path) -> Result<(), Failure> {
     let path = run_dir.join(FILE);
-    let text = serde_json::to_string_pretty(compared)? + "\n";
-    write_atomic(&path, text.as_bytes()).with_context(|| format!("failed to write {}", path.display()))
+    let text = super::json(compared) + "\n";
+    write_atomic(&path, text.as_bytes()).map_err(|error| Failure::write(&path, &error))
 }

@@ -2,9 +2,10 @@
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::{project, runtime};
 use crate::doctor;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::report::finding;
 use crate::report::look::Look;
 
@@ -28,8 +29,8 @@ pub(super) struct Doctor {
 const WIDTH: usize = 80;
 
 impl Doctor {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let node = Node::choose(self.node.as_deref(), &project()?)?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let node = NodeSpec::choose(self.node.as_deref(), &project()?)?;
         let runtime = runtime()?;
         let findings = runtime.block_on(doctor::examine(&node));
         runtime.shutdown_background();

@@ -7,11 +7,13 @@ use gpu_suites::unit::Span;
 
 use tokio::sync::mpsc::unbounded_channel;
 
+use super::failure::Failure;
 use super::{dollars, runtime};
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::report::terminal::Through;
 use crate::run::exec::{self, Ready, Wanted};
-use crate::run::{Asked, RunError};
+use crate::run::{Asked, RunContext};
+use crate::session::interrupt::Stop;
 use crate::text::streams::{self, tell};
 
 /// Flags of `exec`.
@@ -69,7 +71,7 @@ pub(super) struct Exec {
 }
 
 impl Exec {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         let wanted = Wanted {
             command: self.command,
             sync: self.sync,
@@ -78,7 +80,8 @@ impl Exec {
             env: self.env,
             timeout: Some(self.timeout),
         };
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+        let here = super::here()?;
+        let cwd = here.folder.clone();
         // What this program keeps here for itself is for nobody else.
         let ours = Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::files::cache::folder()));
         let ready = Ready::read(&wanted, &cwd, &ours)?;
@@ -101,7 +104,8 @@ impl Exec {
         });
         let reporter = Box::new(Through::new(self.quiet).or_stop(sender));
         let runtime = runtime()?;
-        let ended = runtime.block_on(crate::run::exec(asked, ready, reporter, stop));
+        let context = RunContext { here, stop: Stop::SignalsAnd(stop), reporter };
+        let ended = runtime.block_on(crate::run::exec(context, asked, ready));
         // A thread that still waits for a dead connection must not keep the process.
         runtime.shutdown_background();
         let (state, run_dir) = ended?;

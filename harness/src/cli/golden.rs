@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::{Choice, say};
 use crate::plan::Selection;
 use crate::plan::golden;
@@ -28,8 +29,8 @@ pub(super) struct Golden {
 }
 
 impl Golden {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let cwd = super::here()?.folder;
         let selection =
             Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?;
         let outcomes = golden::add(&self.run, &selection)?;
@@ -40,10 +41,11 @@ impl Golden {
         for (case, why) in &outcomes.left_out {
             say(&format!("{}: left out: {}\n", log_line(case.as_str()), log_line(why)));
         }
-        anyhow::ensure!(
-            !(outcomes.added.is_empty() && outcomes.left_out.is_empty()),
-            "no case that was chosen names a file of golden losses (`golden: FILE` under `train:`)"
-        );
+        if outcomes.added.is_empty() && outcomes.left_out.is_empty() {
+            return Err(Failure::usage(
+                "no case that was chosen names a file of golden losses (`golden: FILE` under `train:`)",
+            ));
+        }
         Ok(if outcomes.added.is_empty() { Exit::CheckFailed } else { Exit::AllPassed })
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use crate::config::Config;
 use crate::config::Location;
 use crate::history::judge::Judge;
@@ -66,18 +67,16 @@ struct Place {
 }
 
 impl Place {
-    fn find(self, config: &Config) -> anyhow::Result<Location> {
+    fn find(self, config: &Config) -> Result<Location, Failure> {
         let place = self.history.or_else(|| config.history.clone());
         place.ok_or_else(|| {
-            anyhow::anyhow!(
-                "no history is named: give --history PLACE, or set `history:` in gpu-harness.yaml"
-            )
+            Failure::usage("no history is named: give --history PLACE, or set `history:` in gpu-harness.yaml")
         })
     }
 }
 
 impl HistoryVerb {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let config = super::project()?;
         if let Some(Deed::Add { run_dirs, place }) = self.deed {
             let store = Store::at(&place.find(&config)?)?;
@@ -92,9 +91,9 @@ impl HistoryVerb {
         let place = self.place.find(&config)?;
         let history = History::read(&Store::at(&place)?)?;
         if history.runs == 0 && history.skipped.is_empty() {
-            anyhow::bail!(
+            return Err(Failure::usage(format_args!(
                 "no run is in the history in {place}; `gpu-harness run --history {place}` begins one"
-            );
+            )));
         }
         if let Some(query) = &self.sql {
             warn_of_skipped(&history);
@@ -109,7 +108,7 @@ impl HistoryVerb {
             format!("wrote {}\n", page.display())
         } else if self.json {
             warn_of_skipped(&history);
-            serde_json::to_string_pretty(&entries)? + "\n"
+            super::json(&entries) + "\n"
         } else {
             let width = io::stdout().is_terminal().then(|| usize::from(console::Term::stdout().size().1));
             show::text(&history, &entries, Look { colour: console::colors_enabled(), width })

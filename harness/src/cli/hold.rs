@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use gpu_suites::exit::Exit;
 use gpu_suites::unit::Span;
 
+use super::failure::Failure;
 use super::runtime;
 use crate::holder::address::Address;
 use crate::holder::owner::Owner;
@@ -34,7 +35,7 @@ pub(super) struct Hold {
 }
 
 impl Hold {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let order = Order {
             address: Address { socket: self.socket },
             owner: self.owner,
@@ -44,7 +45,7 @@ impl Hold {
             tells: self.tell_ci,
         };
         let runtime = runtime()?;
-        let exit = tokio::task::LocalSet::new().block_on(&runtime, serve(order));
+        let exit = tokio::task::LocalSet::new().block_on(&runtime, serve(order, &super::here()?));
         runtime.shutdown_background();
         Ok(exit?)
     }

@@ -3,9 +3,9 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use crate::init::{Change, Ci, Values, change};
 use crate::text::streams::say;
 
@@ -41,7 +41,7 @@ pub(super) struct Init {
 }
 
 impl Init {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let flags = [&self.node, &self.role, &self.region, &self.git].map(Option::as_deref);
         let values = Values::new(flags[0], flags[1], flags[2], flags[3])?;
         if self.print {
@@ -93,22 +93,22 @@ nodes:
     max-cost: 0.50   # US dollars a run
 ";
 
-fn read(path: &Path) -> anyhow::Result<Option<String>> {
+fn read(path: &Path) -> Result<Option<String>, Failure> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("failed to read {}", path.display())),
+        Err(error) => Err(Failure::usage(format_args!("failed to read {}: {error}", path.display()))),
     }
 }
 
 /// Through a file beside it, so that a write that breaks off leaves the old text.
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let failed = || format!("failed to write {}", path.display());
+fn write(path: &Path, text: &str) -> Result<(), Failure> {
+    let failed = |error| Failure::write(path, &error);
     // A link stays a link: what it points at is written.
-    let path: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder).with_context(failed)?;
-    let fresh = path.with_extension("yml.gpu-harness-new");
-    std::fs::write(&fresh, text).with_context(failed)?;
-    std::fs::rename(&fresh, &path).with_context(failed)
+    let target: PathBuf = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let fresh = target.with_extension("yml.gpu-harness-new");
+    std::fs::write(&fresh, text).map_err(failed)?;
+    std::fs::rename(&fresh, &target).map_err(failed)
 }

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::{Choice, say};
 use crate::plan::Selection;
 use crate::run::RunError;
@@ -19,17 +20,18 @@ pub(super) struct List {
 }
 
 impl List {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let cwd = super::here()?.folder;
         let cases =
             Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?.cases();
         let widest = cases.iter().map(|case| case.id.as_str().len()).max().unwrap_or(0);
         let mut out = String::new();
         for case in cases {
             if self.json {
-                writeln!(out, "{}", serde_json::to_string(&case)?)?;
+                let _ = writeln!(out, "{}", super::json_line(&case));
             } else {
-                writeln!(out, "{:widest$}  {}", case.id.as_str(), case.description.unwrap_or_default())?;
+                let _ =
+                    writeln!(out, "{:widest$}  {}", case.id.as_str(), case.description.unwrap_or_default());
             }
         }
         say(&out);

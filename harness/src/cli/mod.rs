@@ -16,7 +16,6 @@ mod report;
 mod run;
 mod selfcheck;
 mod show;
-#[cfg(feature = "ec2")]
 mod table;
 
 use std::ffi::OsString;
@@ -28,8 +27,10 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use gpu_suites::exit::Exit;
 use gpu_suites::unit::Span;
 
+use self::failure::Failure;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
+use crate::here::{Env, Here};
 use crate::run::{Asked, RunError};
 use crate::text::streams::say;
 
@@ -85,9 +86,9 @@ enum Verb {
     Selfcheck(selfcheck::Selfcheck),
     /// Examine what a node needs: credentials, permissions, quotas, image, prices; or the way to it
     Doctor(doctor::Doctor),
-    /// List the EC2 nodes that live now, and what they have cost
+    /// List the nodes in a cloud that live now, and what they have cost
     Nodes(nodes::Nodes),
-    /// End what is left in EC2 past its expiry
+    /// End what is left in a cloud past its expiry
     Reap(reap::Reap),
     /// Hold a node for test processes, which start this
     #[command(hide = true)]
@@ -103,7 +104,8 @@ enum Verb {
 
 impl Cli {
     /// Carries out the command, and says how the process is to end.
-    pub fn execute(self) -> anyhow::Result<ExitCode> {
+    pub fn execute(self) -> Result<ExitCode, Failure> {
+        crate::log::begin(&Env::of_process(), matches!(&self.command, Verb::Run(run) if run.is_verbose()));
         let exit = match self.command {
             // These end as the command that they ran.
             Verb::Exec(verb) => return verb.execute(),
@@ -200,16 +202,24 @@ impl Choice {
     }
 }
 
-/// The settings of the project that the working folder belongs to.
-fn project() -> anyhow::Result<Config> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    Ok(Config::find(&cwd).map_err(RunError::from)?)
+/// Where the command was given: what it goes by of this process.
+fn here() -> Result<Here, Failure> {
+    Here::of_process().map_err(|error| Failure::of_this_machine("find the working folder", &error))
 }
 
-/// What a build without EC2 says to the commands about it.
-#[cfg(not(feature = "ec2"))]
-fn no_ec2() -> anyhow::Result<Exit> {
-    anyhow::bail!("this build of gpu-harness has no EC2; build it with its feature `ec2`")
+/// The settings of the project that the working folder belongs to.
+fn project() -> Result<Config, Failure> {
+    Ok(Config::find(&here()?.folder).map_err(RunError::from)?)
+}
+
+/// Plain data as one line of JSON.
+fn json_line(data: &impl serde::Serialize) -> String {
+    serde_json::to_string(data).unwrap_or_else(|error| unreachable!("this is plain data: {error}"))
+}
+
+/// Plain data as JSON.
+fn json(data: &impl serde::Serialize) -> String {
+    serde_json::to_string_pretty(data).unwrap_or_else(|error| unreachable!("this is plain data: {error}"))
 }
 
 /// An amount of money, for whatever node: none is less than nothing, or without end.
@@ -220,8 +230,9 @@ fn dollars(text: &str) -> Result<f64, String> {
 }
 
 /// One thread is enough: it moves lines from a socket to a file, and every blocking part has its own thread.
-fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::of_this_machine("start the event loop", &error))
 }
 
 /// Whether what we print is read by a person as it comes.

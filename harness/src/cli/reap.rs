@@ -1,8 +1,29 @@
 //! `gpu-harness reap`.
 
-#[cfg(not(feature = "ec2"))]
+use std::fs;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::try_join_all;
 use gpu_suites::exit::Exit;
 use gpu_suites::unit::Span;
+use jiff::{SignedDuration, Timestamp};
+
+use super::failure::Failure;
+use super::table::Table;
+use super::{project, runtime, say};
+use crate::cloud::consistency::CONSISTENT;
+use crate::cloud::deeds::{Deed, Did};
+use crate::cloud::error::CloudError;
+use crate::cloud::found::{Verdict, Wanted};
+use crate::cloud::provider::Region;
+use crate::cloud::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
+use crate::cloud::who::Who;
+use crate::cloud::{hand_on, kept, providers, stale_keys};
+use crate::files::run_dir::DEFAULT_PARENT;
+use crate::report;
+use crate::text::clean::log_line;
 
 /// Flags of `reap`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +45,7 @@ Examples:
 
 Exit codes: 0 nothing is left that should be gone, 2 usage error, 3 something is left (with --dry-run: was found).")]
 pub(super) struct Reap {
-    /// Look in the regions of this node of gpu-harness.yaml [default: of all its EC2 nodes]
+    /// Look in the regions of this node of gpu-harness.yaml [default: of all that a cloud makes]
     #[arg(long, value_name = "NAME")]
     node: Option<String>,
     /// Look in this region; may be given several times
@@ -53,240 +74,203 @@ pub(super) struct Reap {
     json: bool,
 }
 
-#[cfg(not(feature = "ec2"))]
 impl Reap {
-    #[expect(clippy::unused_self, reason = "the build with EC2 uses it")]
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        super::no_ec2()
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let config = project()?;
+        let runtime = runtime()?;
+        let exit = runtime.block_on(async {
+            let regions = providers::everywhere(&self.regions, self.node.as_deref(), &config).await?;
+            self.in_regions(&regions).await
+        });
+        runtime.shutdown_background();
+        exit
+    }
+
+    async fn in_regions(&self, clouds: &[Region]) -> Result<Exit, Failure> {
+        let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
+        let wanted = Wanted {
+            run: self.run.clone(),
+            older_than: self.older_than.map(|older_than| older_than.0),
+            owner: (!self.all_owners).then(owner),
+        };
+        let young_for = self.run.as_deref().map(young_for).unwrap_or_default();
+        if !young_for.is_zero() && !self.dry_run {
+            let whole = Duration::from_secs(young_for.as_secs());
+            crate::text::streams::tell(&format!(
+                "the run ended without proof that everything is given back, and the cloud may not show all of it yet: \
+                 looking for {}",
+                Span(whole)
+            ));
+        }
+        let order = |dry_run| Order { wanted: wanted.clone(), dry_run, patience: PATIENCE, young_for };
+        if self.older_than.is_some() && !self.yes && !self.dry_run {
+            let marked = each(clouds, &order(true)).await?;
+            if !confirmed(&marked)? {
+                return Ok(Exit::AllPassed);
+            }
+        }
+        let deeds = each(clouds, &order(self.dry_run)).await?;
+        if !self.dry_run
+            && let Some(cache) = kept::place()
+        {
+            stale_keys::forget(&cache, clouds).await?;
+            hand_on::forget_gone(&cache, clouds).await?;
+        }
+        if self.json {
+            say(&format!("{:#}\n", json(&deeds)));
+        } else {
+            say(&text(&deeds));
+        }
+        // A run that was named was meant, whoever's it is.
+        let is_anothers = self.run.is_some() && anothers(&deeds).next().is_some();
+        Ok(if is_clean(&deeds) && !is_anothers { Exit::AllPassed } else { Exit::Infrastructure })
     }
 }
 
-#[cfg(feature = "ec2")]
-mod with_ec2 {
-    use std::fs;
-    use std::io::IsTerminal as _;
-    use std::path::Path;
-    use std::time::Duration;
+/// For how long the cloud may not show yet what this run has made. Its record, where it is here, tells when it made the last
+/// of it, and whether all of that is proven to be gone already.
+fn young_for(run: &str) -> Duration {
+    let folder = Path::new(DEFAULT_PARENT).join(run);
+    let changed = fs::metadata(folder.join("events.ndjson")).and_then(|events| events.modified());
+    let Some(changed) = changed.ok().filter(|_| !run.contains('/')) else { return Duration::ZERO };
+    let is_settled =
+        report::read(&folder).is_ok_and(|state| state.closed.is_some() && !state.receipt.may_cost());
+    let known = if is_settled { SignedDuration::ZERO } else { CONSISTENT };
+    Duration::try_from(known).unwrap_or_default().saturating_sub(changed.elapsed().unwrap_or_default())
+}
 
-    use anyhow::bail;
-    use futures_util::future::try_join_all;
-    use gpu_suites::exit::Exit;
-    use gpu_suites::unit::Span;
-    use jiff::{SignedDuration, Timestamp};
+/// All regions at once: an instance takes a minute or two to end, wherever it is.
+async fn each(clouds: &[Region], order: &Order) -> Result<Vec<Deed>, CloudError> {
+    Ok(try_join_all(clouds.iter().map(|cloud| reap(&**cloud, order))).await?.concat())
+}
 
-    use super::Reap;
-    use crate::cli::table::Table;
-    use crate::cli::{project, runtime, say};
-    use crate::ec2::cloud::{Cloud, CloudError};
-    use crate::ec2::consistency::CONSISTENT;
-    use crate::ec2::deeds::{Deed, Did};
-    use crate::ec2::found::{Verdict, Wanted};
-    use crate::ec2::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
-    use crate::ec2::who::Who;
-    use crate::ec2::{hand_on, kept, regions, stale_keys};
-    use crate::files::run_dir::DEFAULT_PARENT;
-    use crate::report;
-    use crate::text::clean::log_line;
+fn confirmed(marked: &[Deed]) -> Result<bool, Failure> {
+    let due = Vec::from_iter(marked.iter().filter(|deed| deed.is_left()).cloned());
+    if due.is_empty() {
+        say("nothing is that old\n");
+        return Ok(false);
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(format_args!(
+            "--older-than ends what has time left ({} things now), and nobody is here to be asked; say --yes, or \
+             --dry-run to see them",
+            due.len()
+        )));
+    }
+    say(&format!("{}\nend these? [y/N] ", text(&due)));
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.map_err(|error| Failure::of_this_machine("read the answer", &error))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
 
-    impl Reap {
-        pub(in crate::cli) fn execute(self) -> anyhow::Result<Exit> {
-            let regions = regions::regions(&self.regions, self.node.as_deref(), &project()?)?;
-            let runtime = runtime()?;
-            let exit = runtime.block_on(async {
-                let clouds =
-                    try_join_all(regions.iter().map(|region| Cloud::connect(region.as_deref()))).await?;
-                self.in_regions(&clouds).await
-            });
-            runtime.shutdown_background();
-            exit
+fn json(deeds: &[Deed]) -> serde_json::Value {
+    let count = |is: &dyn Fn(&Deed) -> bool| deeds.iter().filter(|deed| is(deed)).count();
+    serde_json::json!({
+        "clean": is_clean(deeds),
+        "ended": count(&|deed| deed.did == Did::Ended),
+        "left": count(&Deed::is_left),
+        "unreadable": unreadable(deeds).count(),
+        "anothers": anothers(deeds).count(),
+        "things": deeds,
+    })
+}
+
+fn text(deeds: &[Deed]) -> String {
+    if deeds.is_empty() {
+        return "nothing of gpu-harness is there\n".to_owned();
+    }
+    let mut table = Table::new(["resource", "id", "region", "run", "state", "expires", "what"]);
+    for deed in deeds {
+        let found = &deed.found;
+        table.row([
+            found.resource.to_string(),
+            found.id.clone(),
+            found.region.clone(),
+            found.owner.run.clone(),
+            found.state.clone(),
+            found.owner.expires_at.map(stamp).unwrap_or_default(),
+            what(deed),
+        ]);
+    }
+    let mut text = table.text();
+    if unreadable(deeds).next().is_some() {
+        text.push_str(
+            "\nThe tags of some do not say when they end, so nothing ends them: look, and end them with \
+             `gpu-harness reap --run RUN`.\n",
+        );
+    }
+    if anothers(deeds).next().is_some() {
+        let owner = anothers(deeds).find_map(|deed| deed.found.owner.owner.as_deref());
+        let by_name = owner.map(|owner| format!("--owner '{}', or ", log_line(owner))).unwrap_or_default();
+        text.push_str("\nWhat others have made is left. To end theirs, too: `gpu-harness reap` with ");
+        text.push_str(&by_name);
+        text.push_str("--all-owners.\n");
+    }
+    text
+}
+
+fn stamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn what(deed: &Deed) -> String {
+    match (&deed.did, deed.verdict) {
+        (Did::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
+        (Did::Nothing, Verdict::Anothers) => {
+            let owner = deed.found.owner.owner.as_deref().map(log_line);
+            format!("left: made by {}", owner.unwrap_or_else(|| "nobody knows whom".to_owned()))
         }
+        (Did::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
+        (Did::Nothing, _) => "lives".to_owned(),
+        (Did::WouldEnd, _) => "would be ended".to_owned(),
+        (Did::Ended, _) => "ended".to_owned(),
+        (Did::Spared, _) => "lives: its expiry was moved".to_owned(),
+        (Did::Left(refused), _) => format!("not gone: {}", refused.why),
+    }
+}
 
-        async fn in_regions(&self, clouds: &[Cloud]) -> anyhow::Result<Exit> {
-            let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
-            let wanted = Wanted {
-                run: self.run.clone(),
-                older_than: self.older_than.map(|older_than| older_than.0),
-                owner: (!self.all_owners).then(owner),
-            };
-            let young_for = self.run.as_deref().map(young_for).unwrap_or_default();
-            if !young_for.is_zero() && !self.dry_run {
-                let whole = Duration::from_secs(young_for.as_secs());
-                crate::text::streams::tell(&format!(
-                    "the run ended without proof that everything is given back, and EC2 may not show all of it yet: \
-                     looking for {}",
-                    Span(whole)
-                ));
-            }
-            let order = |dry_run| Order { wanted: wanted.clone(), dry_run, patience: PATIENCE, young_for };
-            if self.older_than.is_some() && !self.yes && !self.dry_run {
-                let marked = each(clouds, &order(true)).await?;
-                if !confirmed(&marked)? {
-                    return Ok(Exit::AllPassed);
-                }
-            }
-            let deeds = each(clouds, &order(self.dry_run)).await?;
-            if !self.dry_run
-                && let Some(cache) = kept::place()
-            {
-                stale_keys::forget(&cache, clouds).await?;
-                hand_on::forget_gone(&cache, clouds).await?;
-            }
-            if self.json {
-                say(&format!("{:#}\n", json(&deeds)));
-            } else {
-                say(&text(&deeds));
-            }
-            // A run that was named was meant, whoever's it is.
-            let is_anothers = self.run.is_some() && anothers(&deeds).next().is_some();
-            Ok(if is_clean(&deeds) && !is_anothers { Exit::AllPassed } else { Exit::Infrastructure })
+#[cfg(test)]
+mod tests {
+    use gpu_suites::event::ResourceKind;
+
+    use super::*;
+    use crate::cloud::deeds::Refused;
+    use crate::cloud::found::{Found, Owner};
+
+    fn deed(resource: ResourceKind, id: &str, verdict: Verdict, did: Did) -> Deed {
+        let expires_at = (verdict != Verdict::Unreadable).then(|| "2026-11-23T10:00:00.5Z".parse().unwrap());
+        Deed {
+            found: Found {
+                resource,
+                id: id.into(),
+                region: "us-east-1".into(),
+                state: "running".into(),
+                is_final: false,
+                waits: None,
+                owner: Owner { run: "20261123-100000-1a2b3c4d".into(), expires_at, ..Owner::default() },
+                made_at: None,
+                instance: None,
+            },
+            verdict,
+            did,
         }
     }
 
-    /// For how long EC2 may not show yet what this run has made. Its record, where it is here, tells when it made the last
-    /// of it, and whether all of that is proven to be gone already.
-    fn young_for(run: &str) -> Duration {
-        let folder = Path::new(DEFAULT_PARENT).join(run);
-        let changed = fs::metadata(folder.join("events.ndjson")).and_then(|events| events.modified());
-        let Some(changed) = changed.ok().filter(|_| !run.contains('/')) else { return Duration::ZERO };
-        let is_settled =
-            report::read(&folder).is_ok_and(|state| state.closed.is_some() && !state.receipt.may_cost());
-        let known = if is_settled { SignedDuration::ZERO } else { CONSISTENT };
-        Duration::try_from(known).unwrap_or_default().saturating_sub(changed.elapsed().unwrap_or_default())
-    }
-
-    /// All regions at once: an instance takes a minute or two to end, wherever it is.
-    async fn each(clouds: &[Cloud], order: &Order) -> Result<Vec<Deed>, CloudError> {
-        Ok(try_join_all(clouds.iter().map(|cloud| reap(cloud, order))).await?.concat())
-    }
-
-    fn confirmed(marked: &[Deed]) -> anyhow::Result<bool> {
-        let due = Vec::from_iter(marked.iter().filter(|deed| deed.is_left()).cloned());
-        if due.is_empty() {
-            say("nothing is that old\n");
-            return Ok(false);
-        }
-        if !std::io::stdin().is_terminal() {
-            bail!(
-                "--older-than ends what has time left ({} things now), and nobody is here to be asked; say --yes, or \
-                 --dry-run to see them",
-                due.len()
-            );
-        }
-        say(&format!("{}\nend these? [y/N] ", text(&due)));
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer)?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-    }
-
-    fn json(deeds: &[Deed]) -> serde_json::Value {
-        let count = |is: &dyn Fn(&Deed) -> bool| deeds.iter().filter(|deed| is(deed)).count();
-        serde_json::json!({
-            "clean": is_clean(deeds),
-            "ended": count(&|deed| deed.did == Did::Ended),
-            "left": count(&Deed::is_left),
-            "unreadable": unreadable(deeds).count(),
-            "anothers": anothers(deeds).count(),
-            "things": deeds,
-        })
-    }
-
-    fn text(deeds: &[Deed]) -> String {
-        if deeds.is_empty() {
-            return "nothing of gpu-harness is there\n".to_owned();
-        }
-        let mut table = Table::new(["resource", "id", "region", "run", "state", "expires", "what"]);
-        for deed in deeds {
-            let found = &deed.found;
-            table.row([
-                found.resource.to_string(),
-                found.id.clone(),
-                found.region.clone(),
-                found.owner.run.clone(),
-                found.state.clone(),
-                found.owner.expires_at.map(stamp).unwrap_or_default(),
-                what(deed),
-            ]);
-        }
-        let mut text = table.text();
-        if unreadable(deeds).next().is_some() {
-            text.push_str(
-                "\nThe tags of some do not say when they end, so nothing ends them: look, and end them with \
-                 `gpu-harness reap --run RUN`.\n",
-            );
-        }
-        if anothers(deeds).next().is_some() {
-            let owner = anothers(deeds).find_map(|deed| deed.found.owner.owner.as_deref());
-            let by_name =
-                owner.map(|owner| format!("--owner '{}', or ", log_line(owner))).unwrap_or_default();
-            text.push_str("\nWhat others have made is left. To end theirs, too: `gpu-harness reap` with ");
-            text.push_str(&by_name);
-            text.push_str("--all-owners.\n");
-        }
-        text
-    }
-
-    fn stamp(at: Timestamp) -> String {
-        at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-    }
-
-    fn what(deed: &Deed) -> String {
-        match (&deed.did, deed.verdict) {
-            (Did::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
-            (Did::Nothing, Verdict::Anothers) => {
-                let owner = deed.found.owner.owner.as_deref().map(log_line);
-                format!("left: made by {}", owner.unwrap_or_else(|| "nobody knows whom".to_owned()))
-            }
-            (Did::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
-            (Did::Nothing, _) => "lives".to_owned(),
-            (Did::WouldEnd, _) => "would be ended".to_owned(),
-            (Did::Ended, _) => "ended".to_owned(),
-            (Did::Spared, _) => "lives: its expiry was moved".to_owned(),
-            (Did::Left(refused), _) => format!("not gone: {}", refused.why),
-        }
-    }
-
-    #[cfg(test)]
-    mod tests {
-        use gpu_suites::event::ResourceKind;
-
-        use super::*;
-        use crate::ec2::deeds::Refused;
-        use crate::ec2::found::{Found, Owner};
-
-        fn deed(resource: ResourceKind, id: &str, verdict: Verdict, did: Did) -> Deed {
-            let expires_at =
-                (verdict != Verdict::Unreadable).then(|| "2026-11-23T10:00:00.5Z".parse().unwrap());
-            Deed {
-                found: Found {
-                    resource,
-                    id: id.into(),
-                    region: "us-east-1".into(),
-                    state: "running".into(),
-                    is_final: false,
-                    owner: Owner { run: "20261123-100000-1a2b3c4d".into(), expires_at, ..Owner::default() },
-                    made_at: None,
-                    instance: None,
-                },
-                verdict,
-                did,
-            }
-        }
-
-        #[test]
-        fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
-            let refused = Refused { why: "not allowed".into(), may_pass: false };
-            let mut theirs = deed(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, Did::Nothing);
-            theirs.found.owner.owner = Some("ada@laptop".into());
-            let deeds = [
-                deed(ResourceKind::Instance, "i-1", Verdict::Expired, Did::Ended),
-                deed(ResourceKind::Instance, "i-2", Verdict::Live, Did::Nothing),
-                deed(ResourceKind::Volume, "vol-1", Verdict::Unreadable, Did::Nothing),
-                theirs,
-                deed(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, Did::Left(refused)),
-            ];
-            insta::assert_snapshot!(text(&deeds));
-            insta::assert_json_snapshot!(json(&deeds[4..]));
-            assert!(!is_clean(&deeds) && is_clean(&deeds[..4]));
-        }
+    #[test]
+    fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
+        let refused = Refused { why: "not allowed".into(), may_pass: false };
+        let mut theirs = deed(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, Did::Nothing);
+        theirs.found.owner.owner = Some("ada@laptop".into());
+        let deeds = [
+            deed(ResourceKind::Instance, "i-1", Verdict::Expired, Did::Ended),
+            deed(ResourceKind::Instance, "i-2", Verdict::Live, Did::Nothing),
+            deed(ResourceKind::Volume, "vol-1", Verdict::Unreadable, Did::Nothing),
+            theirs,
+            deed(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, Did::Left(refused)),
+        ];
+        insta::assert_snapshot!(text(&deeds));
+        insta::assert_json_snapshot!(json(&deeds[4..]));
+        assert!(!is_clean(&deeds) && is_clean(&deeds[..4]));
     }
 }

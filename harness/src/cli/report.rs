@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use crate::ci::Service;
 use crate::report;
 
@@ -28,12 +29,13 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let state = report::render(&self.run_dir, self.junit.as_deref())?;
         let look = report::look::Look { colour: console::colors_enabled(), width: None };
         crate::text::streams::say(&report::summary::summary(&state, look));
-        if let (true, Some(service)) = (self.ci, Service::here()) {
-            super::runtime()?.block_on(service.tell(&state, state.exit()));
+        let here = super::here()?;
+        if let (true, Some(service)) = (self.ci, Service::of(&here.env)) {
+            super::runtime()?.block_on(service.tell(&state, state.exit(), &here));
         }
         Ok(state.exit())
     }

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use gpu_suites::unit::Span;
 
+use super::failure::Failure;
 use super::{Bounds, Choice, is_live, runtime};
 use crate::config::Location;
 use crate::holder::command;
 use crate::report::terminal::{self, Verbosity};
-use crate::run::{Asked, RunError};
+use crate::run::{Asked, RunContext};
 
 /// Flags of `run`.
 #[derive(Debug, clap::Args)]
@@ -59,11 +60,16 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn execute(self) -> anyhow::Result<ExitCode> {
+    /// Whether everything is to be told.
+    pub(super) fn is_verbose(&self) -> bool {
+        self.verbose
+    }
+
+    pub(super) fn execute(self) -> Result<ExitCode, Failure> {
         if !self.command.is_empty() {
-            let project = std::env::current_dir().map_err(RunError::Cwd)?;
+            let here = super::here()?;
             let runtime = runtime()?;
-            let code = runtime.block_on(command::run(self.bounds.node, self.command, project, Vec::new()));
+            let code = runtime.block_on(command::run(self.bounds.node, self.command, &here, Vec::new()));
             runtime.shutdown_background();
             return Ok(code?.code);
         }
@@ -81,8 +87,9 @@ impl Run {
             history: self.history,
             ..self.choice.within(self.bounds)
         };
+        let context = RunContext::new(super::here()?, reporter);
         let runtime = runtime()?;
-        let exit = runtime.block_on(crate::run::run(asked, reporter));
+        let exit = runtime.block_on(crate::run::run(context, asked));
         // A thread that still waits for a dead connection must not keep the process.
         runtime.shutdown_background();
         Ok(exit?.into())

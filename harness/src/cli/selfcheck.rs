@@ -2,9 +2,9 @@
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use super::runtime;
-use crate::config::Config;
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::node::remote::Remote;
 use crate::run::{RunError, connect};
 use crate::session::selfcheck;
@@ -21,10 +21,9 @@ pub(super) struct Selfcheck {
 }
 
 impl Selfcheck {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
-        let config =
-            std::env::current_dir().map_err(RunError::Cwd).and_then(|cwd| Ok(Config::find(&cwd)?))?;
-        let node = Node::choose(self.node.as_deref(), &config).map_err(RunError::from)?;
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
+        let node = NodeSpec::choose(self.node.as_deref(), &super::project()?).and_then(|node| node.there());
+        let node = node.map_err(RunError::from)?;
         let runtime = runtime()?;
         let text = runtime.block_on(async {
             let transport = connect(&node).await.map_err(crate::node::remote::RemoteError::from)?;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use gpu_suites::exit::Exit;
 
+use super::failure::Failure;
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::plan;
 use crate::report::look::Look;
@@ -30,7 +31,7 @@ pub(super) struct Show {
 }
 
 impl Show {
-    pub(super) fn execute(self) -> anyhow::Result<Exit> {
+    pub(super) fn execute(self) -> Result<Exit, Failure> {
         let run_dir = self.run_dir.unwrap_or_else(|| PathBuf::from(DEFAULT_PARENT).join("latest"));
         let state = report::read(&run_dir)?;
         let cases = plan::globs(&self.cases)?;

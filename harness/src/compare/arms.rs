@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use gpu_suites::event::CaseSummary;
+use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::plan::PlannedCase;
 use gpu_suites::regression::pairs::LEAST;
@@ -13,6 +14,7 @@ use gpu_suites::spec::InputPath;
 use super::Version;
 use crate::files::content::Blob;
 use crate::plan::{Options, PlanError, Prepared, Selection};
+use crate::text::Explain;
 
 /// One of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +39,7 @@ pub struct Ready {
 #[derive(Debug, thiserror::Error)]
 pub enum ArmsError {
     /// A version's suites or inputs are wrong.
-    #[error("in {version}: {source}")]
+    #[error("in {version}")]
     Plan {
         /// The version.
         version: String,
@@ -76,6 +78,15 @@ pub enum ArmsError {
         /// What was asked for.
         pairs: usize,
     },
+}
+
+impl Explain for ArmsError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Plan { source, .. } => source.exit(),
+            _ => Exit::Usage,
+        }
+    }
 }
 
 impl Arm {

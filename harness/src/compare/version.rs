@@ -4,9 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use gpu_suites::exit::Exit;
 use tempfile::TempDir;
 
 use crate::report::{self, ReportError};
+use crate::text::Explain;
 use crate::text::clean::one_line;
 
 /// A version of the project.
@@ -83,6 +85,15 @@ pub enum VersionError {
         /// The commit.
         commit: String,
     },
+}
+
+impl Explain for VersionError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Folder { .. } => Exit::Infrastructure,
+            _ => Exit::Usage,
+        }
+    }
 }
 
 impl Version {

@@ -2,28 +2,56 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
-use gpu_suites::gpu::GpuNeed;
-use gpu_suites::unit::{ByteSize, Span};
+use gpu_suites::unit::ByteSize;
 use serde::Deserialize;
 
-use crate::config::{DEFAULT_LEASE, NodeConfig, OneOrMany};
+use super::cloud::{CloudSettings, CloudSettingsError, Usd, cloud_keys};
 
 /// Where AWS tells a caller its own address.
 const CALLER_ADDRESS: &str = "https://checkip.amazonaws.com";
 
-/// A node that is to be had from EC2.
+cloud_keys! {
+    /// The keys of a node of provider ec2; [`Ec2Settings`] says what each means.
+    Ec2Config {
+        /// Instance types.
+        #[serde(default)]
+        types: Vec<String>,
+        /// What it boots.
+        #[serde(default)]
+        image: Option<ImageConfig>,
+        /// Subnets.
+        #[serde(default)]
+        subnets: Vec<String>,
+        /// Security group.
+        #[serde(default)]
+        security_group: Option<String>,
+        /// Where the caller's address is learnt.
+        #[serde(default)]
+        caller_address: Option<String>,
+        /// Size of the root volume.
+        #[serde(default)]
+        volume: Option<ByteSize>,
+        /// MiB/s at which the volume is filled from its snapshot.
+        #[serde(default)]
+        volume_initialization_rate: Option<NonZeroU16>,
+        /// Instance profile.
+        #[serde(default)]
+        instance_profile: Option<String>,
+        /// On-demand prices.
+        #[serde(default)]
+        prices: BTreeMap<String, Usd>,
+    }
+}
+
+/// A node that is to be had from EC2. What all clouds have is read as if it were its own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ec2Settings {
-    /// The regions, tried in this order; empty: the SDK's own (`AWS_REGION`, the profile's).
-    pub regions: Vec<String>,
+    /// What all clouds have.
+    pub cloud: CloudSettings,
     /// Instance types in the order of the user's liking; empty: any that meets the need.
     pub types: Vec<String>,
-    /// The GPUs that the node is to have, besides what the suites ask for.
-    pub gpu: GpuNeed,
-    /// Spot or on-demand.
-    pub market: Market,
     /// What it boots.
     pub image: ImageChoice,
     /// Subnets; empty: the default VPC's, one for each zone.
@@ -38,64 +66,22 @@ pub struct Ec2Settings {
     pub volume_initialization_rate: Option<NonZeroU16>,
     /// Name of the instance profile, where the suites need AWS credentials on the node.
     pub instance_profile: Option<String>,
-    /// The image's default user.
-    pub user: String,
-    /// The ssh port.
-    pub port: u16,
-    /// The node's hard end, counted from the launch; `None`: from the suites' own limits.
-    pub ttl: Option<Duration>,
-    /// How long the node goes on without hearing from the harness.
-    pub lease: Duration,
-    /// A node that is not reachable by ssh after this long is given back and another had.
-    pub boot_timeout: Duration,
-    /// US dollars an hour that an instance may cost.
-    pub max_price: Option<Usd>,
-    /// US dollars that a run may cost.
-    pub max_cost: Option<Usd>,
-    /// How long to go on asking where there is no capacity.
-    pub wait: Duration,
-    /// Whether runs of the same job on this machine hand the node on to one another.
-    pub reuse: bool,
-    /// The user's own tags, on everything that is made.
-    pub tags: BTreeMap<String, String>,
     /// On-demand prices in US dollars an hour that replace those of the built-in table.
     pub prices: BTreeMap<String, Usd>,
 }
 
-/// US dollars.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Deserialize)]
-#[serde(try_from = "f64")]
-pub struct Usd(pub f64);
+impl Deref for Ec2Settings {
+    type Target = CloudSettings;
 
-impl TryFrom<f64> for Usd {
-    type Error = String;
-
-    fn try_from(dollars: f64) -> Result<Self, String> {
-        if dollars.is_finite() && dollars > 0.0 {
-            Ok(Self(dollars))
-        } else {
-            Err(format!("{dollars} is no amount of US dollars: write a number above 0, such as 0.85"))
-        }
+    fn deref(&self) -> &CloudSettings {
+        &self.cloud
     }
 }
 
-impl std::fmt::Display for Usd {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.0 < 0.1 { write!(f, "${:.4}", self.0) } else { write!(f, "${:.2}", self.0) }
+impl DerefMut for Ec2Settings {
+    fn deref_mut(&mut self) -> &mut CloudSettings {
+        &mut self.cloud
     }
-}
-
-/// How an instance is paid for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Market {
-    /// Spot only.
-    Spot,
-    /// On-demand only.
-    OnDemand,
-    /// Spot; on-demand where no region has spot capacity, and after several reclaims in a short time.
-    #[default]
-    SpotThenOnDemand,
 }
 
 /// How the user names an image.
@@ -134,46 +120,18 @@ pub enum ImageChoice {
     },
 }
 
-/// Why the settings of a node of provider ec2 make no sense.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Ec2SettingsError {
-    /// The image is named in two ways, or in none.
-    #[error(
-        "`image:` needs exactly one of `id`, `ssm` and `name` (`owner` goes with `name`); leave it out for AWS's Deep Learning AMI"
-    )]
-    Image,
-    /// The lease would end a node that is well.
-    #[error(
-        "`lease: {0}` is too short for a node in a cloud: write 20s or more; within it a cut connection has to come back"
-    )]
-    Lease(Span),
-    /// The node would end before it could run anything.
-    #[error("`ttl: {0}` is too short: booting alone takes minutes; write 5m or more")]
-    Ttl(Span),
-    /// A tag of the user's would replace one of ours.
-    #[error("tag `{0}` begins with `gpu-harness:` or `aws:`, which are not yours to set")]
-    Tag(String),
-}
-
 impl Ec2Settings {
     /// The settings that `config` gives, with their defaults.
-    pub fn of(config: &NodeConfig) -> Result<Self, Ec2SettingsError> {
-        let lease = config.lease.map_or(DEFAULT_LEASE, |lease| lease.0);
-        if lease < MIN_LEASE {
-            return Err(Ec2SettingsError::Lease(Span(lease)));
-        }
-        if let Some(ttl) = config.ttl.filter(|ttl| ttl.0 < MIN_TTL) {
-            return Err(Ec2SettingsError::Ttl(ttl));
-        }
-        let foreign = |tag: &&String| ["gpu-harness:", "aws:"].iter().any(|prefix| tag.starts_with(prefix));
-        if let Some(tag) = config.tags.keys().find(foreign) {
-            return Err(Ec2SettingsError::Tag(tag.clone()));
+    pub fn of(config: &Ec2Config) -> Result<Self, CloudSettingsError> {
+        let cloud = config.cloud()?;
+        if let Some(tag) = cloud.tags.keys().find(|tag| tag.starts_with("aws:")) {
+            return Err(CloudSettingsError::Own(format!(
+                "tag `{tag}` begins with `aws:`, which is not yours to set"
+            )));
         }
         Ok(Self {
-            regions: config.region.clone().map(OneOrMany::into_vec).unwrap_or_default(),
+            cloud,
             types: config.types.clone(),
-            gpu: config.gpu.clone().unwrap_or_default(),
-            market: config.market.unwrap_or_default(),
             image: config.image.as_ref().map_or(Ok(ImageChoice::DeepLearning), image)?,
             subnets: config.subnets.clone(),
             security_group: config.security_group.clone(),
@@ -181,31 +139,15 @@ impl Ec2Settings {
             volume: config.volume,
             volume_initialization_rate: config.volume_initialization_rate,
             instance_profile: config.instance_profile.clone(),
-            user: config.user.clone().unwrap_or_else(|| "ubuntu".to_owned()),
-            port: config.port.map_or(22, NonZeroU16::get),
-            ttl: config.ttl.map(|ttl| ttl.0),
-            lease,
-            boot_timeout: config.boot_timeout.map_or(BOOT_TIMEOUT, |timeout| timeout.0),
-            max_price: config.max_price,
-            max_cost: config.max_cost,
-            wait: config.wait.map_or(WAIT, |wait| wait.0),
-            reuse: config.reuse.unwrap_or(false),
-            tags: config.tags.clone(),
             prices: config.prices.clone(),
         })
     }
 }
 
-/// Below this a short cut would cost the node.
-const MIN_LEASE: Duration = Duration::from_secs(20);
-/// Below this no node does anything useful.
-const MIN_TTL: Duration = Duration::from_secs(300);
-/// "Not online after 8 minutes" is a hung boot in others' experience (oxidecomputer/buildomat).
-const BOOT_TIMEOUT: Duration = Duration::from_secs(480);
-/// How long a run waits for capacity where nothing else is said.
-const WAIT: Duration = Duration::from_secs(600);
+/// What is wrong where the image is named in two ways, or in none.
+const IMAGE: &str = "`image:` needs exactly one of `id`, `ssm` and `name` (`owner` goes with `name`); leave it out for AWS's Deep Learning AMI";
 
-fn image(config: &ImageConfig) -> Result<ImageChoice, Ec2SettingsError> {
+fn image(config: &ImageConfig) -> Result<ImageChoice, CloudSettingsError> {
     match (&config.id, &config.ssm, &config.name, &config.owner) {
         (Some(id), None, None, None) => Ok(ImageChoice::Id(id.clone())),
         (None, Some(parameter), None, None) => Ok(ImageChoice::Ssm(parameter.clone())),
@@ -213,23 +155,29 @@ fn image(config: &ImageConfig) -> Result<ImageChoice, Ec2SettingsError> {
             pattern: pattern.clone(),
             owner: owner.clone().unwrap_or_else(|| "self".to_owned()),
         }),
-        _ => Err(Ec2SettingsError::Image),
+        _ => Err(CloudSettingsError::Own(IMAGE.to_owned())),
     }
+}
+
+/// The settings of a node that says this besides its provider.
+#[cfg(test)]
+pub(crate) fn settings(more: &str) -> Result<Ec2Settings, CloudSettingsError> {
+    Ec2Settings::of(&serde_yaml::from_str(&format!("cache: /c\n{more}")).unwrap())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::cloud::Market;
     use super::*;
-
-    fn settings(more: &str) -> Result<Ec2Settings, Ec2SettingsError> {
-        Ec2Settings::of(&serde_yaml::from_str(&format!("provider: ec2\n{more}")).unwrap())
-    }
 
     #[test]
     fn a_node_that_says_nothing_else_is_one_gpu_on_spot_and_on_demand_where_there_is_none() {
         let plain = settings("").unwrap();
         assert_eq!((plain.market, plain.gpu.count.get()), (Market::SpotThenOnDemand, 1));
-        assert_eq!((plain.image, plain.user.as_str(), plain.port), (ImageChoice::DeepLearning, "ubuntu", 22));
+        assert_eq!(
+            (&plain.image, plain.user.as_str(), plain.port),
+            (&ImageChoice::DeepLearning, "ubuntu", 22)
+        );
         assert_eq!(settings("region: eu-west-1").unwrap().regions, ["eu-west-1"]);
         assert_eq!(settings("region: [eu-west-1, us-east-1]").unwrap().regions.len(), 2);
     }
@@ -246,6 +194,6 @@ mod tests {
             let error = settings(text).unwrap_err().to_string();
             assert!(error.contains(said), "{text}: {error}");
         }
-        assert!(serde_yaml::from_str::<NodeConfig>("provider: ec2\nmax-price: -1").is_err());
+        assert!(serde_yaml::from_str::<Ec2Config>("max-price: -1").is_err());
     }
 }

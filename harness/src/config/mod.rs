@@ -1,21 +1,19 @@
 //! `gpu-harness.yaml`: the nodes that a project knows by name.
 
+pub mod cloud;
 pub mod ec2;
 mod location;
+pub mod node;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, NodeName};
 use gpu_suites::load::{self, LoadError};
-use gpu_suites::unit::{ByteSize, Span};
 use serde::Deserialize;
 
-use ec2::{ImageConfig, Market, Usd};
 pub use location::Location;
+pub use node::{DEFAULT_LEASE, NodeConfig, Provider};
 
 /// The file's name; it is looked for in the working folder and the folders above it.
 pub const FILE_NAME: &str = "gpu-harness.yaml";
@@ -123,98 +121,6 @@ pub enum NotifyFormat {
     Slack,
 }
 
-/// A node of the project's own. Which settings belong to which provider is checked where the node is chosen.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct NodeConfig {
-    /// How the node is had.
-    pub provider: Provider,
-    /// The agent's folder on the node; default: `~/.cache/gpu-harness` there.
-    #[serde(default)]
-    pub cache: Option<PathBuf>,
-    /// Where libtorch is on the node; default: the agent looks for it.
-    #[serde(default)]
-    pub libtorch: Option<PathBuf>,
-    /// How long the node goes on without hearing from the harness.
-    #[serde(default)]
-    pub lease: Option<Span>,
-
-    /// `ssh://[user@]host[:port]`, for the provider `ssh`.
-    #[serde(default)]
-    pub address: Option<String>,
-    /// The private key file to use, for the provider `ssh`.
-    #[serde(default)]
-    pub identity: Option<PathBuf>,
-    /// The `known_hosts` file to verify the host by, for the provider `ssh`; default: OpenSSH's.
-    #[serde(default)]
-    pub known_hosts: Option<PathBuf>,
-
-    /// One region, or several in order. This and all that follows is for the provider `ec2`; [`ec2::Ec2Settings`] says
-    /// what each means.
-    #[serde(default)]
-    pub region: Option<OneOrMany>,
-    /// Instance types.
-    #[serde(default)]
-    pub types: Vec<String>,
-    /// The GPUs.
-    #[serde(default)]
-    pub gpu: Option<GpuNeed>,
-    /// Spot or on-demand.
-    #[serde(default)]
-    pub market: Option<Market>,
-    /// What it boots.
-    #[serde(default)]
-    pub image: Option<ImageConfig>,
-    /// Subnets.
-    #[serde(default)]
-    pub subnets: Vec<String>,
-    /// Security group.
-    #[serde(default)]
-    pub security_group: Option<String>,
-    /// Where the caller's address is learnt.
-    #[serde(default)]
-    pub caller_address: Option<String>,
-    /// Size of the root volume.
-    #[serde(default)]
-    pub volume: Option<ByteSize>,
-    /// MiB/s at which the volume is filled from its snapshot.
-    #[serde(default)]
-    pub volume_initialization_rate: Option<NonZeroU16>,
-    /// Instance profile.
-    #[serde(default)]
-    pub instance_profile: Option<String>,
-    /// ssh user.
-    #[serde(default)]
-    pub user: Option<String>,
-    /// ssh port.
-    #[serde(default)]
-    pub port: Option<NonZeroU16>,
-    /// Hard end of the node.
-    #[serde(default)]
-    pub ttl: Option<Span>,
-    /// How long it may boot.
-    #[serde(default)]
-    pub boot_timeout: Option<Span>,
-    /// US dollars an hour.
-    #[serde(default)]
-    pub max_price: Option<Usd>,
-    /// US dollars a run.
-    #[serde(default)]
-    pub max_cost: Option<Usd>,
-    /// How long to wait for capacity.
-    #[serde(default)]
-    pub wait: Option<Span>,
-    /// Whether the node is handed on.
-    #[serde(default)]
-    pub reuse: Option<bool>,
-    /// Tags.
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
-    /// On-demand prices.
-    #[serde(default)]
-    pub prices: BTreeMap<String, Usd>,
-}
-
 /// One value, or a list of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
@@ -235,37 +141,22 @@ impl OneOrMany {
     }
 }
 
-/// The lease of a node that says nothing else.
-pub const DEFAULT_LEASE: Duration = Duration::from_secs(120);
-
-/// Who has the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Provider {
-    /// This machine.
-    Local,
-    /// A machine that is there already and is reached by ssh.
-    Ssh,
-    /// An instance that is made for the run and given back after it.
-    Ec2,
-}
-
 impl Config {
     /// Reads the nearest `gpu-harness.yaml` at or above `folder`; none there is an empty one.
     pub fn find(folder: &Path) -> Result<Self, LoadError> {
         match folder.ancestors().map(|above| above.join(FILE_NAME)).find(|path| path.is_file()) {
-            Some(path) => Self::read(&path),
+            Some(path) => Self::read(&path, folder),
             None => Ok(Self::default()),
         }
     }
 
-    /// Reads one file.
-    pub fn read(path: &Path) -> Result<Self, LoadError> {
-        let mut config: Self = load::document(path)?;
+    /// Reads one file, for a command that was given in `cwd`.
+    pub fn read(path: &Path, cwd: &Path) -> Result<Self, LoadError> {
+        let mut config: Self = load::document(path, cwd)?;
         let folder = path.parent().unwrap_or(Path::new("."));
         config.history = config.history.map(|place| place.below(folder));
         for (index, entry) in config.quarantine.iter_mut().enumerate() {
-            entry.line = load::line_of(path, &format!("quarantine[{index}].until"));
+            entry.line = load::line_of(path, &format!("quarantine[{index}].until"), cwd);
         }
         config.path = Some(path.to_owned());
         Ok(config)

@@ -8,24 +8,39 @@ mod ssh;
 
 use gpu_suites::exit::Exit;
 
-use crate::node::{Node, Place};
+use crate::cloud::providers;
+use crate::config::cloud::CloudNode;
+use crate::node::{NodeSpec, Origin};
 use crate::report::finding::{Finding, State};
+use crate::text::chain;
 
 /// Examines a node; makes and changes nothing in any cloud.
-pub async fn examine(node: &Node) -> Vec<Finding> {
+pub async fn examine(node: &NodeSpec) -> Vec<Finding> {
     let mut findings = here::programs();
-    match &node.place {
-        Place::Local => findings.extend(ssh::selfcheck(node.clone()).await),
-        Place::Ssh { address, .. } => findings.extend(ssh::findings(node, address).await),
-        #[cfg(feature = "ec2")]
-        Place::Ec2(settings) => findings.extend(Box::pin(crate::ec2::doctor::findings(node, settings)).await),
-        #[cfg(not(feature = "ec2"))]
-        Place::Ec2(_) => findings.push(
-            Finding::failed("EC2", "this build of gpu-harness has no EC2")
-                .hint("build it with its feature `ec2`: cargo build --release -p gpu-harness"),
-        ),
+    match &node.origin {
+        Origin::There(place) => findings.extend(ssh::findings(&node.at(place.clone())).await),
+        Origin::Cloud(settings) => cloud(node, settings, &mut findings).await,
     }
     findings
+}
+
+/// What the cloud says in each of the node's regions.
+async fn cloud(node: &NodeSpec, settings: &CloudNode, findings: &mut Vec<Finding>) {
+    for (number, region) in providers::listed(&settings.regions).iter().enumerate() {
+        match providers::connect_in(settings, region.as_deref()).await {
+            Ok(cloud) => {
+                if !cloud.doctor(node, number, findings).await {
+                    break;
+                }
+            }
+            Err(error) => findings.push(Finding::failed("region", chain(&error))),
+        }
+    }
+    // What only a launch can tell.
+    let untried = format!("port {} of the node was not tried: there is no node yet", settings.port);
+    findings.push(Finding::unknown("ssh", untried).hint(
+        "a run says when the node does not answer; a firewall on this side shows so: ssh -v some-host-outside",
+    ));
 }
 
 /// What the command ends with: 3 where something failed.

@@ -2,18 +2,21 @@
 
 use gpu_suites::facts::{Gpus, Libtorch, NodeFacts};
 
-use crate::node::Node;
 use crate::node::remote::Remote;
+use crate::node::{Node, Place};
 use crate::report::finding::Finding;
 use crate::run::connect;
-use crate::text::chain;
+use crate::text::{Explain as _, chain};
 use crate::transport::{Transport, TransportError};
 
 /// More skew than this makes the times of node and harness hard to read together.
 const SKEW_MS: f64 = 2_000.0;
 
 /// Connection, host key, and what the agent there says.
-pub(super) async fn findings(node: &Node, address: &str) -> Vec<Finding> {
+pub(super) async fn findings(node: &Node) -> Vec<Finding> {
+    let Place::Ssh { address, .. } = &node.place else {
+        return agent(node.clone(), Transport::local()).await;
+    };
     match connect(node).await {
         Ok(transport) => {
             let mut findings = vec![
@@ -27,11 +30,6 @@ pub(super) async fn findings(node: &Node, address: &str) -> Vec<Finding> {
     }
 }
 
-/// What the agent of this machine says.
-pub(super) async fn selfcheck(node: Node) -> Vec<Finding> {
-    agent(node, Transport::local()).await
-}
-
 fn refused(address: &str, error: &TransportError) -> Finding {
     let about = match error {
         TransportError::HostKeyUnknown { .. }
@@ -43,17 +41,14 @@ fn refused(address: &str, error: &TransportError) -> Finding {
         _ => "connection",
     };
     let text = format!("{address}: failed to {}", chain(error));
-    match text.split_once("hint: ") {
-        Some((said, hint)) => Finding::failed(about, said).hint(hint),
-        None => Finding::failed(about, text),
-    }
+    Finding { hint: error.hint(), ..Finding::failed(about, text) }
 }
 
 async fn agent(node: Node, transport: Transport) -> Vec<Finding> {
     let asked = async { crate::session::selfcheck::facts(&Remote::new(node, transport)?).await };
     match asked.await {
         Ok(facts) => judge(&facts),
-        Err(error) => vec![Finding::failed("selfcheck", chain(&error))],
+        Err(error) => vec![Finding { hint: error.hint(), ..Finding::failed("selfcheck", chain(&error)) }],
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use gpu_suites::exit::Exit;
+
 use crate::files::content::Blob;
+use crate::text::Explain;
 
 /// A program that goes to the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,15 @@ pub enum ProgramError {
         /// The operating system's word.
         source: std::io::Error,
     },
+}
+
+impl Explain for ProgramError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Missing { .. } => Exit::Usage,
+            Self::Read { .. } => Exit::Infrastructure,
+        }
+    }
 }
 
 impl Program {

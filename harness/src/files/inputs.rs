@@ -48,7 +48,7 @@ impl Inputs {
     ) -> Result<BTreeMap<InputPath, Blob>, Vec<Diagnostic>> {
         let mut found = BTreeMap::new();
         let mut wrong = Vec::new();
-        for (key, input) in loaded.suite.cases[index].inputs_by_key() {
+        for (key, input) in loaded.suite.cases[index].work.inputs() {
             match self.read(loaded, input, Form::of(&key)) {
                 Ok(blob) => {
                     found.insert(input.clone(), blob);

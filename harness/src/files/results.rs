@@ -24,12 +24,7 @@ pub fn write_atomic(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// The folder of a case in a run's folder; `None` for an id that is no folder's name.
 pub fn case_folder(run_dir: &Path, case: &CaseId) -> Option<PathBuf> {
-    let name = case.folder();
-    let is_name = !name.is_empty()
-        && name.len() <= 200
-        && !name.starts_with('.')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
-    is_name.then(|| run_dir.join("cases").join(name))
+    case.is_valid().then(|| run_dir.join("cases").join(case.folder()))
 }
 
 /// Where a case's artifact lies; `None` for a path that leaves the folder.

@@ -3,10 +3,8 @@
 //! | in it | what |
 //! | --- | --- |
 //! | `events.ndjson` | every event, in order; all else is made from it |
-//! | `junit.xml` | the report for CI |
-//! | `summary.txt` | the report for people |
-//! | `report.html` | the same for a browser, with curves, pictures and logs |
-//! | `receipt.json` | what was had from a cloud, that it is gone, what it cost |
+//! | `junit.xml`, `report.html`, … | the reports (`report::list`) |
+//! | `harness.log` | what the harness itself did (`log`) |
 //! | `cases/SUITE.CASE/` | the case's logs and `artifacts/` |
 
 use std::fs::DirBuilder;

@@ -2,7 +2,8 @@
 
 use gpu_suites::metrics::Value;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::regression::{answers, robust};
+use gpu_suites::regression::answers;
+use gpu_suites::statistics;
 
 use super::line::{Key, Line};
 use crate::report::RunState;
@@ -27,7 +28,7 @@ fn of_case(state: &RunState, case: &CaseState) -> Vec<Line> {
         suite: case.id().suite().to_owned(),
         case: case.id().case().to_owned(),
         metric: metric.map(str::to_owned),
-        value: metric.map(|_| Value::Number(robust::median(&measured).unwrap_or(f64::NAN))),
+        value: metric.map(|_| Value::Number(statistics::median(&measured).unwrap_or(f64::NAN))),
         measured: if measured.len() > 1 { measured.into_iter().map(Value::Number).collect() } else { vec![] },
         key: key(state, case, metric.unwrap_or_default()),
         commit: state.commit.clone(),

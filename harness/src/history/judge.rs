@@ -4,19 +4,22 @@ use std::collections::BTreeSet;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{Judged, Judgement, Vanished};
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::{self, Answers, Changed};
 use gpu_suites::regression::standing::Past;
-use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict, robust};
+use gpu_suites::regression::{Against, Band, Direction, Rule, Standing, Verdict};
+use gpu_suites::statistics;
 
-use super::series::{self, All, SeriesId};
+use super::series::{self, All, Nights, SeriesId};
 use super::{History, Line, fold};
 use crate::config::{Better, Config, OnRegression};
 use crate::plan::canary;
 use crate::report::RunState;
 use crate::report::case::CaseState;
 use crate::report::words;
+use crate::text::Explain;
 
 /// What the project says about judging.
 #[derive(Debug, Clone)]
@@ -32,6 +35,12 @@ pub struct Judge {
 pub struct PatternError {
     pattern: String,
     source: globset::Error,
+}
+
+impl Explain for PatternError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 impl Judge {
@@ -77,10 +86,10 @@ impl Judge {
     /// What the history says of every case that ran.
     pub fn judge(&self, history: &History, state: &RunState) -> Vec<Judged> {
         let ran = |case: &&CaseState| state.ending(case).outcome != Outcome::Skipped;
-        let all = series::all(history);
+        let nights = Nights::of(history);
         let canary = state.case(&canary::id());
-        let slow = canary.and_then(|case| self.of_case((history, &all), state, (case, None)).degraded);
-        let of_case = |case| self.of_case((history, &all), state, (case, slow.clone()));
+        let slow = canary.and_then(|case| self.of_case(&nights, state, case, None).degraded);
+        let of_case = |case| self.of_case(&nights, state, case, slow.clone());
         state.cases().iter().filter(ran).map(of_case).collect()
     }
 
@@ -93,7 +102,7 @@ impl Judge {
             let case = state.case(&judged.case).filter(|_| is_it);
             case.is_some_and(|case| {
                 let mut ceilings = case.metrics.keys().filter(|metric| canary::is_canary(metric));
-                let verdict = |metric: &String| self.tonight(&all, state, (case, metric), Direction::Higher);
+                let verdict = |metric: &String| self.tonight(&all, state, case, metric, Direction::Higher);
                 ceilings.any(|metric| matches!(verdict(metric), Verdict::Suspected(_)))
             })
         };
@@ -107,15 +116,16 @@ impl Judge {
         &self,
         all: &All<'_>,
         state: &RunState,
-        (case, metric): (&CaseState, &str),
+        case: &CaseState,
+        metric: &str,
         better: Direction,
     ) -> Verdict {
-        let before = before(all, state, (case, metric));
+        let before = before(all, state, case, metric);
         self.verdict(&before, &fold::measured(case, metric), better)
     }
 
-    fn has_baseline(&self, all: &All<'_>, state: &RunState, of: (&CaseState, &str)) -> bool {
-        self.rule.has_baseline(&before(all, state, of))
+    fn has_baseline(&self, all: &All<'_>, state: &RunState, case: &CaseState, metric: &str) -> bool {
+        self.rule.has_baseline(&before(all, state, case, metric))
     }
 
     /// The metrics of a case that were judged before on what it ran on tonight, and of which nothing came: told until they
@@ -131,7 +141,7 @@ impl Judge {
             !case.metrics.contains_key(&id.metric)
                 && self.direction(&id.metric).is_some()
                 && id.key == fold::key(state, case, &id.metric)
-                && self.has_baseline(all, state, (case, &id.metric))
+                && self.has_baseline(all, state, case, &id.metric)
         };
         let gone = of_case.filter(|(id, _)| is_gone(id)).map(|(id, lines)| {
             let came = last.iter().filter(|run| lines.iter().any(|line| line.run == ***run)).count();
@@ -143,12 +153,14 @@ impl Judge {
     /// What is to be said of a case on a node that is slow for the given reason.
     fn of_case(
         &self,
-        (history, all): (&History, &All<'_>),
+        nights: &Nights<'_>,
         state: &RunState,
-        (case, slow): (&CaseState, Option<String>),
+        case: &CaseState,
+        slow: Option<String>,
     ) -> Judged {
+        let all = &nights.all;
         let outcome = state.ending(case).outcome;
-        let mut past = series::outcomes(history, case.id(), state.run.as_ref());
+        let mut past = series::outcomes(nights.history, case.id(), state.run.as_ref());
         past.push(Past { outcome, flaky: case.is_flaky() });
         let mut judged = Judged {
             case: case.id().clone(),
@@ -162,10 +174,10 @@ impl Judge {
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
         }
-        let verdict = |metric: &String, better| self.tonight(all, state, (case, metric), better);
+        let verdict = |metric: &String, better| self.tonight(all, state, case, metric, better);
         let mut canaries = case.metrics.keys().filter(|metric| canary::is_canary(metric));
         let is_slow = |metric: &String| {
-            let value = robust::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
+            let value = statistics::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
             canary::below_known(case, metric, value)
                 .or_else(|| degraded(metric, &verdict(metric, Direction::Higher)))
         };
@@ -180,7 +192,7 @@ impl Judge {
             // A number that is none any more is worse than any that there was.
             let is_worse = match verdict {
                 Verdict::Regressed(_) => true,
-                Verdict::NoNumber => self.has_baseline(all, state, (case, metric)),
+                Verdict::NoNumber => self.has_baseline(all, state, case, metric),
                 _ => false,
             };
             let fails = is_worse && self.on_regression == OnRegression::Fail && judged.degraded.is_none();
@@ -189,7 +201,9 @@ impl Judge {
         judged.vanished = self.vanished(all, state, case);
         if judged.degraded.is_none() {
             let hashes = case.facts.keys().filter(|metric| answers::is_hash(metric));
-            judged.answers.extend(hashes.filter_map(|metric| self.answers(history, state, (case, metric))));
+            judged
+                .answers
+                .extend(hashes.filter_map(|metric| self.answers(nights.history, state, case, metric)));
         }
         judged
     }
@@ -199,7 +213,8 @@ impl Judge {
         &self,
         history: &History,
         state: &RunState,
-        (case, metric): (&CaseState, &str),
+        case: &CaseState,
+        metric: &str,
     ) -> Option<Changed> {
         let is_ignored =
             |(glob, better): &(GlobMatcher, Better)| glob.is_match(metric) && *better == Better::Ignore;
@@ -223,7 +238,7 @@ impl Judge {
 }
 
 /// The healthy values of a metric on the nights before, measured on what the case ran on tonight.
-fn before(all: &All<'_>, state: &RunState, (case, metric): (&CaseState, &str)) -> Vec<f64> {
+fn before(all: &All<'_>, state: &RunState, case: &CaseState, metric: &str) -> Vec<f64> {
     let id =
         SeriesId { case: case.id().clone(), metric: metric.to_owned(), key: fold::key(state, case, metric) };
     let lines = all.get(&id).map(Vec::as_slice).unwrap_or_default();

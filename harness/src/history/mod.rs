@@ -28,12 +28,15 @@ pub mod store;
 
 use std::path::Path;
 
+use gpu_suites::exit::Exit;
+
 pub use gpu_stores::StoreError;
 pub use line::{Key, Line};
 pub use read::{History, Skipped};
 pub use store::{Put, Store};
 
 use crate::report::{self, ReportError, RunState};
+use crate::text::Explain;
 
 /// Why a run was not added to the history.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,23 @@ pub enum AddError {
     /// The history's place refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl Explain for AddError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Report(error) => error.exit(),
+            Self::Store(error) => error.exit(),
+            Self::NoRun | Self::GoesOn { .. } => Exit::Usage,
+        }
+    }
 }
 
 /// Adds a run's folder, however old.

@@ -42,6 +42,22 @@ pub fn all(history: &History) -> All<'_> {
     all
 }
 
+/// A history, and its series.
+#[derive(Debug)]
+pub struct Nights<'a> {
+    /// It.
+    pub history: &'a History,
+    /// See [`all`].
+    pub all: All<'a>,
+}
+
+impl<'a> Nights<'a> {
+    /// Of a history.
+    pub fn of(history: &'a History) -> Self {
+        Self { history, all: all(history) }
+    }
+}
+
 /// The values that may enter a baseline.
 pub fn healthy(lines: &[&Line]) -> Vec<f64> {
     lines.iter().filter(|line| line.healthy).filter_map(|line| line.number()).collect()

@@ -7,10 +7,12 @@ use std::ffi::OsString;
 use std::io::{self, Write as _};
 use std::process::{Command, ExitStatus, Stdio};
 
+use gpu_suites::exit::Exit;
 use gpu_suites::metrics::Value;
 use serde_json::json;
 
 use super::{History, Line};
+use crate::text::Explain;
 
 /// Names another program.
 const PROGRAM: &str = "GPU_HARNESS_DUCKDB";
@@ -60,6 +62,15 @@ pub enum SqlError {
     /// It does not answer; it has said why.
     #[error("DuckDB refused the query ({0})")]
     Refused(ExitStatus),
+}
+
+impl Explain for SqlError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Write(_) => Exit::Infrastructure,
+            Self::Start { .. } | Self::Refused(_) => Exit::Usage,
+        }
+    }
 }
 
 /// Asks; the answer is printed, as a table or as JSON.

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpu_stores::{Fault, Patience, S3Settings, StoreError};
+use gpu_suites::exit::Exit;
 
 use crate::config::Location;
+use crate::text::Explain;
 
 const PATIENCE: Patience = Patience { at_most: Duration::from_secs(20), of_object: 3 };
 
@@ -58,6 +60,19 @@ impl Store {
     /// The content of an object.
     pub fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         patiently(|| self.objects.read(name))
+    }
+}
+
+impl Explain for StoreError {
+    fn hint(&self) -> Option<String> {
+        Some(self.fault.hint().into_owned())
+    }
+
+    fn exit(&self) -> Exit {
+        match self.fault {
+            Fault::Key(_) => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
     }
 }
 

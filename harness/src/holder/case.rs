@@ -10,7 +10,9 @@ use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
+use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
+use tracing::Instrument as _;
 
 use super::hall::{Had, Hall, Over, Stage};
 use super::records::OfCase;
@@ -20,7 +22,7 @@ use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
 use crate::session::{Followed, Session, SessionError};
-use crate::text::chain;
+use crate::text::explain::{Told, explained};
 
 /// What a test asked for, and where on the node.
 pub(super) struct Asked {
@@ -96,7 +98,7 @@ impl What {
                     }
                 }
                 let (id, links, mut spec) = (program.id.clone(), program.links.clone(), program.spec.clone());
-                if let Some(command) = &mut spec.command {
+                if let Work::Command(command) = &mut spec.work {
                     command.files.retain(|name| files.contains_key(name));
                 }
                 Ok(Prepared::program(id, spec, files, links, run, options))
@@ -116,10 +118,10 @@ pub(super) async fn run(hall: &Rc<Hall>, asked: Asked, said: Saying, interrupts:
             let records = OfCase { run: records, case: asked.what.id().clone(), said };
             match carry_out(hall, &asked, prepared, records, interrupts).await {
                 Ok(verdict) => Said::Ended(verdict),
-                Err(error) => Said::Refused { reason: chain(&error) },
+                Err(error) => Said::Refused { reason: explained(&error) },
             }
         }
-        Err(error) => Said::Refused { reason: chain(&error) },
+        Err(error) => Said::Refused { reason: explained(&error) },
     }
 }
 
@@ -134,7 +136,7 @@ async fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunEr
         fail_fast: false,
         retries: 0,
         timeout: None,
-        libtorch: node.libtorch,
+        libtorch: node.libtorch.clone(),
     };
     let mut prepared = asked.what.prepare(hall, hall.next_run(), &options).await?;
     let summary = prepared.cases.remove(0);
@@ -163,13 +165,14 @@ async fn carry_out(
         Some(case) => {
             case.attempts_before = before;
             hall.want_node(&asked.what).await?;
-            let followed = follow(hall, asked, prepared, &mut records, interrupts).await;
+            let span = tracing::info_span!("case", id = %asked.what.id());
+            let followed = follow(hall, asked, prepared, &mut records, interrupts).instrument(span).await;
             followed.map_err(|error| {
                 is_believed = !error.is_of_a_false_node();
                 if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {
-                    hall.end(Over::Lost { why: chain(&error), reclaimed: false });
+                    hall.end(Over::Lost { why: explained(&error), reclaimed: false });
                 }
-                (outcome_of(&error), chain(&error))
+                (error.outcome(), explained(&error))
             })
         }
     };
@@ -198,14 +201,6 @@ async fn carry_out(
         }
     };
     Ok(Verdict { outcome, reason, run_dir })
-}
-
-/// The next try of the test has another node.
-fn outcome_of(error: &SessionError) -> Outcome {
-    match error {
-        SessionError::Taken { .. } | SessionError::Lost { .. } => Outcome::Interrupted,
-        error => error.outcome(),
-    }
 }
 
 /// Waits for the node and for a turn on it, then runs the plan.
@@ -264,7 +259,7 @@ async fn turn(
     let had = tokio::select! {
         stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
             Ok(Stage::There(had)) => had.clone(),
-            Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(why.clone().into())),
+            Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(Box::new(Told(why.clone())))),
             Ok(Stage::Awaited | Stage::Spent(_)) | Err(_) => return Err(hall.is_over()),
         },
         why = lost(hall) => return Err(why),

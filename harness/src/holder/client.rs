@@ -7,14 +7,17 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gpu_suites::event::Record;
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::lines::{End, Reader, TooLong};
+use gpu_suites::wire::Heard;
 
 use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, LONGEST_ANSWER, Program, SAID, Said, Verdict, line};
+use super::wire::{Ask, LONGEST_ANSWER, Program, Said, Verdict, line};
+use crate::text::Explain;
 
 /// How often a holder that ends just when it is asked is replaced.
 const TRIES: u32 = 3;
@@ -76,10 +79,13 @@ pub enum ClientError {
     Refused(String),
 }
 
-impl ClientError {
-    /// Whether what the user wrote is at fault.
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::Start(StartError::NoProgram | StartError::Ended { .. }))
+impl Explain for ClientError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Start(error) => error.exit(),
+            Self::Refused(_) => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
     }
 }
 
@@ -170,14 +176,12 @@ fn converse(
             (_, Err(_)) => return Err(ClientError::Odd("a line that is not UTF-8".to_owned())),
             (End::Stream, _) => break,
         };
-        if !text.starts_with(SAID) {
-            let record = Record::parse(text).map_err(|error| ClientError::Odd(error.to_string()))?;
-            if heard(&record).is_break() {
-                return Err(ClientError::Unheard);
-            }
-            continue;
-        }
-        match serde_json::from_str(text).map_err(|error| ClientError::Odd(error.to_string()))? {
+        let said = match Heard::parse(text).map_err(|error| ClientError::Odd(error.to_string()))? {
+            Heard::Answer(said) => said,
+            Heard::Record(record) if heard(&record).is_break() => return Err(ClientError::Unheard),
+            Heard::Record(_) => continue,
+        };
+        match said {
             Said::Accepted { pid: its } => pid = Some(its),
             Said::Ended(verdict) => return Ok(verdict),
             Said::Refused { reason } => return Err(ClientError::Refused(reason)),

@@ -7,6 +7,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
 
+use gpu_suites::exit::Exit;
 use gpu_suites::lines::Reader;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -17,9 +18,10 @@ use super::serve::Order;
 use super::start::{self, StartError};
 use super::wire::{Ask, LONGEST_ANSWER, Said, line};
 use crate::ci::Service;
+use crate::here::{Here, Voice};
 use crate::report;
 use crate::session::interrupt::Interrupts;
-use crate::text::chain;
+use crate::text::{Explain, chain};
 
 /// The environment variable that names the node.
 pub const NODE: &str = "GPU_HARNESS_NODE";
@@ -49,6 +51,16 @@ pub enum CommandError {
     },
 }
 
+impl Explain for CommandError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Start(error) => error.exit(),
+            Self::Spawn { .. } => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
+    }
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Done {
@@ -62,25 +74,26 @@ pub struct Done {
 pub async fn run(
     node: Option<String>,
     command: Vec<OsString>,
-    project: PathBuf,
+    here: &Here,
     variables: Vec<(String, OsString)>,
 ) -> Result<Done, CommandError> {
     let owner = Owner::this().map_err(CommandError::Owner)?;
     let address = Address::of(&owner, "a command")?;
     let name = node.clone();
     // It watches this process, so that the node is given back even where this is killed.
+    let project = here.folder.clone();
     let order = Order { address: address.clone(), owner, node, project, idle: None, tells: false };
     let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
     drop(start::connect(&order)?);
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
     let mut has_run = false;
     tokio::select! {
-        folder = end(address.socket) => {
+        folder = end(address.socket, here.voice.clone()) => {
             has_run = folder.is_some();
-            tell(folder).await;
+            tell(folder, here).await;
         }
         // The holder goes on giving the node back.
-        by = signals.next() => crate::text::streams::tell(&format!("gpu-harness: {by}: the node is given back by itself")),
+        by = signals.next() => here.voice.tell(&format!("gpu-harness: {by}: the node is given back by itself")),
     }
     ended.map(|status| Done { code: ExitCode::from(code(status)), has_run })
 }
@@ -128,21 +141,18 @@ fn code(status: ExitStatus) -> u8 {
 }
 
 /// Tells the CI service whose step this is what the run came to.
-async fn tell(folder: Option<PathBuf>) {
-    let (Some(folder), Some(service)) = (folder, Service::here()) else { return };
+async fn tell(folder: Option<PathBuf>, here: &Here) {
+    let (Some(folder), Some(service)) = (folder, Service::of(&here.env)) else { return };
     match report::read(&folder) {
-        Ok(state) => service.tell(&state, state.exit()).await,
+        Ok(state) => service.tell(&state, state.exit(), here).await,
         Err(error) => {
-            crate::text::streams::tell(&format!(
-                "gpu-harness: the CI service is told nothing: {}",
-                chain(&error)
-            ));
+            here.voice.tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
         }
     }
 }
 
 /// Asks the holder to give the node back, and waits until it has; gives the folder of its run, where anything was run.
-async fn end(socket: PathBuf) -> Option<PathBuf> {
+async fn end(socket: PathBuf, voice: Voice) -> Option<PathBuf> {
     let ended = tokio::task::spawn_blocking(move || {
         let mut run_dir = None;
         let mut stream = UnixStream::connect(socket)?;
@@ -150,10 +160,7 @@ async fn end(socket: PathBuf) -> Option<PathBuf> {
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
             if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                crate::text::streams::tell(&format!(
-                    "gpu-harness: what came of it is in {}",
-                    folder.display()
-                ));
+                voice.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }
         }

@@ -21,19 +21,19 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::case::What;
-use super::had::{Hold, Ready};
 use super::records::Silent;
+use crate::cloud::limits::Work;
 use crate::files::content::Blob;
 use crate::files::run_dir::{self, RunDir};
-use crate::node::Node;
+use crate::node::NodeSpec;
 use crate::node::remote::Remote;
 use crate::plan::Selection;
 use crate::recorder::{Recorder, Records as _};
 use crate::report::RunState;
-use crate::run::{Asked, RunError, Supply};
+use crate::run::{Asked, NodeSource, Nodes, ReadyNode, RunError};
 use crate::session::selfcheck;
 use crate::session::{Budget, SessionError};
-use crate::text::chain;
+use crate::text::explained;
 
 /// How long the last events of a node that is gone may take.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
@@ -91,15 +91,21 @@ impl Stamp {
     }
 }
 
+/// The node, and what it is given back to.
+struct Held {
+    nodes: Nodes,
+    node: Option<ReadyNode>,
+}
+
 /// See the module.
 pub(super) struct Hall {
-    node: RefCell<Node>,
+    node: NodeSpec,
     runs: Vec<PathBuf>,
     pub(super) run: RunId,
     pub(super) over: watch::Sender<Option<Over>>,
     pub(super) stage: watch::Sender<Stage>,
     records: RefCell<Option<Rc<RefCell<Recorder>>>>,
-    hold: Rc<Mutex<Option<Hold>>>,
+    held: Rc<Mutex<Option<Held>>>,
     is_wanted: Cell<bool>,
     tasks: RefCell<Vec<JoinHandle<()>>>,
     /// What gives back a node whose money is spent.
@@ -118,15 +124,15 @@ pub(super) struct Hall {
 
 impl Hall {
     /// For this node; the run's folder is made in the first of `runs` that can be written to.
-    pub(super) fn new(node: Node, runs: Vec<PathBuf>) -> Self {
+    pub(super) fn new(node: NodeSpec, runs: Vec<PathBuf>) -> Self {
         Self {
-            node: RefCell::new(node),
+            node,
             runs,
             run: run_dir::new_run_id(jiff::Timestamp::now()),
             over: watch::Sender::new(None),
             stage: watch::Sender::new(Stage::Awaited),
             records: RefCell::default(),
-            hold: Rc::default(),
+            held: Rc::default(),
             is_wanted: Cell::new(false),
             tasks: RefCell::default(),
             giving_back: RefCell::default(),
@@ -141,8 +147,8 @@ impl Hall {
     }
 
     /// The node as the user named it.
-    pub(super) fn node(&self) -> Node {
-        self.node.borrow().clone()
+    pub(super) fn node(&self) -> &NodeSpec {
+        &self.node
     }
 
     /// Ends the holder; the first reason stays.
@@ -194,7 +200,7 @@ impl Hall {
 
     /// The run's records, with this case among its cases; made for the first.
     pub(super) fn records(&self, case: CaseSummary, root: &Path) -> Result<Rc<RefCell<Recorder>>, RunError> {
-        let node = self.node.borrow().name.clone();
+        let node = self.node.name.clone();
         let (records, is_new) = if let Some(records) = &*self.records.borrow() {
             (Rc::clone(records), false)
         } else {
@@ -236,17 +242,13 @@ impl Hall {
             return Ok(());
         }
         let need = |node: &GpuNeed| what.gpu_need(node);
-        let supply = Supply::of(&mut self.node.borrow_mut(), &Asked::default(), what.root(), need)?;
-        let work = what.work();
-        let (new, events) = Hold::new(supply, self.node(), self.run.clone(), work);
+        let source = NodeSource::of(&self.node, &Asked::default(), what.root(), need)?;
+        let work = Work { cases: what.work(), retries: 0, run: None };
+        let (nodes, events) = source.begin(self.run.clone(), work);
         self.is_wanted.set(true);
-        *self.hold.lock().await = Some(new);
-        if let Some(events) = events {
-            let kept = tokio::task::spawn_local(Self::keep_events(Rc::clone(self), events));
-            *self.events.borrow_mut() = Some(kept);
-        } else {
-            self.own_state(NodeState::Requested);
-        }
+        *self.held.lock().await = Some(Held { nodes, node: None });
+        let kept = tokio::task::spawn_local(Self::keep_events(Rc::clone(self), events));
+        *self.events.borrow_mut() = Some(kept);
         self.spawn(Self::have(Rc::clone(self)));
         Ok(())
     }
@@ -263,34 +265,37 @@ impl Hall {
 
     async fn have(self: Rc<Self>) {
         let mut over = self.over.subscribe();
-        let mut hold = self.hold.lock().await;
-        let Some(hold) = hold.as_mut() else { return };
+        let mut held = self.held.lock().await;
+        let Some(held) = held.as_mut() else { return };
+        let having = async {
+            let node = held.node.insert(held.nodes.have().await?);
+            Ok::<_, SessionError>((node.another().await?, &*node))
+        };
         let had = tokio::select! {
-            had = hold.have() => had,
+            had = having => had,
             _ = over.wait_for(Option::is_some) => return,
         };
         match had {
-            Ok(ready) => self.is_there(ready),
+            Ok((remote, node)) => self.is_there(remote, node),
             Err(error) => {
-                self.stage.send_replace(Stage::NotHad(chain(&error)));
+                self.stage.send_replace(Stage::NotHad(explained(&error)));
             }
         }
     }
 
-    fn is_there(self: &Rc<Self>, ready: Ready) {
-        let Ready { remote, name, lease, reclaimable, budget, watch } = ready;
+    fn is_there(self: &Rc<Self>, remote: Remote, node: &ReadyNode) {
+        let (name, lease, budget) = (node.name(), node.lease(), node.budget());
+        let (reclaimable, watch) = (node.is_reclaimable(), node.watch());
         if let Some(records) = &*self.records.borrow() {
             records.borrow_mut().on_node(name);
         }
         self.own_state(NodeState::Running);
         self.lanes.borrow_mut().insert(0, Rc::new(Mutex::new(Some(remote))));
-        if let Some(watch) = watch {
-            let hall = Rc::clone(self);
-            self.spawn(async move {
-                let why = watch.await;
-                hall.end(Over::Lost { why, reclaimed: false });
-            });
-        }
+        let hall = Rc::clone(self);
+        self.spawn(async move {
+            let why = watch.await;
+            hall.end(Over::Lost { why, reclaimed: false });
+        });
         if let Some(Budget { end_at: (at, why), .. }) = budget.clone() {
             let hall = Rc::clone(self);
             self.spawn(async move {
@@ -317,13 +322,18 @@ impl Hall {
     }
 
     async fn release(&self, is_well: bool, reclaimed: bool) {
-        let Some(hold) = self.hold.lock().await.take() else { return };
-        if hold.is_made() {
-            self.own_state(NodeState::Terminating);
-            hold.release(is_well, reclaimed).await;
-        } else {
-            self.own_state(NodeState::Gone);
+        let Some(Held { mut nodes, node }) = self.held.lock().await.take() else { return };
+        if !nodes.is_made() {
+            return self.own_state(NodeState::Gone);
         }
+        self.own_state(NodeState::Terminating);
+        if reclaimed {
+            nodes.was_reclaimed();
+        }
+        if let Some(node) = node {
+            nodes.give_back(node, is_well).await;
+        }
+        nodes.close().await;
     }
 
     /// The lane of a test's slot, and the GPU that it is to see where there are several.
@@ -351,8 +361,8 @@ impl Hall {
 
     /// A connection of its own to the node that is there.
     pub(super) async fn another(&self) -> Result<Remote, SessionError> {
-        match self.hold.lock().await.as_ref() {
-            Some(hold) => hold.another().await,
+        match self.held.lock().await.as_ref().and_then(|held| held.node.as_ref()) {
+            Some(node) => node.another().await,
             None => Err(self.is_over()),
         }
     }
@@ -367,7 +377,7 @@ impl Hall {
             Some(Over::Ended(why)) => (*why).to_owned(),
             None => "it was given back".to_owned(),
         };
-        SessionError::Taken { node: self.node.borrow().name.to_string(), why }
+        SessionError::Taken { node: self.node.name.to_string(), why }
     }
 
     fn own_state(&self, state: NodeState) {

@@ -23,7 +23,6 @@ pub mod address;
 mod case;
 pub mod client;
 pub mod command;
-mod had;
 mod hall;
 pub mod owner;
 mod records;

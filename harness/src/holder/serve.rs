@@ -22,10 +22,11 @@ use super::wire::{Ask, Said};
 use crate::ci::Service;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
-use crate::node::Node;
+use crate::here::Here;
+use crate::node::NodeSpec;
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
-use crate::text::chain;
+use crate::text::{Explain, explained};
 
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);
@@ -65,11 +66,20 @@ pub enum ServeError {
     Run(#[from] RunError),
 }
 
+impl Explain for ServeError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Listen { .. } => Exit::Infrastructure,
+            Self::Run(error) => error.exit(),
+        }
+    }
+}
+
 /// Holds the node until nobody needs it, then gives it back.
-pub async fn serve(order: Order) -> Result<Exit, ServeError> {
+pub async fn serve(order: Order, here: &Here) -> Result<Exit, ServeError> {
     let node = Config::find(&order.project)
         .map_err(RunError::from)
-        .and_then(|config| Ok(Node::choose(order.node.as_deref(), &config)?))?;
+        .and_then(|config| Ok(NodeSpec::choose(order.node.as_deref(), &config)?))?;
     let mut signals = Interrupts::listen().map_err(RunError::Signals)?;
     let door = Door::open(&order.address.socket)?;
     let runs = vec![order.project.join(DEFAULT_PARENT), order.address.runs()];
@@ -94,8 +104,8 @@ pub async fn serve(order: Order) -> Result<Exit, ServeError> {
     let mut busy = hall.busy.subscribe();
     let _ = tokio::time::timeout(LAST_CASES, busy.wait_for(|busy| busy.0 == 0)).await;
     let state = hall.close().await?;
-    if let (Some(state), Some(service), true) = (state, Service::here(), order.tells) {
-        service.tell(&state, state.exit()).await;
+    if let (Some(state), Some(service), true) = (state, Service::of(&here.env), order.tells) {
+        service.tell(&state, state.exit(), here).await;
     }
     Ok(Exit::AllPassed)
 }
@@ -166,7 +176,7 @@ async fn attend(hall: Rc<Hall>, stream: UnixStream) {
                     })
                     .await
                 }
-                Err(error) => Said::Refused { reason: chain(&error) },
+                Err(error) => Said::Refused { reason: explained(&error) },
             };
             said.answer(&answer);
         }

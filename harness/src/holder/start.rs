@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
 
+use gpu_suites::exit::Exit;
+
 use super::PROGRAM;
 use super::serve::Order;
+use crate::text::Explain;
 
 /// How long a holder may take until it listens.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -58,6 +61,15 @@ pub enum StartError {
         /// Its log.
         log: PathBuf,
     },
+}
+
+impl Explain for StartError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::NoProgram | Self::Ended { .. } => Exit::Usage,
+            _ => Exit::Infrastructure,
+        }
+    }
 }
 
 /// A connection to the holder of that order, which is started where there is none.

@@ -9,10 +9,8 @@ use std::path::PathBuf;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, InputPath};
+use gpu_suites::wire::Answer;
 use serde::{Deserialize, Serialize};
-
-/// How an answer begins that is no record.
-pub const SAID: &str = "{\"said\":";
 
 /// The longest line of an answer: a node's longest record, and what the holder adds to it.
 pub(super) const LONGEST_ANSWER: usize = 16 << 20;
@@ -80,6 +78,10 @@ pub enum Said {
         /// Why.
         reason: String,
     },
+}
+
+impl Answer for Said {
+    const TAG: &'static str = "said";
 }
 
 /// What came of a case.

@@ -1,5 +1,9 @@
 //! What only the user knows: the values that stand in quotes at the top of a CI file.
 
+use gpu_suites::exit::Exit;
+
+use crate::text::Explain;
+
 /// Why a value cannot stand in a CI file.
 #[derive(Debug, thiserror::Error)]
 #[error(
@@ -8,6 +12,12 @@
 pub struct ValueError {
     variable: &'static str,
     text: String,
+}
+
+impl Explain for ValueError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 /// A value that needs no escape, in YAML or in a shell.

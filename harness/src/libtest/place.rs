@@ -6,13 +6,13 @@ use super::command_line::CommandLine;
 use crate::config::Config;
 use crate::holder::SOCKET;
 use crate::holder::command::NODE;
-use crate::node::{self, Node, NodeError};
+use crate::node::{NodeError, NodeSpec, Origin, Place as NodePlace};
 
 /// Where, and by whose hand.
 #[derive(Debug)]
 pub(super) struct Place {
     /// The node.
-    pub(super) node: Node,
+    pub(super) node: NodeSpec,
     /// As the user named it.
     pub(super) name: Option<String>,
     /// The holder that somebody started for these tests.
@@ -46,7 +46,7 @@ impl Place {
             None if arguments.gpu_remote || holder.is_some() => None,
             None => Some("local".to_owned()),
         };
-        let node = Node::choose(name.as_deref(), &config)?;
+        let node = NodeSpec::choose(name.as_deref(), &config)?;
         let place = Self { node, name, holder };
         if arguments.gpu_remote && place.name.is_none() && place.is_here() && place.holder.is_none() {
             return Err(PlaceError::NotRemote);
@@ -56,6 +56,6 @@ impl Place {
 
     /// Whether the node is this machine.
     pub(super) fn is_here(&self) -> bool {
-        self.node.place == node::Place::Local
+        self.node.origin == Origin::There(NodePlace::Local)
     }
 }

@@ -8,21 +8,23 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use gpu_suites::event::{Event, Record, Stream};
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::{Blame, Outcome};
 use gpu_suites::unit::Span;
 use libtest_mimic::{Failed, Trial};
 
 use super::command_line::Streams;
 use super::place::Place;
 use crate::ci::Service;
+use crate::here::Here;
 use crate::holder::IDLE;
 use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Verdict;
 use crate::report;
 use crate::report::excerpt::Excerpt;
-use crate::text::chain;
 use crate::text::clean;
+use crate::text::{Explain as _, chain};
 
 /// How long a node is kept that nobody uses.
 const DEFAULT_IDLE: Duration = Duration::from_secs(5 * 60);
@@ -91,10 +93,11 @@ impl Trials {
     /// Tells the CI service of a case that is not good. Who holds the node for a whole command does that at its end.
     fn tell(&self, case: &CaseId, verdict: &Verdict) {
         if self.way.holder.is_none()
-            && let Some(service) = Service::here()
+            && let Ok(here) = Here::of_process()
+            && let Some(service) = Service::of(&here.env)
             && let Ok(state) = report::read(&verdict.run_dir)
         {
-            service.tell_case(&state, case);
+            service.tell_case(&state, case, &here);
         }
     }
 
@@ -116,7 +119,7 @@ impl Trials {
         let (problem, run_dir) = match ended {
             Ok(Verdict { outcome: Outcome::Passed, .. }) => return Ok(()),
             Ok(verdict) => (in_words(&verdict), Some(verdict.run_dir)),
-            Err(error) if error.is_usage() => (chain(&error), None),
+            Err(error) if error.exit() == Exit::Usage => (chain(&error), None),
             Err(error) => (infrastructure(&chain(&error)), None),
         };
         let mut told = if streams == Streams::OnFailure { log.text() } else { String::new() };
@@ -163,12 +166,13 @@ fn shown(line: &str) -> String {
 /// Anything but a pass is a failure of the test; the words say which.
 fn in_words(verdict: &Verdict) -> String {
     let reason = verdict.reason.as_deref().unwrap_or("it says no reason");
-    match verdict.outcome {
-        Outcome::Passed | Outcome::Failed => reason.to_owned(),
-        Outcome::TimedOut => format!("timed out: {reason}"),
-        Outcome::Skipped => format!("not run, since its suite leaves it out: {reason}"),
-        Outcome::Cancelled => format!("cancelled: {reason}"),
-        Outcome::Errored | Outcome::Interrupted => infrastructure(reason),
+    match verdict.outcome.blame() {
+        Blame::Nobody if verdict.outcome == Outcome::Skipped => {
+            format!("not run, since its suite leaves it out: {reason}")
+        }
+        Blame::Nobody | Blame::Code => reason.to_owned(),
+        Blame::Limit | Blame::User => format!("{}: {reason}", verdict.outcome),
+        Blame::Infrastructure => infrastructure(reason),
     }
 }
 

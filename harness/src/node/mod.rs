@@ -7,15 +7,19 @@ pub mod remote;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use gpu_suites::exit::Exit;
 use gpu_suites::id::NodeName;
 
-use crate::config::ec2::{Ec2Settings, Ec2SettingsError};
-use crate::config::{Config, DEFAULT_LEASE, NodeConfig, Provider};
+use crate::config::cloud::{CloudNode, CloudSettingsError};
+use crate::config::ec2::Ec2Settings;
+use crate::config::node::Machine;
+use crate::config::{Config, NodeConfig, Provider};
+use crate::text::Explain;
 
 /// No network renews faster than this.
 const LEAST_LEASE: Duration = Duration::from_secs(1);
 
-/// A node that can be had.
+/// A node that can be reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// What the user calls it.
@@ -44,8 +48,30 @@ pub enum Place {
         /// The `known_hosts` file, where it is not OpenSSH's.
         known_hosts: Option<PathBuf>,
     },
-    /// An EC2 instance that is yet to be had.
-    Ec2(Box<Ec2Settings>),
+}
+
+/// A node as the user wants it: there is none yet where a cloud has to make it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeSpec {
+    /// What the user calls it.
+    pub name: NodeName,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// The agent's folder there, where it is not the default one.
+    pub cache: Option<PathBuf>,
+    /// Where libtorch is there, where the user says so.
+    pub libtorch: Option<PathBuf>,
+    /// How long the node goes on without hearing from the harness.
+    pub lease: Duration,
+}
+
+/// Where a node comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// It is there.
+    There(Place),
+    /// A cloud makes it.
+    Cloud(Box<CloudNode>),
 }
 
 /// Why there is no such node.
@@ -59,14 +85,6 @@ pub enum NodeError {
         /// The names that there are.
         known: Vec<String>,
     },
-    /// The node's settings lack something.
-    #[error(
-        "node `{name}` has provider ssh and no address; add `address: ssh://user@host` to it in gpu-harness.yaml"
-    )]
-    NoAddress {
-        /// The node.
-        name: NodeName,
-    },
     /// The lease is over before it can be renewed.
     #[error("node `{name}`: a `lease` of less than 1s is over before it is renewed; leave it out for 2m")]
     Lease {
@@ -75,12 +93,33 @@ pub enum NodeError {
     },
     /// The node's settings make no sense.
     #[error("node `{name}`: {problem}")]
-    Ec2 {
+    Cloud {
         /// The node.
         name: NodeName,
         /// What is wrong.
-        problem: Ec2SettingsError,
+        problem: CloudSettingsError,
     },
+    /// The node is made for a run, and there is none before.
+    #[error("node `{name}` is made for each run, and there is none before")]
+    NotThere {
+        /// The node.
+        name: NodeName,
+    },
+}
+
+impl Explain for NodeError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotThere { name } => {
+                Some(format!("`gpu-harness doctor --node {name}` tells whether one can be had"))
+            }
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
 }
 
 fn name_known(names: &[String]) -> String {
@@ -91,7 +130,7 @@ fn name_known(names: &[String]) -> String {
     format!("there are local, ssh://[user@]host[:port], and in gpu-harness.yaml: {}", names.join(", "))
 }
 
-impl Node {
+impl NodeSpec {
     /// The node that `--node` names, else the project's default, else this machine.
     pub fn choose(asked: Option<&str>, config: &Config) -> Result<Self, NodeError> {
         let name =
@@ -108,31 +147,60 @@ impl Node {
     }
 
     fn plain(name: NodeName, place: Place) -> Self {
-        Self { name, place, cache: None, libtorch: None, lease: DEFAULT_LEASE }
+        Self::of(name, Origin::There(place), Machine::default())
+    }
+
+    fn of(name: NodeName, origin: Origin, machine: Machine) -> Self {
+        let lease = machine.lease();
+        Self { name, origin, cache: machine.cache, libtorch: machine.libtorch, lease }
     }
 
     fn configured(name: NodeName, settings: &NodeConfig) -> Result<Self, NodeError> {
-        let place = match settings.provider {
-            Provider::Ec2 => {
-                let settings = Ec2Settings::of(settings)
-                    .map_err(|problem| NodeError::Ec2 { name: name.clone(), problem })?;
-                Place::Ec2(Box::new(settings))
-            }
-            Provider::Local => Place::Local,
-            Provider::Ssh => Place::Ssh {
-                address: settings
-                    .address
-                    .clone()
-                    .ok_or_else(|| NodeError::NoAddress { name: name.clone() })?,
-                identity: settings.identity.as_deref().map(from_home),
-                known_hosts: settings.known_hosts.as_deref().map(from_home),
-            },
+        let cloud = |settings: Result<CloudNode, CloudSettingsError>| match settings {
+            Ok(settings) => Ok(Origin::Cloud(Box::new(settings))),
+            Err(problem) => Err(NodeError::Cloud { name: name.clone(), problem }),
         };
-        let lease = settings.lease.map_or(DEFAULT_LEASE, |lease| lease.0);
-        if lease < LEAST_LEASE {
+        let (origin, machine) = match settings {
+            NodeConfig::Local(config) => (Origin::There(Place::Local), config.machine()),
+            NodeConfig::Ssh(config) => {
+                let place = Place::Ssh {
+                    address: config.address.clone(),
+                    identity: config.identity.as_deref().map(from_home),
+                    known_hosts: config.known_hosts.as_deref().map(from_home),
+                };
+                (Origin::There(place), config.machine())
+            }
+            NodeConfig::Ec2(config) => {
+                (cloud(Ec2Settings::of(config).map(CloudNode::Ec2))?, config.machine())
+            }
+        };
+        if machine.lease() < LEAST_LEASE {
             return Err(NodeError::Lease { name });
         }
-        Ok(Self { name, place, cache: settings.cache.clone(), libtorch: settings.libtorch.clone(), lease })
+        Ok(Self::of(name, origin, machine))
+    }
+
+    /// Who has the node.
+    pub fn provider(&self) -> Provider {
+        match &self.origin {
+            Origin::There(Place::Local) => Provider::Local,
+            Origin::There(Place::Ssh { .. }) => Provider::Ssh,
+            Origin::Cloud(settings) => settings.provider(),
+        }
+    }
+
+    /// The node, once it is at this place.
+    pub fn at(&self, place: Place) -> Node {
+        let Self { name, cache, libtorch, lease, .. } = self.clone();
+        Node { name, place, cache, libtorch, lease }
+    }
+
+    /// The node, where it is there already.
+    pub fn there(&self) -> Result<Node, NodeError> {
+        match &self.origin {
+            Origin::There(place) => Ok(self.at(place.clone())),
+            Origin::Cloud(_) => Err(NodeError::NotThere { name: self.name.clone() }),
+        }
     }
 }
 
@@ -154,7 +222,7 @@ mod tests {
             serde_yaml::from_str("default: lab\nnodes:\n  lab: { provider: ssh, address: ssh://gpu-box }\n")
                 .unwrap();
         let none = Config::default();
-        let place = |asked, config| Node::choose(asked, config).unwrap().place;
+        let place = |asked, config| NodeSpec::choose(asked, config).unwrap().there().unwrap().place;
         assert_eq!(place(None, &none), Place::Local);
         assert!(matches!(place(None, &config), Place::Ssh { address, .. } if address == "ssh://gpu-box"));
         assert_eq!(place(Some("local"), &config), Place::Local);
@@ -164,7 +232,7 @@ mod tests {
         let home = std::env::var("HOME").unwrap();
         assert_eq!(from_home(Path::new("~/.ssh/lab")), Path::new(&home).join(".ssh/lab"));
         assert_eq!(from_home(Path::new("keys/lab")), Path::new("keys/lab"));
-        let message = Node::choose(Some("lba"), &config).unwrap_err().to_string();
+        let message = NodeSpec::choose(Some("lba"), &config).unwrap_err().to_string();
         assert!(message.contains("no node is named `lba`") && message.contains("lab"), "{message}");
     }
 }

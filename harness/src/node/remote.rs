@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gpu_suites::exit::Exit;
 use gpu_suites::id::RunId;
 use gpu_suites::wire::{Refusal, Reply};
 
@@ -14,6 +15,7 @@ use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
 use crate::node::answer::{self, AnswerError, Bounds};
 use crate::node::{Node, Place};
+use crate::text::{Explain, chain};
 use crate::transport::{Command, Exec, ExitStatus, Transport, TransportError, UploadError, quote};
 
 /// What the shell on the node ends with when the agent is not in its store. No agent ends so.
@@ -39,11 +41,11 @@ pub enum RemoteError {
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// The node cannot be reached, or not any more.
-    #[error("failed to {0}")]
-    Transport(#[from] TransportError),
+    #[error("failed to {}", chain(.0))]
+    Transport(TransportError),
     /// A file did not arrive.
-    #[error("failed to {0}")]
-    Upload(#[from] UploadError),
+    #[error("failed to {}", chain(.0))]
+    Upload(UploadError),
     /// The node was asked and did not answer.
     #[error("{node} has not answered for {} s{}", silence.as_secs(), instead(said))]
     Silent {
@@ -65,7 +67,7 @@ pub enum RemoteError {
         limit: Duration,
     },
     /// The agent could not be put into the node's store.
-    #[error("failed to put gpu-agent on {node}: {said}\nhint: {hint}")]
+    #[error("failed to put gpu-agent on {node}: {said}")]
     Bootstrap {
         /// The node.
         node: String,
@@ -75,7 +77,7 @@ pub enum RemoteError {
         hint: &'static str,
     },
     /// The agent refuses.
-    #[error("{node} refuses: {refusal}")]
+    #[error("{node} refuses")]
     Refused {
         /// The node.
         node: String,
@@ -129,6 +131,32 @@ pub enum RemoteError {
         /// The operating system's word.
         source: io::Error,
     },
+}
+
+impl From<TransportError> for RemoteError {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl From<UploadError> for RemoteError {
+    fn from(error: UploadError) -> Self {
+        Self::Upload(error)
+    }
+}
+
+impl Explain for RemoteError {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Transport(error) | Self::Upload(UploadError::Transport(error)) => error.hint(),
+            Self::Bootstrap { hint, .. } => Some((*hint).to_owned()),
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
 }
 
 impl RemoteError {
@@ -189,7 +217,7 @@ impl Remote {
     pub async fn start(&self, arguments: &[&str]) -> Result<Exec, RemoteError> {
         let command = match &self.node.place {
             Place::Local => self.local(arguments),
-            Place::Ssh { .. } | Place::Ec2(_) => Command::shell(self.script(&format!(
+            Place::Ssh { .. } => Command::shell(self.script(&format!(
                 "if [ -x \"$A\" ]; then exec \"$A\" {}; fi; exit {NO_AGENT}",
                 arguments.join(" ")
             ))),

@@ -11,13 +11,11 @@ use serde::Serialize;
 
 use crate::history::History;
 use crate::history::judge::Judge;
-use crate::history::series::{self, All};
+use crate::history::series::{self, All, Nights};
 use crate::report::case::CaseState;
 use crate::report::{RunState, words};
 use crate::text::clean::one_line;
-
-/// The longest text of a node that is passed on.
-const LONGEST: usize = 300;
+use crate::text::limits::QUOTE;
 
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -57,26 +55,22 @@ impl Now {
 /// What changed from the run before to this one. What is in quarantine is told by nobody; a run that says nothing about a
 /// case (its node broke) leaves it as it was.
 pub fn of_run(judge: &Judge, history: &History, state: &RunState) -> Vec<Change> {
-    let all = series::all(history);
+    let nights = Nights::of(history);
     let told = state.cases().iter().filter(|case| !state.quarantined.contains_key(case.id()));
-    told.flat_map(|case| of_case(judge, (history, &all), state, case)).collect()
+    told.flat_map(|case| of_case(judge, &nights, state, case)).collect()
 }
 
-fn of_case(
-    judge: &Judge,
-    (history, all): (&History, &All<'_>),
-    state: &RunState,
-    case: &CaseState,
-) -> Vec<Change> {
+fn of_case(judge: &Judge, nights: &Nights<'_>, state: &RunState, case: &CaseState) -> Vec<Change> {
+    let Nights { history, all } = nights;
     let ending = state.ending(case);
     let Some(is_good) = (Past { outcome: ending.outcome, flaky: false }).is_good() else { return Vec::new() };
     let past = series::outcomes(history, case.id(), state.run.as_ref());
     let was_good = past.iter().rev().find_map(Past::is_good).unwrap_or(true);
     let change = |metric: Option<&str>, now: Now, said: &str| Change {
         case: case.id().clone(),
-        metric: metric.map(|metric| one_line(metric, LONGEST)),
+        metric: metric.map(|metric| one_line(metric, QUOTE)),
         now,
-        said: one_line(said, LONGEST),
+        said: one_line(said, QUOTE),
     };
     let mut changes = Vec::new();
     if is_good != was_good {

@@ -4,6 +4,7 @@ use gpu_suites::id::RunId;
 use serde::Serialize;
 
 use super::Change;
+use crate::here::Env;
 use crate::report::RunState;
 use crate::text::figures::count;
 
@@ -28,9 +29,9 @@ pub struct Message {
 
 impl Message {
     /// Of a run in which something changed; nothing where nothing did.
-    pub fn of(state: &RunState, changes: Vec<Change>) -> Option<Self> {
+    pub fn of(state: &RunState, changes: Vec<Change>, env: &Env) -> Option<Self> {
         let run = state.run.clone().filter(|_| !changes.is_empty())?;
-        Some(Self { kind: "state-changed", run, commit: state.commit.clone(), page: page(), changes })
+        Some(Self { kind: "state-changed", run, commit: state.commit.clone(), page: page(env), changes })
     }
 
     /// `2 new problems, 1 solved`.
@@ -67,8 +68,8 @@ fn escaped(text: &str) -> String {
     text.replace(['*', '_', '~', '`'], " ")
 }
 
-fn page() -> Option<String> {
-    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+fn page(env: &Env) -> Option<String> {
+    let variable = |name: &str| env.get(name);
     let github = || {
         let (server, repository) = (variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?);
         Some(format!("{server}/{repository}/actions/runs/{}", variable("GITHUB_RUN_ID")?))
@@ -107,6 +108,6 @@ mod tests {
 
     #[test]
     fn nothing_changed_is_no_message() {
-        assert!(Message::of(&RunState::default(), vec![]).is_none());
+        assert!(Message::of(&RunState::default(), vec![], &Env::default()).is_none());
     }
 }

@@ -17,17 +17,16 @@ pub use change::Change;
 pub use message::Message;
 
 use crate::config::NotifyConfig;
+use crate::here::Here;
 
 /// Tells everybody whom the settings name, each by itself.
 #[cfg(feature = "webhooks")]
-pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
+pub async fn tell(everybody: &[NotifyConfig], message: &Message, here: &Here) {
     for one in everybody {
-        match webhook::tell(one, message).await {
-            Ok(()) => {
-                crate::text::streams::tell(&format!("note: told {} of {}", one.url_env, message.summary()));
-            }
+        match webhook::tell(one, message, &here.env).await {
+            Ok(()) => here.voice.tell(&format!("note: told {} of {}", one.url_env, message.summary())),
             Err(error) => {
-                crate::text::streams::tell(&format!(
+                here.voice.tell(&format!(
                     "note: {} was not told: {}",
                     one.url_env,
                     crate::text::chain(&error)
@@ -40,11 +39,8 @@ pub async fn tell(everybody: &[NotifyConfig], message: &Message) {
 /// Says that nobody can be told.
 #[cfg(not(feature = "webhooks"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits for the service")]
-pub async fn tell(everybody: &[NotifyConfig], _: &Message) {
+pub async fn tell(everybody: &[NotifyConfig], _: &Message, here: &Here) {
     for one in everybody {
-        crate::text::streams::tell(&format!(
-            "note: {} was not told: this build has no feature `webhooks`",
-            one.url_env
-        ));
+        here.voice.tell(&format!("note: {} was not told: this build has no feature `webhooks`", one.url_env));
     }
 }

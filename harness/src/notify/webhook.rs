@@ -12,7 +12,9 @@ use sha2::Sha256;
 
 use super::Message;
 use crate::config::{NotifyConfig, NotifyFormat};
+use crate::here::Env;
 use crate::text::clean::{cut, log_line};
+use crate::text::limits::QUOTE;
 
 /// Times that it is tried again, and the first pause before it; each further one is twice as long.
 const RETRIES: usize = 3;
@@ -57,8 +59,8 @@ pub enum WebhookError {
 }
 
 /// Tells one service.
-pub async fn tell(to: &NotifyConfig, message: &Message) -> Result<(), WebhookError> {
-    let url = variable(&to.url_env)?;
+pub async fn tell(to: &NotifyConfig, message: &Message, env: &Env) -> Result<(), WebhookError> {
+    let url = variable(&to.url_env, env)?;
     // Over plain http everybody on the way could read it, and the address with it. To this machine nobody is on the way.
     let address = reqwest::Url::parse(&url).ok().filter(|url| {
         let is_here = url.host_str().is_some_and(|host| host == "127.0.0.1" || host == "localhost");
@@ -71,7 +73,7 @@ pub async fn tell(to: &NotifyConfig, message: &Message) -> Result<(), WebhookErr
     };
     let body = body.to_string();
     let id = format!("gpu-harness-{}", message.run);
-    let key = to.secret_env.as_deref().map(key).transpose()?;
+    let key = to.secret_env.as_deref().map(|name| key(name, env)).transpose()?;
     let client =
         reqwest::Client::builder().timeout(PATIENCE).redirect(reqwest::redirect::Policy::none()).build();
     let client = client.map_err(WebhookError::Send)?;
@@ -81,7 +83,10 @@ pub async fn tell(to: &NotifyConfig, message: &Message) -> Result<(), WebhookErr
         _ => false,
     };
     let send = || once(&client, &address, &id, &body, key.as_deref());
-    send.retry(ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(RETRIES)).when(may_pass).await
+    send.retry(ExponentialBuilder::new().with_min_delay(PAUSE).with_max_times(RETRIES))
+        .when(may_pass)
+        .notify(|_, pause| tracing::info!(?pause, "the webhook is told again"))
+        .await
 }
 
 async fn once(
@@ -108,16 +113,15 @@ async fn once(
         return Ok(());
     }
     let message = answer.text().await.unwrap_or_default();
-    Err(WebhookError::Refused { status: status.as_u16(), message: log_line(&cut(&message, 200)) })
+    Err(WebhookError::Refused { status: status.as_u16(), message: log_line(&cut(&message, QUOTE)) })
 }
 
-fn variable(name: &str) -> Result<String, WebhookError> {
-    let value = std::env::var(name).ok().filter(|value| !value.is_empty());
-    value.ok_or_else(|| WebhookError::Unset { name: name.to_owned() })
+fn variable(name: &str, env: &Env) -> Result<String, WebhookError> {
+    env.get(name).ok_or_else(|| WebhookError::Unset { name: name.to_owned() })
 }
 
-fn key(name: &str) -> Result<Vec<u8>, WebhookError> {
-    let secret = variable(name)?;
+fn key(name: &str, env: &Env) -> Result<Vec<u8>, WebhookError> {
+    let secret = variable(name, env)?;
     let bytes = secret.strip_prefix(SECRET).and_then(|text| STANDARD.decode(text).ok());
     let fits = bytes.filter(|bytes| (24..=64).contains(&bytes.len()));
     fits.ok_or_else(|| WebhookError::Secret { name: name.to_owned() })

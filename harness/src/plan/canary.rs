@@ -116,7 +116,7 @@ pub fn add(prepared: &mut Prepared, when: CanaryWhen) -> Result<(), ProgramError
         prepared.plan.worker = Some(worker.sha256.clone());
         prepared.blobs.push(worker);
     }
-    let spec = Case::canary(NAME.to_owned(), Canary::default());
+    let spec = Case::new(NAME.to_owned(), Canary::default());
     let planned = PlannedCase {
         id: id.clone(),
         spec,

@@ -3,15 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use gpu_suites::checks;
 use gpu_suites::event::Event;
+use gpu_suites::exit::Exit;
 use gpu_suites::golden::{self, Losses};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::CheckName;
 
 use crate::plan::Selection;
 use crate::report::case::CaseState;
 use crate::report::{self, ReportError, RunState, events, write_atomic};
+use crate::text::Explain;
 
 /// Losses that were added to a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,6 +63,16 @@ pub enum GoldenError {
     },
 }
 
+impl Explain for GoldenError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Report(error) => error.exit(),
+            Self::File { verb: "write", .. } => Exit::Infrastructure,
+            Self::File { .. } | Self::Foreign { .. } => Exit::Usage,
+        }
+    }
+}
+
 /// Adds the losses of a run's cases to the files that the suites name for them, in place of those of the same device.
 pub fn add(run_dir: &Path, selection: &Selection) -> Result<Outcomes, GoldenError> {
     let state = report::read(run_dir)?;
@@ -88,7 +100,7 @@ fn fit(state: &RunState, case: &CaseId, losses: &[f32]) -> Result<String, String
     let Some(case) = state.case(case) else { return Err("it is not in this run".into()) };
     let outcome = state.ending(case).outcome;
     // Other losses than before are what is to become golden.
-    let others = |case: &CaseState| case.broken().any(|finding| finding.check != CheckName::Golden);
+    let others = |case: &CaseState| case.broken().any(|finding| finding.check != checks::Golden::NAME);
     if !matches!(outcome, Outcome::Passed | Outcome::Failed) || (outcome == Outcome::Failed && others(case)) {
         return Err(format!("it {outcome}"));
     }

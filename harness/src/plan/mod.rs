@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{CaseSummary, Input};
+use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
@@ -19,6 +20,7 @@ use gpu_suites::unit::Span;
 use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
 use crate::files::inputs::{self, Inputs};
+use crate::text::Explain;
 
 /// The suites that were asked for, and which of their cases.
 #[derive(Debug, Clone)]
@@ -67,6 +69,19 @@ pub enum PlanError {
     Program(#[from] ProgramError),
 }
 
+impl Explain for PlanError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Program(error) => error.exit(),
+            _ => Exit::Usage,
+        }
+    }
+
+    fn is_diagnostic(&self) -> bool {
+        matches!(self, Self::Load(LoadError::Wrong(_)) | Self::Inputs(_))
+    }
+}
+
 /// How the user wants it run.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -102,7 +117,7 @@ impl Selection {
     /// all), a glob over `suite::case` or over the case's name alone.
     pub fn read(paths: &[PathBuf], patterns: &[String], cwd: &Path) -> Result<Self, PlanError> {
         let suites: Arc<[Loaded]> =
-            load::discover(paths, cwd)?.iter().map(|path| load::load(path)).collect::<Result<_, _>>()?;
+            load::discover(paths, cwd)?.iter().map(|path| load::load(path, cwd)).collect::<Result<_, _>>()?;
         let mut named: BTreeMap<&str, &Path> = BTreeMap::new();
         for loaded in suites.iter() {
             if let Some(first) = named.insert(&loaded.suite.suite, &loaded.path) {
@@ -154,7 +169,7 @@ impl Selection {
         self.chosen.iter().filter_map(|&(s, c)| {
             let loaded = &self.suites[s];
             let case = &loaded.suite.cases[c];
-            let golden = case.train.as_ref()?.golden.as_ref()?;
+            let golden = case.work.train()?.golden.as_ref()?;
             Some((
                 CaseId::new(&loaded.suite.suite, &case.name),
                 inputs::locate(loaded, golden).ok()?.to_write()?,
@@ -176,7 +191,13 @@ impl Selection {
             id: CaseId::new(&loaded.suite.suite, &spec.name),
             description: spec.description.clone(),
             at: format!("{}:{line}", loaded.path.display()),
-            junit: spec.command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect(),
+            junit: spec
+                .work
+                .command()
+                .into_iter()
+                .flat_map(|command| &command.junit)
+                .map(ToString::to_string)
+                .collect(),
         }
     }
 
@@ -268,9 +289,9 @@ impl Prepared {
         run: RunId,
         options: &Options,
     ) -> Self {
-        let command = spec.command.as_ref();
+        let command = spec.work.command();
         let said = command.map(|command| crate::text::clean::one_line(&command.run.join(" "), 200));
-        let junit = command.iter().flat_map(|command| &command.junit).map(ToString::to_string).collect();
+        let junit = command.into_iter().flat_map(|command| &command.junit).map(ToString::to_string).collect();
         let summary = CaseSummary { id: id.clone(), description: said, at: String::new(), junit };
         Self {
             plan: Plan {

@@ -20,6 +20,7 @@ use gpu_suites::outcome::Outcome;
 use crate::files::announced::Announced;
 pub use crate::files::announced::Missing;
 use crate::files::run_dir::RunDir;
+use crate::log::RunLog;
 use crate::recorder::brought::Brought;
 use crate::report::case::{CaseState, Exited, Phase};
 use crate::report::{self, Against, ReportError, Reporter, RunState};
@@ -54,6 +55,7 @@ pub struct Recorder {
     announced: Announced,
     brought: Brought,
     writer: Writer,
+    log: RunLog,
 }
 
 /// Why something could not be kept.
@@ -123,6 +125,7 @@ impl Recorder {
         junit: Option<PathBuf>,
         reporter: Box<dyn Reporter>,
     ) -> Result<Self, RecorderError> {
+        let kept = RunLog::open(&folder.path, folder.run.as_str());
         let writer = Writer::begin(Desk::new(folder.path.clone(), junit, log, reporter))?;
         Ok(Self {
             folder,
@@ -132,6 +135,7 @@ impl Recorder {
             announced: Announced::default(),
             brought: Brought::default(),
             writer,
+            log: kept,
         })
     }
 
@@ -193,10 +197,10 @@ impl Recorder {
         self.writer.settle()
     }
 
-    /// Gives every case that did not finish its outcome.
-    pub fn end_unfinished(&mut self, outcome: Outcome, reason: &str) {
-        let unfinished = self.state.cases().iter().filter(|case| case.phase != Phase::Finished);
-        let endings: Vec<CaseFinished> = unfinished
+    /// Gives this outcome to every case in such a phase.
+    pub fn end(&mut self, phases: &[Phase], outcome: Outcome, reason: &str) {
+        let these = self.state.cases().iter().filter(|case| phases.contains(&case.phase));
+        let endings: Vec<CaseFinished> = these
             .map(|case| CaseFinished {
                 case: case.id().clone(),
                 attempt: case.attempt,
@@ -246,8 +250,9 @@ impl Recorder {
 
     /// Writes the last reports, shows the summary, and gives what it all amounts to.
     pub fn finish(self, exit: Exit) -> Result<RunState, RecorderError> {
-        let Self { writer, state, .. } = self;
+        let Self { writer, state, log, .. } = self;
         writer.finish(exit, &state)?;
+        drop(log);
         Ok(state)
     }
 }

@@ -16,14 +16,12 @@ use gpu_suites::exit::Exit;
 
 use super::RecorderError;
 use super::event_log::EventLog;
+use crate::report::junit::JUnit;
 use crate::report::look::Look;
-use crate::report::{self, LogFiles, Reporter, RunState};
+use crate::report::{LogFiles, REPORTS, Report, Reporter, RunState, list};
 
-/// JUnit is written again after a case ended, but not more often than this: a thousand cases must not cost a
-/// thousand whole reports.
-const JUNIT_PAUSE: Duration = Duration::from_secs(1);
-/// The page is larger, and for people: of a run that goes on it may be a little behind.
-const PAGE_PAUSE: Duration = Duration::from_secs(15);
+/// How soon it is looked again whether a report may be written that waits for that.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes that may wait to be written before a node is read more slowly.
 const ROOM: usize = 8 << 20;
 
@@ -110,9 +108,8 @@ pub(super) struct Desk {
     logs: LogFiles,
     state: RunState,
     reporter: Box<dyn Reporter>,
-    junit_due: bool,
-    junit_at: Option<Instant>,
-    page_at: Instant,
+    /// When each report was written last, and whether a case has ended since.
+    written: [(Option<Instant>, bool); REPORTS.len()],
     trouble: Option<RecorderError>,
 }
 
@@ -130,9 +127,7 @@ impl Desk {
             log,
             state: RunState::default(),
             reporter,
-            junit_due: false,
-            junit_at: None,
-            page_at: Instant::now(),
+            written: [(None, false); REPORTS.len()],
             trouble: None,
         }
     }
@@ -146,7 +141,7 @@ impl Desk {
                 // Nothing waits: what was kept goes to the operating system before anything else comes.
                 self.flush();
                 shares.0.broken.store(self.trouble.is_some(), Ordering::Relaxed);
-                todo.recv_timeout(if self.junit_due { JUNIT_PAUSE } else { Duration::MAX })
+                todo.recv_timeout(if self.is_behind() { LOOK } else { Duration::MAX })
             };
             match job {
                 Ok(Job::Record(record, line)) => {
@@ -172,7 +167,9 @@ impl Desk {
         self.state.apply(record);
         self.keep(|desk| Ok(desk.logs.take(record)?));
         self.reporter.event(record, &self.state);
-        self.junit_due |= matches!(record.event, Event::CaseFinished(_) | Event::RunCreated(_));
+        if matches!(record.event, Event::CaseFinished(_) | Event::RunCreated(_)) {
+            self.written.iter_mut().for_each(|(_, is_behind)| *is_behind = true);
+        }
     }
 
     /// Writes something, unless something could not be written before.
@@ -186,19 +183,32 @@ impl Desk {
     /// have become due.
     fn flush(&mut self) {
         self.keep(|desk| Ok(desk.log.flush()?));
-        if self.junit_due && self.junit_at.is_none_or(|at| at.elapsed() >= JUNIT_PAUSE) {
-            self.keep(Self::write_junit);
-            if self.page_at.elapsed() >= PAGE_PAUSE {
-                self.keep(|desk| Ok(report::html::write(&desk.state, &desk.folder)?));
-                self.page_at = Instant::now();
+        for (place, report) in REPORTS.into_iter().enumerate() {
+            let (at, is_behind) = self.written[place];
+            let Some(pause) = report.pause() else { continue };
+            if is_behind && at.is_none_or(|at| at.elapsed() >= pause) {
+                self.keep(|desk| desk.write(report));
+                self.written[place] = (Some(Instant::now()), false);
             }
         }
     }
 
-    fn write_junit(&mut self) -> Result<(), RecorderError> {
-        self.junit_due = false;
-        self.junit_at = Some(Instant::now());
-        Ok(report::write_junit(&self.state, &self.folder, self.junit.as_deref())?)
+    /// Whether a report that is written meanwhile lacks a case.
+    fn is_behind(&self) -> bool {
+        REPORTS
+            .iter()
+            .zip(&self.written)
+            .any(|(report, (_, is_behind))| report.pause().is_some() && *is_behind)
+    }
+
+    fn write(&self, report: &dyn Report) -> Result<(), RecorderError> {
+        list::write(report, &self.state, &self.folder)?;
+        match &self.junit {
+            Some(path) if report.name() == JUnit.name() => {
+                Ok(list::write_junit(&self.state, &self.folder, path)?)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Each report is tried, whatever became of the others; how the run ended is said in any case.
@@ -206,15 +216,10 @@ impl Desk {
         let mut written = vec![
             self.log.flush().map_err(RecorderError::from),
             self.logs.flush().map_err(RecorderError::from),
-            self.write_junit(),
         ];
-        let receipt = report::write_receipt(&self.state, &self.folder);
-        let is_kept = receipt.is_ok() && self.trouble.is_none() && written.iter().all(Result::is_ok);
-        written.push(receipt.map_err(RecorderError::from));
-        written.push(report::write_summary(&self.state, &self.folder).map_err(RecorderError::from));
-        written.push(report::html::write(&self.state, &self.folder).map_err(RecorderError::from));
+        written.extend(REPORTS.map(|report| self.write(report)));
         self.reporter.finish(&self.state, &self.folder, exit);
-        if !is_kept {
+        if self.trouble.is_some() || written.iter().any(Result::is_err) {
             tell_receipt(&self.state);
         }
         self.trouble = self.trouble.take().or_else(|| written.into_iter().find_map(Result::err));

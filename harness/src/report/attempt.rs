@@ -10,10 +10,8 @@ use jiff::Timestamp;
 use super::case::{Artifact, Attempt, CaseState, Exited, Phase, Progress};
 use super::series::Series;
 use crate::text::clean::cut;
+use crate::text::limits::{LINE, NAME};
 
-const TEXT: usize = 4 << 10;
-/// The longest name of a metric, a fact or a case.
-pub(super) const NAME: usize = 256;
 const ATTEMPTS: usize = 16;
 const FINDINGS: usize = 64;
 const METRICS: usize = 128;
@@ -142,7 +140,7 @@ fn keep<T>(map: &mut BTreeMap<String, T>, most: usize, name: &str, value: T) {
 
 /// What is kept of a text.
 pub(super) fn short(text: &str) -> String {
-    cut(text, TEXT).into_owned()
+    cut(text, LINE).into_owned()
 }
 
 fn short_gpu(gpu: &GpuSeen) -> GpuSeen {
@@ -152,7 +150,7 @@ fn short_gpu(gpu: &GpuSeen) -> GpuSeen {
 
 fn short_finding(finding: &event::Finding) -> event::Finding {
     event::Finding {
-        check: finding.check,
+        check: finding.check.clone(),
         subject: finding.subject.as_deref().map(short),
         verdict: finding.verdict,
         observed: short(&finding.observed),

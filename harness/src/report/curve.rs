@@ -11,9 +11,9 @@ use gpu_suites::id::CaseId;
 use gpu_suites::metrics::Value;
 use jiff::Timestamp;
 
-use super::attempt::NAME;
 use super::case::seconds_between;
 use super::pace::Pace;
+use crate::text::limits::NAME;
 
 /// Points of one curve.
 const LONGEST: usize = 1_024;

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::report::look::Look;
 use crate::text::clean::one_line;
+use crate::text::limits::MESSAGE;
 
 /// One thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -65,8 +66,6 @@ impl Finding {
 /// Columns before what was seen: the state, and what was examined.
 const STATE: usize = 9;
 const ABOUT: usize = 21;
-/// The longest text that is shown of one answer.
-const MOST: usize = 1000;
 
 /// The findings for a person: one after another, wrapped at `width` columns.
 pub fn text(findings: &[Finding], look: Look, width: usize) -> String {
@@ -77,9 +76,10 @@ pub fn text(findings: &[Finding], look: Look, width: usize) -> String {
             State::Failed => look.bad("failed "),
             State::Unknown => look.odd("unknown"),
         };
-        let about = one_line(&finding.about, MOST);
+        let about = one_line(&finding.about, MESSAGE);
         let gap = ABOUT.saturating_sub(measure_text_width(&about)).max(1);
-        let mut lines = wrap(&one_line(&finding.said, MOST), width.saturating_sub(STATE + ABOUT)).into_iter();
+        let mut lines =
+            wrap(&one_line(&finding.said, MESSAGE), width.saturating_sub(STATE + ABOUT)).into_iter();
         let first = lines.next().unwrap_or_default();
         // A name that leaves no room for what was seen stands alone on its line.
         if gap == 1 {
@@ -156,6 +156,6 @@ mod tests {
     fn one_failure_makes_the_whole_fail_and_the_unknown_does_not() {
         assert_eq!(json(&some())["ok"], false);
         assert_eq!(json(&some()[3..])["ok"], true);
-        assert_eq!(some().iter().filter(|one| one.state == State::Failed).count(), 1);
+        assert_eq!(some().iter().filter(|one| one.state == State::Failed).count(), 2);
     }
 }

@@ -12,11 +12,13 @@ use gpu_suites::id::{CaseId, NodeName, RunId};
 use gpu_suites::outcome::Outcome;
 use jiff::Timestamp;
 
-use super::attempt::{self, NAME, sane_seconds, short};
+use super::attempt::{self, sane_seconds, short};
 use super::case::{Attempt, CaseState, Phase};
 use super::curve::Curves;
 use super::receipt::Receipt;
+use super::standing::{Circumstances, Ending, Standing};
 use crate::text::clean::cut;
+use crate::text::limits::NAME;
 
 const INPUTS: usize = 1_000;
 const WARNINGS: usize = 100;
@@ -109,17 +111,6 @@ pub struct Loss {
     pub error: String,
     /// How long, where the connection came back.
     pub seconds: Option<f64>,
-}
-
-/// How a case counts in a report, whether or not the run came to its end.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ending {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// Why.
-    pub reason: Option<String>,
-    /// Wall time of the latest attempt.
-    pub seconds: f64,
 }
 
 impl RunState {
@@ -303,6 +294,11 @@ impl RunState {
         self.cut_off = self.closed.is_none();
     }
 
+    /// Whether the run may go on: it has not ended, and nobody knows that it never will.
+    pub fn is_live(&self) -> bool {
+        self.closed.is_none() && !self.cut_off
+    }
+
     /// The cases in their order.
     pub fn cases(&self) -> &[CaseState] {
         &self.cases
@@ -338,14 +334,27 @@ impl RunState {
         }
     }
 
-    /// How a case counts if nothing more comes: one that did not finish is never a pass.
+    /// How a case counts if nothing more comes: one that did not finish is never a pass, and a regression counts as a failed
+    /// check.
     pub fn ending(&self, case: &CaseState) -> Ending {
+        let (outcome, reason, seconds) = self.end(case);
+        let judged = self.judged.get(case.id());
+        let circumstances = Circumstances {
+            flaky: case.is_flaky(),
+            regressed: judged.is_some_and(fails),
+            quarantined: self.quarantined.contains_key(case.id()),
+        };
+        Ending { outcome, reason, seconds, standing: Standing::of(outcome, circumstances) }
+    }
+
+    /// Outcome, reason and seconds of a case.
+    fn end(&self, case: &CaseState) -> (Outcome, Option<String>, f64) {
         if let Some(end) = case.last_ended() {
             let (outcome, reason) = match self.told_by_its_tests(case, end) {
                 Some((outcome, reason)) => (outcome, Some(reason)),
                 None => (end.outcome, end.reason.clone()),
             };
-            return Ending { outcome, reason, seconds: end.seconds };
+            return (outcome, reason, end.seconds);
         }
         let seconds = match (case.started, self.latest) {
             (Some(started), Some(latest)) => super::case::seconds_between(started, latest),
@@ -366,7 +375,7 @@ impl RunState {
                 }
             },
         };
-        Ending { outcome, reason: Some(format!("{what}: {why}")), seconds }
+        (outcome, Some(format!("{what}: {why}")), seconds)
     }
 
     /// How many cases end in each way.
@@ -381,7 +390,7 @@ impl RunState {
     /// The exit code that follows from the cases, from the receipt and from how the run was closed: it is not well while
     /// something that it has made may go on costing money, nor where its node was found out.
     pub fn exit(&self) -> Exit {
-        match Exit::of(self.cases.iter().map(|case| self.counts_as(case))) {
+        match Exit::of(self.cases.iter().map(|case| self.ending(case).standing.blame())) {
             Exit::AllPassed if self.receipt.may_cost() || self.was_closed_for_trouble() => {
                 Exit::Infrastructure
             }
@@ -393,29 +402,11 @@ impl RunState {
         let trouble = Exit::Infrastructure.code();
         self.closed.as_ref().is_some_and(|closed| closed.error.is_some() && closed.exit == trouble)
     }
+}
 
-    /// The outcome that a case adds to the exit code: a regression counts as a failed check, and what is in quarantine as
-    /// passed where the code is at fault. Trouble of the infrastructure is never excused.
-    pub fn counts_as(&self, case: &CaseState) -> Outcome {
-        let outcome = self.ending(case).outcome;
-        let is_bad = matches!(outcome, Outcome::Failed | Outcome::TimedOut) || self.fails_by_regression(case);
-        match (is_bad, self.quarantined.contains_key(case.id())) {
-            (true, true) => Outcome::Passed,
-            (true, false) if outcome == Outcome::Passed => Outcome::Failed,
-            _ => outcome,
-        }
-    }
-
-    /// Whether a case that passed has a regression that fails the build.
-    pub fn fails_by_regression(&self, case: &CaseState) -> bool {
-        let passed = self.ending(case).outcome == Outcome::Passed;
-        let judged = self.judged.get(case.id());
-        let fails = |judged: &event::Judged| {
-            judged.metrics.iter().any(|metric| metric.fails)
-                || judged.answers.iter().any(|answers| answers.fails)
-        };
-        passed && judged.is_some_and(fails)
-    }
+/// Whether the history fails the build.
+fn fails(judged: &event::Judged) -> bool {
+    judged.metrics.iter().any(|metric| metric.fails) || judged.answers.iter().any(|answers| answers.fails)
 }
 
 fn short_hello(hello: &event::Hello) -> event::Hello {

@@ -15,25 +15,25 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use gpu_suites::event::{Finding, Stream};
-use gpu_suites::outcome::Outcome;
+use gpu_suites::outcome::Blame;
 use jiff::Timestamp;
-use junit_report::{Duration, OffsetDateTime, ReportBuilder, TestCase, TestResult, TestSuite};
+use junit_report::{OffsetDateTime, ReportBuilder, TestCase, TestResult, TestSuite};
 
 use super::case::CaseState;
 use super::excerpt::Excerpt;
-use super::fold::{Ending, RunState};
+use super::fold::RunState;
 use super::look::Look;
 use super::merged::{self, Merged};
-use super::summary;
+use super::standing::{Ending, Standing};
+use super::{Report, ReportError, summary};
 use crate::files::results;
 use crate::report::words;
 use crate::text::clean;
 use crate::text::figures;
-
-const MESSAGE: usize = 1 << 10;
-const NAME: usize = 256;
+use crate::text::limits::{MESSAGE, NAME};
 
 /// The report. `run_dir` is where its attachments lie.
 pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {
@@ -61,6 +61,28 @@ pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {
         .unwrap_or_else(|error| unreachable!("writing to memory does not fail: {error}"));
     xml.push(b'\n');
     xml
+}
+
+/// `junit.xml`.
+pub struct JUnit;
+
+impl Report for JUnit {
+    fn name(&self) -> &'static str {
+        "junit.xml"
+    }
+
+    fn about(&self) -> &'static str {
+        "for CI"
+    }
+
+    /// A thousand cases must not cost a thousand whole reports.
+    fn pause(&self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+
+    fn content(&self, state: &RunState, run_dir: &Path) -> Result<Vec<u8>, ReportError> {
+        Ok(xml(state, run_dir))
+    }
 }
 
 fn suite(state: &RunState, name: &str, started: Option<Timestamp>) -> TestSuite {
@@ -99,7 +121,7 @@ fn tests_within(state: &RunState, case: &CaseState, run_dir: &Path) -> Option<Te
     for lost in &lost {
         within.add_testcase(TestCase::error(
             "JUnit report",
-            Duration::ZERO,
+            junit_report::Duration::ZERO,
             "lost",
             &attribute(lost, MESSAGE),
         ));
@@ -113,7 +135,7 @@ fn tests_within(state: &RunState, case: &CaseState, run_dir: &Path) -> Option<Te
 fn nothing_ran(state: &RunState) -> TestCase {
     let error = state.closed.as_ref().and_then(|closed| closed.error.as_deref());
     let why = error.unwrap_or("no case was run");
-    let mut case = TestCase::error("run", Duration::ZERO, "errored", &attribute(why, MESSAGE));
+    let mut case = TestCase::error("run", junit_report::Duration::ZERO, "errored", &attribute(why, MESSAGE));
     case.set_classname("gpu-harness");
     case
 }
@@ -122,7 +144,7 @@ fn test_case(state: &RunState, case: &CaseState, run_dir: &Path) -> TestCase {
     let ending = state.ending(case);
     TestCase {
         name: attribute(case.id().case(), NAME),
-        time: Duration::seconds_f64(ending.seconds.clamp(0.0, 1e9)),
+        time: junit_report::Duration::seconds_f64(ending.seconds.clamp(0.0, 1e9)),
         result: result(state, case, &ending),
         classname: Some(attribute(&format!("gpu-harness.{}", case.id().suite()), NAME)),
         filepath: source_file(&case.summary.at).map(|file| attribute(file, MESSAGE)),
@@ -138,51 +160,52 @@ fn source_file(at: &str) -> Option<&str> {
 }
 
 fn result(state: &RunState, case: &CaseState, ending: &Ending) -> TestResult {
-    let by_history = || summary::by_history(state, case, Look::PLAIN);
-    let is_bad =
-        matches!(ending.outcome, Outcome::Failed | Outcome::TimedOut) || state.fails_by_regression(case);
-    if is_bad && state.quarantined.contains_key(case.id()) {
-        // Shown, and nothing that fails a build.
-        let what = if ending.outcome == Outcome::Passed {
-            "regressed".to_owned()
-        } else {
-            ending.outcome.to_string()
-        };
-        let why = ending.reason.as_deref().map(|reason| format!("; {reason}")).unwrap_or_default();
-        let message = attribute(&format!("{what}; {}{why}", by_history().join("; ")), MESSAGE);
-        return TestResult::SkippedWithCause { type_: "quarantined".to_owned(), message, cause: None };
-    }
-    if state.fails_by_regression(case) {
-        let judged = state.judged.get(case.id());
-        let regressed = judged.and_then(|judged| judged.metrics.iter().find(|metric| metric.fails));
-        let changed = || {
-            let answers = judged.and_then(|judged| judged.answers.iter().find(|answers| answers.fails));
-            answers.map(|answers| format!("{} changed: {}", answers.metric, answers.said))
-        };
-        let message = regressed.map(words::judgement).or_else(changed).unwrap_or_default();
-        let message = attribute(&message, MESSAGE);
-        let cause = Some(cdata(&disarmed(&by_history().join("\n"))));
-        return TestResult::Failure { type_: "regression".to_owned(), message, cause };
-    }
     let reason = ending.reason.as_deref().unwrap_or_default();
-    let type_ = match ending.outcome {
-        Outcome::Passed => return TestResult::Success,
-        Outcome::Skipped => {
-            let message = attribute(reason, MESSAGE);
-            return TestResult::SkippedWithCause { type_: "skipped".to_owned(), message, cause: None };
+    let skipped = |type_: &str, message: &str| TestResult::SkippedWithCause {
+        type_: type_.to_owned(),
+        message: attribute(message, MESSAGE),
+        cause: None,
+    };
+    match ending.standing {
+        Standing::Passed | Standing::Flaky => TestResult::Success,
+        Standing::Skipped => skipped("skipped", reason),
+        // Shown, and nothing that fails a build.
+        Standing::Excused { .. } => {
+            let why = ending.reason.as_deref().map(|reason| format!("; {reason}")).unwrap_or_default();
+            let notes = summary::by_history(state, case, Look::PLAIN).join("; ");
+            skipped("quarantined", &format!("{}; {notes}{why}", ending.word()))
         }
-        Outcome::Failed => {
+        Standing::Regressed => {
+            let notes = summary::by_history(state, case, Look::PLAIN).join("\n");
+            TestResult::Failure {
+                type_: "regression".to_owned(),
+                message: attribute(&regression(state, case), MESSAGE),
+                cause: Some(cdata(&disarmed(&notes))),
+            }
+        }
+        Standing::Bad(Blame::Code) => {
             let type_ = case.broken().next().map_or("failed", |finding| finding.check.as_str()).to_owned();
             let message = attribute(&summary::failure(case, ending), MESSAGE);
-            return TestResult::Failure { type_, message, cause: Some(cdata(&grounds(case, reason))) };
+            TestResult::Failure { type_, message, cause: Some(cdata(&grounds(case, reason))) }
         }
-        Outcome::Errored => "errored",
-        Outcome::Interrupted => "interrupted",
-        Outcome::TimedOut => "timed-out",
-        Outcome::Cancelled => "cancelled",
+        Standing::Bad(_) => {
+            let outcome = ending.outcome.to_string();
+            let message = if reason.is_empty() { outcome.clone() } else { attribute(reason, MESSAGE) };
+            let cause = Some(cdata(&grounds(case, reason)));
+            TestResult::Error { type_: outcome.replace(' ', "-"), message, cause }
+        }
+    }
+}
+
+/// What became worse.
+fn regression(state: &RunState, case: &CaseState) -> String {
+    let judged = state.judged.get(case.id());
+    let regressed = judged.and_then(|judged| judged.metrics.iter().find(|metric| metric.fails));
+    let changed = || {
+        let answers = judged.and_then(|judged| judged.answers.iter().find(|answers| answers.fails));
+        answers.map(|answers| format!("{} changed: {}", answers.metric, answers.said))
     };
-    let message = if reason.is_empty() { ending.outcome.to_string() } else { attribute(reason, MESSAGE) };
-    TestResult::Error { type_: type_.to_owned(), message, cause: Some(cdata(&grounds(case, reason))) }
+    regressed.map(words::judgement).or_else(changed).unwrap_or_default()
 }
 
 /// The reason, then every check that did not hold.

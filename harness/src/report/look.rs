@@ -3,6 +3,8 @@
 use console::Style;
 use gpu_suites::outcome::Outcome;
 
+use super::standing::Tone;
+
 /// Colour and width of what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
@@ -57,11 +59,16 @@ impl Look {
 
     /// Text in the colour of an outcome.
     pub fn outcome(self, outcome: Outcome, text: &str) -> String {
-        match outcome {
-            Outcome::Passed => self.good(text),
-            Outcome::Failed | Outcome::Errored | Outcome::TimedOut => self.bad(text),
-            Outcome::Skipped => self.dim(text),
-            Outcome::Interrupted | Outcome::Cancelled => self.odd(text),
+        self.tone(Tone::of(outcome), text)
+    }
+
+    /// Text in the colour of how it is to be taken.
+    pub fn tone(self, tone: Tone, text: &str) -> String {
+        match tone {
+            Tone::Good => self.good(text),
+            Tone::Bad => self.bad(text),
+            Tone::Odd => self.odd(text),
+            Tone::Dim => self.dim(text),
         }
     }
 }

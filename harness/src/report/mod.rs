@@ -4,10 +4,13 @@
 //! | --- | --- |
 //! | [`fold`] | what do the events so far amount to? |
 //! | [`case`], `attempt` | what is known of one case, and how does an event change it? |
+//! | [`standing`] | how does a case count, and for whose fault? |
 //! | [`series`], [`excerpt`] | what is kept of a metric, of a log? |
 //! | [`curve`], [`pace`] | what is kept of a metric for a plot, of the rate of steps? |
 //! | [`events`] | how is `events.ndjson` read? |
+//! | [`list`] | which reports are there? |
 //! | [`junit`], `merged` | what does CI get? |
+//! | [`markdown`] | what does a page of a CI service, a wiki or a merge request show? |
 //! | [`summary`] | what does a person get at the end? |
 //! | [`html`] | what does a person get who looks with a browser? |
 //! | [`show`] | what does a person get who looks again? |
@@ -28,13 +31,16 @@ pub mod fold;
 pub mod html;
 pub mod hush;
 pub mod junit;
+pub mod list;
 pub mod log_files;
 pub mod look;
+pub mod markdown;
 mod merged;
 pub mod pace;
 pub mod receipt;
 pub mod series;
 pub mod show;
+pub mod standing;
 pub mod summary;
 pub mod terminal;
 pub mod words;
@@ -48,8 +54,11 @@ use std::path::{Path, PathBuf};
 use gpu_suites::event::{Record, Warning};
 use gpu_suites::exit::Exit;
 
+use crate::text::Explain;
+
 pub use crate::files::results::write_atomic;
 pub use fold::RunState;
+pub use list::{REPORTS, Report};
 pub use log_files::LogFiles;
 pub(crate) use merged::{Against, against};
 
@@ -92,6 +101,15 @@ pub enum ReportError {
     Page(#[from] crate::page::PageError),
 }
 
+impl Explain for ReportError {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Read { .. } | Self::NoEvents { .. } => Exit::Usage,
+            Self::Write { .. } | Self::Page(_) => Exit::Infrastructure,
+        }
+    }
+}
+
 impl ReportError {
     fn new(path: &Path, source: io::Error) -> Self {
         Self::Write { path: path.into(), source }
@@ -121,10 +139,12 @@ pub fn render(run_dir: &Path, junit: Option<&Path>) -> Result<RunState, ReportEr
     if !logs.is_written_elsewhere() {
         state.cut_off();
     }
-    write_junit(&state, run_dir, junit)?;
-    write_receipt(&state, run_dir)?;
-    write_summary(&state, run_dir)?;
-    html::write(&state, run_dir)?;
+    for report in REPORTS {
+        list::write(report, &state, run_dir)?;
+    }
+    if let Some(path) = junit {
+        list::write_junit(&state, run_dir, path)?;
+    }
     Ok(state)
 }
 
@@ -143,33 +163,6 @@ pub fn read(run_dir: &Path) -> Result<RunState, ReportError> {
         state.cut_off();
     }
     Ok(state)
-}
-
-/// Writes `junit.xml`, and the same to `also`.
-pub fn write_junit(state: &RunState, run_dir: &Path, also: Option<&Path>) -> Result<(), ReportError> {
-    let xml = junit::xml(state, run_dir);
-    for path in [Some(run_dir.join("junit.xml")), also.map(Path::to_owned)].into_iter().flatten() {
-        write_atomic(&path, &xml).map_err(|source| ReportError::new(&path, source))?;
-    }
-    Ok(())
-}
-
-/// Writes `receipt.json`, where anything was had from a cloud.
-pub fn write_receipt(state: &RunState, run_dir: &Path) -> Result<(), ReportError> {
-    if state.receipt.is_empty() {
-        return Ok(());
-    }
-    let path = run_dir.join("receipt.json");
-    let mut text = serde_json::to_vec_pretty(&state.receipt).unwrap_or_default();
-    text.push(b'\n');
-    write_atomic(&path, &text).map_err(|source| ReportError::new(&path, source))
-}
-
-/// Writes `summary.txt`.
-pub fn write_summary(state: &RunState, run_dir: &Path) -> Result<(), ReportError> {
-    let path = run_dir.join("summary.txt");
-    let text = summary::summary(state, look::Look::PLAIN);
-    write_atomic(&path, text.as_bytes()).map_err(|source| ReportError::new(&path, source))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! nobody has confirmed gone, when the cloud ends it by itself, and the command that ends it now.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use gpu_suites::event::{self, Event, ResourceKind, StartPhase};
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use serde::Serialize;
 
 use super::attempt::{sane_seconds, short};
 use super::look::Look;
+use super::{Report, ReportError, RunState};
 use crate::text::clean::log_line;
 use crate::text::figures;
 
@@ -95,6 +97,29 @@ pub struct Resource {
     /// The run that made it and that its tags name, where that is an earlier one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_by: Option<String>,
+}
+
+/// `receipt.json`.
+pub struct ReceiptFile;
+
+impl Report for ReceiptFile {
+    fn name(&self) -> &'static str {
+        "receipt.json"
+    }
+
+    fn about(&self) -> &'static str {
+        "of a node from EC2: what was made, that it is gone, what it cost"
+    }
+
+    fn is_wanted(&self, state: &RunState) -> bool {
+        !state.receipt.is_empty()
+    }
+
+    fn content(&self, state: &RunState, _: &Path) -> Result<Vec<u8>, ReportError> {
+        let mut text = serde_json::to_vec_pretty(&state.receipt).unwrap_or_default();
+        text.push(b'\n');
+        Ok(text)
+    }
 }
 
 impl Receipt {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use gpu_suites::checks;
 use gpu_suites::event::{
     self, CaseSummary, EndCause, Event, Finding, NodeState, Origin, Record, Stream, Verdict,
 };
+use gpu_suites::id::CheckName;
 use gpu_suites::id::{CaseId, Sha256};
 use gpu_suites::metrics::Value;
 use gpu_suites::outcome::Outcome;
-use gpu_suites::spec::CheckName;
 use jiff::{SignedDuration, Timestamp};
 
 use super::RunState;
@@ -75,8 +76,8 @@ impl Script {
     fn check(&mut self, case: &str, check: CheckName, verdict: Verdict, observed: &str, wanted: &str) {
         let is_broken = verdict == Verdict::Broke;
         let finding = Finding {
+            subject: (check == checks::Metric::NAME).then(|| "eval/iou".to_owned()),
             check,
-            subject: (check == CheckName::Metric).then(|| "eval/iou".to_owned()),
             verdict,
             observed: observed.to_owned(),
             wanted: wanted.to_owned(),
@@ -167,11 +168,11 @@ pub(crate) fn every_outcome() -> Vec<Record> {
         sha256,
         executable: false,
     });
-    run.check(unet, CheckName::LossDrop, Held, "loss 0.0017 after 300 steps", "at most 0.035");
-    run.check(unet, CheckName::Metric, Held, "eval/iou 0.9942", "at least 0.99");
+    run.check(unet, checks::LossDrop::NAME, Held, "loss 0.0017 after 300 steps", "at most 0.035");
+    run.check(unet, checks::Metric::NAME, Held, "eval/iou 0.9942", "at least 0.99");
     run.check(
         unet,
-        CheckName::MixedPrecision,
+        checks::MixedPrecision::NAME,
         NotJudged,
         "this CPU has no bf16 instructions",
         "loss near 0.0017",
@@ -182,13 +183,19 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.log(resnet, Stream::Stdout, "loading weights\nlabels: 4\n");
     run.train(resnet, 200, |share| 0.31 + 1.1 * (-9.0 * share).exp(), 30);
     run.log(resnet, Stream::Stderr, "warning: plateau at step 120\nlast line without an end");
-    run.check(resnet, CheckName::LossDrop, Broke, "loss 0.31 after 200 steps", "at most 0.035 (5% of 0.69)");
-    run.check(resnet, CheckName::Metric, Broke, "eval/iou 0.4", "at least 0.99");
+    run.check(
+        resnet,
+        checks::LossDrop::NAME,
+        Broke,
+        "loss 0.31 after 200 steps",
+        "at most 0.035 (5% of 0.69)",
+    );
+    run.check(resnet, checks::Metric::NAME, Broke, "eval/iou 0.4", "at least 0.99");
     run.finish(resnet, 1, Failed, Some("2 of 9 checks did not hold"), 6.1);
 
     run.start(frozen, 1);
     run.train(frozen, 20, |_| 0.7, 30);
-    run.check(frozen, CheckName::Gradients, Broke, "2 trainable tensors have no gradient", "none");
+    run.check(frozen, checks::Gradients::NAME, Broke, "2 trainable tensors have no gradient", "none");
     run.finish(frozen, 1, Passed, None, 0.62);
 
     run.start(script, 1);
@@ -231,7 +238,7 @@ pub(crate) fn every_outcome() -> Vec<Record> {
     run.start(pytest, 1);
     run.metric(pytest, "loss", f64::NAN);
     run.node(event::LogTruncated { case: pytest.into(), dropped: 1_073_741_824 });
-    run.check(pytest, CheckName::Finite, Broke, "loss is NaN", "a finite number");
+    run.check(pytest, checks::Finite::NAME, Broke, "loss is NaN", "a finite number");
     run.wait(95_000);
     run.finish(pytest, 1, Failed, None, 95.0);
 
@@ -297,7 +304,7 @@ pub(crate) fn hostile() -> Vec<Record> {
     });
     run.node(event::Warning { case: Some(text.as_str().into()), message: text.clone() });
     let finding = Finding {
-        check: CheckName::Metric,
+        check: checks::Metric::NAME,
         subject: Some(text.clone()),
         verdict: Verdict::Broke,
         observed: text.clone(),
@@ -308,4 +315,61 @@ pub(crate) fn hostile() -> Vec<Record> {
     run.node(event::Check { case: case.into(), attempt: 1, finding });
     run.finish(case, u32::MAX, Outcome::Failed, Some(&text), 1e300);
     run.records
+}
+
+/// What else is known of a case than its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Nothing.
+    Nothing,
+    /// It failed at its first try.
+    Stumble,
+    /// An answer is another one than before, which fails the build.
+    Change,
+    /// It is in quarantine.
+    Quarantine,
+    /// The last two.
+    ChangeInQuarantine,
+}
+
+impl Known {
+    /// All of them.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Nothing, Self::Stumble, Self::Change, Self::Quarantine, Self::ChangeInQuarantine];
+}
+
+/// A run of one case, `suite::case`, that ended like this.
+pub(crate) fn one(outcome: Outcome, known: Known) -> RunState {
+    let case = "suite::case";
+    let mut run = Script::new(&[case]);
+    let tries = if known == Known::Stumble { 2 } else { 1 };
+    for attempt in 1..=tries {
+        run.start(case, attempt);
+        run.wait(1000);
+        let outcome = if attempt < tries { Outcome::Failed } else { outcome };
+        run.finish(case, attempt, outcome, Some("why"), 1.0);
+    }
+    if matches!(known, Known::Change | Known::ChangeInQuarantine) {
+        let answers = vec![gpu_suites::regression::answers::Changed {
+            metric: "answers".into(),
+            said: "3 of 10".into(),
+            fails: true,
+        }];
+        run.own(event::Judged {
+            case: case.into(),
+            standing: gpu_suites::regression::Standing::Passing,
+            steady: 0,
+            metrics: Vec::new(),
+            degraded: None,
+            answers,
+            vanished: Vec::new(),
+        });
+    }
+    if matches!(known, Known::Quarantine | Known::ChangeInQuarantine) {
+        let until = jiff::civil::date(2026, 12, 24);
+        run.own(event::Quarantined { case: case.into(), reason: "known".into(), until });
+    }
+    let exit = state(&run.records).exit();
+    run.own(event::RunClosed { exit: exit.code(), error: None });
+    state(&run.records)
 }

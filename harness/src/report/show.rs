@@ -5,7 +5,7 @@ use gpu_suites::event::Verdict;
 
 use super::case::{CaseState, Phase};
 use super::fold::RunState;
-use super::look::{Look, sign};
+use super::look::Look;
 use super::series::Series;
 use super::{receipt, summary, terminal};
 use crate::text::clean::log_line;
@@ -29,7 +29,7 @@ pub struct Shown {
 
 /// The run as text, with a newline at its end.
 pub fn show(state: &RunState, shown: &Shown, look: Look) -> String {
-    let verdict = if is_live(state) { going_on(state, look) } else { summary::tally(state, look) };
+    let verdict = if state.is_live() { going_on(state, look) } else { summary::tally(state, look) };
     let mut lines = vec![summary::heading(state, look), verdict];
     let is_shown = |case: &&CaseState| {
         let id = case.id().as_str();
@@ -54,11 +54,6 @@ pub fn show(state: &RunState, shown: &Shown, look: Look) -> String {
     lines.join("\n") + "\n"
 }
 
-/// Whether the run may go on: it has not ended, and nobody knows that it never will.
-fn is_live(state: &RunState) -> bool {
-    state.closed.is_none() && !state.cut_off
-}
-
 fn going_on(state: &RunState, look: Look) -> String {
     let ended = state.cases().iter().filter(|case| case.phase == Phase::Finished).count();
     look.odd(&format!("goes on: {ended} of {} have ended", count(state.cases().len(), "case")))
@@ -66,14 +61,13 @@ fn going_on(state: &RunState, look: Look) -> String {
 
 fn of_case(state: &RunState, case: &CaseState, everything: bool, look: Look) -> Vec<String> {
     let ending = state.ending(case);
-    if is_live(state) && case.phase != Phase::Finished {
+    if state.is_live() && case.phase != Phase::Finished {
         let word = if case.phase == Phase::Running { "▶ running" } else { "· waiting" };
         let mut lines = vec![format!("{}  {}", look.odd(word), look.bold(&log_line(case.id().as_str())))];
         lines.extend(curves(case, everything, look));
         return lines.into_iter().map(|line| summary::fit(&line, look.columns())).collect();
     }
-    let word = if case.is_flaky() { "flaky".to_owned() } else { ending.outcome.to_string() };
-    let outcome = look.outcome(ending.outcome, &format!("{} {word}", sign(ending.outcome)));
+    let outcome = look.tone(ending.tone(), &format!("{} {}", ending.sign(), ending.word()));
     let took =
         if case.attempt == 0 { String::new() } else { format!("  {}", figures::seconds(ending.seconds)) };
     let mut lines =

@@ -1,19 +1,22 @@
 //! The end of a run in words: who ran where, a row per case, what did not hold, and the count.
 
+use std::path::Path;
+
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::exit::Exit;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::answers::Changed;
-use gpu_suites::regression::{self, Standing};
+use gpu_suites::regression::{self, Standing as Lately};
 
 use super::case::{Attempt, CaseState};
-use super::fold::{Ending, RunState};
-use super::look::{Look, sign};
+use super::fold::RunState;
+use super::look::Look;
+use super::standing::{Ending, Standing, Tone};
+use super::{Report, ReportError};
 use crate::report::words;
 use crate::text::clean::{log_line, one_line};
 use crate::text::figures::{self, count, figure};
-
-const CELL: usize = 256;
+use crate::text::limits::CELL;
 
 /// The whole summary, with a newline at its end.
 pub fn summary(state: &RunState, look: Look) -> String {
@@ -35,6 +38,23 @@ pub fn summary(state: &RunState, look: Look) -> String {
     lines.push(String::new());
     lines.push(tally(state, look));
     lines.join("\n") + "\n"
+}
+
+/// `summary.txt`.
+pub struct Summary;
+
+impl Report for Summary {
+    fn name(&self) -> &'static str {
+        "summary.txt"
+    }
+
+    fn about(&self) -> &'static str {
+        "for a terminal"
+    }
+
+    fn content(&self, state: &RunState, _: &Path) -> Result<Vec<u8>, ReportError> {
+        Ok(summary(state, Look::PLAIN).into_bytes())
+    }
 }
 
 /// What ran where.
@@ -60,25 +80,19 @@ const GIVES_WAY: [usize; 4] = [DEVICE, METRIC, LOSS, TIME];
 const SHORTEST_NAME: usize = 16;
 
 struct Row {
-    outcome: Outcome,
+    tone: Tone,
     cells: [String; COLUMNS.len()],
 }
 
 fn row(state: &RunState, case: &CaseState) -> Row {
     let ending = state.ending(case);
-    let shown = if state.fails_by_regression(case) { Outcome::Failed } else { ending.outcome };
-    let word = match (shown == ending.outcome, case.is_flaky()) {
-        (false, _) => "regressed".to_owned(),
-        (true, true) => "flaky".to_owned(),
-        (true, false) => ending.outcome.to_string(),
-    };
-    let outcome = format!("{} {word}", sign(shown));
+    let outcome = format!("{} {}", ending.sign(), ending.word());
     let took = if case.attempt == 0 { String::new() } else { figures::seconds(ending.seconds) };
     let loss = case.loss().map(loss).unwrap_or_default();
     let metric = case.headline().map(|(name, series)| format!("{} {}", cell(name), figure(series.last)));
     let id = cell(case.id().as_str());
     let device = case.ran_on().map(|device| cell(&device)).unwrap_or_default();
-    Row { outcome: shown, cells: [outcome, id, device, took, loss, metric.unwrap_or_default()] }
+    Row { tone: ending.tone(), cells: [outcome, id, device, took, loss, metric.unwrap_or_default()] }
 }
 
 /// `first → last` of a loss.
@@ -114,7 +128,7 @@ fn table(state: &RunState, look: Look) -> Vec<String> {
         fit(format!("  {}", Vec::from_iter(padded).join("  ")).trim_end(), look.columns())
     };
     let mut lines = vec![look.dim(&set(&titles, &str::to_owned))];
-    lines.extend(rows.iter().map(|row| set(&row.cells, &|text| look.outcome(row.outcome, text))));
+    lines.extend(rows.iter().map(|row| set(&row.cells, &|text| look.tone(row.tone, text))));
     lines
 }
 
@@ -226,7 +240,7 @@ pub fn by_history(state: &RunState, case: &CaseState, look: Look) -> Vec<String>
         notes.push(look.odd(&format!("in quarantine until {until}, does not fail the build: {reason}")));
     }
     let Some(judged) = state.judged.get(case.id()) else { return notes };
-    if let Standing::Flaky | Standing::Failing | Standing::ConsistentlyFailing = judged.standing {
+    if let Lately::Flaky | Lately::Failing | Lately::ConsistentlyFailing = judged.standing {
         notes.push(look.odd(&format!("over the last runs: {}", judged.standing.name())));
     }
     if let Some(why) = &judged.degraded {
@@ -311,9 +325,10 @@ pub fn tally(state: &RunState, look: Look) -> String {
         .into_iter()
         .map(|(outcome, number)| look.outcome(outcome, &format!("{number} {outcome}")))
         .collect();
-    let flaky = state.cases().iter().filter(|case| case.is_flaky()).count();
+    let standings = Vec::from_iter(state.cases().iter().map(|case| state.ending(case).standing));
+    let flaky = standings.iter().filter(|standing| **standing == Standing::Flaky).count();
     let flaky = if flaky > 0 { look.odd(&format!(" ({flaky} flaky)")) } else { String::new() };
-    let regressed = state.cases().iter().filter(|case| state.fails_by_regression(case)).count();
+    let regressed = standings.iter().filter(|standing| standing.is_regressed()).count();
     let regressed =
         if regressed > 0 { look.bad(&format!(" ({regressed} regressed)")) } else { String::new() };
     let cases = if parts.is_empty() { look.bad("no case was run") } else { parts.join(", ") };

@@ -306,6 +306,29 @@ fn reports_are_rebuilt_from_the_events_and_are_the_same_each_time() {
 }
 
 #[test]
+fn a_check_of_a_newer_version_is_reported_and_one_without_a_name_is_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let lines: String = sample::every_outcome().iter().map(|record| record.to_line() + "\n").collect();
+    let damaged = |state: &RunState| {
+        state
+            .warnings
+            .iter()
+            .any(|warning| warning.message.contains("lines that are no events were left out: 1"))
+    };
+    for (name, is_read) in [("loss-monotone", true), ("\\u001b[31mred", false)] {
+        let newer = lines.replacen(r#""check":"gradients""#, &format!(r#""check":"{name}""#), 1);
+        assert_ne!(newer, lines, "the sample has such a check");
+        std::fs::write(folder.path().join("events.ndjson"), newer).unwrap();
+        let state = render(folder.path(), None).unwrap();
+        assert_eq!(damaged(&state), !is_read, "{name}");
+        for report in ["junit.xml", "report.html"] {
+            let text = std::fs::read_to_string(folder.path().join(report)).unwrap();
+            assert_eq!(text.contains("loss-monotone"), is_read, "{report}");
+        }
+    }
+}
+
+#[test]
 fn the_logs_of_a_run_that_is_still_going_on_are_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let records = sample::every_outcome();

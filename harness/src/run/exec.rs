@@ -17,6 +17,7 @@ use crate::files::tree::{Tree, TreeError};
 use crate::plan::{Options, Prepared};
 use crate::report::RunState;
 use crate::report::case::Exited;
+use crate::text::Explain;
 
 /// The suite that a command is a case of.
 const SUITE: &str = "exec";
@@ -76,6 +77,12 @@ pub enum ExecError {
     },
 }
 
+impl Explain for ExecError {
+    fn exit(&self) -> Exit {
+        Exit::Usage
+    }
+}
+
 /// A command that is ready to be sent.
 #[derive(Debug)]
 pub struct Ready {
@@ -106,7 +113,7 @@ impl Ready {
             env: wanted.env.iter().map(|variable| value(variable)).collect::<Result<_, _>>()?,
         };
         let name = name_of(wanted.command.first().map_or("", String::as_str));
-        let mut case = Case::command(name, command);
+        let mut case = Case::new(name, command);
         // A limit of its own beside the run's: whichever comes first tells what it was.
         if let Some(timeout) = wanted.timeout {
             case.timeout = timeout;

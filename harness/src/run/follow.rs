@@ -1,4 +1,4 @@
-//! A run on nodes that are made for it: one, and another where the cloud takes it away, each given back whatever comes.
+//! A run on its nodes: one, and another where a cloud takes it away, each given back whatever comes.
 //!
 //! Everything here is arranged round one promise: between the first call that makes something and the last word of
 //! the receipt there is no way out that leaves a node behind while this process lives. An interruption drops what is
@@ -11,24 +11,17 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use gpu_suites::event::{Event, NodeState, Warning};
-use gpu_suites::id::NodeName;
-use gpu_suites::outcome::Outcome;
-use gpu_suites::plan::{Lease, OnExpiry, Plan};
-use gpu_suites::unit::Span;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use gpu_suites::outcome::{Blame, Outcome};
+use gpu_suites::plan::Plan;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep};
+use tracing::Instrument as _;
 
-use crate::ec2::asked::{Asked, order};
-use crate::ec2::had::Had;
-use crate::ec2::limits::Work;
-use crate::ec2::provision::Provision;
-use crate::node::Node;
-use crate::plan::Prepared;
-use crate::recorder::{Recorder, Records as _};
-use crate::run::retry;
-use crate::run::tonight::Tonight;
-use crate::run::unfinished;
-use crate::session::interrupt::Interrupts;
+use super::{Course, NodeSource, Nodes, ReadyNode, unfinished};
+use crate::cloud::limits::Work;
+use crate::recorder::Records as _;
+use crate::report::case::Phase;
+use crate::run::retry::Again;
 use crate::session::{Followed, Session, SessionError};
 
 /// How often it is looked whether what happens can be recorded yet.
@@ -37,21 +30,13 @@ const LOOK: Duration = Duration::from_secs(1);
 const REPLACEMENTS: u32 = 3;
 
 /// Runs what is prepared to its end; when this returns, each node is gone, or the receipt says that it is not.
-pub async fn follow(
-    node: Node,
-    asked: Asked,
-    prepared: &Prepared,
-    recorder: &mut Recorder,
-    interrupts: &mut Interrupts,
-    tonight: Option<&Tonight>,
-) -> Result<(), SessionError> {
-    let (sink, events) = unbounded_channel();
-    let keep = asked.keep;
-    let order = order(node, asked, prepared.plan.run.clone(), work(&prepared.plan));
-    let mut provision = Provision::new(order, sink);
-    let mut job = Job { prepared, keep, recorder, interrupts, tonight, events, had_a_slow_node: false };
-    let ended = AssertUnwindSafe(job.nodes(&mut provision)).catch_unwind().await;
-    job.close(provision).await;
+pub(super) async fn follow(source: NodeSource, course: Course<'_>) -> Result<(), SessionError> {
+    let keep = source.keep();
+    let plan = &course.prepared.plan;
+    let (mut nodes, events) = source.begin(plan.run.clone(), work(plan));
+    let mut job = Job { course, keep, events, had_a_slow_node: false };
+    let ended = AssertUnwindSafe(job.nodes(&mut nodes)).catch_unwind().await;
+    job.close(nodes).await;
     match ended {
         Ok(ended) => ended,
         Err(panic) => resume_unwind(panic),
@@ -66,12 +51,8 @@ fn work(plan: &Plan) -> Work {
 
 /// A run and what it reports to.
 struct Job<'a> {
-    prepared: &'a Prepared,
+    course: Course<'a>,
     keep: Option<Duration>,
-    recorder: &'a mut Recorder,
-    interrupts: &'a mut Interrupts,
-    /// What suspected cases are told by.
-    tonight: Option<&'a Tonight>,
     /// What happens to nodes.
     events: UnboundedReceiver<Event>,
     /// Whether a node was given back for being slow.
@@ -90,25 +71,27 @@ enum NodeEnd {
 
 impl Job<'_> {
     /// One node after another, until everything has run.
-    async fn nodes(&mut self, provision: &mut Provision) -> Result<(), SessionError> {
+    async fn nodes(&mut self, nodes: &mut Nodes) -> Result<(), SessionError> {
         let begun = Instant::now();
-        let mut plan = self.prepared.plan.clone();
+        let mut plan = self.course.prepared.plan.clone();
         let mut taken = 0;
         loop {
-            let had = self.have(provision).await?;
-            match self.on_node(provision, had, &mut plan, begun).await? {
+            let node = self.have(nodes).await?;
+            match self.on_node(nodes, node, &mut plan, begun).await? {
                 NodeEnd::Finished => return Ok(()),
                 NodeEnd::Slow(left) => plan = *left,
                 NodeEnd::Taken(why) => {
-                    unfinished::end_running(self.recorder, &why);
-                    let Some(left) =
-                        unfinished::rest(&self.prepared.plan, self.recorder.state(), begun.elapsed())
-                    else {
+                    self.course.recorder.end(&[Phase::Running], Outcome::Interrupted, &why);
+                    let Some(left) = unfinished::rest(
+                        &self.course.prepared.plan,
+                        self.course.recorder.state(),
+                        begun.elapsed(),
+                    ) else {
                         return Ok(());
                     };
                     taken += 1;
                     if taken > REPLACEMENTS {
-                        let node = self.recorder.node_name().to_string();
+                        let node = self.course.recorder.node_name().to_string();
                         let why = format!("{why}; it was node {taken} that went away in this run");
                         return Err(SessionError::Taken { node, why });
                     }
@@ -119,19 +102,19 @@ impl Job<'_> {
     }
 
     /// Waits for a node, unless somebody stops it.
-    async fn have(&mut self, provision: &mut Provision) -> Result<Had, SessionError> {
-        let mut having = Box::pin(provision.have());
+    async fn have(&mut self, nodes: &mut Nodes) -> Result<ReadyNode, SessionError> {
+        let mut having = Box::pin(nodes.have());
         loop {
-            if self.recorder.is_broken() {
+            if self.course.recorder.is_broken() {
                 return Err(SessionError::Unrecorded);
             }
             tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => self.recorder.own(event),
-                by = self.interrupts.next() => return Err(SessionError::Interrupted { by }),
+                Some(event) = self.events.recv() => self.course.recorder.own(event),
+                by = self.course.interrupts.next() => return Err(SessionError::Interrupted { by }),
                 had = &mut having => {
                     self.catch_up();
-                    return had.map_err(SessionError::from);
+                    return had;
                 }
                 // The disk may fill up while there is nothing to tell.
                 () = sleep(LOOK) => {}
@@ -142,60 +125,53 @@ impl Job<'_> {
     /// Runs the plan on a node and begins to give the node back, however it ended.
     async fn on_node(
         &mut self,
-        provision: &mut Provision,
-        mut had: Had,
+        nodes: &mut Nodes,
+        mut node: ReadyNode,
         plan: &mut Plan,
         run_began: Instant,
     ) -> Result<NodeEnd, SessionError> {
-        self.recorder.on_node(NodeName(format!("{}/{}", had.remote.node().name, had.instance())));
-        plan.lease = Lease { ttl: Span(had.remote.node().lease), on_expiry: OnExpiry::Shutdown };
-        plan.reclaimable = had.is_spot();
-        let watch = had.watch();
-        let budget = had.budget();
-        let blobs = &self.prepared.blobs;
+        let (id, name, is_made) = (node.id().to_owned(), node.name(), nodes.is_made());
+        self.course.recorder.on_node(name.clone());
+        plan.lease = node.lease();
+        plan.reclaimable = node.is_reclaimable();
+        let watch = node.watch();
+        let budget = node.budget();
+        let blobs = &self.course.prepared.blobs;
         // The plan's limit is what is left of the run's when this node begins.
         let begun = Instant::now();
         let ended = {
             let followed = async {
-                let session = Session::new(&mut had.remote, self.recorder, self.interrupts, plan, blobs);
-                match session.on_new_node(budget.clone()).follow().await? {
-                    Followed::Reclaimed => Ok(Followed::Reclaimed),
-                    Followed::Finished => {
-                        let (remote, work) = (&mut had.remote, (&*plan, blobs.as_slice()));
-                        retry::measure(
-                            remote,
-                            self.recorder,
-                            self.interrupts,
-                            work,
-                            self.tonight,
-                            budget,
-                            begun,
-                        )
-                        .await
-                    }
+                let (recorder, interrupts) = (&mut *self.course.recorder, &mut *self.course.interrupts);
+                let session = Session::new(node.remote(), recorder, interrupts, plan, blobs);
+                let session = if is_made { session.on_new_node(budget.clone()) } else { session };
+                // Only a cloud takes a node back, whatever one that is there says.
+                if session.follow().await? == Followed::Reclaimed && is_made {
+                    return Ok(Followed::Reclaimed);
                 }
+                self.course.measure_again(node.remote(), plan, budget, begun).await
             };
+            let span = tracing::info_span!("node", name = %name);
             tokio::select! {
-                followed = followed => followed,
-                why = watch => Err(SessionError::Taken { node: had.instance().to_owned(), why }),
+                followed = followed.instrument(span) => followed,
+                why = watch => Err(SessionError::Taken { node: id, why }),
             }
         };
         self.catch_up();
         let left = match &ended {
-            Ok(Followed::Finished) => self.left_by_a_slow_node(run_began),
+            Ok(Followed::Finished) if is_made => self.left_by_a_slow_node(run_began),
             _ => None,
         };
-        self.give_back(provision, had, &ended, left.is_some()).await;
+        if is_made {
+            self.give_back(nodes, node, &ended, left.is_some()).await;
+        }
         match ended {
-            Ok(Followed::Finished) => {
-                Ok(left.map_or(NodeEnd::Finished, |left| NodeEnd::Slow(Box::new(left))))
-            }
-            Ok(Followed::Reclaimed) => {
-                provision.was_reclaimed();
+            Ok(Followed::Reclaimed) if is_made => {
+                nodes.was_reclaimed();
                 Ok(NodeEnd::Taken("the cloud took the spot instance back".to_owned()))
             }
-            Err(error @ (SessionError::Taken { .. } | SessionError::Lost { .. })) => {
-                Ok(NodeEnd::Taken(crate::text::chain(&error)))
+            Ok(_) => Ok(left.map_or(NodeEnd::Finished, |left| NodeEnd::Slow(Box::new(left)))),
+            Err(error @ (SessionError::Taken { .. } | SessionError::Lost { .. })) if is_made => {
+                Ok(NodeEnd::Taken(crate::text::explained(&error)))
             }
             Err(error) => Err(error),
         }
@@ -204,17 +180,21 @@ impl Job<'_> {
     /// What is to run once more on another node, since this one was slower than such nodes are. One other node is had for
     /// that: where it is slow too, its figures are shown for what they are.
     fn left_by_a_slow_node(&mut self, run_began: Instant) -> Option<Plan> {
-        let tonight = self.tonight.filter(|_| !self.had_a_slow_node)?;
-        let degraded = tonight.degraded(self.recorder.state());
-        let left = retry::elsewhere(&self.prepared.plan, &degraded, self.recorder.state(), run_began);
+        let tonight = self.course.tonight.filter(|_| !self.had_a_slow_node)?;
+        let degraded = tonight.degraded(self.course.recorder.state());
+        let again =
+            Again { of: &self.course.prepared.plan, state: self.course.recorder.state(), begun: run_began };
+        let left = again.elsewhere(&degraded);
         if left.is_some() {
             self.had_a_slow_node = true;
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
-            let message =
-                format!("{} is slow or sick, and another node is had: {why}", self.recorder.node_name());
-            self.recorder.own(Warning { case: None, message });
+            let message = format!(
+                "{} is slow or sick, and another node is had: {why}",
+                self.course.recorder.node_name()
+            );
+            self.course.recorder.own(Warning { case: None, message });
             for judged in degraded.into_iter().filter(|_| tonight.has_history()) {
-                self.recorder.own(judged);
+                self.course.recorder.own(judged);
             }
         }
         left
@@ -223,27 +203,25 @@ impl Job<'_> {
     /// Begins to give the node back, or keeps it where somebody wants to look at it.
     async fn give_back(
         &mut self,
-        provision: &mut Provision,
-        had: Had,
+        nodes: &mut Nodes,
+        node: ReadyNode,
         ended: &Result<Followed, SessionError>,
         is_slow: bool,
     ) {
         let is_there = matches!(ended, Ok(Followed::Finished) | Err(SessionError::Money { .. }));
-        let is_bad = |outcome: Outcome| !outcome.is_good() && outcome != Outcome::Cancelled;
-        let cases = self.recorder.state().cases();
+        let is_bad = |outcome: Outcome| !matches!(outcome.blame(), Blame::Nobody | Blame::User);
+        let cases = self.course.recorder.state().cases();
         let endings = Vec::from_iter(cases.iter().filter_map(|case| Some(case.last_ended()?.outcome)));
         let any = |is: fn(Outcome) -> bool| endings.iter().copied().any(is);
         match self.keep {
-            Some(keep) if is_there && any(is_bad) => provision.keep(had, keep).await,
+            Some(keep) if is_there && any(is_bad) => nodes.keep(node, keep).await,
             _ => {
                 // One that broke, or that is going away, is nothing for another run.
                 let is_well = matches!(ended, Ok(Followed::Finished))
                     && !is_slow
-                    && !any(|ending| ending == Outcome::Errored);
-                let had = if is_well { provision.hand_on(had).await } else { Some(had) };
-                if let Some(had) = had {
-                    self.recorder.node_is(NodeState::Terminating, "giving it back");
-                    provision.give_back(&had);
+                    && !any(|ending| ending.blame() == Blame::Infrastructure);
+                if nodes.give_back(node, is_well).await {
+                    self.course.recorder.node_is(NodeState::Terminating, "giving it back");
                 }
             }
         }
@@ -251,15 +229,15 @@ impl Job<'_> {
     }
 
     /// Waits until everything is given back; the first signal while it waits asks for patience, the second ends it.
-    async fn close(&mut self, provision: Provision) {
-        let mut closing = Box::pin(provision.close());
+    async fn close(&mut self, nodes: Nodes) {
+        let mut closing = Box::pin(nodes.close());
         let mut signals = 0;
         loop {
             tokio::select! {
                 biased;
-                Some(event) = self.events.recv() => self.recorder.own(event),
+                Some(event) = self.events.recv() => self.course.recorder.own(event),
                 () = &mut closing => break,
-                _ = self.interrupts.next() => {
+                _ = self.course.interrupts.next() => {
                     signals += 1;
                     if signals > 1 {
                         break;
@@ -273,7 +251,7 @@ impl Job<'_> {
     /// Keeps what has happened meanwhile.
     fn catch_up(&mut self) {
         while let Ok(event) = self.events.try_recv() {
-            self.recorder.own(event);
+            self.course.recorder.own(event);
         }
     }
 }

@@ -1,48 +1,45 @@
 //! One run from the choice of cases to the exit code.
 
 pub mod exec;
-#[cfg(feature = "ec2")]
-pub mod follow;
+mod follow;
 pub mod retry;
+mod source;
 pub mod tonight;
 pub mod unfinished;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable as _};
-use gpu_suites::event::{CaseFinished, NodeState, RunClosed, RunCreated};
+use gpu_suites::event::{CaseFinished, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
 use gpu_suites::gpu::GpuNeed;
-use gpu_suites::id::RunId;
+use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::load::{Diagnostic, LoadError};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
-use crate::config::Config;
-use crate::config::Location;
-#[cfg(feature = "ec2")]
-use crate::ec2::Usd;
+use crate::config::{Config, Location, Provider};
 use crate::files::run_dir::{self, RunDir, RunDirError};
+use crate::here::Here;
 use crate::history::judge::PatternError;
-use crate::node::remote::{Remote, RemoteError};
-use crate::node::{Node, NodeError, Place};
+use crate::node::{NodeError, NodeSpec};
 use crate::notify;
 use crate::plan::canary;
 use crate::plan::{Options, PlanError, Prepared, Selection};
-use crate::recorder::{Recorder, RecorderError, Records as _};
+use crate::recorder::{Recorder, RecorderError};
+use crate::report::case::Phase;
 use crate::report::{Reporter, RunState};
 use crate::run::tonight::Tonight;
-use crate::session::interrupt::Interrupts;
-use crate::session::{Session, SessionError};
-use crate::text::chain;
-use crate::transport::{SshOptions, Transport, TransportError};
+use crate::session::SessionError;
+use crate::session::interrupt::{Interrupts, Stop};
+use crate::text::{Explain, chain, explained};
+
+pub use source::connect;
+pub(crate) use source::{NodeSource, Nodes, ReadyNode};
 
 /// What the user asks for.
 #[derive(Debug, Clone, Default)]
@@ -122,11 +119,25 @@ pub enum RunError {
     /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
-    /// The program was built without EC2.
-    #[error("node `{name}` has provider ec2, and this gpu-harness was built without the feature `ec2`")]
-    NoEc2 {
+    /// The program was built without the node's provider.
+    #[error(
+        "node `{name}` has provider {provider}, and this gpu-harness was built without the feature `{provider}`"
+    )]
+    NotBuilt {
         /// The node.
-        name: String,
+        name: NodeName,
+        /// Who would make it.
+        provider: Provider,
+    },
+    /// A flag says nothing of such a node.
+    #[error("{flag} says nothing of node `{name}`, whose provider is {provider}")]
+    Flag {
+        /// The flag.
+        flag: &'static str,
+        /// The node.
+        name: NodeName,
+        /// Who has it.
+        provider: Provider,
     },
     /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
@@ -144,111 +155,174 @@ impl RunError {
             _ => &[],
         }
     }
+}
 
-    /// The exit code that this is: what the user wrote is wrong, or this machine is.
-    pub fn exit(&self) -> Exit {
+impl Explain for RunError {
+    fn hint(&self) -> Option<String> {
         match self {
+            Self::Node(error) => error.hint(),
+            Self::Flag { .. } => {
+                Some("leave it out; it is for a node that a cloud makes for the run".to_owned())
+            }
+            _ => None,
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Plan(error) => error.exit(),
+            Self::Compare(error) => error.exit(),
             Self::Config(_)
             | Self::Pattern(_)
             | Self::Node(_)
-            | Self::Plan(_)
-            | Self::Compare(_)
             | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
-            | Self::NoEc2 { .. } => Exit::Usage,
+            | Self::NotBuilt { .. }
+            | Self::Flag { .. } => Exit::Usage,
             Self::Cwd(_) | Self::Recorder(_) | Self::Signals(_) => Exit::Infrastructure,
         }
     }
+
+    fn is_diagnostic(&self) -> bool {
+        !self.diagnostics().is_empty()
+    }
 }
 
-/// Runs what was asked for; `reporter` tells the user as it goes.
+/// What a run has of the process that it is made by.
+pub struct RunContext {
+    /// Its folder, its environment, and who hears what is said beside the report.
+    pub here: Here,
+    /// What may ask it to stop.
+    pub stop: Stop,
+    /// Who tells the user as it goes.
+    pub reporter: Box<dyn Reporter>,
+}
+
+impl RunContext {
+    /// A run that this process is there for.
+    pub fn new(here: Here, reporter: Box<dyn Reporter>) -> Self {
+        Self { here, stop: Stop::Signals, reporter }
+    }
+}
+
+/// Runs what was asked for.
 ///
 /// Whatever goes wrong once the run's folder is there is told by its report and by the exit code; an error means
 /// that nothing was run. A CI service whose step this is is told too.
-pub async fn run(asked: Asked, reporter: Box<dyn Reporter>) -> Result<Exit, RunError> {
-    let service = Service::here();
-    let state = match all(asked, reporter).await {
+pub async fn run(context: RunContext, asked: Asked) -> Result<Exit, RunError> {
+    let here = context.here.clone();
+    let service = Service::of(&here.env);
+    let state = match all(context, asked).await {
         Ok(state) => state,
         Err(error) => {
             if let Some(service) = &service {
-                service.tell_mistakes(error.diagnostics());
+                service.tell_mistakes(error.diagnostics(), &here);
             }
             return Err(error);
         }
     };
     let exit = state.exit();
     if let Some(service) = &service {
-        service.tell(&state, exit).await;
+        service.tell(&state, exit, &here).await;
     }
     Ok(exit)
 }
 
-async fn all(asked: Asked, reporter: Box<dyn Reporter>) -> Result<RunState, RunError> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let selection = Selection::read(&asked.suites, &asked.cases, &cwd)?;
-    let root = selection.root().to_owned();
-    let need = |node: &GpuNeed| selection.gpu_need(node);
-    let config = Config::find(&cwd)?;
+async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError> {
+    let here = context.here.clone();
+    asked.suites.iter_mut().for_each(|path| *path = here.path(path));
+    let selection = Selection::read(&asked.suites, &asked.cases, &here.folder)?;
+    let config = Config::find(&here.folder)?;
     let canary = config.canary;
-    let tonight = Tonight::begin(asked.history.clone(), config)?;
-    let prepare = |run, options: &_| {
-        let mut prepared = selection.prepare(run, options)?;
-        if tonight.has_history() {
-            canary::add(&mut prepared, canary).map_err(PlanError::from)?;
-        }
-        Ok(prepared)
+    let place = asked.history.clone().map(|place| place.below(&here.path(Path::new(""))));
+    let tonight = Tonight::begin(place, config.clone())?;
+    let job = Job {
+        root: selection.root(),
+        config: &config,
+        tonight: Some(&tonight),
+        need: |node: &GpuNeed| selection.gpu_need(node),
+        prepare: |run, options: &_| {
+            let mut prepared = selection.prepare(run, options)?;
+            if tonight.has_history() {
+                canary::add(&mut prepared, canary).map_err(PlanError::from)?;
+            }
+            Ok(prepared)
+        },
     };
-    let (state, _) = perform(asked, Some(&tonight), (reporter, None), &root, need, prepare).await?;
+    let (state, _) = perform(context, asked, job).await?;
     // A step that is being stopped has seconds left, and a run that was stopped says little.
-    let message = tonight.message(&state).filter(|_| state.exit() != Exit::Interrupted);
+    let message = tonight.message(&state, &here.env).filter(|_| state.exit() != Exit::Interrupted);
     if let Some(message) = message {
-        notify::tell(tonight.everybody(), &message).await;
+        notify::tell(tonight.everybody(), &message, &here).await;
     }
     Ok(state)
 }
 
-/// Runs a command on a node; gives what came of it and the run's folder. `stop` hears by what it is interrupted besides
-/// signals.
+/// Runs a command on a node; gives what came of it and the run's folder.
 pub async fn exec(
+    context: RunContext,
     asked: Asked,
     command: crate::run::exec::Ready,
-    reporter: Box<dyn Reporter>,
-    stop: UnboundedReceiver<&'static str>,
 ) -> Result<(RunState, PathBuf), RunError> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let need = |node: &GpuNeed| Ok(node.clone());
-    // A command of the moment is no series.
-    let prepare = |run, options: &_| Ok(command.prepare(run, options));
-    perform(asked, None, (reporter, Some(stop)), &cwd, need, prepare).await
+    let here = context.here.clone();
+    let job = Job {
+        root: &here.folder,
+        config: &Config::find(&here.folder)?,
+        // A command of the moment is no series.
+        tonight: None,
+        need: |node: &GpuNeed| Ok(node.clone()),
+        prepare: |run, options: &_| Ok(command.prepare(run, options)),
+    };
+    perform(context, asked, job).await
 }
 
 /// Runs two versions in turn on a node; gives what came of it and the run's folder.
 pub async fn compare(
+    context: RunContext,
     asked: Asked,
     ready: &compare::Ready,
-    reporter: Box<dyn Reporter>,
 ) -> Result<(RunState, PathBuf), RunError> {
-    let root = ready.head().root().to_owned();
-    let need = |node: &GpuNeed| ready.head().gpu_need(node);
-    // The nights before say nothing of a version of the moment.
-    perform(asked, None, (reporter, None), &root, need, |run, options| Ok(ready.prepare(&run, options)?))
-        .await
+    let job = Job {
+        root: ready.head().root(),
+        config: &Config::find(&context.here.folder)?,
+        // The nights before say nothing of a version of the moment.
+        tonight: None,
+        need: |node: &GpuNeed| ready.head().gpu_need(node),
+        prepare: |run, options: &_| Ok(ready.prepare(&run, options)?),
+    };
+    perform(context, asked, job).await
 }
 
-/// Has a node, runs what `prepare` makes on it, and keeps all that comes of it.
-async fn perform(
+/// What is to be run.
+struct Job<'a, N, P> {
+    /// The folder that it belongs to.
+    root: &'a Path,
+    /// The project's settings.
+    config: &'a Config,
+    /// What it is judged by.
+    tonight: Option<&'a Tonight>,
+    /// The GPUs that the node has to have, where its settings ask for these.
+    need: N,
+    /// Makes the plan.
+    prepare: P,
+}
+
+/// Has a node, runs what the job is on it, and keeps all that comes of it.
+async fn perform<N, P>(
+    context: RunContext,
     asked: Asked,
-    tonight: Option<&Tonight>,
-    (reporter, stop): (Box<dyn Reporter>, Option<UnboundedReceiver<&'static str>>),
-    root: &Path,
-    need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    prepare: impl FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
-) -> Result<(RunState, PathBuf), RunError> {
-    let cwd = std::env::current_dir().map_err(RunError::Cwd)?;
-    let mut node = Node::choose(asked.node.as_deref(), &Config::find(&cwd)?)?;
-    let supply = Supply::of(&mut node, &asked, root, need)?;
-    let mut interrupts = Interrupts::listen().map_err(RunError::Signals)?.and(stop);
+    job: Job<'_, N, P>,
+) -> Result<(RunState, PathBuf), RunError>
+where
+    N: Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    P: FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
+{
+    let RunContext { here, stop, reporter } = context;
+    let Job { root, config, tonight, need, prepare } = job;
+    let node = NodeSpec::choose(asked.node.as_deref(), config)?;
+    let source = NodeSource::of(&node, &asked, root, need)?;
+    let mut interrupts = Interrupts::from(stop).map_err(RunError::Signals)?;
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
         fail_fast: asked.fail_fast,
@@ -258,9 +332,12 @@ async fn perform(
     };
     // What can be wrong here is found before a folder, let alone a node, is had.
     let mut prepared = prepare(run_dir::new_run_id(Timestamp::now()), &options)?;
-    let folder = RunDir::create(&asked.out, prepared.plan.run.clone())?;
+    let folder = RunDir::create(&here.path(&asked.out), prepared.plan.run.clone())?;
     let path = folder.path.clone();
-    let mut recorder = Recorder::create(folder, node.name.clone(), asked.junit, reporter)?;
+    let junit = asked.junit.as_deref().map(|junit| here.path(junit));
+    let mut recorder = Recorder::create(folder, node.name.clone(), junit, reporter)?;
+    let span = tracing::info_span!("run", id = %prepared.plan.run);
+    span.in_scope(|| tracing::info!(node = %node.name, cases = prepared.plan.cases.len(), "begun"));
     recorder.own(RunCreated {
         run: prepared.plan.run.clone(),
         harness: env!("CARGO_PKG_VERSION").to_owned(),
@@ -277,12 +354,21 @@ async fn perform(
     }
     // Whatever cannot be written is known before a node is had, too.
     recorder.settle()?;
-    let ended = supply.follow(node, &prepared, &mut recorder, &mut interrupts, tonight).await;
+    let course =
+        Course { prepared: &prepared, recorder: &mut recorder, interrupts: &mut interrupts, tonight };
+    let ended = if prepared.plan.cases.is_empty() {
+        Ok(())
+    } else {
+        follow::follow(source, course).instrument(span.clone()).await
+    };
+    if let Err(error) = &ended {
+        span.in_scope(|| tracing::warn!("ended early: {}", chain(error)));
+    }
     let error = ended.err();
     let missing = recorder.missing(None).await;
     let by = recorder.state().interrupted.clone();
     let (outcome, why) = match (&error, by) {
-        (Some(error), _) => (error.outcome(), Some(chain(error))),
+        (Some(error), _) => (error.outcome(), Some(explained(error))),
         (None, Some(by)) => (Outcome::Cancelled, Some(format!("interrupted by {by}"))),
         (None, None) => (Outcome::Errored, None),
     };
@@ -295,143 +381,26 @@ async fn perform(
     Ok((close(recorder, error.as_ref())?, path))
 }
 
-/// Where the run's node comes from.
-pub(crate) enum Supply {
-    /// It is there already.
-    There,
-    /// It is made for the run.
-    #[cfg(feature = "ec2")]
-    Ec2(Box<crate::ec2::asked::Asked>),
-}
-
-impl Supply {
-    #[cfg(feature = "ec2")]
-    pub(crate) fn of(
-        node: &mut Node,
-        asked: &Asked,
-        root: &Path,
-        need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    ) -> Result<Self, RunError> {
-        let Place::Ec2(settings) = &mut node.place else { return Ok(Self::There) };
-        if let Some(wait) = asked.wait {
-            settings.wait = wait.0;
-        }
-        if let Some(usd) = asked.max_cost {
-            settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
-        }
-        let need = need(&settings.gpu)?;
-        let keep = asked.keep_node_on_failure.map(|keep| keep.0);
-        settings.reuse |= asked.search.is_some();
-        let settings = (**settings).clone();
-        let alone = OfSearch { root: root.to_owned(), runs: 1 };
-        let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
-        Ok(Self::Ec2(Box::new(crate::ec2::asked::Asked { settings, need, keep, root, runs })))
-    }
-
-    #[cfg(not(feature = "ec2"))]
-    pub(crate) fn of(
-        node: &mut Node,
-        _: &Asked,
-        _: &Path,
-        _: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
-    ) -> Result<Self, RunError> {
-        match &node.place {
-            Place::Ec2(_) => Err(RunError::NoEc2 { name: node.name.to_string() }),
-            Place::Local | Place::Ssh { .. } => Ok(Self::There),
-        }
-    }
-
-    async fn follow(
-        self,
-        node: Node,
-        prepared: &Prepared,
-        recorder: &mut Recorder,
-        interrupts: &mut Interrupts,
-        tonight: Option<&Tonight>,
-    ) -> Result<(), SessionError> {
-        if prepared.plan.cases.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::There => follow(node, prepared, recorder, interrupts, tonight).await,
-            #[cfg(feature = "ec2")]
-            Self::Ec2(asked) => {
-                // Boxed: the SDK's futures are deep, and a layout of all of them at once is too much for rustc.
-                Box::pin(crate::run::follow::follow(node, *asked, prepared, recorder, interrupts, tonight))
-                    .await
-            }
-        }
-    }
-}
-
-async fn follow(
-    node: Node,
-    prepared: &Prepared,
-    recorder: &mut Recorder,
-    interrupts: &mut Interrupts,
-    tonight: Option<&Tonight>,
-) -> Result<(), SessionError> {
-    recorder.node_is(NodeState::Requested, &describe(&node));
-    let connecting = connect(&node);
-    let transport = tokio::select! {
-        transport = connecting => transport.map_err(RemoteError::from)?,
-        by = interrupts.next() => return Err(SessionError::Interrupted { by }),
-    };
-    let mut remote = Remote::new(node, transport)?;
-    let begun = Instant::now();
-    Session::new(&mut remote, recorder, interrupts, &prepared.plan, &prepared.blobs).follow().await?;
-    let work = (&prepared.plan, prepared.blobs.as_slice());
-    retry::measure(&mut remote, recorder, interrupts, work, tonight, None, begun).await?;
-    Ok(())
-}
-
-/// How often a first connection is tried again that was accepted and then cut, and the first pause before it.
-const FIRST_RETRIES: usize = 9;
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// A connection to the node.
-///
-/// A host that refuses, or that nobody knows, is most likely mistyped: that is told at once. One that answers and
-/// then breaks off is tried again.
-pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
-    let (address, identity, known_hosts) = match &node.place {
-        Place::Local => return Ok(Transport::local()),
-        Place::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
-        Place::Ec2(_) => return Err(TransportError::NotThere { name: node.name.to_string() }),
-    };
-    let dial = || Transport::ssh(address, SshOptions::of_user(identity.clone(), known_hosts.clone()));
-    let may_pass = |error: &TransportError| {
-        let is_there = !matches!(
-            error,
-            TransportError::Connect { .. }
-                | TransportError::Resolve { .. }
-                | TransportError::Way { .. }
-                | TransportError::Forward { .. }
-        );
-        is_there && error.is_transient()
-    };
-    let pauses = ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(FIRST_PAUSE * 10);
-    dial.retry(pauses.with_max_times(FIRST_RETRIES)).when(may_pass).await
-}
-
-fn describe(node: &Node) -> String {
-    match &node.place {
-        Place::Local => "this machine".to_owned(),
-        Place::Ssh { address, .. } => address.clone(),
-        Place::Ec2(_) => "an EC2 instance".to_owned(),
-    }
+/// A run on its way: what it is, and what becomes of it.
+pub(crate) struct Course<'a> {
+    pub(crate) prepared: &'a Prepared,
+    pub(crate) recorder: &'a mut Recorder,
+    pub(crate) interrupts: &'a mut Interrupts,
+    /// What suspected cases are told by.
+    pub(crate) tonight: Option<&'a Tonight>,
 }
 
 /// Gives its outcome to what has not finished.
 fn settle(recorder: &mut Recorder, ended: Option<&SessionError>) {
-    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), |error| chain(error));
-    recorder.end_unfinished(ended.map_or(Outcome::Errored, SessionError::outcome), &reason);
+    let reason = ended.map_or_else(|| "the node ended the run without it".to_owned(), explained);
+    let outcome = ended.map_or(Outcome::Errored, SessionError::outcome);
+    recorder.end(&[Phase::Waiting, Phase::Running], outcome, &reason);
 }
 
 /// Ends the run's records: what has not finished gets its outcome, and the exit code follows from them all.
 pub(crate) fn close(mut recorder: Recorder, ended: Option<&SessionError>) -> Result<RunState, RunError> {
     settle(&mut recorder, ended);
-    let error = ended.map(|error| chain(error));
+    let error = ended.map(explained);
     let exit = match (recorder.state().exit(), ended) {
         // That its cases passed is its own word.
         (Exit::AllPassed, Some(error)) if error.is_of_a_false_node() => Exit::Infrastructure,

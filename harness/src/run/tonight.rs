@@ -8,6 +8,7 @@ use jiff::Zoned;
 
 use crate::config::Location;
 use crate::config::{Config, NotifyConfig};
+use crate::here::Env;
 use crate::history::judge::{Judge, PatternError};
 use crate::history::{AddError, History, Store, StoreError, append, quarantine};
 use crate::notify::{Message, change};
@@ -80,9 +81,9 @@ impl Tonight {
     }
 
     /// What changed since the run before, for those whom the settings name; every verdict is in the state by now.
-    pub fn message(&self, state: &RunState) -> Option<Message> {
+    pub fn message(&self, state: &RunState, env: &Env) -> Option<Message> {
         let kept = self.kept.as_ref().filter(|_| !self.config.notify.is_empty())?;
-        Message::of(state, change::of_run(&self.judge, &kept.before, state))
+        Message::of(state, change::of_run(&self.judge, &kept.before, state), env)
     }
 
     /// Whom the settings name.

@@ -2,32 +2,13 @@
 
 use std::time::Duration;
 
-use gpu_suites::event::CaseFinished;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Plan, PlannedCase};
 use gpu_suites::unit::Span;
 
 use crate::plan::canary;
-use crate::recorder::Recorder;
 use crate::report::RunState;
 use crate::report::case::{CaseState, Phase};
-
-/// Ends, as interrupted, the case that ran when its node went away without a word.
-pub fn end_running(recorder: &mut Recorder, reason: &str) {
-    let running = recorder.state().cases().iter().filter(|case| case.phase == Phase::Running);
-    let endings: Vec<CaseFinished> = running
-        .map(|case| CaseFinished {
-            case: case.id().clone(),
-            attempt: case.attempt,
-            outcome: Outcome::Interrupted,
-            reason: Some(reason.to_owned()),
-            seconds: recorder.state().ending(case).seconds,
-        })
-        .collect();
-    for ending in endings {
-        recorder.own(ending);
-    }
-}
 
 /// The plan for what has not ended, `elapsed` after the run began; `None` where nothing is left.
 pub fn rest(plan: &Plan, state: &RunState, elapsed: Duration) -> Option<Plan> {
@@ -57,7 +38,7 @@ fn retries_used(case: &CaseState) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use gpu_suites::event::{CaseStarted, Event, Record, RunCreated};
+    use gpu_suites::event::{CaseFinished, CaseStarted, Event, Record, RunCreated};
     use gpu_suites::id::CaseId;
     use jiff::Timestamp;
 

@@ -1,6 +1,7 @@
 //! A plan whose files were written while they were sent: it names what the node was given.
 
 use gpu_suites::plan::{Plan, PlannedCase};
+use gpu_suites::spec::Work;
 
 use crate::files::archive::Changed;
 use crate::text::clean::one_line;
@@ -41,9 +42,11 @@ fn put(case: &mut PlannedCase, Changed { before, now }: &Changed) -> bool {
         return true;
     }
     // A program is to find it gone as well; a model cannot do without its image.
-    let files = case.spec.command.as_mut().map(|command| &mut command.files);
-    let Some(files) = files.filter(|files| files.contains(name)) else { return false };
-    files.retain(|file| file != name);
+    let Work::Command(command) = &mut case.spec.work else { return false };
+    if !command.files.contains(name) {
+        return false;
+    }
+    command.files.retain(|file| file != name);
     case.inputs.remove(name);
     true
 }
@@ -102,7 +105,7 @@ mod tests {
         amend(&mut plan, &[Changed { before: blob("a", "1", true), now: None }]).unwrap();
         let case = &plan.cases[0];
         assert_eq!((case.inputs.len(), case.executable.len()), (1, 0));
-        assert_eq!(case.spec.command.as_ref().unwrap().files.len(), 1);
+        assert_eq!(case.spec.work.command().unwrap().files.len(), 1);
         let worker = Blob { name: None, ..blob("worker", "9", true) };
         assert_eq!(amend(&mut plan, &[Changed { before: worker, now: None }]).unwrap_err(), "/p/worker");
     }

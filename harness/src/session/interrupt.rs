@@ -15,11 +15,23 @@ enum Source {
         term: Signal,
         hangup: Signal,
         /// A file that may not grow any more: the write fails, and the process does not.
-        too_large: Signal,
+        _too_large: Signal,
         /// What another part of this process says.
         inside: Option<UnboundedReceiver<&'static str>>,
     },
     /// Another part of this process, which says by what.
+    Inside(UnboundedReceiver<&'static str>),
+}
+
+/// What may ask a run to stop.
+#[derive(Debug, Default)]
+pub enum Stop {
+    /// Ctrl-C and a CI system's stop: for the one run that a process is there for.
+    #[default]
+    Signals,
+    /// The same, and another part of this process, which says by what.
+    SignalsAnd(UnboundedReceiver<&'static str>),
+    /// Another part of this process alone: for one run among several.
     Inside(UnboundedReceiver<&'static str>),
 }
 
@@ -30,20 +42,23 @@ impl Interrupts {
             int: signal(SignalKind::interrupt())?,
             term: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
-            too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
+            _too_large: signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?,
             inside: None,
         }))
     }
 
-    /// The same, and what another part of this process says.
-    #[must_use]
-    pub fn and(self, receiver: Option<UnboundedReceiver<&'static str>>) -> Self {
-        match self.0 {
-            Source::Signals { int, term, hangup, too_large, .. } => {
-                Self(Source::Signals { int, term, hangup, too_large, inside: receiver })
-            }
-            Source::Inside(own) => Self(Source::Inside(receiver.unwrap_or(own))),
+    /// Those that come from there; from here on no signal that is meant ends the process by itself.
+    pub fn from(stop: Stop) -> std::io::Result<Self> {
+        let receiver = match stop {
+            Stop::Inside(receiver) => return Ok(Self(Source::Inside(receiver))),
+            Stop::Signals => return Self::listen(),
+            Stop::SignalsAnd(receiver) => receiver,
+        };
+        let mut listening = Self::listen()?;
+        if let Source::Signals { inside, .. } = &mut listening.0 {
+            *inside = Some(receiver);
         }
+        Ok(listening)
     }
 
     /// Interrupts that come from within, and what makes them.

@@ -26,11 +26,6 @@ impl Moment {
         Self(Self::now().0.saturating_add(time))
     }
 
-    /// How long ago it was.
-    pub fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
-    }
-
     /// How long it is until then.
     pub fn left(self) -> Duration {
         self.0.saturating_sub(Self::now().0)

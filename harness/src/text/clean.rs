@@ -13,8 +13,7 @@ use std::borrow::Cow;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// The longest line that is shown.
-pub const LINE: usize = 4 << 10;
+pub use super::limits::LINE;
 
 /// The first `most` bytes of a text, with a mark that says how much is missing.
 pub fn cut(text: &str, most: usize) -> Cow<'_, str> {

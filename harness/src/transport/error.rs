@@ -1,13 +1,16 @@
 //! Why a node cannot be reached, or was lost: one variant for each thing that was tried.
 //!
-//! Texts finish the sentence "failed to …". Where the user has to do something, the text says what.
+//! Texts finish the sentence "failed to …". Where the user has to do something, the hint says what.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gpu_suites::exit::Exit;
+
 use super::ssh::HostKey;
+use crate::text::Explain;
 
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,20 +53,12 @@ impl fmt::Display for KnownKey {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// The address is not one.
-    #[error("read the address `{address}`: {reason}\nhint: write ssh://[user@]host[:port]")]
+    #[error("read the address `{address}`: {reason}")]
     Address {
         /// As given.
         address: String,
         /// What is wrong with it.
         reason: String,
-    },
-    /// The node is made for a run, and there is none before.
-    #[error(
-        "reach node `{name}`: it is made for each run, and there is none before\nhint: `gpu-harness doctor --node {name}` tells whether one can be had"
-    )]
-    NotThere {
-        /// The node.
-        name: String,
     },
     /// The ssh configuration cannot be read, or makes no sense.
     #[error("read the ssh configuration: {place}")]
@@ -74,9 +69,7 @@ pub enum TransportError {
         source: Option<io::Error>,
     },
     /// The jumps of the ssh configuration lead in a circle.
-    #[error(
-        "connect to {peer}: the way there (ProxyJump {over}) leads in a circle\nhint: `ProxyJump none` for {over} in the ssh configuration"
-    )]
+    #[error("connect to {peer}: the way there (ProxyJump {over}) leads in a circle")]
     JumpLoop {
         /// Who.
         peer: Peer,
@@ -140,9 +133,8 @@ pub enum TransportError {
         "trust {peer}: ITS HOST KEY HAS CHANGED\n\
          it shows {} {}\n\
          but {known} has {} {}\n\
-         Somebody may be listening in, or the machine was set up anew. Nothing was sent to it.\n\
-         hint: compare the key with the machine's own; where the change is right, remove the old one with\n    {}",
-        .key.kind(), .key.fingerprint(), known.key.kind(), known.key.fingerprint(), forget(&known.name, &known.file)
+         Somebody may be listening in, or the machine was set up anew. Nothing was sent to it.",
+        .key.kind(), .key.fingerprint(), known.key.kind(), known.key.fingerprint()
     )]
     HostKeyChanged {
         /// Who.
@@ -163,10 +155,7 @@ pub enum TransportError {
         marked: Box<KnownKey>,
     },
     /// Its certificate is none that we go by.
-    #[error(
-        "trust {peer}: it shows a certificate that does not hold: {reason}\n\
-         hint: have the host's certificate made anew, or list its own key in known_hosts"
-    )]
+    #[error("trust {peer}: it shows a certificate that does not hold: {reason}")]
     HostCertificate {
         /// Who.
         peer: Peer,
@@ -188,7 +177,7 @@ pub enum TransportError {
         pinned: HostKey,
     },
     /// No key of ours is accepted.
-    #[error("log in to {peer}: {}", login(peer, tried, looked_for))]
+    #[error("log in to {peer}: {}", login(tried, looked_for))]
     Auth {
         /// Who.
         peer: Peer,
@@ -198,10 +187,7 @@ pub enum TransportError {
         looked_for: Vec<PathBuf>,
     },
     /// The far side lets a connection have no command at all.
-    #[error(
-        "start `{command}` at {peer}: the server lets no command run ({reason})\n\
-         hint: `MaxSessions` in its sshd_config must be 1 or more, and the account must be one for commands, not for forwarding alone"
-    )]
+    #[error("start `{command}` at {peer}: the server lets no command run ({reason})")]
     OpenChannel {
         /// Who.
         peer: Peer,
@@ -364,14 +350,17 @@ pub struct UnknownKey {
 
 impl fmt::Display for UnknownKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, key, file, scan, note } = self;
-        writeln!(f, "it shows {} {}", key.kind(), key.fingerprint())?;
-        if let Some(note) = note {
-            writeln!(f, "{note}")?;
-        }
-        write!(
-            f,
-            "hint: compare that with what `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` prints on the machine itself; \
+        let Self { key, note, .. } = self;
+        write!(f, "it shows {} {}", key.kind(), key.fingerprint())?;
+        note.iter().try_for_each(|note| write!(f, "\n{note}"))
+    }
+}
+
+impl UnknownKey {
+    fn hint(&self) -> String {
+        let Self { name, key, file, scan, .. } = self;
+        format!(
+            "compare that with what `ssh-keygen -lf /etc/ssh/ssh_host_{}_key.pub` prints on the machine itself; \
              where they are equal, trust it with\n    {}",
             key.family(),
             add(name, key, file, *scan)
@@ -379,12 +368,39 @@ impl fmt::Display for UnknownKey {
     }
 }
 
-fn login(peer: &Peer, tried: &[TriedKey], looked_for: &[PathBuf]) -> String {
-    let hint = format!(
-        "hint: add the public half of a key to ~/.ssh/authorized_keys of {} there, or name the right key: \
-         `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`",
-        peer.user
-    );
+impl Explain for TransportError {
+    fn hint(&self) -> Option<String> {
+        Some(match self {
+            Self::Address { .. } => "write ssh://[user@]host[:port]".to_owned(),
+            Self::JumpLoop { over, .. } => format!("`ProxyJump none` for {over} in the ssh configuration"),
+            Self::HostKeyUnknown { unknown, .. } => unknown.hint(),
+            Self::HostKeyChanged { known, .. } => format!(
+                "compare the key with the machine's own; where the change is right, remove the old one with\n    {}",
+                forget(&known.name, &known.file)
+            ),
+            Self::HostCertificate { .. } => {
+                "have the host's certificate made anew, or list its own key in known_hosts".to_owned()
+            }
+            Self::Auth { peer, .. } => format!(
+                "add the public half of a key to ~/.ssh/authorized_keys of {} there, or name the right key: \
+                 `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`",
+                peer.user
+            ),
+            Self::OpenChannel { .. } => {
+                "`MaxSessions` in its sshd_config must be 1 or more, and the account must be one \
+                                         for commands, not for forwarding alone"
+                    .to_owned()
+            }
+            _ => return None,
+        })
+    }
+
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
+}
+
+fn login(tried: &[TriedKey], looked_for: &[PathBuf]) -> String {
     if tried.is_empty() {
         let files = Vec::from_iter(looked_for.iter().map(|file| file.display().to_string()));
         let files = if files.is_empty() {
@@ -392,11 +408,11 @@ fn login(peer: &Peer, tried: &[TriedKey], looked_for: &[PathBuf]) -> String {
         } else {
             format!("none of the key files is there ({})", files.join(", "))
         };
-        return format!("there is no key to try: no agent has one, and {files}\n{hint}");
+        return format!("there is no key to try: no agent has one, and {files}");
     }
     let lines: Vec<String> =
         tried.iter().map(|TriedKey { key, result }| format!("  {key}: {result}")).collect();
-    format!("no key is accepted; tried\n{}\n{hint}", lines.join("\n"))
+    format!("no key is accepted; tried\n{}", lines.join("\n"))
 }
 
 /// The command that adds a key to the known ones.

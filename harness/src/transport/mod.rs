@@ -9,7 +9,7 @@ mod command;
 mod error;
 mod exec;
 mod local;
-mod ssh;
+pub(crate) mod ssh;
 mod upload;
 
 pub use command::{Command, quote};

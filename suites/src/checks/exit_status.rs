@@ -3,11 +3,37 @@
 //! A signal that the program brought on itself is its failure. A signal that comes from outside says nothing about
 //! the program: the case errors. A worker that does not end well is the fault of what it runs only where it says so.
 
-use super::ruling::{Kind, Ruling};
-use super::text::clip;
-use super::{LastWord, ProcessEnd};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::metrics::Blame;
-use crate::spec::ExitStatus;
+use crate::spec::Case;
+
+use super::ruling::{Kind, Ruling};
+use super::seen::Seen;
+use super::text::clip;
+use super::{Check, Fold, LastWord, ProcessEnd};
+
+/// The exit status that the program must end with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExitStatus {
+    /// The wanted code.
+    pub code: u8,
+}
+
+impl Check for ExitStatus {
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(self)
+    }
+}
+
+/// What a case writes says nothing of how its process ends: the evaluator asks [`of_command`] and [`of_worker`].
+impl Fold for ExitStatus {
+    fn conclude(&self, _: &Seen) -> Vec<Ruling> {
+        Vec::new()
+    }
+}
 
 /// Signals by which somebody else ends a program, and who that usually is.
 const FROM_OUTSIDE: [(&str, &str); 6] = [

@@ -1,26 +1,48 @@
 //! `export-parity`: the exported model gives the same output as the model itself.
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::{Case, Found};
+
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
+use super::{Check, Fold};
 
-#[derive(Debug)]
-pub(super) struct ExportParity {
-    wanted: spec::ExportParity,
-    difference: Option<f64>,
+/// The exported model gives the same output.
+/// `export_max_abs_diff`: the largest difference between the model's output and the exported model's.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ExportParity {
+    /// Largest absolute difference allowed.
+    pub within: f64,
 }
 
-impl ExportParity {
-    pub(super) fn new(wanted: spec::ExportParity) -> Self {
-        Self { wanted, difference: None }
+impl Default for ExportParity {
+    fn default() -> Self {
+        Self { within: 1e-4 }
     }
 }
 
-impl Fold for ExportParity {
+impl Check for ExportParity {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.tolerance("within", self.within);
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, difference: None })
+    }
+}
+
+#[derive(Debug)]
+struct Running {
+    wanted: ExportParity,
+    difference: Option<f64>,
+}
+
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         if let Some(difference) = sample.number_of("export_max_abs_diff") {
             self.difference = Some(difference);

@@ -1,12 +1,32 @@
 //! `finite`: no metric is NaN or infinite. It is the one check that stops a case at once: what follows a NaN is NaN.
 
-use super::Fold;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::Case;
+
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{at, clip, short};
+use super::{Check, Fold};
+
+/// No metric is NaN or infinite. Write `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Finite {}
+
+impl Check for Finite {
+    fn by_default(_: &Case) -> Option<Self> {
+        Some(Self {})
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running::default())
+    }
+}
 
 #[derive(Debug, Default)]
-pub(super) struct Finite {
+struct Running {
     numbers: u64,
     broken: Option<Broken>,
 }
@@ -18,7 +38,7 @@ struct Broken {
     value: f64,
 }
 
-impl Fold for Finite {
+impl Fold for Running {
     fn wants_the_end(&self) -> bool {
         false
     }

@@ -3,22 +3,71 @@
 //! The case writes both, `score` and `golden/score`: where the golden values come from (a file that goes along, another
 //! implementation) is its own affair.
 
-use crate::spec::GoldenCheck;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::{Case, Found};
+
 use super::figure::{at_most, larger};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count, exact, short};
 use super::twins::{Pair, Side, Twins};
+use super::{Check, Fold};
+
+/// Values are near their golden ones. Where it is named, and in a `train` case with a file of golden losses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("minItems" = 1))]
+pub struct Golden(pub Vec<GoldenCheck>);
+
+/// Each `golden/<name>` against `<name>` at the same step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GoldenCheck {
+    /// The metric's name, e.g. `score`.
+    pub name: String,
+    /// Largest absolute difference allowed.
+    #[serde(default = "default_golden")]
+    pub within: f64,
+}
+
+fn default_golden() -> f64 {
+    1e-4
+}
+
+impl Check for Golden {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        if self.0.is_empty() {
+            found.add("", "no metric is listed", "write `- name: score`");
+        }
+        for (index, check) in self.0.iter().enumerate() {
+            let mut found = found.below(format!("[{index}]"));
+            found.metric_name(&check.name);
+            found.tolerance("within", check.within);
+        }
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        let compared = |check| Compared {
+            check,
+            twins: Twins::default(),
+            compared: 0,
+            differ: 0,
+            first: None,
+            largest: 0.0,
+        };
+        Box::new(Running(self.0.into_iter().map(compared).collect()))
+    }
+}
 
 const PREFIX: &str = "golden/";
 
 #[derive(Debug)]
-pub(super) struct Goldens(Vec<Golden>);
+struct Running(Vec<Compared>);
 
 #[derive(Debug)]
-struct Golden {
+struct Compared {
     check: GoldenCheck,
     twins: Twins,
     compared: usize,
@@ -27,21 +76,7 @@ struct Golden {
     largest: f64,
 }
 
-impl Goldens {
-    pub(super) fn new(checks: Vec<GoldenCheck>) -> Self {
-        let golden = |check| Golden {
-            check,
-            twins: Twins::default(),
-            compared: 0,
-            differ: 0,
-            first: None,
-            largest: 0.0,
-        };
-        Self(checks.into_iter().map(golden).collect())
-    }
-}
-
-impl Golden {
+impl Compared {
     fn compare(&mut self, pair: Pair) {
         let difference = (pair.own - pair.twin).abs();
         self.compared += 1;
@@ -88,7 +123,7 @@ impl Golden {
     }
 }
 
-impl Fold for Goldens {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         let Some(value) = sample.value.number() else { return };
         for golden in &mut self.0 {

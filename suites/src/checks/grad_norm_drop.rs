@@ -4,39 +4,60 @@
 
 use std::collections::VecDeque;
 
-use crate::regression::robust;
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
-use super::figure::{at_most, larger};
+use crate::spec::{Case, Found};
+use crate::unit::Share;
+
+use super::figure::{at_most, larger, middle};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{count, short};
+use super::{Check, Fold};
+
+/// The gradient norm fell.
+/// Last `grad_norm` ≤ to × the largest of the first steps.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct GradNormDrop {
+    /// Share of the initial norm, 100 % at most.
+    #[schemars(extend("maximum" = 1))]
+    pub to: Share,
+}
+
+impl Default for GradNormDrop {
+    fn default() -> Self {
+        Self { to: Share(0.05) }
+    }
+}
+
+impl Check for GradNormDrop {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.share("to", Some(self.to));
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running {
+            wanted: self,
+            came: 0,
+            largest: f64::NEG_INFINITY,
+            last: VecDeque::with_capacity(WINDOW + 1),
+        })
+    }
+}
 
 const WINDOW: usize = 5;
 
 #[derive(Debug)]
-pub(super) struct GradNormDrop {
-    wanted: spec::GradNormDrop,
+struct Running {
+    wanted: GradNormDrop,
     came: usize,
     largest: f64,
     last: VecDeque<(Option<u64>, f64)>,
 }
 
-impl GradNormDrop {
-    pub(super) fn new(wanted: spec::GradNormDrop) -> Self {
-        Self { wanted, came: 0, largest: f64::NEG_INFINITY, last: VecDeque::with_capacity(WINDOW + 1) }
-    }
-}
-
-/// The middle one of some values; NaN where one of them is not finite.
-pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    let values = Vec::from_iter(values);
-    let is_finite = values.iter().all(|value| value.is_finite());
-    robust::median(&values).filter(|_| is_finite).unwrap_or(f64::NAN)
-}
-
-impl Fold for GradNormDrop {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         let Some(norm) = sample.number_of("grad_norm") else { return };
         self.came += 1;
@@ -60,7 +81,7 @@ impl Fold for GradNormDrop {
             let cause = "too few steps, or a norm that is not written in each step";
             return vec![Ruling::broke(observed, wanted).at(*step).because(cause)];
         }
-        let last = median(self.last.iter().map(|point| point.1));
+        let last = middle(self.last.iter().map(|point| point.1));
         if self.largest <= 0.0 {
             let observed = format!("the first {WINDOW} gradient norms are 0");
             let cause = "nothing is trained: a loss that does not depend on the parameters, or gradients that are cleared \

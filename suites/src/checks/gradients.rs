@@ -3,14 +3,33 @@
 
 use std::collections::BTreeMap;
 
-use crate::metrics::Value;
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::metrics::Value;
+use crate::spec::Case;
+
 use super::figure::at_least;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, short};
+use super::{Check, Fold};
+
+/// Every trainable tensor has a gradient and moves; frozen ones do not.
+/// The census after the first step. How many parameters may be frozen is the one thing that it cannot know.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Gradients {
+    /// How many parameters are meant to be frozen (`params_frozen`); by default it is not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<u64>,
+}
+
+impl Check for Gradients {
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, counts: BTreeMap::new(), names: BTreeMap::new() })
+    }
+}
 
 /// What is counted, how a sentence says it, and what usually causes it.
 const CENSUS: [(&str, &str, &str); 5] = [
@@ -45,17 +64,13 @@ const TOTAL: &str = "params_trainable";
 const FROZEN: &str = "params_frozen";
 
 #[derive(Debug)]
-pub(super) struct Gradients {
-    wanted: spec::Gradients,
+struct Running {
+    wanted: Gradients,
     counts: BTreeMap<&'static str, (Option<u64>, f64)>,
     names: BTreeMap<&'static str, String>,
 }
 
-impl Gradients {
-    pub(super) fn new(wanted: spec::Gradients) -> Self {
-        Self { wanted, counts: BTreeMap::new(), names: BTreeMap::new() }
-    }
-
+impl Running {
     /// The verdict on how many are frozen, where the suite says how many are meant to be and there are others.
     fn of_frozen(&self, seen: &Seen) -> Option<Ruling> {
         let meant = self.wanted.frozen?;
@@ -76,7 +91,7 @@ impl Gradients {
     }
 }
 
-impl Fold for Gradients {
+impl Fold for Running {
     fn wants_the_end(&self) -> bool {
         false
     }

@@ -2,29 +2,60 @@
 //!
 //! A model that knows nothing gives every class the same probability: the loss is ln K for K balanced classes.
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{Case, Found};
 use crate::unit::Share;
 
-use super::Fold;
 use super::figure::{at_least, at_most};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{at, short};
+use super::{Check, Fold};
+
+/// The first loss is near its analytic value.
+/// Metric `loss` at the first step against its analytic value (ln K for K balanced classes).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct InitialLoss {
+    /// The analytic value; default: what the case reports as `expected_initial_loss`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<f64>,
+    /// How far below it may be, 100 % at most.
+    #[schemars(extend("maximum" = 1))]
+    pub within: Share,
+    /// How far above it may be; default: twice `within`. A last layer of usual width starts there, and nothing that
+    /// knows nothing starts far below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub above: Option<Share>,
+}
+
+impl Default for InitialLoss {
+    fn default() -> Self {
+        Self { near: None, within: Share(0.25), above: None }
+    }
+}
+
+impl Check for InitialLoss {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.finite("near", self.near);
+        found.share("within", Some(self.within));
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, first: None, expected: None })
+    }
+}
 
 #[derive(Debug)]
-pub(super) struct InitialLoss {
-    wanted: spec::InitialLoss,
+struct Running {
+    wanted: InitialLoss,
     first: Option<(Option<u64>, f64)>,
     expected: Option<f64>,
 }
 
-impl InitialLoss {
-    pub(super) fn new(wanted: spec::InitialLoss) -> Self {
-        Self { wanted, first: None, expected: None }
-    }
-}
-
-impl Fold for InitialLoss {
+impl Fold for Running {
     fn wants_the_end(&self) -> bool {
         false
     }

@@ -1,8 +1,11 @@
 //! From findings to the outcome of a case.
 
 use crate::event::{Finding, Verdict};
+use crate::id::CheckName;
 use crate::outcome::Outcome;
-use crate::spec::{Case, CheckName};
+use crate::spec::Case;
+
+use super::{ExitStatus, Finite, TimeBudget, ValidWindows};
 
 /// The case's outcome by its findings, and the reason where it did not pass.
 ///
@@ -24,7 +27,7 @@ pub fn judge(case: &Case, findings: &[Finding]) -> (Outcome, Option<String>) {
 
 /// An `exit-status` that is not judged *and* has a cause was the doing of the node or of the worker.
 fn is_from_outside(finding: &Finding) -> bool {
-    finding.check == CheckName::ExitStatus && finding.verdict == Verdict::Skipped && finding.cause.is_some()
+    finding.check == ExitStatus::NAME && finding.verdict == Verdict::Skipped && finding.cause.is_some()
 }
 
 fn of_case(findings: &[Finding]) -> (Outcome, Vec<String>) {
@@ -33,7 +36,7 @@ fn of_case(findings: &[Finding]) -> (Outcome, Vec<String>) {
     let only_invalid = findings
         .iter()
         .filter(|finding| finding.verdict == Verdict::Broke)
-        .all(|finding| finding.check == CheckName::ValidWindows);
+        .all(|finding| finding.check == ValidWindows::NAME);
     if !broken.is_empty() {
         (if only_invalid { Outcome::Errored } else { Outcome::Failed }, broken)
     } else if findings.iter().any(|finding| finding.verdict == Verdict::Held) {
@@ -45,7 +48,7 @@ fn of_case(findings: &[Finding]) -> (Outcome, Vec<String>) {
 }
 
 fn of_control(must_fail: &[CheckName], findings: &[Finding]) -> (Outcome, Vec<String>) {
-    let decisive = [CheckName::ExitStatus, CheckName::Finite, CheckName::TimeBudget];
+    let decisive = [ExitStatus::NAME, Finite::NAME, TimeBudget::NAME];
     let spoilt = findings.iter().filter(|finding| {
         finding.verdict == Verdict::Broke
             && decisive.contains(&finding.check)
@@ -54,13 +57,13 @@ fn of_control(must_fail: &[CheckName], findings: &[Finding]) -> (Outcome, Vec<St
     let spoilt =
         spoilt.map(|finding| format!("the control itself did not run as it should: {}", sentence(finding)));
     let reasons =
-        Vec::from_iter(spoilt.chain(must_fail.iter().filter_map(|check| unnoticed(*check, findings))));
+        Vec::from_iter(spoilt.chain(must_fail.iter().filter_map(|check| unnoticed(check, findings))));
     (if reasons.is_empty() { Outcome::Passed } else { Outcome::Failed }, reasons)
 }
 
 /// What to say of a check that had to break and did not.
-fn unnoticed(check: CheckName, findings: &[Finding]) -> Option<String> {
-    let of_check = Vec::from_iter(findings.iter().filter(|finding| finding.check == check));
+fn unnoticed(check: &CheckName, findings: &[Finding]) -> Option<String> {
+    let of_check = Vec::from_iter(findings.iter().filter(|finding| finding.check == *check));
     if of_check.iter().any(|finding| finding.verdict == Verdict::Broke) {
         return None;
     }

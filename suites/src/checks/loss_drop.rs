@@ -3,20 +3,52 @@
 //! A share of the first loss makes sense above 0 only. A loss may be negative (a log-likelihood, an ELBO, a negative Dice):
 //! then the same share of the first loss's *size* has to be gained, `first - (1 - to) · |first|`, which above 0 is `to · first`.
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{Case, Found};
 use crate::unit::Share;
 
-use super::Fold;
 use super::curve::{Shape, shape};
 use super::figure::{at_most, larger};
 use super::ruling::Ruling;
 use super::seen::Seen;
 use super::text::short;
+use super::{Check, Fold};
+
+/// The loss fell far enough, without a plateau above the floor.
+/// Final `loss` ≤ max(floor, to × the first); of a first loss below 0, ≤ first − (1 − to) × its size.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LossDrop {
+    /// Share of the first loss, 100 % at most.
+    #[schemars(extend("maximum" = 1))]
+    pub to: Share,
+    /// Always low enough; of a first loss of 0 or less only where it lies below that.
+    pub floor: f64,
+}
+
+impl Default for LossDrop {
+    fn default() -> Self {
+        Self { to: Share(0.05), floor: 1e-3 }
+    }
+}
+
+impl Check for LossDrop {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.share("to", Some(self.to));
+        found.finite("floor", Some(self.floor));
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running(self))
+    }
+}
 
 #[derive(Debug)]
-pub(super) struct LossDrop(pub(super) spec::LossDrop);
+struct Running(LossDrop);
 
-impl Fold for LossDrop {
+impl Fold for Running {
     fn keeps(&self) -> &'static [&'static str] {
         &["loss"]
     }
@@ -52,10 +84,10 @@ impl Fold for LossDrop {
     }
 }
 
-impl LossDrop {
+impl Running {
     /// How low is low enough, and how that is said; else why it cannot be said.
     fn limit(&self, first: f64) -> Result<(f64, String), String> {
-        let spec::LossDrop { to, floor } = self.0;
+        let LossDrop { to, floor } = self.0;
         // A floor above a negative loss is no floor: whatever it does it stays below.
         let floor = Some(floor).filter(|floor| first > 0.0 || *floor < first);
         if !first.is_finite() {

@@ -4,21 +4,54 @@
 
 use std::collections::VecDeque;
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::Case;
 use crate::unit::ByteSize;
 
-use super::Fold;
-use super::figure::at_most;
-use super::grad_norm_drop::median;
+use super::figure::{at_most, middle};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::count;
+use super::{Check, Fold};
+
+/// Memory does not grow.
+/// `memory_bytes` from a step on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct MemoryFlat {
+    /// The step from which memory must not grow; what comes before is warm-up.
+    pub from_step: u64,
+    /// Growth that is still flat.
+    #[schemars(extend("default" = "16 MiB"))]
+    pub slack: ByteSize,
+}
+
+impl Default for MemoryFlat {
+    fn default() -> Self {
+        Self { from_step: 50, slack: ByteSize(16 << 20) }
+    }
+}
+
+impl Check for MemoryFlat {
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running {
+            wanted: self,
+            came: 0,
+            judged: 0,
+            first: Vec::new(),
+            last: VecDeque::new(),
+            above_since: None,
+        })
+    }
+}
 
 const WINDOW: usize = 5;
 
 #[derive(Debug)]
-pub(super) struct MemoryFlat {
-    wanted: spec::MemoryFlat,
+struct Running {
+    wanted: MemoryFlat,
     /// All values, those before `from-step` included.
     came: u64,
     judged: usize,
@@ -28,17 +61,13 @@ pub(super) struct MemoryFlat {
     above_since: Option<u64>,
 }
 
-impl MemoryFlat {
-    pub(super) fn new(wanted: spec::MemoryFlat) -> Self {
-        Self { wanted, came: 0, judged: 0, first: Vec::new(), last: VecDeque::new(), above_since: None }
-    }
-
+impl Running {
     fn limit(&self) -> f64 {
-        median(self.first.iter().copied()) + self.wanted.slack.0 as f64
+        middle(self.first.iter().copied()) + self.wanted.slack.0 as f64
     }
 }
 
-impl Fold for MemoryFlat {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         let Some(bytes) = sample.number_of("memory_bytes") else { return };
         self.came += 1;
@@ -69,7 +98,7 @@ impl Fold for MemoryFlat {
             let why = format!("{} from step {from} on: too few to judge", count(self.judged, "value"));
             return vec![Ruling::skipped(why, format!("at least {} values from step {from} on", 2 * WINDOW))];
         }
-        let (first, last) = (median(self.first.iter().copied()), median(self.last.iter().copied()));
+        let (first, last) = (middle(self.first.iter().copied()), middle(self.last.iter().copied()));
         let holds = at_most(last, self.limit());
         let step = self.above_since.filter(|_| !holds);
         let observed = if holds {

@@ -1,17 +1,87 @@
 //! `metric`: metrics against their figures, each with a verdict of its own.
 
-use crate::spec::{MetricCheck, When};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::{Case, Found};
+
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{at, clip, count, short};
+use super::{Check, Fold};
+
+/// Metrics reach their figures, each with a verdict of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("minItems" = 1))]
+pub struct Metric(pub Vec<MetricCheck>);
+
+/// A metric against a figure. At least one of `at-least` and `at-most` is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(extend("anyOf" = [{ "required": ["at-least"] }, { "required": ["at-most"] }]))]
+pub struct MetricCheck {
+    /// The metric's name, e.g. `eval/iou`.
+    pub name: String,
+    /// The figure that it must reach.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The figure that it must not exceed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<f64>,
+    /// Which of its values counts.
+    #[serde(default)]
+    pub when: When,
+}
+
+/// Which value of a metric counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum When {
+    /// The last one.
+    #[default]
+    Final,
+    /// Each one.
+    Every,
+    /// The one that comes closest to holding.
+    Best,
+    /// The arithmetic mean of all.
+    Mean,
+}
+
+impl Check for Metric {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        if self.0.is_empty() {
+            found.add("", "no metric is listed", "write `- name: eval/iou` and `at-least: 0.99`");
+        }
+        for (index, check) in self.0.iter().enumerate() {
+            of_figures(&mut found.below(format!("[{index}]")), check);
+        }
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        let watched =
+            |check| Watched { check, came: 0, last: None, best: None, mean: 0.0, first_wrong: None };
+        Box::new(Running(self.0.into_iter().map(watched).collect()))
+    }
+}
+
+fn of_figures(found: &mut Found<'_>, check: &MetricCheck) {
+    found.metric_name(&check.name);
+    match (check.at_least, check.at_most) {
+        (None, None) => found.add("", "a metric check without a figure", "add `at-least:` or `at-most:`"),
+        (Some(least), Some(most)) if least > most => {
+            found.add("at-most", format!("no number is at least {least} and at most {most}"), "swap them");
+        }
+        (least, most) => [least, most].into_iter().for_each(|figure| found.finite("", figure)),
+    }
+}
 
 #[derive(Debug)]
-pub(super) struct Metrics(Vec<Metric>);
+struct Running(Vec<Watched>);
 
 #[derive(Debug)]
-struct Metric {
+struct Watched {
     check: MetricCheck,
     came: usize,
     last: Option<Point>,
@@ -26,14 +96,7 @@ struct Point {
     value: f64,
 }
 
-impl Metrics {
-    pub(super) fn new(checks: Vec<MetricCheck>) -> Self {
-        let metric = |check| Metric { check, came: 0, last: None, best: None, mean: 0.0, first_wrong: None };
-        Self(checks.into_iter().map(metric).collect())
-    }
-}
-
-impl Metric {
+impl Watched {
     /// How far a value is from holding: 0 where it holds.
     fn distance(&self, value: f64) -> f64 {
         if !value.is_finite() {
@@ -98,7 +161,7 @@ impl Metric {
     }
 }
 
-impl Fold for Metrics {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         for metric in &mut self.0 {
             if let Some(value) = sample.number_of(&metric.check.name) {
@@ -108,7 +171,7 @@ impl Fold for Metrics {
     }
 
     fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
-        let rule = |metric: &Metric| {
+        let rule = |metric: &Watched| {
             let name = clip(&metric.check.name, 128);
             let Some((point, observed)) = metric.counted() else {
                 return seen.missing(&metric.check.name, &metric.wanted()).about(name);
@@ -122,8 +185,8 @@ impl Fold for Metrics {
     }
 }
 
-impl Metrics {
-    fn cause(&self, metric: &Metric) -> &'static str {
+impl Running {
+    fn cause(&self, metric: &Watched) -> &'static str {
         let name = &metric.check.name;
         let twin_holds = name.strip_prefix("eval/").is_some_and(|what| {
             self.0.iter().any(|other| other.check.name.strip_prefix("train/") == Some(what) && other.holds())

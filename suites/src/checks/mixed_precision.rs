@@ -1,27 +1,51 @@
 //! `mixed-precision`: the loss of a run in mixed precision ends near that of full precision.
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::{Case, Found};
+use crate::unit::Share;
+
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
+use super::{Check, Fold};
+
+/// Mixed precision ends near full precision.
+/// Last `mixed/loss` against `loss` at the same step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MixedPrecision {
+    /// How far off the mixed-precision loss may be, as a share of the *initial* loss's size, 100 % at most.
+    #[schemars(extend("maximum" = 1))]
+    pub within: Share,
+}
+
+impl Default for MixedPrecision {
+    fn default() -> Self {
+        Self { within: Share(0.05) }
+    }
+}
+
+impl Check for MixedPrecision {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.share("within", Some(self.within));
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, last: None })
+    }
+}
 
 #[derive(Debug)]
-pub(super) struct MixedPrecision {
-    wanted: spec::MixedPrecision,
+struct Running {
+    wanted: MixedPrecision,
     /// Step and value of the last `mixed/loss`.
     last: Option<(u64, f64)>,
 }
 
-impl MixedPrecision {
-    pub(super) fn new(wanted: spec::MixedPrecision) -> Self {
-        Self { wanted, last: None }
-    }
-}
-
-impl Fold for MixedPrecision {
+impl Fold for Running {
     fn keeps(&self) -> &'static [&'static str] {
         &["loss"]
     }

@@ -1,10 +1,13 @@
-//! Does what was measured hold? Each check is a fold over the lines that a case writes. See docs/checks.md.
+//! Does what was measured hold? Each check is a file here, and a fold over the lines that a case writes. See docs/checks.md.
+//!
+//! A new one is a file and a line in the list below; CONTRIBUTING.md leads through it.
 //!
 //! [`Evaluator`] hands every line to the checks that the case runs, and collects their verdicts when its process has
 //! ended; [`judge`] turns the verdicts into the case's outcome. A check keeps figures, not lines: memory stays
 //! bounded however long a case runs.
 
 mod curve;
+mod deterministic;
 mod evaluator;
 mod exit_status;
 mod export_parity;
@@ -23,11 +26,12 @@ mod parity;
 mod points;
 mod predictions;
 mod rate;
+mod registry;
+mod resume_parity;
 mod rows;
 mod ruling;
 mod same_batch;
 mod seen;
-mod selection;
 mod shards;
 mod steps;
 mod text;
@@ -40,13 +44,50 @@ mod zeroed_image;
 use std::fmt;
 use std::time::Duration;
 
-pub use evaluator::Evaluator;
-pub use judge::judge;
-pub use selection::selected;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+pub use evaluator::Evaluator;
+pub use golden::GoldenCheck;
+pub use judge::judge;
+pub use metric::{MetricCheck, When};
+pub use rate::RateCheck;
+pub use registry::{names, selected};
+pub use varied::VariedCheck;
+
+use crate::id::CheckName;
 use crate::metrics::Blame;
+use crate::spec::Case;
+pub(crate) use registry::{Check, Known, known, known_with_reasons, rules};
 use ruling::Ruling;
 use seen::{Sample, Seen};
+
+// In the order in which they are judged and reported.
+registry::checks! {
+    "exit-status" => exit_status::ExitStatus,
+    "finite" => finite::Finite,
+    "initial-loss" => initial_loss::InitialLoss,
+    "same-batch" => same_batch::SameBatch,
+    "gradients" => gradients::Gradients,
+    "loss-drop" => loss_drop::LossDrop,
+    "metric" => metric::Metric,
+    "grad-norm-drop" => grad_norm_drop::GradNormDrop,
+    "zeroed-image" => zeroed_image::ZeroedImage,
+    "deterministic" => deterministic::Deterministic,
+    "mixed-precision" => mixed_precision::MixedPrecision,
+    "resume-parity" => resume_parity::ResumeParity,
+    "memory-flat" => memory_flat::MemoryFlat,
+    "export-parity" => export_parity::ExportParity,
+    "steps" => steps::Steps,
+    "rows" => rows::Rows,
+    "golden" => golden::Golden,
+    "varied" => varied::Varied,
+    "valid-windows" => valid_windows::ValidWindows,
+    "rate" => rate::Rate,
+    "shards" => shards::Shards,
+    "predictions" => predictions::Predictions,
+    "time-budget" => time_budget::TimeBudget,
+}
 
 /// The case must be stopped now: what follows would be worth nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,7 +130,7 @@ struct LastWord {
 }
 
 /// One check at work.
-trait Fold: fmt::Debug + Send {
+pub(crate) trait Fold: fmt::Debug + Send {
     /// The metrics whose whole series is kept for this check.
     fn keeps(&self) -> &'static [&'static str] {
         &[]

@@ -1,4 +1,4 @@
-//! `deterministic` and `resume-parity`: two series of losses are the same, bit by bit, and so is what evaluation gives.
+//! What `deterministic` and `resume-parity` ask: two series of losses are the same, bit by bit, and so is what evaluation gives.
 //!
 //! The losses alone would not do: they are taken in training mode, where BatchNorm does not read its running
 //! statistics, and where dropout belongs.
@@ -17,12 +17,12 @@ const MAX_EVALS: usize = 64;
 /// Which series is held against `loss`, and `<prefix>eval/…` against `eval/…`.
 #[derive(Debug)]
 pub(super) struct Compared {
-    prefix: &'static str,
-    other: &'static str,
-    keeps: &'static [&'static str],
-    what: &'static str,
-    cause: &'static str,
-    eval_cause: &'static str,
+    pub(super) prefix: &'static str,
+    pub(super) other: &'static str,
+    pub(super) keeps: &'static [&'static str],
+    pub(super) what: &'static str,
+    pub(super) cause: &'static str,
+    pub(super) eval_cause: &'static str,
 }
 
 /// Holds a second run against the first at the same steps.
@@ -39,26 +39,6 @@ struct Eval {
     same: usize,
     differs: Option<Pair>,
 }
-
-pub(super) const DETERMINISTIC: Compared = Compared {
-    prefix: "repeat/",
-    other: "repeat/loss",
-    keeps: &["loss", "repeat/loss"],
-    what: "the second run from the same seed",
-    cause: "a generator without a seed, kernels that add in any order (torch.use_deterministic_algorithms), or threads \
-            whose number changes",
-    eval_cause: "dropout that is left on in evaluation, an augmentation that is drawn there too, or a batch that changes",
-};
-
-pub(super) const RESUME: Compared = Compared {
-    prefix: "resumed/",
-    other: "resumed/loss",
-    keeps: &["loss", "resumed/loss"],
-    what: "the run that was saved and reloaded",
-    cause: "something is not in the checkpoint: the optimizer's state, the schedule's step, BatchNorm's buffers or the \
-            random generator",
-    eval_cause: "BatchNorm's running statistics are not in the checkpoint, nor is what else evaluation alone reads",
-};
 
 /// The same bits of a number: two NaNs are no agreement.
 fn same(one: f64, other: f64) -> bool {

@@ -1,32 +1,54 @@
 //! `predictions`: they are those that are known to be right.
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::{Case, Found};
+
 use super::figure::{at_least, at_most};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
+use super::{Check, Fold};
+
+/// Predictions are those that are known to be right. Run in a `pipeline` case that has `golden`.
+/// `predictions/max_abs_diff` ≤ within, with no prediction missing.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Predictions {
+    /// Largest absolute difference allowed.
+    pub within: f64,
+}
+
+impl Default for Predictions {
+    fn default() -> Self {
+        Self { within: 1e-3 }
+    }
+}
+
+impl Check for Predictions {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.tolerance("within", self.within);
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, difference: None, compared: None, missing: None })
+    }
+}
 
 const DIFFERENCE: &str = "predictions/max_abs_diff";
 const COMPARED: &str = "predictions/compared";
 const MISSING: &str = "predictions/missing";
 
 #[derive(Debug)]
-pub(super) struct Predictions {
-    wanted: spec::Predictions,
+struct Running {
+    wanted: Predictions,
     difference: Option<f64>,
     compared: Option<f64>,
     missing: Option<f64>,
 }
 
-impl Predictions {
-    pub(super) fn new(wanted: spec::Predictions) -> Self {
-        Self { wanted, difference: None, compared: None, missing: None }
-    }
-}
-
-impl Fold for Predictions {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         for (name, figure) in
             [(DIFFERENCE, &mut self.difference), (COMPARED, &mut self.compared), (MISSING, &mut self.missing)]

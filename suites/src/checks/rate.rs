@@ -1,28 +1,122 @@
 //! `rate`: what a measurement of throughput must reach, each figure with a verdict of its own.
 
-use crate::spec::{Dtype, RateCheck};
+use std::num::NonZeroU32;
 
-use super::Fold;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{BatchSizes, Case, Dtype, Found, Throughput, meant};
+use crate::unit::{ByteSize, Share, Span};
+
 use super::figure::{at_least, at_most};
 use super::points::{Point, Points};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
 use super::valid_windows::{VALID, WHY};
+use super::{Check, Fold};
+
+/// Rates against their figures. Default of a `throughput` case: a spread of at most 2 % for each dtype.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("minItems" = 1))]
+pub struct Rate(pub Vec<RateCheck>);
+
+/// What a `throughput` case must reach. At least one figure is given; each has a verdict of its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RateCheck {
+    /// For this dtype only; default: each that was measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<Dtype>,
+    /// For this batch size only; default: the fastest one of each dtype.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<NonZeroU32>,
+    /// Items a second, the median over the windows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_least: Option<f64>,
+    /// The rate as a share of what the device's own matmul and copy rates allow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maximum" = 1))]
+    pub of_ceiling: Option<Share>,
+    /// The rate as a share of another version's, which the case measured in turn with this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of_base: Option<Share>,
+    /// The largest distance of a window's rate from the median, as a share of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("maximum" = 1))]
+    pub spread: Option<Share>,
+    /// Memory at its peak: of tensors on a GPU, of the process on the CPU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<ByteSize>,
+    /// The time of a batch that 99 % do not exceed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_p99: Option<Span>,
+}
+
+impl RateCheck {
+    /// Whether it asks for nothing at all.
+    fn is_empty(&self) -> bool {
+        Self { dtype: None, batch: None, ..*self } == Self::default()
+    }
+}
+
+impl Check for Rate {
+    fn rules(&self, case: &Case, found: &mut Found<'_>) {
+        if self.0.is_empty() {
+            found.add("", "no figure is listed", "write e.g. `- at-least: 300`");
+        }
+        for (index, check) in self.0.iter().enumerate() {
+            of_figures(&mut found.below(format!("[{index}]")), check, case.work.throughput());
+        }
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { checks: self.0, points: Points::default() })
+    }
+}
+
+fn of_figures(found: &mut Found<'_>, check: &RateCheck, throughput: Option<&Throughput>) {
+    if check.is_empty() {
+        let hint = "add `at-least:`, `of-ceiling:`, `of-base:`, `spread:`, `memory:` or `latency-p99:`";
+        found.add("", "a rate check without a figure", hint);
+    }
+    if check.at_least.is_some_and(|figure| !(figure.is_finite() && figure > 0.0)) {
+        found.add("at-least", "a rate that is not above 0", "write items a second");
+    }
+    found.share("of-ceiling", check.of_ceiling);
+    found.share("spread", check.spread);
+    // A version may well be faster than the other, but not tenfold.
+    if let Some(share) = check.of_base.filter(|share| share.0 > 10.0) {
+        let hint = meant(share).unwrap_or_else(|| "write e.g. 95%".into());
+        found.add("of-base", format!("{share} of the other version's rate"), hint);
+    }
+    let Some(throughput) = throughput else { return };
+    if let Some(dtype) = check.dtype.filter(|dtype| !throughput.dtypes.contains(dtype)) {
+        found.add("dtype", format!("`{dtype}` is not measured"), "add it to `dtypes`, or remove it here");
+    }
+    match (&throughput.batch, check.batch) {
+        (BatchSizes::These(sizes), Some(batch)) if !sizes.contains(&batch) => {
+            let hint = "add it to `batch`, or remove it here";
+            found.add("batch", format!("a batch of {batch} is not measured"), hint);
+        }
+        (BatchSizes::Auto, Some(_)) => {
+            let hint = "leave it out: the check is then about the batch size that was found";
+            found.add("batch", "`batch: auto` finds a batch size of its own", hint);
+        }
+        _ => {}
+    }
+}
 
 const RATE: &str = "items_per_second";
 
 #[derive(Debug)]
-pub(super) struct Rate {
+struct Running {
     checks: Vec<RateCheck>,
     points: Points,
 }
 
-impl Rate {
-    pub(super) fn new(checks: Vec<RateCheck>) -> Self {
-        Self { checks, points: Points::default() }
-    }
-
+impl Running {
     fn rulings(&self, check: &RateCheck, seen: &Seen) -> Vec<Ruling> {
         let measured = |dtype: &Dtype| self.points.all().any(|point| point.dtype == *dtype);
         let dtypes = match check.dtype {
@@ -74,7 +168,7 @@ impl Rate {
     }
 }
 
-impl Fold for Rate {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         self.points.observe(sample);
     }

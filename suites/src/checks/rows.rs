@@ -3,12 +3,33 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::Case;
+
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count};
+use super::{Check, Fold};
+
+/// Each input row came out once. Only where it is named.
+/// Each `input_row` has one `row`, and no other row is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Rows {
+    /// How many rows there have to be; default: as many as inputs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Rows come in the order of their inputs.
+    pub ordered: bool,
+}
+
+impl Check for Rows {
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, inputs: 0, outputs: 0, keys: HashMap::new(), cut: false })
+    }
+}
 
 /// The most rows whose keys are kept; of more, only their number is known.
 const MAX_ROWS: usize = 200_000;
@@ -16,8 +37,8 @@ const MAX_ROWS: usize = 200_000;
 const MAX_KEY: usize = 128;
 
 #[derive(Debug)]
-pub(super) struct Rows {
-    wanted: spec::Rows,
+struct Running {
+    wanted: Rows,
     /// Inputs and rows that came, kept or not.
     inputs: u64,
     outputs: u64,
@@ -38,12 +59,7 @@ struct Key {
     first_row: u64,
 }
 
-impl Rows {
-    pub(super) fn new(wanted: spec::Rows) -> Self {
-        let keys = HashMap::new();
-        Self { wanted, inputs: 0, outputs: 0, keys, cut: false }
-    }
-
+impl Running {
     fn key(&mut self, name: &str) -> Option<&mut Key> {
         if !self.keys.contains_key(name) {
             if self.keys.len() == MAX_ROWS {
@@ -154,7 +170,7 @@ impl<'a> Kind<'a> {
     }
 }
 
-impl Fold for Rows {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         match sample.name {
             "input_row" => self.input(&key(sample)),

@@ -1,11 +1,11 @@
 //! What a check comes to, before the end of the process is taken into account.
 
 use crate::event::{Finding, Verdict};
-use crate::spec::CheckName;
+use crate::id::CheckName;
 
 /// A verdict in the making.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Ruling {
+pub(crate) struct Ruling {
     pub(super) kind: Kind,
     pub(super) subject: Option<String>,
     pub(super) observed: String,
@@ -78,13 +78,13 @@ impl Ruling {
         }
     }
 
-    pub(super) fn finding(self, check: CheckName) -> Finding {
+    pub(super) fn finding(self, check: &CheckName) -> Finding {
         let verdict = match self.kind {
             Kind::Held => Verdict::Held,
             Kind::Broke | Kind::Missing => Verdict::Broke,
             Kind::Skipped => Verdict::Skipped,
         };
         let Self { subject, observed, wanted, step, cause, .. } = self;
-        Finding { check, subject, verdict, observed, wanted, step, cause }
+        Finding { check: check.clone(), subject, verdict, observed, wanted, step, cause }
     }
 }

@@ -1,18 +1,34 @@
 //! `same-batch`: every step saw the same batch, by its hash. Without it, "overfits one batch" shows nothing.
 
-use super::Fold;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::Case;
+
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count};
+use super::{Check, Fold};
+
+/// Every step saw the same batch. Write `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SameBatch {}
+
+impl Check for SameBatch {
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running::default())
+    }
+}
 
 #[derive(Debug, Default)]
-pub(super) struct SameBatch {
+struct Running {
     first: Option<String>,
     came: usize,
     differs: Option<(Option<u64>, String)>,
 }
 
-impl Fold for SameBatch {
+impl Fold for Running {
     fn wants_the_end(&self) -> bool {
         false
     }

@@ -15,7 +15,7 @@ const MAX_NAMES: usize = 1024;
 
 /// One value of one metric.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Sample<'a> {
+pub(crate) struct Sample<'a> {
     pub(super) name: &'a str,
     pub(super) step: Option<u64>,
     pub(super) value: &'a Value,
@@ -30,7 +30,7 @@ impl Sample<'_> {
 
 /// What is kept.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     series: Vec<(&'static str, Series)>,
     points: usize,
     /// Each metric that came, and whether it came as a number.

@@ -2,14 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{Case, Found};
 use crate::unit::Share;
 
-use super::Fold;
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
+use super::{Check, Fold};
+
+/// Each input is in exactly one row, and few rows are errors.
+/// `rows/missing`, `rows/doubled`, `rows/foreign` = 0, `rows/errors` ≤ errors × `rows/inputs`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Shards {
+    /// Share of the rows that may be errors: images that cannot be read or decoded.
+    #[schemars(extend("maximum" = 1))]
+    pub errors: Share,
+}
+
+impl Default for Shards {
+    fn default() -> Self {
+        Self { errors: Share(0.0) }
+    }
+}
+
+impl Check for Shards {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.share("errors", Some(self.errors));
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, figures: BTreeMap::new() })
+    }
+}
 
 const INPUTS: &str = "rows/inputs";
 const ERRORS: &str = "rows/errors";
@@ -21,18 +50,12 @@ const NONE_OF: [(&str, &str, &str); 3] = [
 ];
 
 #[derive(Debug)]
-pub(super) struct Shards {
-    wanted: spec::Shards,
+struct Running {
+    wanted: Shards,
     figures: BTreeMap<&'static str, f64>,
 }
 
-impl Shards {
-    pub(super) fn new(wanted: spec::Shards) -> Self {
-        Self { wanted, figures: BTreeMap::new() }
-    }
-}
-
-impl Fold for Shards {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         for name in [INPUTS, ERRORS].into_iter().chain(NONE_OF.map(|(name, ..)| name)) {
             if let Some(number) = sample.number_of(name) {
@@ -68,7 +91,7 @@ impl Fold for Shards {
     }
 }
 
-impl Shards {
+impl Running {
     fn errors(&self, seen: &Seen, inputs: f64) -> Ruling {
         let wanted = format!("at most {} of the rows", self.wanted.errors);
         let Some(errors) = self.figures.get(ERRORS).copied() else {

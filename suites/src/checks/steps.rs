@@ -2,18 +2,37 @@
 //!
 //! A step whose update never happened leaves a curve that looks as good as any other.
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::Case;
+
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
+use super::{Check, Fold};
+
+/// No step was left out, and each one moved the weights. Only where it is named.
+/// The steps of `loss` follow one another without a gap, and each `update_norm` is above 0.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Steps {
+    /// How many steps there have to be; default: as many as come.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+}
+
+impl Check for Steps {
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running { wanted: self, still: None, stills: 0, updates: 0, last_update: 0 })
+    }
+}
 
 const UPDATE: &str = "update_norm";
 
 #[derive(Debug)]
-pub(super) struct Steps {
-    wanted: spec::Steps,
+struct Running {
+    wanted: Steps,
     /// The first step whose update was nothing, and what it was.
     still: Option<(u64, f64)>,
     stills: u64,
@@ -21,11 +40,7 @@ pub(super) struct Steps {
     last_update: u64,
 }
 
-impl Steps {
-    pub(super) fn new(wanted: spec::Steps) -> Self {
-        Self { wanted, still: None, stills: 0, updates: 0, last_update: 0 }
-    }
-
+impl Running {
     /// What is wrong: words, the step, the usual cause.
     fn wrong(&self, steps: &[(u64, f64)]) -> Option<(String, Option<u64>, &'static str)> {
         let gap = steps.windows(2).find(|pair| pair[1].0 != pair[0].0 + 1);
@@ -61,7 +76,7 @@ impl Steps {
     }
 }
 
-impl Fold for Steps {
+impl Fold for Running {
     fn keeps(&self) -> &'static [&'static str] {
         &["loss"]
     }

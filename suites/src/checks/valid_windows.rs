@@ -2,12 +2,28 @@
 //!
 //! A window that breaks a rule is invalid, not slow: the case is then errored, never failed.
 
-use super::Fold;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::Case;
+
 use super::figure::at_least;
 use super::points::{Point, Points};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
+use super::{Check, Fold};
+
+/// Enough windows of the measurement were valid. Write `{}`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ValidWindows {}
+
+impl Check for ValidWindows {
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        Box::new(Running::default())
+    }
+}
 
 /// Windows of a point that were measured under the rules.
 pub(super) const VALID: &str = "windows_valid";
@@ -19,9 +35,9 @@ const SECONDS: &str = "measured_seconds";
 const SHORT: &str = "short";
 
 #[derive(Debug, Default)]
-pub(super) struct ValidWindows(Points);
+struct Running(Points);
 
-impl ValidWindows {
+impl Running {
     fn of(&self, point: Point) -> Option<Ruling> {
         let valid = self.0.number(point, VALID)?;
         let wanted = self.0.number(point, WANTED)?;
@@ -42,7 +58,7 @@ impl ValidWindows {
     }
 }
 
-impl Fold for ValidWindows {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         self.0.observe(sample);
     }

@@ -2,32 +2,72 @@
 
 use std::collections::HashMap;
 
-use crate::spec::VariedCheck;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::spec::{Case, Found, meant};
 use crate::unit::Share;
 
-use super::Fold;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count};
+use super::{Check, Fold};
+
+/// Values are not all the same. Only where it is named.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+#[schemars(extend("minItems" = 1))]
+pub struct Varied(pub Vec<VariedCheck>);
+
+/// The share of the commonest value of a metric.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct VariedCheck {
+    /// The metric's name, e.g. `predicted`; a number, a text, or true and false.
+    pub name: String,
+    /// The largest share that one value may have, below 100 %.
+    #[serde(default = "default_varied")]
+    #[schemars(extend("maximum" = 1))]
+    pub at_most: Share,
+}
+
+fn default_varied() -> Share {
+    Share(0.9)
+}
+
+impl Check for Varied {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        if self.0.is_empty() {
+            found.add("", "no metric is listed", "write `- name: predicted`");
+        }
+        for (index, check) in self.0.iter().enumerate() {
+            let mut found = found.below(format!("[{index}]"));
+            found.metric_name(&check.name);
+            if check.at_most.0 >= 1.0 {
+                let hint =
+                    meant(check.at_most).unwrap_or_else(|| "write a share below 100%, e.g. 90%".into());
+                found.add("at-most", "a share that no value can exceed", hint);
+            }
+        }
+    }
+
+    fn start(self, _: &Case) -> Box<dyn Fold> {
+        let watched = |check| Metric { check, came: 0, values: HashMap::new() };
+        Box::new(Running(self.0.into_iter().map(watched).collect()))
+    }
+}
 
 /// The most different values that are counted. One that has a large share is among the first.
 const MAX_VALUES: usize = 4096;
 
 #[derive(Debug)]
-pub(super) struct Varied(Vec<Metric>);
+struct Running(Vec<Metric>);
 
 #[derive(Debug)]
 struct Metric {
     check: VariedCheck,
     came: usize,
     values: HashMap<String, usize>,
-}
-
-impl Varied {
-    pub(super) fn new(checks: Vec<VariedCheck>) -> Self {
-        let metric = |check| Metric { check, came: 0, values: HashMap::new() };
-        Self(checks.into_iter().map(metric).collect())
-    }
 }
 
 impl Metric {
@@ -52,7 +92,7 @@ impl Metric {
     }
 }
 
-impl Fold for Varied {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         for metric in self.0.iter_mut().filter(|metric| metric.check.name == sample.name) {
             metric.came += 1;

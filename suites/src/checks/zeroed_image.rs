@@ -2,20 +2,49 @@
 
 use std::collections::BTreeMap;
 
-use crate::spec;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::Fold;
+use crate::spec::{Case, Found};
+
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
+use super::{Check, Fold};
+
+/// A zeroed image scores clearly worse.
+/// `zeroed/<metric>` ≤ `eval/<metric>` − margin.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZeroedImage {
+    /// How much worse the zeroed image must score, in units of the metric.
+    pub margin: f64,
+}
+
+impl Default for ZeroedImage {
+    fn default() -> Self {
+        Self { margin: 0.2 }
+    }
+}
+
+impl Check for ZeroedImage {
+    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+        found.finite("margin", Some(self.margin));
+    }
+
+    fn start(self, case: &Case) -> Box<dyn Fold> {
+        let metric = case.work.train().map(|train| train.data.task.metric());
+        Box::new(Running { wanted: self, metric, pairs: BTreeMap::new() })
+    }
+}
 
 /// The most different metrics that are compared.
 const MAX_PAIRS: usize = 64;
 
 #[derive(Debug)]
-pub(super) struct ZeroedImage {
-    wanted: spec::ZeroedImage,
+struct Running {
+    wanted: ZeroedImage,
     /// The metric that has to be there, where the case's task says it.
     metric: Option<&'static str>,
     pairs: BTreeMap<String, Pair>,
@@ -27,11 +56,7 @@ struct Pair {
     zeroed: Option<f64>,
 }
 
-impl ZeroedImage {
-    pub(super) fn new(wanted: spec::ZeroedImage, metric: Option<&'static str>) -> Self {
-        Self { wanted, metric, pairs: BTreeMap::new() }
-    }
-
+impl Running {
     fn pair(&mut self, name: &str) -> Option<&mut Pair> {
         if self.metric.is_some_and(|metric| metric != name) {
             return None;
@@ -46,7 +71,7 @@ impl ZeroedImage {
     }
 }
 
-impl Fold for ZeroedImage {
+impl Fold for Running {
     fn observe(&mut self, sample: &Sample<'_>) {
         let Some(value) = sample.value.number() else { return };
         if let Some(pair) = sample.name.strip_prefix("eval/").and_then(|name| self.pair(name)) {

@@ -3,15 +3,21 @@
 //! serde stops at the first error. What is wrong is therefore taken out and the rest is read once more, case by case,
 //! so that one look at the list of errors is enough.
 
+use serde::Deserialize as _;
 use serde::de::DeserializeOwned;
-use serde_path_to_error::Segment;
+use serde_path_to_error::{Deserializer, Segment, Track};
 use serde_yaml::{Mapping, Number, Value};
 
+use super::rules::either;
 use super::tree::{Fault, Kind, Node, Place, Step};
-use crate::spec::{Case, Suite};
+use crate::spec::{Case, Suite, Work};
 
 /// No file has more wrong with it than anybody wants to read.
 const MAX_FAULTS: usize = 100;
+
+/// The key that says what the other keys of its mapping are (`provider` of a node): it is read before them, wherever it
+/// stands.
+const TAG: &str = "provider";
 
 /// What could be read: the suite without its cases, and each case in which nothing is wrong.
 pub(super) struct Parts {
@@ -42,15 +48,52 @@ pub(super) fn parts(root: &Node, faults: &mut Vec<Fault>) -> Parts {
         let is_list = key.text == "cases" && matches!(node.kind, Kind::List(_));
         head.insert(key.text.clone().into(), if is_list { Value::Sequence(Vec::new()) } else { value(node) });
     }
-    let head = typed::<Suite>(Value::Mapping(head), root, faults).map(|read| read.value);
+    let head =
+        typed(Value::Mapping(head), root, faults, |from| Suite::deserialize(from)).map(|read| read.value);
     let items = match root.get(&Step::Key("cases".into())).map(|node| &node.kind) {
         Some(Kind::List(items)) => items.as_slice(),
         _ => &[],
     };
-    let case =
-        |item| typed::<Case>(value(item), item, faults).filter(|read| read.whole).map(|read| read.value);
-    let cases = items.iter().map(case).collect();
+    let cases = items.iter().map(|item| case(item, faults)).collect();
     Parts { head, cases }
+}
+
+/// A case: its work by the key that says what it runs, and the rest without it. Read together, serde would not say where
+/// in the work something is wrong.
+fn case(item: &Node, faults: &mut Vec<Fault>) -> Option<Case> {
+    let mut rest = value(item);
+    let mut said = Vec::new();
+    if let Value::Mapping(rest) = &mut rest {
+        said.extend(Work::KINDS.into_iter().filter(|kind| rest.remove(*kind).is_some()));
+        // In its place, something that is right.
+        let right = [("run".into(), Value::Sequence(Vec::new()))];
+        rest.insert("command".into(), Value::Mapping(right.into_iter().collect()));
+    }
+    let case = typed(rest, item, faults, |from| Case::deserialize(from)).filter(|read| read.whole);
+    let work = match said.as_slice() {
+        [kind] => item.get(&key(kind)).and_then(|node| {
+            typed(value(node), node, faults, |from| Work::read(kind, from)).filter(|read| read.whole)
+        }),
+        // What is misspelt elsewhere may be what it runs.
+        _ if case.is_none() => None,
+        [.., last] => {
+            let place = item.key(&key(last)).unwrap_or(item.place);
+            let said = Vec::from_iter(said.iter().map(|kind| format!("`{kind}`"))).join(" and ");
+            faults.push(Fault::new(place, format!("{said} in one case")).hint("make a case of each"));
+            None
+        }
+        [] => {
+            let [first, others @ ..] = Work::KINDS.map(|kind| format!("`{kind}`"));
+            let message = format!("the case says neither {first} nor {}", either(&others));
+            faults.push(Fault::new(Place { width: 1, ..item.place }, message).hint("say what it runs"));
+            None
+        }
+    };
+    Some(Case { work: work?.value, ..case?.value })
+}
+
+fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
 }
 
 /// A key without a value is nearly always a slip, and would silently mean the default.
@@ -83,8 +126,9 @@ fn value(node: &Node) -> Value {
         Kind::Scalar { text, plain: false } => Value::String(text.clone()),
         Kind::List(items) => Value::Sequence(items.iter().map(value).collect()),
         Kind::Map(entries) => {
-            let given = entries.iter().filter(|(_, node)| !node.is_null());
-            Value::Mapping(given.map(|(key, node)| (key.text.clone().into(), value(node))).collect())
+            let mut given = Vec::from_iter(entries.iter().filter(|(_, node)| !node.is_null()));
+            given.sort_by_key(|(key, _)| key.text != TAG);
+            Value::Mapping(given.iter().map(|(key, node)| (key.text.clone().into(), value(node))).collect())
         }
     }
 }
@@ -127,25 +171,32 @@ struct Typed<T> {
 /// A whole file as one value; what is wrong with it goes to `faults`.
 pub(super) fn document<T: DeserializeOwned>(root: &Node, faults: &mut Vec<Fault>) -> Option<T> {
     nulls(root, &mut Vec::new(), faults);
-    typed(value(root), root, faults).map(|read| read.value)
+    typed(value(root), root, faults, |from| T::deserialize(from)).map(|read| read.value)
 }
 
-fn typed<T: DeserializeOwned>(mut value: Value, node: &Node, faults: &mut Vec<Fault>) -> Option<Typed<T>> {
+fn typed<T>(
+    mut value: Value,
+    node: &Node,
+    faults: &mut Vec<Fault>,
+    read: impl Fn(Deserializer<'_, '_, &Value>) -> Result<T, serde_yaml::Error>,
+) -> Option<Typed<T>> {
     let mut pruned: Vec<Vec<Step>> = Vec::new();
     loop {
-        let error = match serde_path_to_error::deserialize::<_, T>(&value) {
+        let mut track = Track::new();
+        let text = match read(Deserializer::new(&value, &mut track)) {
             Ok(value) => return Some(Typed { value, whole: pruned.is_empty() }),
-            Err(error) => error,
+            Err(error) => error.to_string(),
         };
-        let path = Vec::from_iter(error.path().iter().filter_map(step));
-        let text = error.inner().to_string();
+        let mut path = Vec::from_iter(track.path().iter().filter_map(step));
+        if let Some(name) = quoted(&text, "unknown field `") {
+            // Of a case serde names its key, and not the way to it.
+            path.extend(Some(key(name)).filter(|key| path.last() != Some(key)));
+        }
         let missing = quoted(&text, "missing field `");
         if let Some(name) = missing {
             let mut whole = path.clone();
-            whole.push(Step::Key(name.to_owned()));
-            if pruned.contains(&whole)
-                || get(node, &path).is_some_and(|above| above.get(&Step::Key(name.to_owned())).is_some())
-            {
+            whole.push(key(name));
+            if pruned.contains(&whole) || get(node, &whole).is_some() {
                 return None;
             }
         }
@@ -194,7 +245,10 @@ fn fault(text: &str, path: &[Step], root: &Node) -> Fault {
     let on_key = path.split_last().and_then(|(last, above)| get(root, above)?.key(last)).unwrap_or(on_value);
     if let Some(name) = quoted(text, "unknown field `") {
         let fault = Fault::new(on_key, format!("unknown key `{name}`"));
-        return fault.hint(suggestion(name, &expected(text), "known keys"));
+        let known = expected(text);
+        let of_case = if known.is_empty() { crate::schema::keys_of("Case") } else { Vec::new() };
+        let known = known.into_iter().chain(of_case.iter().map(String::as_str));
+        return fault.hint(suggestion(name, &Vec::from_iter(known), "known keys"));
     }
     if let Some(name) = quoted(text, "missing field `") {
         let place = Place { width: 1, ..on_value };
@@ -203,8 +257,7 @@ fn fault(text: &str, path: &[Step], root: &Node) -> Fault {
     }
     if let Some(name) = quoted(text, "unknown variant `") {
         // The value itself, or a key of a mapping whose keys are a closed list.
-        let place =
-            get(root, path).and_then(|node| node.key(&Step::Key(name.to_owned()))).unwrap_or(on_value);
+        let place = get(root, path).and_then(|node| node.key(&key(name))).unwrap_or(on_value);
         let fault = Fault::new(place, format!("`{name}` is not known here"));
         let known = expected(text);
         // Of a few words none is a slip of the pen for another.

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess};
 
 use super::{Blame, Line, MAX_NAME};
-use crate::spec::CheckName;
+use crate::checks::Known;
 
 const CONTROLS: [&str; 5] = ["@progress", "@artifact", "@skip", "@device", "@error"];
 
@@ -21,7 +21,7 @@ struct Progress {
 #[derive(Deserialize)]
 #[serde(expecting = r#"an object such as {"check": "metric", "reason": "…"}"#)]
 struct Skip {
-    check: CheckName,
+    check: Known,
     reason: String,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn control<'de, A: MapAccess<'de>>(name: &str, mut map: A) -> Result<
         }
         "@artifact" => Line::Artifact(map.next_value()?),
         "@skip" => {
-            let Skip { check, reason } = map.next_value()?;
+            let Skip { check: Known(check), reason } = map.next_value()?;
             Line::Skip { check, reason }
         }
         "@device" => Line::Device(map.next_value()?),

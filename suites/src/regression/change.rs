@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::robust;
+use crate::statistics;
 
 /// How sure a change must be: the chance that a series without any shows one.
 pub const SIGNIFICANCE: f64 = 0.001;
@@ -45,7 +45,7 @@ pub fn changes(values: &[f64]) -> Vec<Change> {
     let ends = |index: usize| found.get(index).map_or(finite.len(), |(place, _)| *place);
     let level = |from: usize, to: usize| {
         let part = Vec::from_iter(finite[from..to].iter().map(|(_, value)| *value));
-        robust::median(&part).unwrap_or(f64::NAN)
+        statistics::median(&part).unwrap_or(f64::NAN)
     };
     let changes = found.iter().enumerate().map(|(index, (place, p))| {
         let from = if index == 0 { 0 } else { ends(index - 1) };

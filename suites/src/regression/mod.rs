@@ -3,7 +3,6 @@
 //! | module | question it answers |
 //! | --- | --- |
 //! | [`direction`] | which way is worse? |
-//! | [`robust`] | where do numbers lie and how far do they scatter, whatever a few of them say? |
 //! | [`rule`] | is tonight worse than the nights before? |
 //! | [`change`] | when did a series change its level? |
 //! | [`standing`] | does a case fail, or is it flaky? |
@@ -17,13 +16,11 @@ pub mod answers;
 pub mod change;
 pub mod direction;
 pub mod pairs;
-pub mod robust;
 pub mod rule;
 pub mod standing;
 
 pub use change::{Change, changes};
 pub use direction::Direction;
 pub use pairs::Ratio;
-pub use robust::Spread;
 pub use rule::{Against, Band, Rule, Verdict};
 pub use standing::Standing;

@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 
 use super::direction::Direction;
-use super::robust;
+use crate::statistics;
 
 /// With fewer pairs no interval of 95 % can be had: the extremes of five cover 94 %.
 pub const LEAST: usize = 6;
@@ -66,7 +66,7 @@ impl Ratio {
             return Some(Self::between(&logs, f64::exp));
         }
         let sizes = Vec::from_iter(pairs.iter().map(|(before, _)| before.abs()));
-        let size = robust::median(&sizes).filter(|size| *size > 0.0)?;
+        let size = statistics::median(&sizes).filter(|size| *size > 0.0)?;
         // Divided first: the difference of two huge numbers is more than any number.
         let shares = Vec::from_iter(pairs.iter().map(|(before, after)| after / size - before / size));
         shares.iter().all(|share| share.is_finite()).then(|| Self::between(&shares, |share| 1.0 + share))

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::direction::Direction;
-use super::robust::{self, Spread};
+use crate::statistics::{self, Spread};
 
 /// So many measurements of a night make a regression.
 pub const MEASUREMENTS: usize = 3;
@@ -123,7 +123,9 @@ impl Rule {
     pub fn judge(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
         let measured = tonight;
         let is_finite = measured.iter().all(|value| value.is_finite());
-        let Some(value) = robust::median(measured).filter(|_| is_finite) else { return Verdict::NoNumber };
+        let Some(value) = statistics::median(measured).filter(|_| is_finite) else {
+            return Verdict::NoNumber;
+        };
         let (have, spread) = self.baseline(before);
         let Some(spread) = spread.filter(|_| have >= self.least) else {
             return Verdict::InsufficientData { have, need: self.least };

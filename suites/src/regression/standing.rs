@@ -24,8 +24,7 @@ impl Past {
     pub fn is_good(&self) -> Option<bool> {
         match self.outcome {
             Outcome::Passed => Some(true),
-            Outcome::Failed | Outcome::TimedOut => Some(false),
-            Outcome::Errored | Outcome::Interrupted | Outcome::Skipped | Outcome::Cancelled => None,
+            other => other.blame().may_be_the_codes().then_some(false),
         }
     }
 }

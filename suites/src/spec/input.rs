@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 /// `cache:` files under `cache/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
+#[schemars(extend("pattern" = r"^(?!(cache:)?/)(?!(cache:)?(.*/)?\.\.(/|$))."))]
 pub struct InputPath(pub String);
 
 impl InputPath {

@@ -1,22 +1,19 @@
 //! What a suite file says: the typed form of `suites/*.yaml`. See docs/suites.md.
 
-mod canary;
 mod case;
-mod checks;
+mod found;
 mod input;
-mod pipeline;
-mod throughput;
+mod kinds;
+mod model;
 
-pub use canary::Canary;
-pub use case::{Builtin, Case, Command, Control, Data, Device, Limits, Model, Task, Train, Work};
-pub use checks::{
-    CheckName, Checks, ExitStatus, ExportParity, GoldenCheck, GradNormDrop, Gradients, InitialLoss, LossDrop,
-    MemoryFlat, MetricCheck, MixedPrecision, Nothing, Predictions, RateCheck, Rows, Shards, Steps,
-    TimeBudget, VariedCheck, When, ZeroedImage,
-};
+pub use case::{Case, Device, Limits};
+pub(crate) use found::{Found, Violation, meant};
 pub use input::InputPath;
-pub use pipeline::{Cut, Images, Output, Pipeline, Resize, S3};
-pub use throughput::{BatchSizes, Dtype, Layout, Mode, Throughput};
+pub use kinds::{
+    BatchSizes, Canary, Command, Control, Cut, Data, Dtype, Images, Layout, Mode, Output, Pipeline, Resize,
+    S3, Task, Throughput, Train, Work,
+};
+pub use model::{Builtin, Model};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -26,10 +23,12 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Suite {
     /// The suite's name, `[A-Za-z0-9_.-]+`: the first half of every case id.
+    #[schemars(extend("pattern" = crate::id::NAME_PATTERN))]
     pub suite: String,
     /// What the suite is for, in a sentence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The cases, run in this order.
+    #[schemars(extend("minItems" = 1))]
     pub cases: Vec<Case>,
 }

@@ -95,6 +95,13 @@ pub(crate) fn ensure(needs: Needs) -> Result<Ready> {
     outcome
 }
 
+/// Finds or installs the programs that compiling takes, for what links no libtorch.
+pub(crate) fn ensure_compilers() -> Result<()> {
+    let missing = programs::ensure(Needs::Build, &Network::connect()).missing;
+    anyhow::ensure!(missing.is_empty(), "the set-up is not complete:\n  - {}", missing.join("\n  - "));
+    Ok(())
+}
+
 fn all(needs: Needs, options: Options, again: tile::Again) -> (Vec<Row>, Result<Ready>) {
     let mut rows = Vec::new();
     let outcome = steps(needs, options, again, &mut rows);

@@ -146,7 +146,7 @@ impl Attempt<'_, '_> {
         if self.stop == Some(Stop::Lease) {
             return;
         }
-        if let Some(command) = &self.case.spec.command {
+        if let Some(command) = self.case.spec.work.command() {
             for left in gather::gather(&self.dir.work(), &self.dir.artifacts(), command, &self.before) {
                 self.miss(left);
             }

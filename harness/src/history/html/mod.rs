@@ -11,6 +11,7 @@ mod status;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use gpu_suites::exit::Exit;
 use serde::Serialize;
 
 use self::series::{Data, Shown};
@@ -20,6 +21,7 @@ use super::{History, judge::Judge};
 use crate::config::Location;
 use crate::page::{Kind, PageError};
 use crate::report::write_atomic;
+use crate::text::Explain;
 use crate::text::figures::count;
 
 const PAGE: Kind = Kind { template: include_str!("trend.html"), script: include_str!("trend.js") };
@@ -45,6 +47,12 @@ pub enum TrendError {
         /// Why.
         source: io::Error,
     },
+}
+
+impl Explain for TrendError {
+    fn exit(&self) -> Exit {
+        Exit::Infrastructure
+    }
 }
 
 /// The page, for the template.
@@ -116,7 +124,7 @@ pub fn html(
     let left_out = shown.len().saturating_sub(SERIES);
     shown.truncate(SERIES);
     let series = shown.iter().enumerate().map(|(number, (status, entry, kin))| {
-        series::of(number, (*status, entry), kin, judge, most, &mut data)
+        series::of(number, *status, entry, kin, judge, most, &mut data)
     });
     let series = Vec::from_iter(series);
     let (tone, sign, word) = verdict(&counts);

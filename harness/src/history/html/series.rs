@@ -59,7 +59,8 @@ struct Plot {
 
 pub(super) fn of<'a>(
     number: usize,
-    (status, entry): (Status, &'a Entry),
+    status: Status,
+    entry: &'a Entry,
     all: &[Entry],
     judge: &Judge,
     most: usize,

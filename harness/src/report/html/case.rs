@@ -11,20 +11,19 @@ use super::super::case::{CaseState, Exited, Phase};
 use super::super::fold::RunState;
 use super::super::look::{Look, sign};
 use super::super::series::Series;
+use super::super::standing::{Standing, Tone};
 use super::super::summary;
 use super::budget::Budget;
 use super::picture::{self, Picture};
 use super::plot::{self, Drawing, Drawn, Plots};
 use super::stages::{self, Stages};
-use super::verdict::{Tone, is_live};
 use super::view::Fact;
 use super::{gpu, record};
 use crate::files::results::{artifact, case_folder, log_name};
 use crate::text::clean;
 use crate::text::figures::{self, figure};
+use crate::text::limits::CELL;
 
-/// What is kept of a text in a cell.
-const CELL: usize = 400;
 /// Points of a curve in a cell.
 const SPARK: usize = 60;
 /// Files that are listed.
@@ -144,26 +143,17 @@ struct Log {
 
 /// Whether somebody who looks at the run wants to see it first.
 pub(super) fn wants_a_look(state: &RunState, case: &CaseState) -> bool {
-    !state.ending(case).outcome.is_good()
-        || case.is_flaky()
-        || state.fails_by_regression(case)
+    !matches!(state.ending(case).standing, Standing::Passed | Standing::Skipped)
         || state.quarantined.contains_key(case.id())
 }
 
 fn outcome(state: &RunState, case: &CaseState) -> Outcome {
     let ending = state.ending(case);
-    if is_live(state) && case.phase != Phase::Finished {
+    if state.is_live() && case.phase != Phase::Finished {
         let (sign, word) = if case.phase == Phase::Running { ("▶", "running") } else { ("·", "waiting") };
         return Outcome { tone: Tone::Odd, sign, word: word.to_owned() };
     }
-    let of = |tone, word: &str| Outcome { tone, sign: sign(ending.outcome), word: word.to_owned() };
-    if state.fails_by_regression(case) {
-        return Outcome { tone: Tone::Bad, sign: "✗", word: "regressed".to_owned() };
-    }
-    if case.is_flaky() {
-        return of(Tone::Odd, "flaky");
-    }
-    of(Tone::of(ending.outcome), &ending.outcome.to_string())
+    Outcome { tone: ending.tone(), sign: ending.sign(), word: ending.word() }
 }
 
 fn took(state: &RunState, case: &CaseState) -> String {
@@ -178,7 +168,7 @@ fn reason(state: &RunState, case: &CaseState) -> String {
         let history = summary::by_history(state, case, Look::PLAIN);
         notes.into_iter().chain(history).next().unwrap_or_default()
     };
-    let waits = is_live(state) && case.phase != Phase::Finished;
+    let waits = state.is_live() && case.phase != Phase::Finished;
     let why = match &ending.reason {
         _ if waits => String::new(),
         Some(why) if case.broken().next().is_none() => why.clone(),
@@ -206,13 +196,19 @@ pub(super) fn row(state: &RunState, place: usize, case: &CaseState) -> Row {
     }
 }
 
-pub(super) fn section(
-    (state, run_dir): (&RunState, &Path),
-    (place, case): (usize, &CaseState),
-    open: bool,
-    plots: &mut Plots,
-    budget: &mut Budget,
-) -> Section {
+/// The page that sections are set on.
+pub(super) struct Sheet<'a> {
+    pub(super) state: &'a RunState,
+    pub(super) run_dir: &'a Path,
+    /// Whether there are few enough cases to show all of each.
+    pub(super) few: bool,
+    pub(super) plots: Plots,
+    pub(super) budget: Budget,
+}
+
+pub(super) fn section(sheet: &mut Sheet<'_>, place: usize, case: &CaseState) -> Section {
+    let Sheet { state, run_dir, few, plots, budget } = sheet;
+    let (state, run_dir) = (*state, *run_dir);
     let ending = state.ending(case);
     let pictures = picture::of(run_dir, case, budget);
     let logs = logs(run_dir, case, budget);
@@ -225,7 +221,7 @@ pub(super) fn section(
     let drawn = plot::of(curves, recorded, &mut drawing);
     let pipeline: Option<stages::Record> = record::read(run_dir, case, "pipeline.json");
     let stages = stages::of(case, curves, pipeline.as_ref(), &mut drawing);
-    let waits = is_live(state) && case.phase != Phase::Finished;
+    let waits = state.is_live() && case.phase != Phase::Finished;
     let notes = if waits { Vec::new() } else { summary::notes(case, ending.outcome, Look::PLAIN) };
     // The notes say the same, and more.
     let reason = ending.reason.clone().filter(|_| !waits && notes.is_empty()).unwrap_or_default();
@@ -233,7 +229,7 @@ pub(super) fn section(
         place,
         id: cell(case.id().as_str()),
         outcome: outcome(state, case),
-        open: open || (wants_a_look(state, case) && !waits),
+        open: *few || (wants_a_look(state, case) && !waits),
         took: took(state, case),
         description: case.summary.description.clone().unwrap_or_default(),
         at: cell(&case.summary.at),

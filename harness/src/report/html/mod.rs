@@ -22,8 +22,9 @@ mod view;
 mod way;
 
 use std::path::Path;
+use std::time::Duration;
 
-use super::{ReportError, RunState, write_atomic};
+use super::{Report, ReportError, RunState};
 use crate::page::{Kind, PageError};
 
 const PAGE: Kind = Kind { template: include_str!("report.html"), script: include_str!("report.js") };
@@ -34,11 +35,26 @@ pub fn html(state: &RunState, run_dir: &Path) -> Result<String, PageError> {
     PAGE.page(&view, &data)
 }
 
-/// Writes `report.html`.
-pub fn write(state: &RunState, run_dir: &Path) -> Result<(), ReportError> {
-    let path = run_dir.join("report.html");
-    let page = html(state, run_dir)?;
-    write_atomic(&path, page.as_bytes()).map_err(|source| ReportError::new(&path, source))
+/// `report.html`.
+pub struct Page;
+
+impl Report for Page {
+    fn name(&self) -> &'static str {
+        "report.html"
+    }
+
+    fn about(&self) -> &'static str {
+        "for a browser: one file with curves, pictures and logs, which opens anywhere"
+    }
+
+    /// It is large, and for people: of a run that goes on it may be a little behind.
+    fn pause(&self) -> Option<Duration> {
+        Some(Duration::from_secs(15))
+    }
+
+    fn content(&self, state: &RunState, run_dir: &Path) -> Result<Vec<u8>, ReportError> {
+        Ok(html(state, run_dir)?.into_bytes())
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! How a run ended, at a glance.
 
 use gpu_suites::exit::Exit;
-use gpu_suites::outcome::Outcome;
 use serde::Serialize;
 
 use super::super::case::Phase;
 use super::super::fold::RunState;
 use super::super::look::{Look, sign};
+use super::super::standing::Tone;
 use super::super::summary;
 use crate::text::figures::{self, count};
 
@@ -34,27 +34,6 @@ pub(super) struct Count {
     number: usize,
 }
 
-/// How something is to be taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Tone {
-    Good,
-    Bad,
-    Odd,
-    Dim,
-}
-
-impl Tone {
-    pub(super) fn of(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Passed => Self::Good,
-            Outcome::Failed | Outcome::Errored | Outcome::TimedOut => Self::Bad,
-            Outcome::Interrupted | Outcome::Cancelled => Self::Odd,
-            Outcome::Skipped => Self::Dim,
-        }
-    }
-}
-
 pub(super) fn of(state: &RunState) -> Verdict {
     let tally = summary::tally(state, Look::PLAIN);
     let outcomes = state.tally().into_iter().map(|(outcome, number)| Count {
@@ -73,7 +52,7 @@ pub(super) fn of(state: &RunState) -> Verdict {
         exit,
         outcomes,
     };
-    if is_live(state) {
+    if state.is_live() {
         let ended = state.cases().iter().filter(|case| case.phase == Phase::Finished).count();
         let of = count(state.cases().len(), "case");
         return Verdict {
@@ -97,9 +76,4 @@ pub(super) fn of(state: &RunState) -> Verdict {
         Exit::Interrupted => (Tone::Odd, "■", "Interrupted"),
     };
     verdict(tone, sign, word, format!("{}.", summary::meaning(exit)), Some(exit.code()))
-}
-
-/// Whether the run may go on: it has not ended, and nobody knows that it never will.
-pub(super) fn is_live(state: &RunState) -> bool {
-    state.closed.is_none() && !state.cut_off
 }

@@ -8,13 +8,14 @@ use serde::Serialize;
 use super::super::fold::RunState;
 use super::super::look::Look;
 use super::super::receipt::{Bill, Resource};
+use super::super::{REPORTS, Report as _};
+use super::Page;
 use super::budget::{Budget, ROWS};
-use super::case::{self, Row, Section};
+use super::case::{self, Row, Section, Sheet};
 use super::plot::Plots;
 use super::verdict::{self, Verdict};
 use super::way;
-use crate::text::figures;
-use crate::text::figures::dollars;
+use crate::text::figures::{self, dollars};
 
 /// Input files that are listed.
 const INPUTS: usize = 200;
@@ -89,18 +90,17 @@ pub(super) struct Data {
 
 /// Everything of a run.
 pub(super) fn of(state: &RunState, run_dir: &Path) -> (View, Data) {
-    let mut plots = Plots::new();
-    let mut budget = Budget::default();
     let rows = state.cases().iter().enumerate().take(ROWS);
     let mut rows = Vec::from_iter(rows.map(|(place, case)| case::row(state, place, case)));
     // What is not good has the first call on the room that there is.
     let mut order = Vec::from_iter(state.cases().iter().enumerate());
     order.sort_by_key(|(place, case)| (!case::wants_a_look(state, case), *place));
     let few = state.cases().len() <= 3;
+    let mut sheet = Sheet { state, run_dir, few, plots: Plots::new(), budget: Budget::default() };
     let mut sections = Vec::new();
     for (place, case) in order {
-        if Budget::take(&mut budget.cases) {
-            sections.push(case::section((state, run_dir), (place, case), few, &mut plots, &mut budget));
+        if Budget::take(&mut sheet.budget.cases) {
+            sections.push(case::section(&mut sheet, place, case));
             if let Some(row) = rows.get_mut(place) {
                 row.has_section = true;
             }
@@ -122,14 +122,17 @@ pub(super) fn of(state: &RunState, run_dir: &Path) -> (View, Data) {
         receipt: receipt(state),
         inputs: state.inputs.iter().take(INPUTS).map(input).collect(),
         warnings: warnings(state),
-        files: Vec::from_iter(
-            ["summary.txt", "junit.xml", "receipt.json", "events.ndjson"]
-                .into_iter()
-                .filter(|name| *name != "receipt.json" || !state.receipt.is_empty()),
-        ),
+        files: beside(state),
         verdict,
     };
-    (view, Data { plots })
+    (view, Data { plots: sheet.plots })
+}
+
+/// The files beside the page.
+fn beside(state: &RunState) -> Vec<&'static str> {
+    let reports = REPORTS.iter().filter(|report| report.is_wanted(state)).map(|report| report.name());
+    let others = reports.filter(|name| *name != Page.name());
+    others.chain(["events.ndjson"]).collect()
 }
 
 fn facts(state: &RunState) -> Vec<Fact> {

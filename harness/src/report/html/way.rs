@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::super::case::{CaseState, Phase, seconds_between};
 use super::super::fold::RunState;
 use super::super::receipt::{Bill, phase_name};
-use super::verdict::Tone;
+use super::super::standing::Tone;
 use crate::text::figures::{count, seconds};
 
 /// Bars of one chart.

@@ -93,9 +93,11 @@ pub(super) async fn direct(target: &Target) -> Result<Stream, TransportError> {
         let connected = connecting.await.unwrap_or_else(|_| Err(timed_out(limit)));
         match connected.and_then(|stream| stream.set_nodelay(true).and(stream.into_std())) {
             Ok(stream) => {
+                tracing::debug!(%peer, %address, "connected");
                 return Ok(Stream { socket: stream.into(), carrier: Carrier::default(), holds: None });
             }
             Err(error) => {
+                tracing::info!(%peer, %address, "not connected: {error}");
                 tried.push(address.to_string());
                 last = error;
             }

@@ -42,7 +42,8 @@ impl HostKey {
             std::str::from_utf8(rest.get(..length)?).ok()
         });
         // What a peer sends is shown to people: only what a type's name can be.
-        name.filter(|name| name.chars().all(|c| c.is_ascii_graphic())).unwrap_or("unknown")
+        let is_name = |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_graphic());
+        name.filter(is_name).unwrap_or("unknown")
     }
 
     /// The fingerprint that `ssh-keygen -l` prints: `SHA256:…`.
@@ -140,6 +141,7 @@ mod tests {
         let blob = [&[0, 0, 0, 3][..], b"\x1b[2", b"rest"].concat();
         assert_eq!(HostKey::from_blob(blob).kind(), "unknown");
         assert_eq!(HostKey::from_blob([255, 255, 255, 255, 1]).kind(), "unknown");
+        assert_eq!(HostKey::from_blob([0, 0, 0, 0, 1]).kind(), "unknown");
     }
 
     #[test]

@@ -13,6 +13,8 @@ mod certificate;
 mod client_key;
 mod config;
 mod dial;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod host_certificate;
 mod host_key;
 mod identities;

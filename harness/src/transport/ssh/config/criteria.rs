@@ -1,14 +1,10 @@
 //! The conditions of a `Match` line.
 
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
-
 use ipnet::IpNet;
 
+use super::machine::Machine;
 use super::tokens::Tokens;
 use crate::transport::ssh::pattern;
-use crate::transport::ssh::program::ends_within;
 
 /// What conditions are held against: what is known when the line is read.
 #[derive(Debug)]
@@ -21,8 +17,7 @@ pub(super) struct Known<'a> {
     /// The configuration is read for the second time, with the final name of the host.
     pub(super) is_final: bool,
     pub(super) tokens: Tokens,
-    /// How long a program that decides may take.
-    pub(super) limit: Duration,
+    pub(super) machine: &'a dyn Machine,
 }
 
 /// What a `Match` line comes to.
@@ -74,7 +69,7 @@ pub(super) fn matched(words: &[String], known: &Known<'_>) -> Result<Matched, St
             "exec" => {
                 let command = known.tokens.percent(argument()?)?;
                 // A condition that cannot change anything any more is not tried.
-                matched.holds && succeeds(&command, known.limit)?
+                matched.holds && known.machine.succeeds(&command)?
             }
             _ => return Err(format!("`Match {name}` is not known")),
         };
@@ -102,19 +97,15 @@ fn on_network(list: &str) -> Result<bool, String> {
     Ok(found)
 }
 
-/// Whether a line for the user's shell ends well.
-fn succeeds(line: &str, limit: Duration) -> Result<bool, String> {
-    let shell = std::env::var_os("SHELL").filter(|shell| Path::new(shell).is_file());
-    let mut command = Command::new(shell.unwrap_or_else(|| "/bin/sh".into()));
-    command.arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let ended = ends_within(command, limit).map_err(|error| format!("`{line}`: {error}"))?;
-    Ok(ended.success())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::transport::ssh::config::machine::This;
     use crate::transport::ssh::config::tokens::Meaning;
+
+    static HERE: This = This { limit: Duration::from_secs(10) };
 
     fn known(is_final: bool) -> Known<'static> {
         let meaning = Meaning {
@@ -135,7 +126,7 @@ mod tests {
             tag: "fast",
             is_final,
             tokens: Tokens::of(meaning),
-            limit: Duration::from_secs(10),
+            machine: &HERE,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Nothing knows better what a configuration means than the ssh that it was written for, so that is asked ([`ask`]: `ssh -G`) where it
 //! is installed and would read the same files. It goes by the account's home and not by `$HOME`; where these differ, and where there
-//! is no ssh, the files are read here ([`reader`], with [`line`], [`criteria`] and [`tokens`]). Both ways end in the same
+//! is no ssh, the files are read here ([`reader`], with [`line`], [`criteria`] and [`tokens`], and [`machine`] for what they ask of it). Both ways end in the same
 //! [`found::Found`], of which [`settings`] takes what matters.
 
 mod ask;
@@ -12,6 +12,7 @@ mod criteria;
 mod found;
 mod jump;
 mod line;
+mod machine;
 mod reader;
 mod settings;
 mod tokens;
@@ -23,6 +24,7 @@ pub(super) use settings::{Family, Settings, Way};
 use super::SshOptions;
 use super::address::Address;
 use found::Origin;
+use machine::{Machine, This};
 
 /// What is asked about: what the user typed.
 pub(super) type Subject = Address;
@@ -44,24 +46,52 @@ pub(super) enum ConfigError {
 impl Settings {
     /// What the user's configuration says about a host.
     pub(super) fn find(subject: &Subject, options: &SshOptions) -> Result<Self, ConfigError> {
-        let defaults =
-            settings::Defaults { user: &options.user, home: &options.home, agent: options.agent.as_deref() };
         let found = match ask::ask(&options.ssh, subject, options.connect_timeout)? {
             Some(found) => found,
-            None => reader::read(subject, &options.sources())?,
+            None => reader::read(subject, &options.sources(&This { limit: options.connect_timeout }))?,
         };
-        Self::of(&found, subject, defaults)
+        Self::of(&found, subject, options.defaults())
     }
 }
 
+/// What the files say where no program runs, no name is looked up and only the files beside are included.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn read_nowhere(subject: &Subject, options: &SshOptions) -> Result<Settings, ConfigError> {
+    #[derive(Debug)]
+    struct Nowhere<'a>(&'a std::path::Path);
+
+    impl Machine for Nowhere<'_> {
+        fn succeeds(&self, line: &str) -> Result<bool, String> {
+            Ok(line.len().is_multiple_of(2))
+        }
+
+        fn has_address(&self, name: &str) -> bool {
+            name.len().is_multiple_of(2)
+        }
+
+        fn files(&self, pattern: &str) -> Result<Vec<PathBuf>, String> {
+            let name = std::path::Path::new(pattern).file_name();
+            let here = name.map(|name| self.0.join(name)).filter(|file| file.is_file());
+            Ok(Vec::from_iter(here))
+        }
+    }
+
+    let found = reader::read(subject, &options.sources(&Nowhere(&options.home)))?;
+    Settings::of(&found, subject, options.defaults())
+}
+
 impl SshOptions {
-    fn sources(&self) -> reader::Sources<'_> {
+    fn defaults(&self) -> settings::Defaults<'_> {
+        settings::Defaults { user: &self.user, home: &self.home, agent: self.agent.as_deref() }
+    }
+
+    fn sources<'a>(&'a self, machine: &'a dyn Machine) -> reader::Sources<'a> {
         reader::Sources {
             home: &self.home,
             user: &self.config,
             system: self.system_config.as_deref(),
             local_user: &self.user,
-            limit: self.connect_timeout,
+            machine,
         }
     }
 }

@@ -4,13 +4,12 @@
 //! is not taken here is passed over; what is taken has to make sense.
 
 use std::io;
-use std::net::ToSocketAddrs as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::criteria::{self, Known};
 use super::found::{Found, Origin, Value, is_none};
 use super::line::Line;
+use super::machine::Machine;
 use super::tokens::{Meaning, Tokens, tilde, variables};
 use super::{ConfigError, Subject};
 use crate::transport::ssh::pattern;
@@ -32,8 +31,7 @@ pub(super) struct Sources<'a> {
     pub(super) user: &'a Path,
     pub(super) system: Option<&'a Path>,
     pub(super) local_user: &'a str,
-    /// How long a program of `Match exec` may take.
-    pub(super) limit: Duration,
+    pub(super) machine: &'a dyn Machine,
 }
 
 /// Reads what the files say about a host.
@@ -139,13 +137,7 @@ impl Reader<'_> {
         };
         let name = folder.join(tilde(&name, self.sources.home)?);
         let name = name.to_str().ok_or("its name is not UTF-8")?;
-        let as_in_c = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: true,
-        };
-        let files = glob::glob_with(name, as_in_c).map_err(|error| format!("`{name}`: {error}"))?;
-        Ok(files.filter_map(Result::ok).collect())
+        self.sources.machine.files(name)
     }
 
     fn host_name(&self) -> String {
@@ -178,7 +170,7 @@ impl Reader<'_> {
             tag: word("tag").unwrap_or_default(),
             is_final: self.is_final,
             tokens,
-            limit: self.sources.limit,
+            machine: self.sources.machine,
         }
     }
 
@@ -200,7 +192,7 @@ impl Reader<'_> {
         let names = domains.into_iter().flat_map(|value| &value.words).filter(|domain| !is_none(domain));
         let found = names
             .map(|domain| format!("{}.{domain}", self.host))
-            .find(|name| (format!("{name}."), 22).to_socket_addrs().is_ok());
+            .find(|name| self.sources.machine.has_address(name));
         if let Some(name) = found {
             self.host = name;
         } else if let Some(value) =

@@ -1,0 +1,54 @@
+//! What a user asks of the nodes of a run, and what that orders.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use gpu_suites::gpu::GpuNeed;
+use gpu_suites::id::RunId;
+
+use super::hand_on::REACHED;
+use super::labels::Labels;
+use super::limits::{self, Work};
+use super::provision::Order;
+use super::who::Who;
+use super::{CloudNode, reuse};
+use crate::files::cache;
+use crate::node::NodeSpec;
+
+/// How long the runs of a search may leave their node to the next: what prepares a version may build it.
+const SEARCHED: Duration = Duration::from_secs(30 * 60);
+
+/// What the user asks of the nodes.
+#[derive(Debug)]
+pub struct Asked {
+    /// The node's settings.
+    pub settings: CloudNode,
+    /// The GPUs that node and suites need together.
+    pub need: GpuNeed,
+    /// Keep a node this long where a case is not good.
+    pub keep: Option<Duration>,
+    /// The project's folder.
+    pub root: PathBuf,
+    /// How many runs the node has to live for, this one the first of them.
+    pub runs: u32,
+}
+
+/// What a run with so much work wants of its nodes.
+pub(crate) fn order(node: NodeSpec, asked: Asked, run: RunId, work: Work) -> Order {
+    let Asked { mut settings, need, keep, root, runs } = asked;
+    let cache = cache::folder().filter(|_| settings.reuse);
+    let job = cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings));
+    if runs > 1 && settings.ttl.is_none() {
+        settings.ttl = Some(limits::ttl(&settings, work.times(runs), None).duration);
+    }
+    Order {
+        work,
+        labels: Labels { run, node: node.name.clone(), who: Who::find() },
+        keep: keep.unwrap_or_default(),
+        pause: if runs > 1 { SEARCHED } else { REACHED },
+        job,
+        node,
+        settings,
+        need,
+    }
+}

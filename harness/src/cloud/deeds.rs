@@ -1,0 +1,294 @@
+//! What the reaper does with each thing, over several looks at the cloud.
+//!
+//! A thing is ended when a later look finds it in a final state, or does not find it although it is old enough to be known
+//! everywhere in the cloud, or when the call that deletes it was carried out. So it makes no difference who ended it, and two
+//! reapers at once get the same answer; a thing that was made minutes ago and is not found may only not be known yet.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use gpu_suites::event::ResourceKind;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::consistency::CONSISTENT;
+use super::found::{Found, Verdict, Wanted, age, judge};
+
+/// A thing and what was done with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Deed {
+    /// The thing as it was last seen.
+    #[serde(flatten)]
+    pub found: Found,
+    /// What was to become of it when it was first seen.
+    pub verdict: Verdict,
+    /// What became of it.
+    pub did: Did,
+}
+
+/// What became of a thing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Did {
+    /// Nothing: it lives, or its tags cannot be read.
+    Nothing,
+    /// It would have been ended.
+    WouldEnd,
+    /// It is no more, by the cloud's own account.
+    Ended,
+    /// Its expiry was moved after it was looked at: it lives.
+    Spared,
+    /// It is still there, and why.
+    Left(Refused),
+}
+
+/// Why a thing is still there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Refused {
+    /// The cloud's words, or what it waits for.
+    pub why: String,
+    /// Whether the same call may do better later.
+    pub may_pass: bool,
+}
+
+/// Every thing that was seen, in the order in which things have to go.
+#[derive(Debug, Default)]
+pub struct Deeds(BTreeMap<(u8, String), Deed>);
+
+/// What makes other things goes before them, what is used by others after them.
+pub const ORDER: [ResourceKind; 6] = [
+    ResourceKind::Fleet,
+    ResourceKind::SpotRequest,
+    ResourceKind::Instance,
+    ResourceKind::Volume,
+    ResourceKind::LaunchTemplate,
+    ResourceKind::SecurityGroup,
+];
+
+fn place(found: &Found) -> (u8, String) {
+    let place = ORDER.iter().position(|kind| *kind == found.resource).unwrap_or(ORDER.len());
+    (u8::try_from(place).unwrap_or(u8::MAX), found.id.clone())
+}
+
+impl Deeds {
+    /// Takes in a look at the cloud, and judges what it shows.
+    pub fn look(&mut self, found: Vec<Found>, now: Timestamp, wanted: &Wanted) {
+        let seen: HashSet<_> = found.iter().map(place).collect();
+        let ended: HashSet<String> = self.ended_instances();
+        for (_, deed) in self.0.iter_mut().filter(|(place, deed)| deed.is_due() && !seen.contains(*place)) {
+            // A volume goes with its instance.
+            let went_with =
+                deed.found.resource == ResourceKind::Volume && ended.contains(&deed.found.owner.run);
+            if went_with || is_old(deed, now) {
+                deed.did = Did::Ended;
+                "gone".clone_into(&mut deed.found.state);
+            } else {
+                let why =
+                    "the cloud does not show it, which proves nothing of a thing that was made minutes ago";
+                deed.did = Did::Left(Refused { why: why.to_owned(), may_pass: true });
+            }
+        }
+        for mut found in found {
+            let deed = self.0.entry(place(&found));
+            // What is dated by others of its run keeps its date when they are gone.
+            if let Entry::Occupied(known) = &deed {
+                found.made_at = found.made_at.or(known.get().found.made_at);
+            }
+            let verdict = judge(&found, now, wanted);
+            match deed {
+                Entry::Vacant(_) if verdict == Verdict::Final => {}
+                Entry::Vacant(free) => {
+                    free.insert(Deed { found, verdict, did: Did::Nothing });
+                }
+                Entry::Occupied(mut known) => {
+                    let known = known.get_mut();
+                    match verdict {
+                        Verdict::Final if known.verdict.is_due() => known.did = Did::Ended,
+                        Verdict::Live | Verdict::Anothers if known.is_due() => known.did = Did::Spared,
+                        Verdict::Expired | Verdict::Asked => known.verdict = verdict,
+                        _ => {}
+                    }
+                    known.found = found;
+                }
+            }
+        }
+    }
+
+    /// The runs whose instances have all ended, where they had any.
+    fn ended_instances(&self) -> HashSet<String> {
+        let instances = self.0.values().filter(|deed| deed.found.resource == ResourceKind::Instance);
+        let runs = instances.map(|deed| deed.found.owner.run.clone());
+        runs.filter(|run| !self.has_instance(run)).collect()
+    }
+
+    /// The things that are to be ended and are still there, of one kind.
+    pub fn due(&self, kind: ResourceKind) -> Vec<Found> {
+        let due = self.0.values().filter(|deed| deed.is_due() && deed.found.resource == kind);
+        due.map(|deed| deed.found.clone()).collect()
+    }
+
+    /// Whether an instance of this run is still there.
+    pub fn has_instance(&self, run: &str) -> bool {
+        self.0.values().any(|deed| {
+            deed.found.resource == ResourceKind::Instance
+                && deed.found.owner.run == run
+                && !deed.found.is_final
+                && deed.did != Did::Ended
+        })
+    }
+
+    /// Notes what became of a thing.
+    pub fn did(&mut self, found: &Found, did: Did) {
+        if let Some(deed) = self.0.get_mut(&place(found)) {
+            deed.did = did;
+        }
+    }
+
+    /// Marks everything that is due as what would have been ended.
+    pub fn would_end(&mut self) {
+        for deed in self.0.values_mut().filter(|deed| deed.is_due()) {
+            deed.did = Did::WouldEnd;
+        }
+    }
+
+    /// Whether another try can do anything.
+    pub fn is_worth_another_try(&self) -> bool {
+        self.0.values().any(|deed| match &deed.did {
+            Did::Left(refused) => refused.may_pass,
+            _ => deed.is_due(),
+        })
+    }
+
+    /// The deeds, in their order.
+    pub fn into_vec(self) -> Vec<Deed> {
+        self.0.into_values().collect()
+    }
+}
+
+/// Whether a thing is so old that all of the cloud knows it. What it does not date is, when it is past its expiry.
+fn is_old(deed: &Deed, now: Timestamp) -> bool {
+    let known = Duration::try_from(CONSISTENT).unwrap_or_default();
+    age(&deed.found, now).map_or(deed.verdict == Verdict::Expired, |age| age >= known)
+}
+
+impl Deed {
+    /// Whether it is to be ended and is not yet.
+    fn is_due(&self) -> bool {
+        self.verdict.is_due() && matches!(self.did, Did::Nothing | Did::Left(_))
+    }
+
+    /// Whether it is still there although its time is over.
+    pub fn is_left(&self) -> bool {
+        matches!(self.did, Did::WouldEnd) || self.is_due()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::found::Owner;
+    use super::*;
+
+    const NOW: &str = "2026-11-23T10:00:00Z";
+    const PAST: &str = "2026-11-23T09:00:00Z";
+    const LATER: &str = "2026-11-23T11:00:00Z";
+
+    fn thing(resource: ResourceKind, id: &str, expires_at: &str) -> Found {
+        Found {
+            resource,
+            id: id.into(),
+            region: "us-east-1".into(),
+            state: "there".into(),
+            is_final: false,
+            waits: None,
+            owner: Owner { run: "r".into(), expires_at: expires_at.parse().ok(), ..Owner::default() },
+            made_at: None,
+            instance: None,
+        }
+    }
+
+    fn look(deeds: &mut Deeds, found: &[Found]) {
+        deeds.look(found.to_vec(), NOW.parse().unwrap(), &Wanted::default());
+    }
+
+    fn told(deeds: Deeds) -> Vec<(String, Did)> {
+        deeds.into_vec().into_iter().map(|deed| (deed.found.id, deed.did)).collect()
+    }
+
+    #[test]
+    fn what_makes_things_goes_before_them_and_what_they_use_after_them() {
+        let mut deeds = Deeds::default();
+        let kinds = [
+            ResourceKind::SecurityGroup,
+            ResourceKind::Volume,
+            ResourceKind::Instance,
+            ResourceKind::LaunchTemplate,
+            ResourceKind::Fleet,
+            ResourceKind::SpotRequest,
+        ];
+        look(&mut deeds, &kinds.map(|kind| thing(kind, "x", PAST)));
+        let order = deeds.into_vec().into_iter().map(|deed| deed.found.resource);
+        assert_eq!(Vec::from_iter(order), ORDER);
+    }
+
+    #[test]
+    fn a_thing_is_ended_when_the_cloud_says_so_and_not_when_we_asked_for_it() {
+        let mut deeds = Deeds::default();
+        let (gone, last) = (
+            thing(ResourceKind::Volume, "gone", PAST),
+            Found { is_final: true, ..thing(ResourceKind::Instance, "final", PAST) },
+        );
+        look(&mut deeds, &[gone, Found { is_final: false, ..last.clone() }]);
+        assert!(deeds.has_instance("r") && deeds.is_worth_another_try());
+        look(&mut deeds, &[last]);
+        assert!(!deeds.has_instance("r") && !deeds.is_worth_another_try());
+        assert_eq!(told(deeds), [("final".into(), Did::Ended), ("gone".into(), Did::Ended)]);
+    }
+
+    #[test]
+    fn a_young_thing_that_is_not_found_again_is_not_called_ended_and_an_old_one_is() {
+        let wanted = Wanted { run: Some("r".into()), ..Wanted::default() };
+        for (made_at, ended) in [("2026-11-23T09:56:00Z", false), ("2026-11-23T09:50:00Z", true)] {
+            let young =
+                Found { made_at: made_at.parse().ok(), ..thing(ResourceKind::Instance, "i-1", LATER) };
+            let group = thing(ResourceKind::SecurityGroup, "sg-1", LATER);
+            let mut deeds = Deeds::default();
+            deeds.look(vec![young, group], NOW.parse().unwrap(), &wanted);
+            deeds.look(Vec::new(), NOW.parse().unwrap(), &wanted);
+            assert_eq!(deeds.due(ResourceKind::Instance).is_empty(), ended, "{made_at}");
+            assert!(deeds.is_worth_another_try() && deeds.into_vec().iter().any(Deed::is_left));
+        }
+    }
+
+    #[test]
+    fn what_was_moved_between_two_looks_is_spared_and_what_is_final_at_first_is_not_told() {
+        let mut deeds = Deeds::default();
+        look(&mut deeds, &[thing(ResourceKind::Instance, "moved", PAST)]);
+        let over = Found { is_final: true, ..thing(ResourceKind::Instance, "over", PAST) };
+        look(&mut deeds, &[thing(ResourceKind::Instance, "moved", LATER), over]);
+        assert!(deeds.due(ResourceKind::Instance).is_empty());
+        assert_eq!(told(deeds), [("moved".into(), Did::Spared)]);
+    }
+
+    #[test]
+    fn what_was_dated_by_an_instance_that_is_gone_keeps_its_date() {
+        let wanted = Wanted { older_than: Some(Duration::from_secs(60)), ..Wanted::default() };
+        let dated = Found { made_at: PAST.parse().ok(), ..thing(ResourceKind::SecurityGroup, "sg", LATER) };
+        let mut deeds = Deeds::default();
+        deeds.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);
+        deeds.look(vec![Found { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
+        assert_eq!(deeds.due(ResourceKind::SecurityGroup).len(), 1);
+    }
+
+    #[test]
+    fn a_refusal_that_cannot_pass_is_not_tried_again_and_is_left() {
+        let mut deeds = Deeds::default();
+        let group = thing(ResourceKind::SecurityGroup, "sg", PAST);
+        look(&mut deeds, std::slice::from_ref(&group));
+        deeds.did(&group, Did::Left(Refused { why: "in use".into(), may_pass: true }));
+        assert!(deeds.is_worth_another_try());
+        deeds.did(&group, Did::Left(Refused { why: "not allowed".into(), may_pass: false }));
+        assert!(!deeds.is_worth_another_try());
+        assert!(deeds.into_vec()[0].is_left());
+    }
+}

@@ -1,0 +1,59 @@
+//! What an EC2 node would lack, found out before it is asked for: nothing is made, launched or changed.
+//!
+//! Permissions are tried by dry runs: EC2 then checks the caller's policy and stops. What a dry run cannot reach is said
+//! to be unknown, not well.
+
+mod credentials;
+mod ground;
+mod permissions;
+mod roles;
+
+use super::Ec2Settings;
+use super::cloud::{Cloud, Ec2Error};
+use super::refusal::RefusalKind;
+use crate::node::NodeSpec;
+use crate::report::finding::Finding;
+use crate::text::chain;
+
+/// Examines a region for a node. Without credentials there is no use in looking at the next.
+pub(super) async fn examine(
+    cloud: &Cloud,
+    node: &NodeSpec,
+    settings: &Ec2Settings,
+    number: usize,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    // Credentials and roles are the account's; the rest is each region's own.
+    let Some(caller) = credentials::caller(cloud, findings, number == 0).await else { return false };
+    if number == 0 {
+        findings.extend(roles::service_linked(cloud).await);
+    }
+    if settings.regions.len() > 1 {
+        findings.push(Finding::ok("region", cloud.region()));
+    }
+    let basis = ground::examine(cloud, settings, &caller, findings).await;
+    let tried = Box::pin(permissions::try_each(cloud, node, settings, &basis, &caller));
+    findings.extend(tried.await);
+    true
+}
+
+/// The kind of a failed call.
+fn kind(error: &Ec2Error) -> Option<RefusalKind> {
+    error.refusal().map(|refusal| refusal.kind)
+}
+
+/// A call that was made for real and failed.
+fn failed(about: &str, error: &Ec2Error, caller: &str) -> Finding {
+    let finding = Finding::failed(about, first_sentence(&chain(error)));
+    if kind(error) == Some(RefusalKind::Permission) { finding.hint(allow(about, caller)) } else { finding }
+}
+
+/// What to do about a missing permission.
+fn allow(action: &str, caller: &str) -> String {
+    format!("allow {action} in the policy of {caller}; docs/iam.md has the whole policy")
+}
+
+/// EC2's refusals end with an encoded blob of a thousand characters.
+fn first_sentence(said: &str) -> String {
+    said.split(" Encoded authorization failure message").next().unwrap_or(said).trim().to_owned()
+}

@@ -1,0 +1,186 @@
+//! How long a node may live: its hard end, which it arms at its boot and which the fleet keeps besides.
+//!
+//! A node that nobody gives back lives until then, so it is no longer than the work can take. The suites say how long
+//! that is: each case has a timeout.
+
+use std::fmt;
+use std::time::Duration;
+
+use gpu_suites::unit::Span;
+
+use super::{CloudSettings, Usd};
+
+/// What is added for all that is neither booting nor a case: bringing the agent, fetching results, giving back.
+const MARGIN: Duration = Duration::from_secs(15 * 60);
+/// Whoever wants a node for longer says so with `ttl:`.
+const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The work that a node is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// The timeouts of all cases together.
+    pub cases: Duration,
+    /// How often a case may be tried again.
+    pub retries: u32,
+    /// How long the whole run may take, where that was said.
+    pub run: Option<Duration>,
+}
+
+impl Work {
+    /// So much work as this, so many times.
+    #[must_use]
+    pub fn times(self, runs: u32) -> Self {
+        let run = self.run.map(|run| run.saturating_mul(runs));
+        Self { cases: self.cases.saturating_mul(runs), run, ..self }
+    }
+
+    /// The longest that it can take.
+    pub fn longest(self) -> Duration {
+        let cases = self.cases.saturating_mul(self.retries.saturating_add(1));
+        self.run.map_or(cases, |run| run.min(cases))
+    }
+}
+
+/// The money that a node may cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Purse {
+    /// US dollars that are left for it.
+    pub left: f64,
+    /// What an hour costs at most.
+    pub per_hour: Usd,
+}
+
+impl Purse {
+    /// How long that lasts, in whole seconds, down.
+    fn lasts(self) -> Duration {
+        let seconds = (self.left / self.per_hour.0 * 3600.0).floor();
+        // Neither nothing, less than nothing nor what is no number buys any time.
+        if seconds >= 1.0 {
+            Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX)
+        } else {
+            Duration::ZERO
+        }
+    }
+}
+
+/// What a time to live follows from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TtlReason {
+    /// The timeouts of the suites' cases.
+    Suites,
+    /// `ttl:` of the node.
+    Setting,
+    /// `max-cost:` of the node: longer would cost more.
+    MaxCost,
+}
+
+/// How long a node may live from its launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ttl {
+    /// The time.
+    pub duration: Duration,
+    /// What it follows from.
+    pub why: TtlReason,
+}
+
+impl Ttl {
+    /// Whether the money does not even last until a node has booted.
+    pub fn is_too_short(&self, settings: &CloudSettings) -> bool {
+        self.why == TtlReason::MaxCost && self.duration <= settings.boot_timeout
+    }
+}
+
+impl fmt::Display for Ttl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let why = match self.why {
+            TtlReason::Suites => "the cases' timeouts",
+            TtlReason::Setting => "`ttl:`",
+            TtlReason::MaxCost => "`max-cost:`",
+        };
+        write!(f, "{} by {why}", Span(self.duration))
+    }
+}
+
+/// The time to live of a node. `purse`: the money, where there is a limit and the price is known.
+pub fn ttl(settings: &CloudSettings, work: Work, purse: Option<Purse>) -> Ttl {
+    let by_suites = || work.longest().saturating_add(settings.boot_timeout).saturating_add(MARGIN).min(MOST);
+    let wanted = match settings.ttl {
+        Some(duration) => Ttl { duration, why: TtlReason::Setting },
+        None => Ttl { duration: by_suites(), why: TtlReason::Suites },
+    };
+    match purse.map(Purse::lasts) {
+        Some(lasts) if lasts < wanted.duration => Ttl { duration: lasts, why: TtlReason::MaxCost },
+        _ => wanted,
+    }
+}
+
+/// How much longer a node that runs already has to live for this work. The time that booting may take is more than the
+/// agent and the results need on their way.
+pub fn still_needed(settings: &CloudSettings, work: Work) -> Duration {
+    work.longest().saturating_add(settings.boot_timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn settings(more: &str) -> CloudSettings {
+        crate::config::ec2::settings(&format!("boot-timeout: 5m\n{more}")).unwrap().cloud
+    }
+
+    fn work(cases: u32, retries: u32, run: Option<u32>) -> Work {
+        Work { cases: MINUTE * cases, retries, run: run.map(|minutes| MINUTE * minutes) }
+    }
+
+    /// At a dollar an hour.
+    fn purse(left: f64) -> Purse {
+        Purse { left, per_hour: Usd(1.0) }
+    }
+
+    #[test]
+    fn a_node_lives_as_long_as_its_work_can_take_and_no_longer_than_it_may_cost() {
+        for (text, work, purse, expected) in [
+            ("", work(30, 0, None), None, "50m by the cases' timeouts"),
+            ("", work(30, 2, None), None, "1h 50m by the cases' timeouts"),
+            ("", work(30, 2, Some(40)), None, "1h by the cases' timeouts"),
+            ("", work(30, 0, Some(40)), None, "50m by the cases' timeouts"),
+            ("", work(u32::MAX, u32::MAX, None), None, "168h by the cases' timeouts"),
+            ("ttl: 2h", work(30, 0, None), None, "2h by `ttl:`"),
+            ("ttl: 10m", work(30, 0, None), None, "10m by `ttl:`"),
+            ("ttl: 2h", work(30, 0, None), Some(purse(1.0)), "1h by `max-cost:`"),
+            ("ttl: 2h", work(30, 0, None), Some(purse(9.0)), "2h by `ttl:`"),
+            ("", work(30, 0, None), Some(purse(0.5)), "30m by `max-cost:`"),
+            ("", work(30, 0, None), Some(purse(-0.5)), "0s by `max-cost:`"),
+        ] {
+            assert_eq!(ttl(&settings(text), work, purse).to_string(), expected, "{text} {work:?} {purse:?}");
+        }
+    }
+
+    #[test]
+    fn money_that_ends_before_the_node_has_booted_is_too_little() {
+        let settings = settings("");
+        for (left, too_short) in [(0.01, true), (0.08, true), (0.2, false)] {
+            assert_eq!(
+                ttl(&settings, work(30, 0, None), Some(purse(left))).is_too_short(&settings),
+                too_short,
+                "{left}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_node_may_live_for_more_money_than_there_is(
+            cases in 0u64..1_000_000, retries in 0u32..10, left in -10.0..1e6f64, per_hour in 0.01..200.0f64,
+        ) {
+            let work = Work { cases: Duration::from_secs(cases), retries, run: None };
+            let purse = Purse { left, per_hour: Usd(per_hour) };
+            let ttl = ttl(&settings(""), work, Some(purse));
+            prop_assert!(ttl.duration.as_secs_f64() / 3600.0 * per_hour <= left.max(0.0) + 1e-6);
+        }
+    }
+}

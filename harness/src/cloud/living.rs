@@ -1,0 +1,63 @@
+//! The nodes that live now, and what they have cost, by the cloud's own account.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use gpu_suites::event::ResourceKind;
+use gpu_suites::unit::Span;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::Usd;
+use super::error::CloudError;
+use super::found::{Found, age};
+use super::provider::Provider;
+
+/// A node that lives.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Living {
+    /// The instance.
+    #[serde(flatten)]
+    pub found: Found,
+    /// Since its launch.
+    pub age: Option<Span>,
+    /// Until it ends; below 0: past its end.
+    pub remaining_seconds: Option<i64>,
+    /// US dollars an hour now; `None` where nobody knows.
+    pub usd_per_hour: Option<f64>,
+    /// That, since the launch.
+    pub cost: Option<f64>,
+}
+
+impl Living {
+    /// How long it has left, for people.
+    pub fn expires_in(&self) -> String {
+        match self.remaining_seconds {
+            None => "?".to_owned(),
+            Some(left) if left < 0 => format!("-{}", Span(Duration::from_secs(left.unsigned_abs()))),
+            Some(left) => Span(Duration::from_secs(left.unsigned_abs())).to_string(),
+        }
+    }
+}
+
+/// The nodes of one region.
+pub async fn living(cloud: &dyn Provider) -> Result<Vec<Living>, CloudError> {
+    let mut all = cloud.inventory().await?;
+    all.retain(|found| found.resource == ResourceKind::Instance && !found.is_final);
+    let now = cloud.now();
+    // A price that cannot be had is no reason to hide a node.
+    let prices = cloud.prices(&all).await;
+    Ok(all.into_iter().map(|found| told(found, now, &prices)).collect())
+}
+
+fn told(found: Found, now: Timestamp, prices: &HashMap<String, Usd>) -> Living {
+    let usd_per_hour = prices.get(&found.id).map(|price| price.0);
+    let age = age(&found, now);
+    Living {
+        age: age.map(|age| Span(Duration::from_secs(age.as_secs()))),
+        remaining_seconds: found.owner.expires_at.map(|at| now.duration_until(at).as_secs()),
+        cost: usd_per_hour.zip(age).map(|(usd, age)| usd * age.as_secs_f64() / 3600.0),
+        usd_per_hour,
+        found,
+    }
+}

@@ -1,0 +1,104 @@
+//! What the cloud says of an instance.
+
+use std::time::Duration;
+
+use gpu_suites::event::ResourceKind;
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::sleep;
+
+use super::Purchase;
+use super::consistency::CONSISTENT;
+use super::error::{CloudError, Unanswered};
+use super::ledger::{Evidence, Ledger};
+use super::life::InstanceState;
+use super::provider::Provider;
+
+/// Between two looks for one, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
+
+/// An instance as the cloud tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceSeen {
+    /// Its id.
+    pub id: String,
+    /// Its state.
+    pub state: InstanceState,
+    /// The cloud's word for that, such as `shutting-down`.
+    pub state_name: String,
+    /// Whether it ends without being asked once more.
+    pub ends: bool,
+    /// Its public address; its private one where it runs without one.
+    pub address: Option<String>,
+    /// Its type.
+    pub instance_type: String,
+    /// Its zone.
+    pub zone: String,
+    /// How it is paid for.
+    pub purchase: Purchase,
+    /// When it was launched.
+    pub launched_at: Option<Timestamp>,
+    /// When it began to end.
+    pub ended_at: Option<Timestamp>,
+    /// Why it is in that state, e.g. `Client.InstanceInitiatedShutdown: Instance initiated shutdown`.
+    pub reason: Option<String>,
+    /// Its volumes.
+    pub volumes: Vec<String>,
+    /// Of these, those that the cloud deletes with it.
+    pub goes_with: Vec<String>,
+    /// The spot request that it came from.
+    pub spot_request: Option<String>,
+}
+
+impl InstanceSeen {
+    /// Writes down what came with it, and that it was shown.
+    pub fn note(&self, ledger: &Ledger, region: &str) {
+        ledger.made(ResourceKind::Instance, &self.id, region);
+        ledger.heard(ResourceKind::Instance, &self.id, Evidence::Shown);
+        for volume in &self.volumes {
+            ledger.made(ResourceKind::Volume, volume, region);
+        }
+        for volume in &self.goes_with {
+            ledger.goes_with(volume, &self.id);
+        }
+        if let Some(request) = &self.spot_request {
+            ledger.made(ResourceKind::SpotRequest, request, region);
+        }
+    }
+}
+
+/// One of ours. Right after its launch it may be unknown for minutes, which are waited out by the cloud's clock.
+pub async fn instance(cloud: &dyn Provider, id: &str) -> Result<InstanceSeen, CloudError> {
+    within(cloud, id, CONSISTENT).await?.ok_or_else(|| {
+        let region = cloud.region();
+        Unanswered(format!("{region} has not shown instance {id} for five minutes")).into()
+    })
+}
+
+/// One of ours; `None` where it was not shown through so much of the cloud's time.
+pub(super) async fn within(
+    cloud: &dyn Provider,
+    id: &str,
+    patience: SignedDuration,
+) -> Result<Option<InstanceSeen>, CloudError> {
+    let until = cloud.now().saturating_add(patience).unwrap_or(Timestamp::MAX);
+    let mut pause = PAUSE.0;
+    loop {
+        let seen = now(cloud, id).await?;
+        if seen.is_some() || cloud.now() >= until {
+            return Ok(seen);
+        }
+        sleep(pause).await;
+        pause = (pause * 3 / 2).min(PAUSE.1);
+    }
+}
+
+/// What one look shows of one of ours; `None` where it is not shown, which proves nothing.
+pub async fn now(cloud: &dyn Provider, id: &str) -> Result<Option<InstanceSeen>, CloudError> {
+    let seen = instances(cloud, &[id.to_owned()]).await?;
+    Ok(seen.into_iter().find(|seen| seen.id == id))
+}
+
+/// These instances; those that the cloud does not know (any more) are missing.
+pub async fn instances(cloud: &dyn Provider, ids: &[String]) -> Result<Vec<InstanceSeen>, CloudError> {
+    if ids.is_empty() { Ok(Vec::new()) } else { cloud.observe(ids).await }
+}

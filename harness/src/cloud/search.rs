@@ -1,0 +1,68 @@
+//! One node for a search: its runs follow one another, and each is left the node of the one before it.
+//!
+//! It is what runs of the same job do with `reuse: true` ([`super::reuse`]), of which each has to be waited for: the search
+//! waits from its beginning to its last run. What an end before that leaves behind is given back here.
+
+use std::io;
+use std::path::PathBuf;
+
+use gpu_suites::event::{Event, Warning};
+use gpu_suites::gpu::GpuNeed;
+use jiff::Timestamp;
+use tokio::sync::mpsc::unbounded_channel;
+
+use super::CloudNode;
+use super::asked::{Asked, order};
+use super::limits::Work;
+use super::provision::Provision;
+use super::reuse::{Job, Place};
+use crate::files::cache;
+use crate::files::run_dir;
+use crate::node::{NodeSpec, Origin};
+
+/// A search that goes on.
+#[derive(Debug)]
+pub struct Search {
+    node: NodeSpec,
+    settings: CloudNode,
+    root: PathBuf,
+    place: Option<Place>,
+}
+
+impl Search {
+    /// Begins one in the project at `root`; `None` where the node is there anyway.
+    pub fn begin(node: &NodeSpec, root: PathBuf) -> io::Result<Option<Self>> {
+        let (Origin::Cloud(settings), Some(cache)) = (&node.origin, cache::folder()) else {
+            return Ok(None);
+        };
+        let mut settings = (**settings).clone();
+        settings.reuse = true;
+        let place = Some(Job::new(&cache, &root, &node.name, &settings).wait()?);
+        Ok(Some(Self { node: node.clone(), settings, root, place }))
+    }
+
+    /// The next run is the last one: it gives the node back, and proves it.
+    pub fn last(&mut self) {
+        self.place = None;
+    }
+
+    /// Ends the search, and gives back the node that was left to a run that does not come; what there is to say of it.
+    pub async fn close(mut self) -> Vec<String> {
+        self.place = None;
+        let Self { node, settings, root, .. } = self;
+        let (sink, mut events) = unbounded_channel();
+        let asked = Asked { settings, need: GpuNeed::default(), keep: None, root, runs: 1 };
+        let work = Work { cases: std::time::Duration::ZERO, retries: 0, run: None };
+        let mut provision =
+            Provision::new(order(node, asked, run_dir::new_run_id(Timestamp::now()), work), sink);
+        let instance = provision.give_back_left().await;
+        provision.close().await;
+        let mut said = Vec::from_iter(instance.map(|instance| format!("{instance} is given back")));
+        while let Ok(event) = events.try_recv() {
+            if let Event::Warning(Warning { message, .. }) = event {
+                said.push(message);
+            }
+        }
+        said
+    }
+}
