@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{SharedCredentialsProvider, future::ProvideCredentials as Provided};
 use gpu_harness::cloud::Purchase;
 use gpu_harness::cloud::calls::{Call, in_sequence};
-use gpu_harness::cloud::ec2::ask::{Asked, Asker, Footing, Request};
+use gpu_harness::cloud::ec2::ask::{Asked, Asker, Preflight, Request};
 use gpu_harness::cloud::ec2::cloud::{Cloud, Ec2Error};
 use gpu_harness::cloud::ec2::fleet::{Followed, abandon, follow};
 use gpu_harness::cloud::ec2::look_up::look_up;
@@ -84,18 +84,22 @@ impl Run {
         Asker { cloud: &self.cloud, settings: &self.settings, labels: &self.labels, ledger: &self.ledger }
     }
 
-    pub(super) async fn footing(&self) -> Footing {
-        self.asker().footing(&GpuNeed::default(), 2 * TTL).await.unwrap()
+    pub(super) async fn preflight(&self) -> Preflight {
+        self.asker().preflight(&GpuNeed::default(), 2 * TTL).await.unwrap()
     }
 
     fn expires_at(&self) -> Timestamp {
         self.cloud.now().checked_add(SignedDuration::try_from(TTL).unwrap()).unwrap()
     }
 
-    pub(super) async fn ask(&self, footing: &mut Footing, purchase: Purchase) -> Result<Asked, CloudError> {
-        let choice = footing.ground.choose(&self.settings, &GpuNeed::default(), purchase, None).unwrap();
+    pub(super) async fn ask(
+        &self,
+        preflight: &mut Preflight,
+        purchase: Purchase,
+    ) -> Result<Asked, CloudError> {
+        let choice = preflight.ground.choose(&self.settings, &GpuNeed::default(), purchase, None).unwrap();
         let (expires_at, user_data) = (self.expires_at(), &self.user_data);
-        self.asker().ask(footing, &Request { purchase, choice: &choice, expires_at, user_data }).await
+        self.asker().ask(preflight, &Request { purchase, choice: &choice, expires_at, user_data }).await
     }
 
     pub(super) async fn follow(&self, asked: &Asked) -> Followed {
@@ -104,7 +108,7 @@ impl Run {
 
     /// A node that runs.
     pub(super) async fn running(&self) -> String {
-        let asked = self.ask(&mut self.footing().await, Purchase::Spot).await.unwrap();
+        let asked = self.ask(&mut self.preflight().await, Purchase::Spot).await.unwrap();
         let Followed::Instance(id) = self.follow(&asked).await else { panic!("there is no instance") };
         loop {
             let seen = observe::instance(&self.provider(), &id).await.unwrap();
@@ -154,8 +158,8 @@ fn loader(ec2: &Ec2) -> ConfigLoader {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() {
     let mut run = Run::kind(json!({})).await;
-    let mut footing = run.footing().await;
-    let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    let mut preflight = run.preflight().await;
+    let asked = run.ask(&mut preflight, Purchase::Spot).await.unwrap();
     let calls = run.cloud.calls();
     assert_eq!(in_sequence(&calls), 4, "{calls:#?}");
 
@@ -164,7 +168,7 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
     assert_eq!(run.ledger.left_of(ResourceKind::LaunchTemplate), [""; 0]);
     let seen = observe::instance(&run.provider(), &id).await.unwrap();
     assert_eq!((seen.purchase, seen.volumes.len(), seen.spot_request.is_some()), (Purchase::Spot, 1, true));
-    assert!(footing.ground.spot.contains_key(&(seen.instance_type, seen.zone)));
+    assert!(preflight.ground.spot.contains_key(&(seen.instance_type, seen.zone)));
 
     let left = run.ec2.left();
     for kind in ["fleets", "instances", "volumes", "spot_requests", "security_groups"] {
@@ -195,7 +199,7 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made() {
     let mut run = Run::kind(json!({})).await;
-    let mut footing = run.footing().await;
+    let mut preflight = run.preflight().await;
     let refusing = [
         (json!({"fault": "capacity", "market": "spot"}), RefusalKind::Capacity),
         (json!({"fault": "quota", "market": "spot"}), RefusalKind::Quota),
@@ -204,7 +208,7 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
     for (fault, kind) in refusing {
         run.ec2.clear_faults();
         run.ec2.fault(&fault);
-        let asked = run.ask(&mut footing, Purchase::Spot).await.unwrap();
+        let asked = run.ask(&mut preflight, Purchase::Spot).await.unwrap();
         let Followed::Refused(refused) = run.follow(&asked).await else { panic!("{fault} was no hindrance") };
         assert!(!refused.by_pool.is_empty(), "{fault}");
         for pool in &refused.by_pool {
@@ -214,7 +218,7 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
         assert_eq!(run.ledger.left_of(ResourceKind::Fleet), [""; 0], "{fault}");
     }
     run.ec2.clear_faults();
-    let asked = run.ask(&mut footing, Purchase::OnDemand).await.unwrap();
+    let asked = run.ask(&mut preflight, Purchase::OnDemand).await.unwrap();
     let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
     assert_eq!(observe::instance(&run.provider(), &id).await.unwrap().purchase, Purchase::OnDemand);
     assert_eq!(run.calls("CreateSecurityGroup").len(), 1);
@@ -225,9 +229,9 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
 #[tokio::test(flavor = "multi_thread")]
 async fn throttling_is_waited_out() {
     let mut run = Run::new(json!({})).await;
-    let mut footing = run.footing().await;
+    let mut preflight = run.preflight().await;
     run.ec2.fault(&json!({"fault": "throttle", "operation": "CreateFleet", "times": 2}));
-    run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    run.ask(&mut preflight, Purchase::Spot).await.unwrap();
     let [call] = run.calls("CreateFleet").try_into().unwrap();
     assert_eq!((call.attempts, call.error), (3, None));
     run.has_nothing_left().await;
@@ -239,8 +243,8 @@ async fn a_launch_whose_asker_goes_away_is_written_down_and_given_back() {
         let mut run = Run::new(json!({})).await;
         run.ec2.fault(&json!({"fault": "slow-api", "operation": operation, "seconds": 2.0 * FACTOR}));
         let mut asking = Box::pin(async {
-            let mut footing = run.footing().await;
-            run.ask(&mut footing, Purchase::Spot).await.unwrap();
+            let mut preflight = run.preflight().await;
+            run.ask(&mut preflight, Purchase::Spot).await.unwrap();
         });
         loop {
             // Dropped right after the call has gone out.
@@ -267,9 +271,9 @@ async fn a_launch_whose_asker_goes_away_is_written_down_and_given_back() {
 async fn what_a_call_has_made_whose_answer_was_lost_is_found_and_given_back() {
     for operation in ["CreateLaunchTemplate", "CreateFleet"] {
         let mut run = Run::new(json!({})).await;
-        let mut footing = run.footing().await;
+        let mut preflight = run.preflight().await;
         run.ec2.fault(&json!({"fault": "answer-lost", "operation": operation}));
-        let error = run.ask(&mut footing, Purchase::Spot).await.unwrap_err();
+        let error = run.ask(&mut preflight, Purchase::Spot).await.unwrap_err();
         assert!(error.is_transient(), "{error}");
         assert_eq!(run.ledger.doubts().len(), 1);
         run.ec2.clear_faults();
@@ -346,22 +350,22 @@ async fn where_ec2_takes_no_forced_end_an_instance_is_ended_without() {
 async fn a_group_whose_answer_was_lost_is_the_one_that_the_second_try_finds_taken() {
     let mut run = Run::new(json!({})).await;
     run.ec2.fault(&json!({"fault": "answer-lost", "operation": "CreateSecurityGroup", "times": 1}));
-    let mut footing = run.footing().await;
+    let mut preflight = run.preflight().await;
     assert_eq!(run.ledger.doubts(), []);
     assert_eq!(run.ec2.left()["security_groups"].as_array().unwrap().len(), 1);
-    run.ask(&mut footing, Purchase::Spot).await.unwrap();
+    run.ask(&mut preflight, Purchase::Spot).await.unwrap();
     run.has_nothing_left().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_group_of_a_node_does_not_expire_before_it() {
     let run = Run::new(json!({})).await;
-    let footing = run.footing().await;
+    let preflight = run.preflight().await;
     let groups = run.ec2.left()["security_groups"].clone();
     let tag = groups[0]["tags"]["gpu-harness:expires-at"].as_str().unwrap().parse::<Timestamp>().unwrap();
-    let off = tag.duration_until(footing.latest()).abs();
-    assert!(off <= SignedDuration::from_secs(1), "{tag} and {}", footing.latest());
-    assert!(footing.latest() > run.expires_at());
+    let off = tag.duration_until(preflight.latest()).abs();
+    assert!(off <= SignedDuration::from_secs(1), "{tag} and {}", preflight.latest());
+    assert!(preflight.latest() > run.expires_at());
 }
 
 #[tokio::test(flavor = "multi_thread")]

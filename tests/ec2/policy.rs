@@ -63,8 +63,8 @@ async fn recorded() -> Recorded {
         let said = project.gpu_harness(arguments);
         assert!([0, 3].contains(&said.code()), "{arguments:?}: {said:?}");
     }
-    let mut footing = run.footing().await;
-    let asked = run.ask(&mut footing, Purchase::OnDemand).await.expect("a fleet");
+    let mut preflight = run.preflight().await;
+    let asked = run.ask(&mut preflight, Purchase::OnDemand).await.expect("a fleet");
     let Followed::Instance(_) = run.follow(&asked).await else { panic!("there is no instance") };
     abandon(&run.cloud, &run.ledger, &asked.fleet).await.expect("it can be given up");
     tags.extend(tags_of(&run.ec2.state()));

@@ -49,6 +49,9 @@ pub(crate) fn nextest(ready: &Ready, verb: &str, filter: &str) -> Result<Command
     }
     let mut command = cargo::cargo(&ready.libtorch);
     command.args(["nextest", verb]).args(WORKSPACE).args(["-E", filter]);
+    if setup::in_ci() {
+        command.args(["--profile", "ci"]);
+    }
     tell(&mut command, ready);
     Ok(command)
 }

@@ -30,7 +30,7 @@ Examples:
 )]
 pub(super) struct HistoryVerb {
     #[command(subcommand)]
-    deed: Option<Deed>,
+    deed: Option<Action>,
     /// Only series whose suite, case, `suite::case` or metric matches this glob
     #[arg(value_name = "QUERY")]
     query: Option<String>,
@@ -48,7 +48,7 @@ pub(super) struct HistoryVerb {
 }
 
 #[derive(Debug, Subcommand)]
-enum Deed {
+enum Action {
     /// Add runs that were made without --history
     Add {
         /// Folders of runs that have ended
@@ -78,7 +78,7 @@ impl Place {
 impl HistoryVerb {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
         let config = super::project()?;
-        if let Some(Deed::Add { run_dirs, place }) = self.deed {
+        if let Some(Action::Add { run_dirs, place }) = self.deed {
             let store = Store::at(&place.find(&config)?)?;
             for run_dir in run_dirs {
                 match history::add(&run_dir, &store)? {

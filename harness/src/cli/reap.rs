@@ -14,11 +14,11 @@ use super::failure::Failure;
 use super::table::Table;
 use super::{project, runtime, say};
 use crate::cloud::consistency::CONSISTENT;
-use crate::cloud::deeds::{Deed, Did};
 use crate::cloud::error::CloudError;
 use crate::cloud::found::{Verdict, Wanted};
 use crate::cloud::provider::Region;
 use crate::cloud::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
+use crate::cloud::reap_actions::{ReapAction, ReapResult};
 use crate::cloud::who::Who;
 use crate::cloud::{hand_on, kept, providers, stale_keys};
 use crate::files::run_dir::DEFAULT_PARENT;
@@ -109,7 +109,7 @@ impl Reap {
                 return Ok(Exit::AllPassed);
             }
         }
-        let deeds = each(clouds, &order(self.dry_run)).await?;
+        let actions = each(clouds, &order(self.dry_run)).await?;
         if !self.dry_run
             && let Some(cache) = kept::place()
         {
@@ -117,13 +117,13 @@ impl Reap {
             hand_on::forget_gone(&cache, clouds).await?;
         }
         if self.json {
-            say(&format!("{:#}\n", json(&deeds)));
+            say(&format!("{:#}\n", json(&actions)));
         } else {
-            say(&text(&deeds));
+            say(&text(&actions));
         }
         // A run that was named was meant, whoever's it is.
-        let is_anothers = self.run.is_some() && anothers(&deeds).next().is_some();
-        Ok(if is_clean(&deeds) && !is_anothers { Exit::AllPassed } else { Exit::Infrastructure })
+        let is_anothers = self.run.is_some() && anothers(&actions).next().is_some();
+        Ok(if is_clean(&actions) && !is_anothers { Exit::AllPassed } else { Exit::Infrastructure })
     }
 }
 
@@ -140,12 +140,12 @@ fn young_for(run: &str) -> Duration {
 }
 
 /// All regions at once: an instance takes a minute or two to end, wherever it is.
-async fn each(clouds: &[Region], order: &Order) -> Result<Vec<Deed>, CloudError> {
+async fn each(clouds: &[Region], order: &Order) -> Result<Vec<ReapAction>, CloudError> {
     Ok(try_join_all(clouds.iter().map(|cloud| reap(&**cloud, order))).await?.concat())
 }
 
-fn confirmed(marked: &[Deed]) -> Result<bool, Failure> {
-    let due = Vec::from_iter(marked.iter().filter(|deed| deed.is_left()).cloned());
+fn confirmed(marked: &[ReapAction]) -> Result<bool, Failure> {
+    let due = Vec::from_iter(marked.iter().filter(|action| action.is_left()).cloned());
     if due.is_empty() {
         say("nothing is that old\n");
         return Ok(false);
@@ -164,25 +164,25 @@ fn confirmed(marked: &[Deed]) -> Result<bool, Failure> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn json(deeds: &[Deed]) -> serde_json::Value {
-    let count = |is: &dyn Fn(&Deed) -> bool| deeds.iter().filter(|deed| is(deed)).count();
+fn json(actions: &[ReapAction]) -> serde_json::Value {
+    let count = |is: &dyn Fn(&ReapAction) -> bool| actions.iter().filter(|action| is(action)).count();
     serde_json::json!({
-        "clean": is_clean(deeds),
-        "ended": count(&|deed| deed.did == Did::Ended),
-        "left": count(&Deed::is_left),
-        "unreadable": unreadable(deeds).count(),
-        "anothers": anothers(deeds).count(),
-        "things": deeds,
+        "clean": is_clean(actions),
+        "ended": count(&|action| action.did == ReapResult::Ended),
+        "left": count(&ReapAction::is_left),
+        "unreadable": unreadable(actions).count(),
+        "anothers": anothers(actions).count(),
+        "things": actions,
     })
 }
 
-fn text(deeds: &[Deed]) -> String {
-    if deeds.is_empty() {
+fn text(actions: &[ReapAction]) -> String {
+    if actions.is_empty() {
         return "nothing of gpu-harness is there\n".to_owned();
     }
     let mut table = Table::new(["resource", "id", "region", "run", "state", "expires", "what"]);
-    for deed in deeds {
-        let found = &deed.found;
+    for action in actions {
+        let found = &action.found;
         table.row([
             found.resource.to_string(),
             found.id.clone(),
@@ -190,18 +190,18 @@ fn text(deeds: &[Deed]) -> String {
             found.owner.run.clone(),
             found.state.clone(),
             found.owner.expires_at.map(stamp).unwrap_or_default(),
-            what(deed),
+            what(action),
         ]);
     }
     let mut text = table.text();
-    if unreadable(deeds).next().is_some() {
+    if unreadable(actions).next().is_some() {
         text.push_str(
             "\nThe tags of some do not say when they end, so nothing ends them: look, and end them with \
              `gpu-harness reap --run RUN`.\n",
         );
     }
-    if anothers(deeds).next().is_some() {
-        let owner = anothers(deeds).find_map(|deed| deed.found.owner.owner.as_deref());
+    if anothers(actions).next().is_some() {
+        let owner = anothers(actions).find_map(|action| action.found.owner.owner.as_deref());
         let by_name = owner.map(|owner| format!("--owner '{}', or ", log_line(owner))).unwrap_or_default();
         text.push_str("\nWhat others have made is left. To end theirs, too: `gpu-harness reap` with ");
         text.push_str(&by_name);
@@ -214,19 +214,19 @@ fn stamp(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn what(deed: &Deed) -> String {
-    match (&deed.did, deed.verdict) {
-        (Did::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
-        (Did::Nothing, Verdict::Anothers) => {
-            let owner = deed.found.owner.owner.as_deref().map(log_line);
+fn what(action: &ReapAction) -> String {
+    match (&action.did, action.verdict) {
+        (ReapResult::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
+        (ReapResult::Nothing, Verdict::Anothers) => {
+            let owner = action.found.owner.owner.as_deref().map(log_line);
             format!("left: made by {}", owner.unwrap_or_else(|| "nobody knows whom".to_owned()))
         }
-        (Did::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
-        (Did::Nothing, _) => "lives".to_owned(),
-        (Did::WouldEnd, _) => "would be ended".to_owned(),
-        (Did::Ended, _) => "ended".to_owned(),
-        (Did::Spared, _) => "lives: its expiry was moved".to_owned(),
-        (Did::Left(refused), _) => format!("not gone: {}", refused.why),
+        (ReapResult::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
+        (ReapResult::Nothing, _) => "lives".to_owned(),
+        (ReapResult::WouldEnd, _) => "would be ended".to_owned(),
+        (ReapResult::Ended, _) => "ended".to_owned(),
+        (ReapResult::Spared, _) => "lives: its expiry was moved".to_owned(),
+        (ReapResult::Left(refused), _) => format!("not gone: {}", refused.why),
     }
 }
 
@@ -235,12 +235,12 @@ mod tests {
     use gpu_suites::event::ResourceKind;
 
     use super::*;
-    use crate::cloud::deeds::Refused;
     use crate::cloud::found::{Found, Owner};
+    use crate::cloud::reap_actions::Refused;
 
-    fn deed(resource: ResourceKind, id: &str, verdict: Verdict, did: Did) -> Deed {
+    fn action(resource: ResourceKind, id: &str, verdict: Verdict, did: ReapResult) -> ReapAction {
         let expires_at = (verdict != Verdict::Unreadable).then(|| "2026-11-23T10:00:00.5Z".parse().unwrap());
-        Deed {
+        ReapAction {
             found: Found {
                 resource,
                 id: id.into(),
@@ -260,17 +260,17 @@ mod tests {
     #[test]
     fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
         let refused = Refused { why: "not allowed".into(), may_pass: false };
-        let mut theirs = deed(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, Did::Nothing);
+        let mut theirs = action(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, ReapResult::Nothing);
         theirs.found.owner.owner = Some("ada@laptop".into());
-        let deeds = [
-            deed(ResourceKind::Instance, "i-1", Verdict::Expired, Did::Ended),
-            deed(ResourceKind::Instance, "i-2", Verdict::Live, Did::Nothing),
-            deed(ResourceKind::Volume, "vol-1", Verdict::Unreadable, Did::Nothing),
+        let actions = [
+            action(ResourceKind::Instance, "i-1", Verdict::Expired, ReapResult::Ended),
+            action(ResourceKind::Instance, "i-2", Verdict::Live, ReapResult::Nothing),
+            action(ResourceKind::Volume, "vol-1", Verdict::Unreadable, ReapResult::Nothing),
             theirs,
-            deed(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, Did::Left(refused)),
+            action(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, ReapResult::Left(refused)),
         ];
-        insta::assert_snapshot!(text(&deeds));
-        insta::assert_json_snapshot!(json(&deeds[4..]));
-        assert!(!is_clean(&deeds) && is_clean(&deeds[..4]));
+        insta::assert_snapshot!(text(&actions));
+        insta::assert_json_snapshot!(json(&actions[4..]));
+        assert!(!is_clean(&actions) && is_clean(&actions[..4]));
     }
 }

@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep};
 use super::boot::Boot;
 use super::consistency::CONSISTENT;
 use super::error::CloudError;
-use super::had::{Had, Price};
 use super::keys::NodeKeys;
 use super::ledger::Ledger;
 use super::life::InstanceState;
@@ -29,6 +28,7 @@ use super::observe::{self, InstanceSeen};
 use super::provider::Region;
 use super::providers;
 use super::provision::{Book, Provision, SETTLE, signed};
+use super::provisioned::{Price, ProvisionedNode};
 use super::reuse::{self, Job, LeftNode, Turn};
 use super::{CloudSettings, Usd, meter};
 use crate::node::health;
@@ -46,7 +46,7 @@ const SHOWN: SignedDuration = SignedDuration::from_mins(3);
 impl Provision {
     /// Where the runs of the job take turns: waits for this one's, and takes over the node that was left to it.
     /// `None`: the run has to have its own.
-    pub(super) async fn take_over(&mut self) -> Option<Had> {
+    pub(super) async fn take_over(&mut self) -> Option<ProvisionedNode> {
         let job = self.order.job.take()?;
         self.turn = self.await_turn(&job).await.unwrap_or_else(|error| {
             self.warn(format!("cannot take turns with other runs of this job: {error}"));
@@ -104,7 +104,7 @@ impl Provision {
     }
 
     /// Makes the node this run's, and leads it up; one that will not do is given back.
-    async fn adopt(&mut self, left: LeftNode) -> Result<Had, String> {
+    async fn adopt(&mut self, left: LeftNode) -> Result<ProvisionedNode, String> {
         let cloud = self.cloud_of(&left).await?;
         let seen = observe::instances(&*cloud, std::slice::from_ref(&left.instance)).await;
         // From here to the ledger there is no waiting: nobody can drop this in between, and the file tells of it until
@@ -134,13 +134,11 @@ impl Provision {
     }
 
     async fn cloud_of(&self, left: &LeftNode) -> Result<Region, String> {
-        match self.clouds.iter().find(|cloud| cloud.region() == left.region) {
-            Some(cloud) => Ok(cloud.clone()),
-            None => {
-                let connected = providers::connect_in(&self.order.settings, Some(&left.region)).await;
-                connected.map_err(|error| chain(&error))
-            }
+        if let Some(cloud) = self.clouds.iter().find(|cloud| cloud.region() == left.region) {
+            return Ok(cloud.clone());
         }
+        let connected = providers::connect_in(&self.order.settings, Some(&left.region)).await;
+        connected.map_err(|error| chain(&error))
     }
 
     /// Moves what belongs to the node from the file into a ledger, where the node is there.
@@ -182,7 +180,7 @@ impl Provision {
         cloud: &Region,
         ledger: &Ledger,
         seen: InstanceSeen,
-    ) -> Result<Had, String> {
+    ) -> Result<ProvisionedNode, String> {
         let now = cloud.now();
         let order = &self.order;
         let needed = still_needed(&order.settings, order.work).saturating_add(order.keep);
@@ -245,11 +243,11 @@ impl Provision {
         };
         let budget = self.budget(&**cloud, price);
         let booted = boot.lead(&seen.id, budget.as_ref()).await.map_err(|error| chain(&error))?;
-        Ok(Had::new(booted, (cloud.clone(), ledger.clone()), keys, left.expires_at, budget))
+        Ok(ProvisionedNode::new(booted, (cloud.clone(), ledger.clone()), keys, left.expires_at, budget))
     }
 
     /// Leaves the node to the next run, where one waits for it and it lives for long enough; else the node comes back.
-    pub async fn hand_on(&mut self, mut had: Had) -> Option<Had> {
+    pub async fn hand_on(&mut self, mut had: ProvisionedNode) -> Option<ProvisionedNode> {
         if !self.is_awaited() || !had.ledger.settle(SETTLE).await || !had.ledger.doubts().is_empty() {
             return Some(had);
         }
@@ -327,7 +325,7 @@ pub async fn forget_gone(cache: &Path, clouds: &[Region]) -> Result<(), CloudErr
 }
 
 /// All that the next run needs to know.
-fn left_node(had: &Had, book: &Book, run: &RunId) -> LeftNode {
+fn left_node(had: &ProvisionedNode, book: &Book, run: &RunId) -> LeftNode {
     LeftNode {
         run: book.made_by.as_ref().unwrap_or(run).clone(),
         region: had.cloud.region().to_owned(),

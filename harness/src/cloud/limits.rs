@@ -43,14 +43,14 @@ impl Work {
 
 /// The money that a node may cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Purse {
+pub struct CostCap {
     /// US dollars that are left for it.
     pub left: f64,
     /// What an hour costs at most.
     pub per_hour: Usd,
 }
 
-impl Purse {
+impl CostCap {
     /// How long that lasts, in whole seconds, down.
     fn lasts(self) -> Duration {
         let seconds = (self.left / self.per_hour.0 * 3600.0).floor();
@@ -101,14 +101,14 @@ impl fmt::Display for Ttl {
     }
 }
 
-/// The time to live of a node. `purse`: the money, where there is a limit and the price is known.
-pub fn ttl(settings: &CloudSettings, work: Work, purse: Option<Purse>) -> Ttl {
+/// The time to live of a node. `cost_cap`: the money, where there is a limit and the price is known.
+pub fn ttl(settings: &CloudSettings, work: Work, cost_cap: Option<CostCap>) -> Ttl {
     let by_suites = || work.longest().saturating_add(settings.boot_timeout).saturating_add(MARGIN).min(MOST);
     let wanted = match settings.ttl {
         Some(duration) => Ttl { duration, why: TtlReason::Setting },
         None => Ttl { duration: by_suites(), why: TtlReason::Suites },
     };
-    match purse.map(Purse::lasts) {
+    match cost_cap.map(CostCap::lasts) {
         Some(lasts) if lasts < wanted.duration => Ttl { duration: lasts, why: TtlReason::MaxCost },
         _ => wanted,
     }
@@ -137,13 +137,13 @@ mod tests {
     }
 
     /// At a dollar an hour.
-    fn purse(left: f64) -> Purse {
-        Purse { left, per_hour: Usd(1.0) }
+    fn cost_cap(left: f64) -> CostCap {
+        CostCap { left, per_hour: Usd(1.0) }
     }
 
     #[test]
     fn a_node_lives_as_long_as_its_work_can_take_and_no_longer_than_it_may_cost() {
-        for (text, work, purse, expected) in [
+        for (text, work, cost_cap, expected) in [
             ("", work(30, 0, None), None, "50m by the cases' timeouts"),
             ("", work(30, 2, None), None, "1h 50m by the cases' timeouts"),
             ("", work(30, 2, Some(40)), None, "1h by the cases' timeouts"),
@@ -151,12 +151,16 @@ mod tests {
             ("", work(u32::MAX, u32::MAX, None), None, "168h by the cases' timeouts"),
             ("ttl: 2h", work(30, 0, None), None, "2h by `ttl:`"),
             ("ttl: 10m", work(30, 0, None), None, "10m by `ttl:`"),
-            ("ttl: 2h", work(30, 0, None), Some(purse(1.0)), "1h by `max-cost:`"),
-            ("ttl: 2h", work(30, 0, None), Some(purse(9.0)), "2h by `ttl:`"),
-            ("", work(30, 0, None), Some(purse(0.5)), "30m by `max-cost:`"),
-            ("", work(30, 0, None), Some(purse(-0.5)), "0s by `max-cost:`"),
+            ("ttl: 2h", work(30, 0, None), Some(cost_cap(1.0)), "1h by `max-cost:`"),
+            ("ttl: 2h", work(30, 0, None), Some(cost_cap(9.0)), "2h by `ttl:`"),
+            ("", work(30, 0, None), Some(cost_cap(0.5)), "30m by `max-cost:`"),
+            ("", work(30, 0, None), Some(cost_cap(-0.5)), "0s by `max-cost:`"),
         ] {
-            assert_eq!(ttl(&settings(text), work, purse).to_string(), expected, "{text} {work:?} {purse:?}");
+            assert_eq!(
+                ttl(&settings(text), work, cost_cap).to_string(),
+                expected,
+                "{text} {work:?} {cost_cap:?}"
+            );
         }
     }
 
@@ -165,7 +169,7 @@ mod tests {
         let settings = settings("");
         for (left, too_short) in [(0.01, true), (0.08, true), (0.2, false)] {
             assert_eq!(
-                ttl(&settings, work(30, 0, None), Some(purse(left))).is_too_short(&settings),
+                ttl(&settings, work(30, 0, None), Some(cost_cap(left))).is_too_short(&settings),
                 too_short,
                 "{left}"
             );
@@ -178,8 +182,8 @@ mod tests {
             cases in 0u64..1_000_000, retries in 0u32..10, left in -10.0..1e6f64, per_hour in 0.01..200.0f64,
         ) {
             let work = Work { cases: Duration::from_secs(cases), retries, run: None };
-            let purse = Purse { left, per_hour: Usd(per_hour) };
-            let ttl = ttl(&settings(""), work, Some(purse));
+            let cost_cap = CostCap { left, per_hour: Usd(per_hour) };
+            let ttl = ttl(&settings(""), work, Some(cost_cap));
             prop_assert!(ttl.duration.as_secs_f64() / 3600.0 * per_hour <= left.max(0.0) + 1e-6);
         }
     }

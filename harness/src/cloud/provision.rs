@@ -25,20 +25,20 @@ use super::access::Access;
 use super::boot::{Boot, BootError};
 use super::breaker::{self, Breaker};
 use super::consistency::CONFIRMED;
-use super::deeds::Did;
 use super::error::CloudError;
-use super::had::{Had, Price};
 use super::keys::{KeyError, NodeKeys};
 use super::labels::Labels;
 use super::last_resort::LastResort;
 use super::ledger::Ledger;
-use super::limits::{Purse, Work, ttl};
+use super::limits::{CostCap, Work, ttl};
 use super::meter::Meter;
 use super::observe;
 use super::provider::{
     Choice, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Provider, Refused, Region, Wanted,
 };
 use super::providers::{self, ConnectError};
+use super::provisioned::{Price, ProvisionedNode};
+use super::reap_actions::ReapResult;
 use super::release;
 use super::reuse::{Job, Turn};
 use super::user_data::{Life, UserData};
@@ -280,7 +280,7 @@ impl Provision {
     }
 
     /// A node that is ready for the run. Bad ones are given back and replaced.
-    pub async fn have(&mut self) -> Result<Had, ProvisionError> {
+    pub async fn have(&mut self) -> Result<ProvisionedNode, ProvisionError> {
         self.connect().await?;
         if let Some(had) = self.take_over().await {
             return Ok(had);
@@ -475,8 +475,8 @@ impl Provision {
     ) -> Result<Duration, ProvisionError> {
         let settings = &self.order.settings;
         let left = self.meter.left(cloud.now());
-        let purse = choice.dearest.zip(left).map(|(per_hour, left)| Purse { left, per_hour });
-        let lasts = ttl(settings, self.order.work, purse);
+        let cost_cap = choice.dearest.zip(left).map(|(per_hour, left)| CostCap { left, per_hour });
+        let lasts = ttl(settings, self.order.work, cost_cap);
         if lasts.is_too_short(settings) {
             let limit = settings.max_cost.map(|limit| limit.to_string()).unwrap_or_default();
             let left = dollars(left.unwrap_or_default());
@@ -492,7 +492,7 @@ impl Provision {
     }
 
     /// Leads an instance up, tells what it is and what it costs, and begins to give back one that is no good.
-    async fn lead_up(&mut self, new: New) -> Result<Had, BootError> {
+    async fn lead_up(&mut self, new: New) -> Result<ProvisionedNode, BootError> {
         let New { place: Place { book, ground }, instance, asked_at, keys, expires_at } = new;
         let (cloud, ledger) = (self.books[book].cloud.clone(), self.books[book].ledger.clone());
         let seen = observe::instance(&*cloud, &instance).await?;
@@ -529,7 +529,7 @@ impl Provision {
         // What is spent, is spent since the launch.
         let budget = self.budget(&*cloud, price);
         match boot.lead(&instance, budget.as_ref()).await {
-            Ok(booted) => Ok(Had::new(booted, (cloud, ledger), keys, expires_at, budget)),
+            Ok(booted) => Ok(ProvisionedNode::new(booted, (cloud, ledger), keys, expires_at, budget)),
             Err(error) => {
                 self.give_back_book(book, expires_at);
                 Err(error)
@@ -568,7 +568,7 @@ impl Provision {
     }
 
     /// Begins to give the node back; [`Provision::close`] waits for the end of that.
-    pub fn give_back(&mut self, had: &Had) {
+    pub fn give_back(&mut self, had: &ProvisionedNode) {
         self.drop_book(&had.ledger, had.expires_at);
     }
 
@@ -585,7 +585,7 @@ impl Provision {
 
     /// Lets the node live on, for so long at most, and tells how to get in. One that cannot be told when to end is
     /// given back.
-    pub async fn keep(&mut self, mut had: Had, keep: Duration) {
+    pub async fn keep(&mut self, mut had: ProvisionedNode, keep: Duration) {
         let until =
             had.cloud.now().saturating_add(signed(keep)).unwrap_or(Timestamp::MAX).min(had.expires_at);
         match keep_on(&mut had, &self.order.settings, keep).await {
@@ -677,10 +677,9 @@ impl Provision {
         let (run, owner) = (self.order.labels.run.clone(), self.order.labels.who.owner.clone());
         self.reaping = Some(AbortOnDrop(tokio::spawn(async move {
             let found = reap::reap_expired(&*cloud, &owner, REAP_PATIENCE).await;
-            let ended = found
-                .iter()
-                .flatten()
-                .filter(|deed| deed.found.owner.run != run.as_str() && matches!(deed.did, Did::Ended));
+            let ended = found.iter().flatten().filter(|action| {
+                action.found.owner.run != run.as_str() && matches!(action.did, ReapResult::Ended)
+            });
             let count = ended.count();
             if count > 0 {
                 let message = format!(
@@ -722,7 +721,11 @@ fn wanted(need: &GpuNeed, gpus: Option<(u32, String)>) -> health::Wanted {
 }
 
 /// Arms the node's new end and keeps its key: the command that gets in.
-async fn keep_on(had: &mut Had, settings: &CloudSettings, keep: Duration) -> Result<String, String> {
+async fn keep_on(
+    had: &mut ProvisionedNode,
+    settings: &CloudSettings,
+    keep: Duration,
+) -> Result<String, String> {
     let minutes = keep.as_secs().div_ceil(60).max(1);
     had.remote.shut_down_in(minutes).await.map_err(|error| chain(&error))?;
     // The lease is over a little later than that.

@@ -11,10 +11,10 @@ use gpu_suites::event::ResourceKind;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
-use super::deeds::{Deed, Deeds, Did, ORDER, Refused};
 use super::error::CloudError;
 use super::found::{Found, Verdict, Wanted, judge};
 use super::provider::{EndState, Provider};
+use super::reap_actions::{ORDER, ReapAction, ReapActions, ReapResult, Refused};
 
 /// What to reap, and how.
 #[derive(Debug, Clone, Default)]
@@ -42,32 +42,32 @@ pub async fn reap_expired(
     cloud: &dyn Provider,
     owner: &str,
     patience: Duration,
-) -> Result<Vec<Deed>, CloudError> {
+) -> Result<Vec<ReapAction>, CloudError> {
     let wanted = Wanted { owner: Some(owner.to_owned()), ..Wanted::default() };
     reap(cloud, &Order { wanted, patience, ..Order::default() }).await
 }
 
 /// Ends what `order` says in one region, and tells what was found and what became of it.
-pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<Deed>, CloudError> {
+pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<ReapAction>, CloudError> {
     let until = Instant::now() + order.patience;
-    let mut deeds = Deeds::default();
+    let mut actions = ReapActions::default();
     let mut pause = PAUSE.0;
-    deeds.look(cloud.inventory().await?, cloud.now(), &order.wanted);
+    actions.look(cloud.inventory().await?, cloud.now(), &order.wanted);
     if order.dry_run {
-        deeds.would_end();
-        return Ok(deeds.into_vec());
+        actions.would_end();
+        return Ok(actions.into_vec());
     }
     let young_for = SignedDuration::try_from(order.young_for).unwrap_or_default();
     let known_at = cloud.now().saturating_add(young_for).unwrap_or(Timestamp::MAX);
-    let is_over = |deeds: &Deeds| !deeds.is_worth_another_try() && cloud.now() >= known_at;
-    while !is_over(&deeds) {
+    let is_over = |actions: &ReapActions| !actions.is_worth_another_try() && cloud.now() >= known_at;
+    while !is_over(&actions) {
         for kind in ORDER {
-            let due = deeds.due(kind);
+            let due = actions.due(kind);
             let done = stream::iter(due.into_iter().map(|found| {
-                let waits = waits(&deeds, &found);
+                let waits = waits(&actions, &found);
                 async move {
                     let did = match waits {
-                        Some(why) => Some(Did::Left(Refused { why, may_pass: true })),
+                        Some(why) => Some(ReapResult::Left(Refused { why, may_pass: true })),
                         None => end(cloud, &found, &order.wanted).await,
                     };
                     (found, did)
@@ -76,45 +76,45 @@ pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<Deed>, Clou
             let done: Vec<_> = done.buffer_unordered(AT_ONCE).collect().await;
             for (found, did) in done {
                 if let Some(did) = did {
-                    deeds.did(&found, did);
+                    actions.did(&found, did);
                 }
             }
         }
         // What was asked for a moment ago is seldom gone at once, and what cannot pass is not waited for.
-        if is_over(&deeds) || Instant::now() >= until {
+        if is_over(&actions) || Instant::now() >= until {
             break;
         }
         sleep(pause).await;
         pause = (pause * 2).min(PAUSE.1);
         match cloud.inventory().await {
-            Ok(found) => deeds.look(found, cloud.now(), &order.wanted),
+            Ok(found) => actions.look(found, cloud.now(), &order.wanted),
             Err(error) if Instant::now() >= until || !error.is_transient() => return Err(error),
             Err(_) => {}
         }
     }
-    Ok(deeds.into_vec())
+    Ok(actions.into_vec())
 }
 
 /// Why a thing cannot go yet; asking would only be refused.
-fn waits(deeds: &Deeds, found: &Found) -> Option<String> {
+fn waits(actions: &ReapActions, found: &Found) -> Option<String> {
     let in_use = || "an instance of its run is still there".to_owned();
-    let is_used = found.resource == ResourceKind::SecurityGroup && deeds.has_instance(&found.owner.run);
+    let is_used = found.resource == ResourceKind::SecurityGroup && actions.has_instance(&found.owner.run);
     found.waits.clone().or_else(|| is_used.then(in_use))
 }
 
 /// Looks at the tags again, and ends the thing; `None` where only the next look can tell what became of it.
-async fn end(cloud: &dyn Provider, found: &Found, wanted: &Wanted) -> Option<Did> {
+async fn end(cloud: &dyn Provider, found: &Found, wanted: &Wanted) -> Option<ReapResult> {
     let ended = async {
         // What has no tags of ours any more is gone, or is not ours any more.
         let Some(owner) = cloud.owner_now(&found.id).await? else { return Ok(None) };
         let now = Found { owner, ..found.clone() };
         if !judge(&now, cloud.now(), wanted).is_due() {
-            return Ok(Some(Did::Spared));
+            return Ok(Some(ReapResult::Spared));
         }
         match cloud.end(found.resource, &found.id).await?.state {
-            EndState::Gone(_) | EndState::Deleted => Ok(Some(Did::Ended)),
+            EndState::Gone(_) | EndState::Deleted => Ok(Some(ReapResult::Ended)),
             EndState::Asked | EndState::NotShown => Ok(None),
-            EndState::Waits(why) => Ok(Some(Did::Left(Refused { why, may_pass: true }))),
+            EndState::Waits(why) => Ok(Some(ReapResult::Left(Refused { why, may_pass: true }))),
             EndState::Refused(error) => Err(error),
         }
     };
@@ -124,22 +124,22 @@ async fn end(cloud: &dyn Provider, found: &Found, wanted: &Wanted) -> Option<Did
         Err(error) => {
             // A missing permission does not come by waiting; what is in use now may be free in a moment.
             let may_pass = error.is_transient() || error.is_busy();
-            Some(Did::Left(Refused { may_pass, why: crate::text::chain(&error) }))
+            Some(ReapResult::Left(Refused { may_pass, why: crate::text::chain(&error) }))
         }
     }
 }
 
 /// Whether anything is left that should be gone.
-pub fn is_clean(deeds: &[Deed]) -> bool {
-    !deeds.iter().any(Deed::is_left)
+pub fn is_clean(actions: &[ReapAction]) -> bool {
+    !actions.iter().any(ReapAction::is_left)
 }
 
 /// The things whose expiry cannot be read: nobody but a person ends them.
-pub fn unreadable(deeds: &[Deed]) -> impl Iterator<Item = &Deed> {
-    deeds.iter().filter(|deed| deed.verdict == Verdict::Unreadable)
+pub fn unreadable(actions: &[ReapAction]) -> impl Iterator<Item = &ReapAction> {
+    actions.iter().filter(|action| action.verdict == Verdict::Unreadable)
 }
 
 /// The things that would be ended, were they not another's.
-pub fn anothers(deeds: &[Deed]) -> impl Iterator<Item = &Deed> {
-    deeds.iter().filter(|deed| deed.verdict == Verdict::Anothers)
+pub fn anothers(actions: &[ReapAction]) -> impl Iterator<Item = &ReapAction> {
+    actions.iter().filter(|action| action.verdict == Verdict::Anothers)
 }

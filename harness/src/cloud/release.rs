@@ -23,7 +23,7 @@ use crate::text::chain;
 /// Between two rounds, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(4));
 /// A no that does not pass by itself, such as a missing permission, is heard this often before it is believed.
-const NOES: u32 = 5;
+const REFUSALS: u32 = 5;
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Released {
@@ -81,8 +81,13 @@ pub async fn drop_template(cloud: &dyn Provider, ledger: &Ledger) -> Result<(), 
 /// Gives back everything in the ledger; returns when all is gone, when the rest is refused for good, or at `deadline` by
 /// the cloud's clock.
 pub async fn release(cloud: &dyn Provider, ledger: &Ledger, deadline: Timestamp) -> Released {
-    let mut release =
-        Release { cloud, ledger, noes: BTreeMap::new(), deleted: BTreeSet::new(), bills: BTreeMap::new() };
+    let mut release = Release {
+        cloud,
+        ledger,
+        refusals: BTreeMap::new(),
+        deleted: BTreeSet::new(),
+        bills: BTreeMap::new(),
+    };
     let mut pause = PAUSE.0;
     loop {
         release.round().await;
@@ -105,7 +110,7 @@ struct Release<'a> {
     cloud: &'a dyn Provider,
     ledger: &'a Ledger,
     /// Why a thing is still there, and how often a no was heard that does not pass.
-    noes: BTreeMap<Key, (String, u32)>,
+    refusals: BTreeMap<Key, (String, u32)>,
     /// What the cloud has said that it would delete.
     deleted: BTreeSet<String>,
     bills: BTreeMap<String, Bill>,
@@ -168,7 +173,7 @@ impl Release<'_> {
                     self.deleted.insert(id.clone());
                 }
                 EndState::Waits(why) => {
-                    self.noes.entry((kind, id.clone())).or_default().0.clone_from(why);
+                    self.refusals.entry((kind, id.clone())).or_default().0.clone_from(why);
                 }
                 EndState::Refused(error) => self.failed(kind, id, error),
                 EndState::Gone(_) | EndState::Asked => {}
@@ -223,7 +228,7 @@ impl Release<'_> {
                 self.ledger.heard(ResourceKind::Instance, &instance.id, ended);
             } else {
                 let key = (ResourceKind::Instance, instance.id);
-                self.noes.entry(key).or_insert_with(|| (format!("it is {}", instance.state_name), 0));
+                self.refusals.entry(key).or_insert_with(|| (format!("it is {}", instance.state_name), 0));
             }
         }
     }
@@ -252,14 +257,14 @@ impl Release<'_> {
 
     fn failed(&mut self, resource: ResourceKind, id: &str, error: &CloudError) {
         let passes = error.is_transient() || error.is_busy() || error.is_not_found();
-        let no = self.noes.entry((resource, id.to_owned())).or_default();
+        let no = self.refusals.entry((resource, id.to_owned())).or_default();
         no.0 = chain(error);
         no.1 += u32::from(!passes);
     }
 
     /// Whether each thing that is left was refused for good.
     fn is_hopeless(&self) -> bool {
-        let refused = |key: &Key| self.noes.get(key).is_some_and(|(_, noes)| *noes >= NOES);
+        let refused = |key: &Key| self.refusals.get(key).is_some_and(|(_, refusals)| *refusals >= REFUSALS);
         let left = self.ledger.left().into_iter().map(|made| (made.resource, made.id));
         let keys: Vec<Key> =
             left.chain(self.ledger.doubts().into_iter().map(|doubt| (doubt.resource, doubt.by))).collect();
@@ -275,7 +280,7 @@ impl Release<'_> {
     }
 
     fn told(self) -> Released {
-        let why = |resource, id: &str| match self.noes.get(&(resource, id.to_owned())) {
+        let why = |resource, id: &str| match self.refusals.get(&(resource, id.to_owned())) {
             _ if self.ledger.is_absent(resource, id) => {
                 "the cloud does not show it, which proves nothing of a thing \
                 that was made minutes ago: whether it is gone is not known"
@@ -291,7 +296,7 @@ impl Release<'_> {
             is_in_doubt: false,
         });
         let doubts = self.ledger.doubts().into_iter().map(|doubt| {
-            let tried = self.noes.get(&(doubt.resource, doubt.by.clone()));
+            let tried = self.refusals.get(&(doubt.resource, doubt.by.clone()));
             let tried = tried.map_or("nothing is to be found of it", |(why, _)| why.as_str());
             Leftover {
                 why: format!(

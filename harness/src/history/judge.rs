@@ -65,9 +65,9 @@ impl Judge {
         }
     }
 
-    /// The verdict on `tonight`, by the healthy values of the nights before.
-    pub fn verdict(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
-        self.rule.judge(before, tonight, direction)
+    /// The verdict on `this_run`, by the healthy values of the nights before.
+    pub fn verdict(&self, before: &[f64], this_run: &[f64], direction: Direction) -> Verdict {
+        self.rule.judge(before, this_run, direction)
     }
 
     /// Where a value is as before, by the healthy values of the nights before; `None` where they are too few to tell.
@@ -102,7 +102,7 @@ impl Judge {
             let case = state.case(&judged.case).filter(|_| is_it);
             case.is_some_and(|case| {
                 let mut ceilings = case.metrics.keys().filter(|metric| canary::is_canary(metric));
-                let verdict = |metric: &String| self.tonight(&all, state, case, metric, Direction::Higher);
+                let verdict = |metric: &String| self.of_metric(&all, state, case, metric, Direction::Higher);
                 ceilings.any(|metric| matches!(verdict(metric), Verdict::Suspected(_)))
             })
         };
@@ -112,7 +112,7 @@ impl Judge {
     }
 
     /// The verdict on what a case measured of a metric in this run.
-    fn tonight(
+    fn of_metric(
         &self,
         all: &All<'_>,
         state: &RunState,
@@ -128,7 +128,7 @@ impl Judge {
         self.rule.has_baseline(&before(all, state, case, metric))
     }
 
-    /// The metrics of a case that were judged before on what it ran on tonight, and of which nothing came: told until they
+    /// The metrics of a case that were judged before on what it ran on this time, and of which nothing came: told until they
     /// were missing on half of the nights that count.
     fn vanished(&self, all: &All<'_>, state: &RunState, case: &CaseState) -> Vec<Vanished> {
         let of_case = all.iter().filter(|(id, _)| id.case == *case.id());
@@ -174,7 +174,7 @@ impl Judge {
         if outcome != Outcome::Passed || self.on_regression == OnRegression::Off {
             return judged;
         }
-        let verdict = |metric: &String, better| self.tonight(all, state, case, metric, better);
+        let verdict = |metric: &String, better| self.of_metric(all, state, case, metric, better);
         let mut canaries = case.metrics.keys().filter(|metric| canary::is_canary(metric));
         let is_slow = |metric: &String| {
             let value = statistics::median(&fold::measured(case, metric)).unwrap_or(f64::NAN);
@@ -208,7 +208,7 @@ impl Judge {
         judged
     }
 
-    /// How tonight's answers differ from those of the nights before, by a metric with their hash.
+    /// How this run's answers differ from those of the nights before, by a metric with their hash.
     fn answers(
         &self,
         history: &History,
@@ -228,16 +228,16 @@ impl Judge {
         let fact = |name: &str| {
             answers::beside(metric, name).and_then(|name| case.facts.get(&name)).map(String::as_str)
         };
-        let tonight =
+        let this_run =
             Answers { hash: case.facts.get(metric)?, sketch: fact("sketch"), sample: fact("sample") };
-        let reference = answers::reference(&before, &tonight)?;
-        let said = answers::changed(&reference, &tonight, within(key.dtype.as_deref()))?;
+        let reference = answers::reference(&before, &this_run)?;
+        let said = answers::changed(&reference, &this_run, within(key.dtype.as_deref()))?;
         let fails = self.on_regression == OnRegression::Fail;
         Some(Changed { metric: metric.to_owned(), said, fails })
     }
 }
 
-/// The healthy values of a metric on the nights before, measured on what the case ran on tonight.
+/// The healthy values of a metric on the nights before, measured on what the case ran on in this run.
 fn before(all: &All<'_>, state: &RunState, case: &CaseState, metric: &str) -> Vec<f64> {
     let id =
         SeriesId { case: case.id().clone(), metric: metric.to_owned(), key: fold::key(state, case, metric) };

@@ -14,8 +14,8 @@ use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 use tracing::Instrument as _;
 
-use super::hall::{Had, Hall, Over, Stage};
-use super::records::OfCase;
+use super::broker::{Broker, HolderEnd, ReadyFor, Stage};
+use super::records::CaseRecords;
 use super::saying::Saying;
 use super::wire::{Program, Said, Verdict};
 use crate::plan::{Options, PlanError, Prepared, Selection};
@@ -76,7 +76,7 @@ impl What {
         }
     }
 
-    async fn prepare(&self, hall: &Hall, run: RunId, options: &Options) -> Result<Prepared, RunError> {
+    async fn prepare(&self, broker: &Broker, run: RunId, options: &Options) -> Result<Prepared, RunError> {
         match self {
             Self::Case(selection, case) => {
                 let only = selection.only(case).ok_or_else(|| PlanError::NoMatch {
@@ -88,7 +88,7 @@ impl What {
             Self::Program(program) => {
                 let mut files = BTreeMap::new();
                 for (name, path) in &program.files {
-                    match hall.blob(path.clone()).await {
+                    match broker.blob(path.clone()).await {
                         Ok(blob) => {
                             files.insert(name.clone(), blob);
                         }
@@ -112,11 +112,16 @@ fn is_no_file(error: &std::io::Error) -> bool {
 }
 
 /// Runs the case; `said` goes to the test meanwhile.
-pub(super) async fn run(hall: &Rc<Hall>, asked: Asked, said: Saying, interrupts: &mut Interrupts) -> Said {
-    match admit(hall, &asked).await {
+pub(super) async fn run(
+    broker: &Rc<Broker>,
+    asked: Asked,
+    said: Saying,
+    interrupts: &mut Interrupts,
+) -> Said {
+    match admit(broker, &asked).await {
         Ok((prepared, records)) => {
-            let records = OfCase { run: records, case: asked.what.id().clone(), said };
-            match carry_out(hall, &asked, prepared, records, interrupts).await {
+            let records = CaseRecords { run: records, case: asked.what.id().clone(), said };
+            match carry_out(broker, &asked, prepared, records, interrupts).await {
                 Ok(verdict) => Said::Ended(verdict),
                 Err(error) => Said::Refused { reason: explained(&error) },
             }
@@ -128,8 +133,8 @@ pub(super) async fn run(hall: &Rc<Hall>, asked: Asked, said: Saying, interrupts:
 type Recorded = Rc<std::cell::RefCell<crate::recorder::Recorder>>;
 
 /// Makes the case ready: what can be wrong with it is found before a node is had.
-async fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunError> {
-    let node = hall.node();
+async fn admit(broker: &Broker, asked: &Asked) -> Result<(Prepared, Recorded), RunError> {
+    let node = broker.node();
     let options = Options {
         // The node's own lease takes this one's place.
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
@@ -138,9 +143,9 @@ async fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunEr
         timeout: None,
         libtorch: node.libtorch.clone(),
     };
-    let mut prepared = asked.what.prepare(hall, hall.next_run(), &options).await?;
+    let mut prepared = asked.what.prepare(broker, broker.next_run(), &options).await?;
     let summary = prepared.cases.remove(0);
-    let records = hall.records(summary, asked.what.root())?;
+    let records = broker.records(summary, asked.what.root())?;
     for input in prepared.inputs.drain(..) {
         records.borrow_mut().own(input);
     }
@@ -149,10 +154,10 @@ async fn admit(hall: &Hall, asked: &Asked) -> Result<(Prepared, Recorded), RunEr
 
 /// Runs what is ready, and sees to it that the case has an outcome in the records.
 async fn carry_out(
-    hall: &Rc<Hall>,
+    broker: &Rc<Broker>,
     asked: &Asked,
     mut prepared: Prepared,
-    mut records: OfCase,
+    mut records: CaseRecords,
     interrupts: &mut Interrupts,
 ) -> Result<Verdict, RunError> {
     let before = records.run.borrow().state().case(asked.what.id()).map_or(0, |case| case.attempt);
@@ -164,13 +169,13 @@ async fn carry_out(
         }
         Some(case) => {
             case.attempts_before = before;
-            hall.want_node(&asked.what).await?;
+            broker.want_node(&asked.what).await?;
             let span = tracing::info_span!("case", id = %asked.what.id());
-            let followed = follow(hall, asked, prepared, &mut records, interrupts).instrument(span).await;
+            let followed = follow(broker, asked, prepared, &mut records, interrupts).instrument(span).await;
             followed.map_err(|error| {
                 is_believed = !error.is_of_a_false_node();
                 if matches!(error, SessionError::Taken { .. } | SessionError::Lost { .. }) {
-                    hall.end(Over::Lost { why: explained(&error), reclaimed: false });
+                    broker.end(HolderEnd::Lost { why: explained(&error), reclaimed: false });
                 }
                 (error.outcome(), explained(&error))
             })
@@ -205,42 +210,42 @@ async fn carry_out(
 
 /// Waits for the node and for a turn on it, then runs the plan.
 async fn follow(
-    hall: &Rc<Hall>,
+    broker: &Rc<Broker>,
     asked: &Asked,
     mut prepared: Prepared,
-    records: &mut OfCase,
+    records: &mut CaseRecords,
     interrupts: &mut Interrupts,
 ) -> Result<(), SessionError> {
     let (had, lane, gpu) = tokio::select! {
-        turn = turn(hall, asked.slot) => turn?,
+        turn = turn(broker, asked.slot) => turn?,
         by = interrupts.next() => return Err(SessionError::Interrupted { by }),
     };
     let mut remote = tokio::select! {
         remote = lane.lock() => remote,
         by = interrupts.next() => return Err(SessionError::Interrupted { by }),
-        why = lost(hall) => return Err(why),
+        why = lost(broker) => return Err(why),
     };
-    if matches!(*hall.stage.borrow(), Stage::Spent(_)) {
-        return Err(hall.is_over());
+    if matches!(*broker.stage.borrow(), Stage::Spent(_)) {
+        return Err(broker.is_over());
     }
     if remote.is_none() {
-        *remote = Some(hall.another().await?);
+        *remote = Some(broker.another().await?);
     }
-    let Some(connected) = remote.as_mut() else { return Err(hall.is_over()) };
+    let Some(connected) = remote.as_mut() else { return Err(broker.is_over()) };
     connected.see_only(gpu);
     prepared.plan.lease = had.lease;
     prepared.plan.reclaimable = had.reclaimable;
     let session = Session::new(connected, records, interrupts, &prepared.plan, &prepared.blobs);
     let ended = tokio::select! {
         ended = session.within(had.budget).follow() => ended,
-        why = lost(hall) => Err(why),
+        why = lost(broker) => Err(why),
     };
     match ended {
         Ok(Followed::Finished) => Ok(()),
         Ok(Followed::Reclaimed) => {
             let why = "the cloud took the spot instance back".to_owned();
-            hall.end(Over::Lost { why, reclaimed: true });
-            Err(hall.is_over())
+            broker.end(HolderEnd::Lost { why, reclaimed: true });
+            Err(broker.is_over())
         }
         Err(error) => {
             // The next one makes a connection of its own.
@@ -252,25 +257,25 @@ async fn follow(
 
 /// The node, once it is there, and the lane of that slot.
 async fn turn(
-    hall: &Rc<Hall>,
+    broker: &Rc<Broker>,
     slot: Option<u32>,
-) -> Result<(Had, super::hall::Lane, Option<u32>), SessionError> {
-    let mut stage = hall.stage.subscribe();
+) -> Result<(ReadyFor, super::broker::Slot, Option<u32>), SessionError> {
+    let mut stage = broker.stage.subscribe();
     let had = tokio::select! {
         stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
             Ok(Stage::There(had)) => had.clone(),
             Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(Box::new(Told(why.clone())))),
-            Ok(Stage::Awaited | Stage::Spent(_)) | Err(_) => return Err(hall.is_over()),
+            Ok(Stage::Awaited | Stage::Spent(_)) | Err(_) => return Err(broker.is_over()),
         },
-        why = lost(hall) => return Err(why),
+        why = lost(broker) => return Err(why),
     };
-    let (lane, gpu) = hall.lane(slot).await?;
+    let (lane, gpu) = broker.lane(slot).await?;
     Ok((had, lane, gpu))
 }
 
 /// Ends when the node is gone.
-async fn lost(hall: &Hall) -> SessionError {
-    let mut over = hall.over.subscribe();
-    let _ = over.wait_for(|over| matches!(over, Some(Over::Lost { .. }))).await;
-    hall.is_over()
+async fn lost(broker: &Broker) -> SessionError {
+    let mut over = broker.over.subscribe();
+    let _ = over.wait_for(|over| matches!(over, Some(HolderEnd::Lost { .. }))).await;
+    broker.is_over()
 }

@@ -12,7 +12,7 @@
 //! | [`client`] | how does a test have a case run? |
 //! | `start` | how does a holder come to be, once? |
 //! | [`serve`] | how long does the holder live, and what does it do meanwhile? |
-//! | `hall` | what do all requests of a holder share? |
+//! | `broker` | what do all requests of a holder share? |
 //! | `case` | how is one case run? |
 //! | `had` | how is the node had and given back? |
 //! | `records` | where do the events of a case go? |
@@ -20,10 +20,10 @@
 //! | [`command`] | how is a command run that has a node to itself? |
 
 pub mod address;
+mod broker;
 mod case;
 pub mod client;
 pub mod command;
-mod hall;
 pub mod owner;
 mod records;
 mod saying;

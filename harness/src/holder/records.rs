@@ -13,14 +13,14 @@ use crate::recorder::{Recorder, Records};
 use crate::report::{Reporter, RunState};
 
 /// The records of one case of a run that several may be running in.
-pub(super) struct OfCase {
+pub(super) struct CaseRecords {
     pub(super) run: Rc<RefCell<Recorder>>,
     pub(super) case: CaseId,
     /// To the test.
     pub(super) said: Saying,
 }
 
-impl Records for OfCase {
+impl Records for CaseRecords {
     fn keep(&mut self, event: Event) {
         self.run.borrow_mut().own(event);
     }

@@ -140,9 +140,9 @@ mod tests {
         Record { seq, at: jiff::Timestamp::UNIX_EPOCH, from: None, event: log.into() }
     }
 
-    /// Says records for as long as there is room; how many.
-    fn fill(saying: &Saying) -> u64 {
-        let mut seq = 0;
+    /// Says records from a number on, for as long as there is room; the number of the next.
+    fn fill(saying: &Saying, from: u64) -> u64 {
+        let mut seq = from;
         while saying.has_room() && seq < 100_000 {
             saying.record(&record(seq));
             seq += 1;
@@ -162,16 +162,20 @@ mod tests {
     async fn a_test_that_reads_slowly_has_its_node_wait_and_misses_nothing() {
         let (saying, outbox) = saying();
         let (here, there) = tokio::io::duplex(SOCKET);
-        let count = fill(&saying);
         let read = async {
-            // As long as nothing is read there is no more room, and nobody takes it ill before that is long.
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            assert!(!saying.has_room());
+            let mut count = fill(&saying, 0);
+            // The socket takes some of it. As long as nothing is read there is no more room then, and nobody takes it ill
+            // before that is long.
+            for _ in 0..10 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                count = fill(&saying, count);
+            }
+            assert!(!saying.has_room() && count < 600, "{count} records");
             saying.answer(&Said::Accepted { pid: 1 });
             drop(saying);
-            read(there).await
+            (read(there).await, count)
         };
-        let ((), lines) = tokio::join!(outbox.write_to(here, Duration::from_secs(60)), read);
+        let ((), (lines, count)) = tokio::join!(outbox.write_to(here, Duration::from_secs(60)), read);
         assert_eq!(lines.len() as u64, count + 1);
         let seqs = lines[..lines.len() - 1].iter().map(|line| Record::parse(line).unwrap().seq);
         assert!(seqs.eq(0..count));
@@ -181,8 +185,10 @@ mod tests {
     async fn a_test_that_reads_nothing_hears_how_it_ended_and_no_more() {
         let (saying, outbox) = saying();
         let (here, there) = tokio::io::duplex(SOCKET);
-        let count = fill(&saying);
         let read = async {
+            let mut count = fill(&saying, 0);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            count = fill(&saying, count);
             saying.unread().await;
             assert!(saying.has_room(), "nobody waits for it any more");
             let waiting = saying.state.waiting.get();
@@ -203,7 +209,7 @@ mod tests {
     async fn nobody_waits_for_a_test_that_is_gone() {
         let (saying, outbox) = saying();
         let (here, there) = tokio::io::duplex(SOCKET);
-        fill(&saying);
+        fill(&saying, 0);
         drop(there);
         outbox.write_to(here, Duration::from_secs(60)).await;
         assert!(saying.has_room());

@@ -14,8 +14,8 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::Instant;
 
 use super::address::Address;
+use super::broker::{Broker, HolderEnd};
 use super::case::{self, Asked, What};
-use super::hall::{Hall, Over};
 use super::owner::Owner;
 use super::saying::{Saying, UNREAD, saying};
 use super::wire::{Ask, Said};
@@ -83,27 +83,27 @@ pub async fn serve(order: Order, here: &Here) -> Result<Exit, ServeError> {
     let mut signals = Interrupts::listen().map_err(RunError::Signals)?;
     let door = Door::open(&order.address.socket)?;
     let runs = vec![order.project.join(DEFAULT_PARENT), order.address.runs()];
-    let hall = Rc::new(Hall::new(node, runs));
-    let mut over = hall.over.subscribe();
+    let broker = Rc::new(Broker::new(node, runs));
+    let mut over = broker.over.subscribe();
     loop {
         tokio::select! {
             biased;
             _ = over.wait_for(Option::is_some) => break,
-            () = order.owner.ended() => hall.end(Over::Ended("the run that it was for has ended")),
-            by = signals.next() => hall.end(Over::Ended(by)),
-            () = idle(&hall, order.idle) => hall.end(Over::Ended("nobody has used it for a while")),
+            () = order.owner.ended() => broker.end(HolderEnd::Ended("the run that it was for has ended")),
+            by = signals.next() => broker.end(HolderEnd::Ended(by)),
+            () = idle(&broker, order.idle) => broker.end(HolderEnd::Ended("nobody has used it for a while")),
             come = door.listener.accept() => {
                 if let Ok((stream, _)) = come {
-                    tokio::task::spawn_local(attend(Rc::clone(&hall), stream));
+                    tokio::task::spawn_local(attend(Rc::clone(&broker), stream));
                 }
             }
         }
     }
     // Whoever comes from now on starts a holder of its own.
     drop(door);
-    let mut busy = hall.busy.subscribe();
+    let mut busy = broker.busy.subscribe();
     let _ = tokio::time::timeout(LAST_CASES, busy.wait_for(|busy| busy.0 == 0)).await;
-    let state = hall.close().await?;
+    let state = broker.close().await?;
     if let (Some(state), Some(service), true) = (state, Service::of(&here.env), order.tells) {
         service.tell(&state, state.exit(), here).await;
     }
@@ -111,9 +111,9 @@ pub async fn serve(order: Order, here: &Here) -> Result<Exit, ServeError> {
 }
 
 /// Ends when nobody has wanted anything for so long.
-async fn idle(hall: &Hall, limit: Option<Duration>) {
+async fn idle(broker: &Broker, limit: Option<Duration>) {
     let Some(limit) = limit else { return std::future::pending().await };
-    let mut busy = hall.busy.subscribe();
+    let mut busy = broker.busy.subscribe();
     loop {
         let (count, since) = *busy.borrow_and_update();
         let wait = async {
@@ -159,8 +159,8 @@ impl Drop for Door {
 }
 
 /// Serves one connection.
-async fn attend(hall: Rc<Hall>, stream: UnixStream) {
-    hall.busy.send_modify(|busy| busy.0 += 1);
+async fn attend(broker: Rc<Broker>, stream: UnixStream) {
+    broker.busy.send_modify(|busy| busy.0 += 1);
     let (mut reader, writer) = stream.into_split();
     let (said, to_say) = saying();
     let writing = tokio::task::spawn_local(to_say.write_to(writer, UNREAD));
@@ -168,11 +168,11 @@ async fn attend(hall: Rc<Hall>, stream: UnixStream) {
     match ask(&mut reader).await {
         Ok(Ask::Case { project, suites, case, slot }) => {
             said.answer(&Said::Accepted { pid: std::process::id() });
-            let answer = match hall.selection(project, suites) {
+            let answer = match broker.selection(project, suites) {
                 Ok(selection) => {
                     let asked = Asked { what: What::Case(selection, case), slot };
-                    watched(&hall, reader, &said, async |interrupts| {
-                        case::run(&hall, asked, said.clone(), interrupts).await
+                    watched(&broker, reader, &said, async |interrupts| {
+                        case::run(&broker, asked, said.clone(), interrupts).await
                     })
                     .await
                 }
@@ -183,20 +183,20 @@ async fn attend(hall: Rc<Hall>, stream: UnixStream) {
         Ok(Ask::Program(program)) => {
             said.answer(&Said::Accepted { pid: std::process::id() });
             let asked = Asked { slot: program.slot, what: What::Program(program) };
-            let answer = watched(&hall, reader, &said, async |interrupts| {
-                case::run(&hall, asked, said.clone(), interrupts).await
+            let answer = watched(&broker, reader, &said, async |interrupts| {
+                case::run(&broker, asked, said.clone(), interrupts).await
             });
             said.answer(&answer.await);
         }
         Ok(Ask::Stop) => {
-            said.answer(&Said::Ending { run_dir: hall.run_dir() });
-            hall.end(Over::Ended("its owner has asked for its end"));
+            said.answer(&Said::Ending { run_dir: broker.run_dir() });
+            broker.end(HolderEnd::Ended("its owner has asked for its end"));
             is_last = true;
         }
         Err(reason) => said.answer(&Said::Refused { reason }),
     }
-    hall.busy.send_modify(|busy| *busy = (busy.0 - 1, Instant::now()));
-    drop(hall);
+    broker.busy.send_modify(|busy| *busy = (busy.0 - 1, Instant::now()));
+    drop(broker);
     if is_last {
         // The connection ends with the process, so that whoever asked knows when it has ended.
         std::future::pending::<()>().await;
@@ -229,13 +229,13 @@ async fn ask(from: &mut (impl AsyncRead + Unpin)) -> Result<Ask, String> {
 
 /// Does the work, and interrupts it when the test ends or the holder does.
 async fn watched(
-    hall: &Hall,
+    broker: &Broker,
     mut reader: OwnedReadHalf,
     said: &Saying,
     work: impl AsyncFnOnce(&mut Interrupts) -> Said,
 ) -> Said {
     let (interrupt, mut interrupts) = Interrupts::inside();
-    let mut over = hall.over.subscribe();
+    let mut over = broker.over.subscribe();
     let watch = async {
         let mut rest = [0];
         tokio::select! {
@@ -243,7 +243,7 @@ async fn watched(
             _ = reader.read(&mut rest) => { let _ = interrupt.send("the end of its test"); }
             () = said.unread() => { let _ = interrupt.send("its test, which reads nothing that it prints"); }
             // A node that is gone is told by whoever follows the case on it, as what it is.
-            _ = over.wait_for(|over| matches!(over, Some(Over::Ended(_)))) => {
+            _ = over.wait_for(|over| matches!(over, Some(HolderEnd::Ended(_)))) => {
                 let _ = interrupt.send("the end of the test run");
             }
         }

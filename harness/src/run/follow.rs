@@ -180,8 +180,8 @@ impl Job<'_> {
     /// What is to run once more on another node, since this one was slower than such nodes are. One other node is had for
     /// that: where it is slow too, its figures are shown for what they are.
     fn left_by_a_slow_node(&mut self, run_began: Instant) -> Option<Plan> {
-        let tonight = self.course.tonight.filter(|_| !self.had_a_slow_node)?;
-        let degraded = tonight.degraded(self.course.recorder.state());
+        let run_history = self.course.run_history.filter(|_| !self.had_a_slow_node)?;
+        let degraded = run_history.degraded(self.course.recorder.state());
         let again =
             Again { of: &self.course.prepared.plan, state: self.course.recorder.state(), begun: run_began };
         let left = again.elsewhere(&degraded);
@@ -193,7 +193,7 @@ impl Job<'_> {
                 self.course.recorder.node_name()
             );
             self.course.recorder.own(Warning { case: None, message });
-            for judged in degraded.into_iter().filter(|_| tonight.has_history()) {
+            for judged in degraded.into_iter().filter(|_| run_history.has_history()) {
                 self.course.recorder.own(judged);
             }
         }

@@ -3,8 +3,8 @@
 pub mod exec;
 mod follow;
 pub mod retry;
+pub mod run_history;
 mod source;
-pub mod tonight;
 pub mod unfinished;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::recorder::{Recorder, RecorderError};
 use crate::report::case::Phase;
 use crate::report::{Reporter, RunState};
-use crate::run::tonight::Tonight;
+use crate::run::run_history::RunHistory;
 use crate::session::SessionError;
 use crate::session::interrupt::{Interrupts, Stop};
 use crate::text::{Explain, chain, explained};
@@ -236,15 +236,15 @@ async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError
     let config = Config::find(&here.folder)?;
     let canary = config.canary;
     let place = asked.history.clone().map(|place| place.below(&here.path(Path::new(""))));
-    let tonight = Tonight::begin(place, config.clone())?;
+    let run_history = RunHistory::begin(place, config.clone())?;
     let job = Job {
         root: selection.root(),
         config: &config,
-        tonight: Some(&tonight),
+        run_history: Some(&run_history),
         need: |node: &GpuNeed| selection.gpu_need(node),
         prepare: |run, options: &_| {
             let mut prepared = selection.prepare(run, options)?;
-            if tonight.has_history() {
+            if run_history.has_history() {
                 canary::add(&mut prepared, canary).map_err(PlanError::from)?;
             }
             Ok(prepared)
@@ -252,9 +252,9 @@ async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError
     };
     let (state, _) = perform(context, asked, job).await?;
     // A step that is being stopped has seconds left, and a run that was stopped says little.
-    let message = tonight.message(&state, &here.env).filter(|_| state.exit() != Exit::Interrupted);
+    let message = run_history.message(&state, &here.env).filter(|_| state.exit() != Exit::Interrupted);
     if let Some(message) = message {
-        notify::tell(tonight.everybody(), &message, &here).await;
+        notify::tell(run_history.everybody(), &message, &here).await;
     }
     Ok(state)
 }
@@ -270,7 +270,7 @@ pub async fn exec(
         root: &here.folder,
         config: &Config::find(&here.folder)?,
         // A command of the moment is no series.
-        tonight: None,
+        run_history: None,
         need: |node: &GpuNeed| Ok(node.clone()),
         prepare: |run, options: &_| Ok(command.prepare(run, options)),
     };
@@ -287,7 +287,7 @@ pub async fn compare(
         root: ready.head().root(),
         config: &Config::find(&context.here.folder)?,
         // The nights before say nothing of a version of the moment.
-        tonight: None,
+        run_history: None,
         need: |node: &GpuNeed| ready.head().gpu_need(node),
         prepare: |run, options: &_| Ok(ready.prepare(&run, options)?),
     };
@@ -301,7 +301,7 @@ struct Job<'a, N, P> {
     /// The project's settings.
     config: &'a Config,
     /// What it is judged by.
-    tonight: Option<&'a Tonight>,
+    run_history: Option<&'a RunHistory>,
     /// The GPUs that the node has to have, where its settings ask for these.
     need: N,
     /// Makes the plan.
@@ -319,7 +319,7 @@ where
     P: FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
 {
     let RunContext { here, stop, reporter } = context;
-    let Job { root, config, tonight, need, prepare } = job;
+    let Job { root, config, run_history, need, prepare } = job;
     let node = NodeSpec::choose(asked.node.as_deref(), config)?;
     let source = NodeSource::of(&node, &asked, root, need)?;
     let mut interrupts = Interrupts::from(stop).map_err(RunError::Signals)?;
@@ -355,7 +355,7 @@ where
     // Whatever cannot be written is known before a node is had, too.
     recorder.settle()?;
     let course =
-        Course { prepared: &prepared, recorder: &mut recorder, interrupts: &mut interrupts, tonight };
+        Course { prepared: &prepared, recorder: &mut recorder, interrupts: &mut interrupts, run_history };
     let ended = if prepared.plan.cases.is_empty() {
         Ok(())
     } else {
@@ -374,9 +374,9 @@ where
     };
     recorder.lacks(missing, outcome, why.as_deref());
     recorder.restore(None);
-    if let Some(tonight) = tonight {
+    if let Some(run_history) = run_history {
         settle(&mut recorder, error.as_ref());
-        tonight.conclude(&mut recorder);
+        run_history.conclude(&mut recorder);
     }
     Ok((close(recorder, error.as_ref())?, path))
 }
@@ -387,7 +387,7 @@ pub(crate) struct Course<'a> {
     pub(crate) recorder: &'a mut Recorder,
     pub(crate) interrupts: &'a mut Interrupts,
     /// What suspected cases are told by.
-    pub(crate) tonight: Option<&'a Tonight>,
+    pub(crate) run_history: Option<&'a RunHistory>,
 }
 
 /// Gives its outcome to what has not finished.

@@ -32,7 +32,8 @@ impl Course<'_> {
     ) -> Result<Followed, SessionError> {
         for round in 1..MEASUREMENTS {
             let state = self.recorder.state();
-            let suspected = self.tonight.map(|tonight| tonight.suspected(state)).unwrap_or_default();
+            let suspected =
+                self.run_history.map(|run_history| run_history.suspected(state)).unwrap_or_default();
             let again = Again { of: plan, state, begun };
             let Some(plan) = again.here(&suspected, round) else { break };
             let session = Session::new(remote, self.recorder, self.interrupts, &plan, &self.prepared.blobs)

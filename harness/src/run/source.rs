@@ -15,10 +15,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{Asked, OfSearch, RunError};
 use crate::cloud::Usd;
 use crate::cloud::asked::{Asked as OfCloud, order};
-use crate::cloud::had::Had;
 use crate::cloud::limits::Work;
 use crate::cloud::providers;
 use crate::cloud::provision::Provision;
+use crate::cloud::provisioned::ProvisionedNode;
 use crate::node::remote::{Remote, RemoteError};
 use crate::node::{Node, NodeSpec, Origin, Place};
 use crate::plan::PlanError;
@@ -159,7 +159,7 @@ pub(crate) enum ReadyNode {
     /// One that was there.
     There(Box<Remote>),
     /// One that was made.
-    Cloud(Box<Had>),
+    Cloud(Box<ProvisionedNode>),
 }
 
 impl ReadyNode {

@@ -108,10 +108,10 @@ fn drifts(histories: u64, seed: u64) {
             false_ones += u64::from(!gpu_suites::regression::changes(&steady).is_empty());
             let mut before = steady[30..].to_vec();
             for night in 1..=30 {
-                let tonight = history.night(0.001 * f64::from(night));
-                alarms += u64::from(ours.alarm(&before, &tonight).is_alarm);
+                let run_history = history.night(0.001 * f64::from(night));
+                alarms += u64::from(ours.alarm(&before, &run_history).is_alarm);
                 nights += 1;
-                before.push(tonight.first());
+                before.push(run_history.first());
             }
             told +=
                 u64::from(gpu_suites::regression::changes(&before).iter().any(|change| change.share() < 0.0));
@@ -134,19 +134,19 @@ fn replay(rule: &dyn Rule, world: World, step: f64, histories: u64, seed: u64) -
         let quiet = history.quiet_nights();
         let mut before = Vec::new();
         for night in 0..quiet {
-            let tonight = history.night(0.0);
+            let run_history = history.night(0.0);
             if night >= nights::LEAST {
-                tally.quiet(rule.alarm(&before, &tonight));
+                tally.quiet(rule.alarm(&before, &run_history));
             }
-            before.push(tonight.first());
+            before.push(run_history.first());
         }
         let mut found = None;
         for night in 0..3 {
-            let tonight = history.night(step);
-            if found.is_none() && rule.alarm(&before, &tonight).is_alarm {
+            let run_history = history.night(step);
+            if found.is_none() && rule.alarm(&before, &run_history).is_alarm {
                 found = Some(night);
             }
-            before.push(tonight.first());
+            before.push(run_history.first());
         }
         tally.step(found);
     }

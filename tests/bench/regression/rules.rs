@@ -16,7 +16,7 @@ pub(super) trait Rule {
     fn name(&self) -> &'static str;
 
     /// Judges a night against the first measurements of the nights before.
-    fn alarm(&self, before: &[f64], tonight: &Night) -> Said;
+    fn alarm(&self, before: &[f64], run_history: &Night) -> Said;
 }
 
 /// Ours: measures again as long as the rule suspects.
@@ -39,9 +39,9 @@ impl Rule for Ours {
         "gpu-harness"
     }
 
-    fn alarm(&self, before: &[f64], tonight: &Night) -> Said {
-        for (again, count) in (1..=tonight.0.len()).enumerate() {
-            match self.0.judge(before, &tonight.0[..count], Direction::Higher) {
+    fn alarm(&self, before: &[f64], run_history: &Night) -> Said {
+        for (again, count) in (1..=run_history.0.len()).enumerate() {
+            match self.0.judge(before, &run_history.0[..count], Direction::Higher) {
                 Verdict::Suspected(_) => {}
                 verdict => {
                     let is_alarm = matches!(verdict, Verdict::Regressed(_));
@@ -49,7 +49,7 @@ impl Rule for Ours {
                 }
             }
         }
-        Said { is_alarm: false, measured_again: tonight.0.len() as u64 - 1 }
+        Said { is_alarm: false, measured_again: run_history.0.len() as u64 - 1 }
     }
 }
 
@@ -75,8 +75,8 @@ impl Rule for Hud {
         }
     }
 
-    fn alarm(&self, before: &[f64], tonight: &Night) -> Said {
-        let series = [before, &[tonight.first()]].concat();
+    fn alarm(&self, before: &[f64], run_history: &Night) -> Said {
+        let series = [before, &[run_history.first()]].concat();
         let (older, compared) = series.split_at(series.len().saturating_sub(HUD_COMPARISON));
         let baseline = &older[older.len().saturating_sub(HUD_BASELINE)..];
         let best = baseline.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -97,8 +97,8 @@ impl Rule for SevenPercent {
         "7 % against the last run"
     }
 
-    fn alarm(&self, before: &[f64], tonight: &Night) -> Said {
-        let is_alarm = before.last().is_some_and(|last| tonight.first() < last * 0.93);
+    fn alarm(&self, before: &[f64], run_history: &Night) -> Said {
+        let is_alarm = before.last().is_some_and(|last| run_history.first() < last * 0.93);
         Said { is_alarm, measured_again: 0 }
     }
 }

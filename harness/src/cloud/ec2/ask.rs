@@ -51,13 +51,13 @@ pub struct Asker<'a> {
 
 /// What one attempt has looked up and made in a region, for the next one to use.
 #[derive(Debug)]
-pub struct Footing {
+pub struct Preflight {
     /// What there is.
     pub ground: Ground,
     group: Group,
 }
 
-impl Footing {
+impl Preflight {
     /// The latest end that a node may have here: the group that lets in its owner must not be taken for left over while
     /// the node lives.
     pub fn latest(&self) -> Timestamp {
@@ -112,7 +112,7 @@ pub struct Pool {
 impl Asker<'_> {
     /// Looks up what there is and makes the security group, where none is given. `longest`: how long from now the group
     /// may be in use; its tag must not have it reaped while the run still waits for capacity.
-    pub async fn footing(&self, need: &GpuNeed, longest: Duration) -> Result<Footing, LookUpError> {
+    pub async fn preflight(&self, need: &GpuNeed, longest: Duration) -> Result<Preflight, LookUpError> {
         let offer = Offer::look_up(self.cloud, self.settings).await?;
         let group = async {
             match &self.settings.security_group {
@@ -122,7 +122,7 @@ impl Asker<'_> {
         };
         let ground = offer.clone().ground(self.cloud, self.settings, need);
         let (ground, group) = tokio::try_join!(Box::pin(ground), Box::pin(group))?;
-        Ok(Footing { ground, group })
+        Ok(Preflight { ground, group })
     }
 
     async fn group(&self, vpc: &str, longest: Duration) -> Result<Group, LookUpError> {
@@ -156,19 +156,19 @@ impl Asker<'_> {
 
     /// Opens the security group, makes the launch template, and asks for a fleet of one. Each attempt has its own
     /// template: what it tags depends on how the instance is paid for, and its keys are its own.
-    pub async fn ask(&self, footing: &mut Footing, request: &Request<'_>) -> Result<Asked, CloudError> {
+    pub async fn ask(&self, preflight: &mut Preflight, request: &Request<'_>) -> Result<Asked, CloudError> {
         let token = token();
         let (template, ()) = tokio::try_join!(
-            Box::pin(self.template(footing, request, &token)),
-            Box::pin(self.open(footing))
+            Box::pin(self.template(preflight, request, &token)),
+            Box::pin(self.open(preflight))
         )?;
-        footing.group.is_open = true;
-        Box::pin(self.fleet(&footing.ground, &template, request, token)).await
+        preflight.group.is_open = true;
+        Box::pin(self.fleet(&preflight.ground, &template, request, token)).await
     }
 
     /// Lets the caller in, and nobody else.
-    async fn open(&self, footing: &Footing) -> Result<(), CloudError> {
-        let Some(cidr) = footing.ground.ingress.as_ref().filter(|_| !footing.group.is_open) else {
+    async fn open(&self, preflight: &Preflight) -> Result<(), CloudError> {
+        let Some(cidr) = preflight.ground.ingress.as_ref().filter(|_| !preflight.group.is_open) else {
             return Ok(());
         };
         let port = i32::from(self.settings.port);
@@ -178,7 +178,7 @@ impl Asker<'_> {
         } else {
             rule.ip_ranges(IpRange::builder().cidr_ip(cidr).description("gpu-harness").build())
         };
-        let call = self.cloud.ec2().authorize_security_group_ingress().group_id(&footing.group.id);
+        let call = self.cloud.ec2().authorize_security_group_ingress().group_id(&preflight.group.id);
         let call = call.ip_permissions(rule.build());
         let opened = once_known(self.cloud, || {
             let sent = call.clone().send();
@@ -196,7 +196,7 @@ impl Asker<'_> {
 
     async fn template(
         &self,
-        footing: &Footing,
+        preflight: &Preflight,
         request: &Request<'_>,
         launch: &str,
     ) -> Result<String, CloudError> {
@@ -204,8 +204,8 @@ impl Asker<'_> {
         let data = template::Wanted {
             settings: self.settings,
             purchase: request.purchase,
-            image: &footing.ground.image,
-            security_group: &footing.group.id,
+            image: &preflight.ground.image,
+            security_group: &preflight.group.id,
             user_data: request.user_data,
             tags: &self.tags(request.expires_at, Some(launch)),
         };

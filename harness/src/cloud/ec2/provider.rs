@@ -9,7 +9,7 @@ use gpu_suites::event::ResourceKind;
 use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 
-use super::ask::{Asker, Footing, Request};
+use super::ask::{Asker, Preflight, Request};
 use super::candidates::{self, Candidate, LeftOut, Why, list};
 use super::capped::dearest;
 use super::cloud::{Cloud, Ec2Error};
@@ -65,8 +65,8 @@ impl Provider for Ec2 {
     async fn look_up(&self, wanted: &Wanted<'_>) -> Result<Box<dyn Ground>, LookUpError> {
         let (cloud, settings) = (&self.cloud, &*self.settings);
         let asker = Asker { cloud, settings, labels: wanted.labels, ledger: wanted.ledger };
-        let footing = asker.footing(wanted.need, wanted.longest).await?;
-        Ok(Box::new(Here { ec2: self.clone(), need: wanted.need.clone(), footing }))
+        let preflight = asker.preflight(wanted.need, wanted.longest).await?;
+        Ok(Box::new(Here { ec2: self.clone(), need: wanted.need.clone(), preflight }))
     }
 
     async fn observe(&self, instances: &[String]) -> Result<Vec<InstanceSeen>, CloudError> {
@@ -102,28 +102,29 @@ impl Provider for Ec2 {
 struct Here {
     ec2: Ec2,
     need: GpuNeed,
-    footing: Footing,
+    preflight: Preflight,
 }
 
 impl Here {
     fn candidates(&self, purchase: Purchase, left: Option<f64>) -> Result<candidates::Choice, NoneFits> {
-        Ok(self.footing.ground.choose(&self.ec2.settings, &self.need, purchase, left)?)
+        Ok(self.preflight.ground.choose(&self.ec2.settings, &self.need, purchase, left)?)
     }
 }
 
 #[async_trait]
 impl Ground for Here {
     fn ingress(&self) -> Option<String> {
-        self.footing.ground.ingress.clone()
+        self.preflight.ground.ingress.clone()
     }
 
     fn latest(&self) -> Timestamp {
-        self.footing.latest()
+        self.preflight.latest()
     }
 
     fn choose(&self, purchase: Purchase, left: Option<f64>) -> Result<Choice, NoneFits> {
         let choice = self.candidates(purchase, left)?;
-        let costs = |one: &Candidate| dearest(one, purchase, &self.footing.ground.spot).map(|price| price.0);
+        let costs =
+            |one: &Candidate| dearest(one, purchase, &self.preflight.ground.spot).map(|price| price.0);
         let dearest = choice.candidates.iter().filter_map(costs).reduce(f64::max);
         let is_unpriced = |one: &&LeftOut| matches!(one.why, Why::NoPrice { .. });
         let unpriced = Vec::from_iter(choice.left_out.iter().filter(is_unpriced).cloned());
@@ -146,7 +147,7 @@ impl Ground for Here {
             let (region, candidates) = (cloud.region(), choice.candidates.as_slice());
             refusal.advice(&advice::Asked { region, purchase, candidates, max_price })
         };
-        let zones = self.footing.ground.subnets.len();
+        let zones = self.preflight.ground.subnets.len();
         let refused = |refusals: Vec<PoolRefusal>, advice| {
             let may_pass = refusals.iter().any(|one| one.refusal.is_worth_waiting());
             let types = choice.candidates.iter().map(|candidate| candidate.name.clone()).collect();
@@ -156,7 +157,7 @@ impl Ground for Here {
         };
         let asker = Asker { cloud, settings, labels, ledger };
         let request = Request { purchase, choice: &choice, expires_at, user_data };
-        let asked = match asker.ask(&mut self.footing, &request).await {
+        let asked = match asker.ask(&mut self.preflight, &request).await {
             Ok(asked) => asked,
             Err(error) => {
                 let refusal = error.own().and_then(Ec2Error::refusal).cloned();
@@ -183,7 +184,7 @@ impl Ground for Here {
     }
 
     fn usd_per_hour(&self, seen: &InstanceSeen) -> Option<Usd> {
-        let ground = &self.footing.ground;
+        let ground = &self.preflight.ground;
         match seen.purchase {
             Purchase::Spot => ground.spot.get(&(seen.instance_type.clone(), seen.zone.clone())).copied(),
             Purchase::OnDemand => {
@@ -194,7 +195,7 @@ impl Ground for Here {
     }
 
     fn gpus(&self, instance_type: &str) -> Option<(u32, String)> {
-        let facts = self.footing.ground.facts.iter().find(|facts| facts.name == instance_type)?;
+        let facts = self.preflight.ground.facts.iter().find(|facts| facts.name == instance_type)?;
         facts.gpus.first().map(|gpu| (gpu.count, gpu.name.clone()))
     }
 }

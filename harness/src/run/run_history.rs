@@ -18,7 +18,7 @@ use crate::text::chain;
 
 /// What a run is judged by.
 #[derive(Debug)]
-pub struct Tonight {
+pub struct RunHistory {
     config: Config,
     judge: Judge,
     kept: Option<Kept>,
@@ -33,7 +33,7 @@ struct Kept {
     trouble: Option<String>,
 }
 
-impl Tonight {
+impl RunHistory {
     /// Reads the history at `place`, else that of the settings; without either only the quarantine counts.
     pub fn begin(place: Option<Location>, config: Config) -> Result<Self, PatternError> {
         let judge = Judge::of(&config)?;
@@ -168,17 +168,17 @@ mod tests {
 
     #[test]
     fn a_sick_gpu_is_known_without_a_history_and_another_nodes_figures_count() {
-        let tonight = Tonight::begin(None, Config::default()).unwrap();
-        assert!(!tonight.has_history());
+        let run_history = RunHistory::begin(None, Config::default()).unwrap();
+        assert!(!run_history.has_history());
         let hot = attempt(1, 50.0, &["GPU 0 slowed itself down: heat"]);
         let sick = state(vec![hot.clone()]);
-        let degraded = tonight.degraded(&sick);
+        let degraded = run_history.degraded(&sick);
         assert_eq!(degraded[0].degraded.as_deref(), Some("GPU 0 slowed itself down: heat"));
         let lines = fold::lines(&sick);
         assert_eq!((lines[0].healthy, lines[0].number()), (false, Some(50.0)), "it is shown, and no more");
         // The same case once more, on another node.
         let well = state(vec![hot, attempt(2, 100.0, &[])]);
-        assert_eq!(tonight.degraded(&well), []);
+        assert_eq!(run_history.degraded(&well), []);
         let lines = fold::lines(&well);
         assert_eq!((lines[0].healthy, lines[0].numbers()), (true, vec![100.0]));
     }

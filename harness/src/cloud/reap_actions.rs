@@ -17,20 +17,20 @@ use super::found::{Found, Verdict, Wanted, age, judge};
 
 /// A thing and what was done with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Deed {
+pub struct ReapAction {
     /// The thing as it was last seen.
     #[serde(flatten)]
     pub found: Found,
     /// What was to become of it when it was first seen.
     pub verdict: Verdict,
     /// What became of it.
-    pub did: Did,
+    pub did: ReapResult,
 }
 
 /// What became of a thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Did {
+pub enum ReapResult {
     /// Nothing: it lives, or its tags cannot be read.
     Nothing,
     /// It would have been ended.
@@ -54,7 +54,7 @@ pub struct Refused {
 
 /// Every thing that was seen, in the order in which things have to go.
 #[derive(Debug, Default)]
-pub struct Deeds(BTreeMap<(u8, String), Deed>);
+pub struct ReapActions(BTreeMap<(u8, String), ReapAction>);
 
 /// What makes other things goes before them, what is used by others after them.
 pub const ORDER: [ResourceKind; 6] = [
@@ -71,41 +71,43 @@ fn place(found: &Found) -> (u8, String) {
     (u8::try_from(place).unwrap_or(u8::MAX), found.id.clone())
 }
 
-impl Deeds {
+impl ReapActions {
     /// Takes in a look at the cloud, and judges what it shows.
     pub fn look(&mut self, found: Vec<Found>, now: Timestamp, wanted: &Wanted) {
         let seen: HashSet<_> = found.iter().map(place).collect();
         let ended: HashSet<String> = self.ended_instances();
-        for (_, deed) in self.0.iter_mut().filter(|(place, deed)| deed.is_due() && !seen.contains(*place)) {
+        for (_, action) in
+            self.0.iter_mut().filter(|(place, action)| action.is_due() && !seen.contains(*place))
+        {
             // A volume goes with its instance.
             let went_with =
-                deed.found.resource == ResourceKind::Volume && ended.contains(&deed.found.owner.run);
-            if went_with || is_old(deed, now) {
-                deed.did = Did::Ended;
-                "gone".clone_into(&mut deed.found.state);
+                action.found.resource == ResourceKind::Volume && ended.contains(&action.found.owner.run);
+            if went_with || is_old(action, now) {
+                action.did = ReapResult::Ended;
+                "gone".clone_into(&mut action.found.state);
             } else {
                 let why =
                     "the cloud does not show it, which proves nothing of a thing that was made minutes ago";
-                deed.did = Did::Left(Refused { why: why.to_owned(), may_pass: true });
+                action.did = ReapResult::Left(Refused { why: why.to_owned(), may_pass: true });
             }
         }
         for mut found in found {
-            let deed = self.0.entry(place(&found));
+            let action = self.0.entry(place(&found));
             // What is dated by others of its run keeps its date when they are gone.
-            if let Entry::Occupied(known) = &deed {
+            if let Entry::Occupied(known) = &action {
                 found.made_at = found.made_at.or(known.get().found.made_at);
             }
             let verdict = judge(&found, now, wanted);
-            match deed {
+            match action {
                 Entry::Vacant(_) if verdict == Verdict::Final => {}
                 Entry::Vacant(free) => {
-                    free.insert(Deed { found, verdict, did: Did::Nothing });
+                    free.insert(ReapAction { found, verdict, did: ReapResult::Nothing });
                 }
                 Entry::Occupied(mut known) => {
                     let known = known.get_mut();
                     match verdict {
-                        Verdict::Final if known.verdict.is_due() => known.did = Did::Ended,
-                        Verdict::Live | Verdict::Anothers if known.is_due() => known.did = Did::Spared,
+                        Verdict::Final if known.verdict.is_due() => known.did = ReapResult::Ended,
+                        Verdict::Live | Verdict::Anothers if known.is_due() => known.did = ReapResult::Spared,
                         Verdict::Expired | Verdict::Asked => known.verdict = verdict,
                         _ => {}
                     }
@@ -117,70 +119,70 @@ impl Deeds {
 
     /// The runs whose instances have all ended, where they had any.
     fn ended_instances(&self) -> HashSet<String> {
-        let instances = self.0.values().filter(|deed| deed.found.resource == ResourceKind::Instance);
-        let runs = instances.map(|deed| deed.found.owner.run.clone());
+        let instances = self.0.values().filter(|action| action.found.resource == ResourceKind::Instance);
+        let runs = instances.map(|action| action.found.owner.run.clone());
         runs.filter(|run| !self.has_instance(run)).collect()
     }
 
     /// The things that are to be ended and are still there, of one kind.
     pub fn due(&self, kind: ResourceKind) -> Vec<Found> {
-        let due = self.0.values().filter(|deed| deed.is_due() && deed.found.resource == kind);
-        due.map(|deed| deed.found.clone()).collect()
+        let due = self.0.values().filter(|action| action.is_due() && action.found.resource == kind);
+        due.map(|action| action.found.clone()).collect()
     }
 
     /// Whether an instance of this run is still there.
     pub fn has_instance(&self, run: &str) -> bool {
-        self.0.values().any(|deed| {
-            deed.found.resource == ResourceKind::Instance
-                && deed.found.owner.run == run
-                && !deed.found.is_final
-                && deed.did != Did::Ended
+        self.0.values().any(|action| {
+            action.found.resource == ResourceKind::Instance
+                && action.found.owner.run == run
+                && !action.found.is_final
+                && action.did != ReapResult::Ended
         })
     }
 
     /// Notes what became of a thing.
-    pub fn did(&mut self, found: &Found, did: Did) {
-        if let Some(deed) = self.0.get_mut(&place(found)) {
-            deed.did = did;
+    pub fn did(&mut self, found: &Found, did: ReapResult) {
+        if let Some(action) = self.0.get_mut(&place(found)) {
+            action.did = did;
         }
     }
 
     /// Marks everything that is due as what would have been ended.
     pub fn would_end(&mut self) {
-        for deed in self.0.values_mut().filter(|deed| deed.is_due()) {
-            deed.did = Did::WouldEnd;
+        for action in self.0.values_mut().filter(|action| action.is_due()) {
+            action.did = ReapResult::WouldEnd;
         }
     }
 
     /// Whether another try can do anything.
     pub fn is_worth_another_try(&self) -> bool {
-        self.0.values().any(|deed| match &deed.did {
-            Did::Left(refused) => refused.may_pass,
-            _ => deed.is_due(),
+        self.0.values().any(|action| match &action.did {
+            ReapResult::Left(refused) => refused.may_pass,
+            _ => action.is_due(),
         })
     }
 
-    /// The deeds, in their order.
-    pub fn into_vec(self) -> Vec<Deed> {
+    /// The actions, in their order.
+    pub fn into_vec(self) -> Vec<ReapAction> {
         self.0.into_values().collect()
     }
 }
 
 /// Whether a thing is so old that all of the cloud knows it. What it does not date is, when it is past its expiry.
-fn is_old(deed: &Deed, now: Timestamp) -> bool {
+fn is_old(action: &ReapAction, now: Timestamp) -> bool {
     let known = Duration::try_from(CONSISTENT).unwrap_or_default();
-    age(&deed.found, now).map_or(deed.verdict == Verdict::Expired, |age| age >= known)
+    age(&action.found, now).map_or(action.verdict == Verdict::Expired, |age| age >= known)
 }
 
-impl Deed {
+impl ReapAction {
     /// Whether it is to be ended and is not yet.
     fn is_due(&self) -> bool {
-        self.verdict.is_due() && matches!(self.did, Did::Nothing | Did::Left(_))
+        self.verdict.is_due() && matches!(self.did, ReapResult::Nothing | ReapResult::Left(_))
     }
 
     /// Whether it is still there although its time is over.
     pub fn is_left(&self) -> bool {
-        matches!(self.did, Did::WouldEnd) || self.is_due()
+        matches!(self.did, ReapResult::WouldEnd) || self.is_due()
     }
 }
 
@@ -207,17 +209,17 @@ mod tests {
         }
     }
 
-    fn look(deeds: &mut Deeds, found: &[Found]) {
-        deeds.look(found.to_vec(), NOW.parse().unwrap(), &Wanted::default());
+    fn look(actions: &mut ReapActions, found: &[Found]) {
+        actions.look(found.to_vec(), NOW.parse().unwrap(), &Wanted::default());
     }
 
-    fn told(deeds: Deeds) -> Vec<(String, Did)> {
-        deeds.into_vec().into_iter().map(|deed| (deed.found.id, deed.did)).collect()
+    fn told(actions: ReapActions) -> Vec<(String, ReapResult)> {
+        actions.into_vec().into_iter().map(|action| (action.found.id, action.did)).collect()
     }
 
     #[test]
     fn what_makes_things_goes_before_them_and_what_they_use_after_them() {
-        let mut deeds = Deeds::default();
+        let mut actions = ReapActions::default();
         let kinds = [
             ResourceKind::SecurityGroup,
             ResourceKind::Volume,
@@ -226,23 +228,23 @@ mod tests {
             ResourceKind::Fleet,
             ResourceKind::SpotRequest,
         ];
-        look(&mut deeds, &kinds.map(|kind| thing(kind, "x", PAST)));
-        let order = deeds.into_vec().into_iter().map(|deed| deed.found.resource);
+        look(&mut actions, &kinds.map(|kind| thing(kind, "x", PAST)));
+        let order = actions.into_vec().into_iter().map(|action| action.found.resource);
         assert_eq!(Vec::from_iter(order), ORDER);
     }
 
     #[test]
     fn a_thing_is_ended_when_the_cloud_says_so_and_not_when_we_asked_for_it() {
-        let mut deeds = Deeds::default();
+        let mut actions = ReapActions::default();
         let (gone, last) = (
             thing(ResourceKind::Volume, "gone", PAST),
             Found { is_final: true, ..thing(ResourceKind::Instance, "final", PAST) },
         );
-        look(&mut deeds, &[gone, Found { is_final: false, ..last.clone() }]);
-        assert!(deeds.has_instance("r") && deeds.is_worth_another_try());
-        look(&mut deeds, &[last]);
-        assert!(!deeds.has_instance("r") && !deeds.is_worth_another_try());
-        assert_eq!(told(deeds), [("final".into(), Did::Ended), ("gone".into(), Did::Ended)]);
+        look(&mut actions, &[gone, Found { is_final: false, ..last.clone() }]);
+        assert!(actions.has_instance("r") && actions.is_worth_another_try());
+        look(&mut actions, &[last]);
+        assert!(!actions.has_instance("r") && !actions.is_worth_another_try());
+        assert_eq!(told(actions), [("final".into(), ReapResult::Ended), ("gone".into(), ReapResult::Ended)]);
     }
 
     #[test]
@@ -252,43 +254,43 @@ mod tests {
             let young =
                 Found { made_at: made_at.parse().ok(), ..thing(ResourceKind::Instance, "i-1", LATER) };
             let group = thing(ResourceKind::SecurityGroup, "sg-1", LATER);
-            let mut deeds = Deeds::default();
-            deeds.look(vec![young, group], NOW.parse().unwrap(), &wanted);
-            deeds.look(Vec::new(), NOW.parse().unwrap(), &wanted);
-            assert_eq!(deeds.due(ResourceKind::Instance).is_empty(), ended, "{made_at}");
-            assert!(deeds.is_worth_another_try() && deeds.into_vec().iter().any(Deed::is_left));
+            let mut actions = ReapActions::default();
+            actions.look(vec![young, group], NOW.parse().unwrap(), &wanted);
+            actions.look(Vec::new(), NOW.parse().unwrap(), &wanted);
+            assert_eq!(actions.due(ResourceKind::Instance).is_empty(), ended, "{made_at}");
+            assert!(actions.is_worth_another_try() && actions.into_vec().iter().any(ReapAction::is_left));
         }
     }
 
     #[test]
     fn what_was_moved_between_two_looks_is_spared_and_what_is_final_at_first_is_not_told() {
-        let mut deeds = Deeds::default();
-        look(&mut deeds, &[thing(ResourceKind::Instance, "moved", PAST)]);
+        let mut actions = ReapActions::default();
+        look(&mut actions, &[thing(ResourceKind::Instance, "moved", PAST)]);
         let over = Found { is_final: true, ..thing(ResourceKind::Instance, "over", PAST) };
-        look(&mut deeds, &[thing(ResourceKind::Instance, "moved", LATER), over]);
-        assert!(deeds.due(ResourceKind::Instance).is_empty());
-        assert_eq!(told(deeds), [("moved".into(), Did::Spared)]);
+        look(&mut actions, &[thing(ResourceKind::Instance, "moved", LATER), over]);
+        assert!(actions.due(ResourceKind::Instance).is_empty());
+        assert_eq!(told(actions), [("moved".into(), ReapResult::Spared)]);
     }
 
     #[test]
     fn what_was_dated_by_an_instance_that_is_gone_keeps_its_date() {
         let wanted = Wanted { older_than: Some(Duration::from_secs(60)), ..Wanted::default() };
         let dated = Found { made_at: PAST.parse().ok(), ..thing(ResourceKind::SecurityGroup, "sg", LATER) };
-        let mut deeds = Deeds::default();
-        deeds.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);
-        deeds.look(vec![Found { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
-        assert_eq!(deeds.due(ResourceKind::SecurityGroup).len(), 1);
+        let mut actions = ReapActions::default();
+        actions.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);
+        actions.look(vec![Found { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
+        assert_eq!(actions.due(ResourceKind::SecurityGroup).len(), 1);
     }
 
     #[test]
     fn a_refusal_that_cannot_pass_is_not_tried_again_and_is_left() {
-        let mut deeds = Deeds::default();
+        let mut actions = ReapActions::default();
         let group = thing(ResourceKind::SecurityGroup, "sg", PAST);
-        look(&mut deeds, std::slice::from_ref(&group));
-        deeds.did(&group, Did::Left(Refused { why: "in use".into(), may_pass: true }));
-        assert!(deeds.is_worth_another_try());
-        deeds.did(&group, Did::Left(Refused { why: "not allowed".into(), may_pass: false }));
-        assert!(!deeds.is_worth_another_try());
-        assert!(deeds.into_vec()[0].is_left());
+        look(&mut actions, std::slice::from_ref(&group));
+        actions.did(&group, ReapResult::Left(Refused { why: "in use".into(), may_pass: true }));
+        assert!(actions.is_worth_another_try());
+        actions.did(&group, ReapResult::Left(Refused { why: "not allowed".into(), may_pass: false }));
+        assert!(!actions.is_worth_another_try());
+        assert!(actions.into_vec()[0].is_left());
     }
 }

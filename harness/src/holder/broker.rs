@@ -44,7 +44,7 @@ pub(super) enum Stage {
     /// Nobody has asked for it yet, or it is being had.
     Awaited,
     /// It is there.
-    There(Had),
+    There(ReadyFor),
     /// It could not be had: that is everybody's answer from now on.
     NotHad(String),
     /// Its money is spent, and it is given back: so is this.
@@ -53,7 +53,7 @@ pub(super) enum Stage {
 
 /// What a session needs to know of the node.
 #[derive(Clone)]
-pub(super) struct Had {
+pub(super) struct ReadyFor {
     pub(super) lease: Lease,
     pub(super) reclaimable: bool,
     pub(super) budget: Option<Budget>,
@@ -61,7 +61,7 @@ pub(super) struct Had {
 
 /// Why the holder ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Over {
+pub(super) enum HolderEnd {
     /// Nobody needs it any more; why.
     Ended(&'static str),
     /// The node is gone, for this reason.
@@ -74,7 +74,7 @@ pub(super) enum Over {
 }
 
 /// One GPU's connection, where one was made.
-pub(super) type Lane = Rc<Mutex<Option<Remote>>>;
+pub(super) type Slot = Rc<Mutex<Option<Remote>>>;
 
 /// What changes when a file is written or replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,11 +98,11 @@ struct Held {
 }
 
 /// See the module.
-pub(super) struct Hall {
+pub(super) struct Broker {
     node: NodeSpec,
     runs: Vec<PathBuf>,
     pub(super) run: RunId,
-    pub(super) over: watch::Sender<Option<Over>>,
+    pub(super) over: watch::Sender<Option<HolderEnd>>,
     pub(super) stage: watch::Sender<Stage>,
     records: RefCell<Option<Rc<RefCell<Recorder>>>>,
     held: Rc<Mutex<Option<Held>>>,
@@ -112,7 +112,7 @@ pub(super) struct Hall {
     giving_back: RefCell<Option<JoinHandle<()>>>,
     /// What keeps the events of a node that is made; ends with them.
     events: RefCell<Option<JoinHandle<()>>>,
-    lanes: RefCell<BTreeMap<u32, Lane>>,
+    lanes: RefCell<BTreeMap<u32, Slot>>,
     gpus: OnceCell<u32>,
     suites: RefCell<HashMap<(PathBuf, Vec<PathBuf>), Selection>>,
     /// What programs' files hold, for as long as they are not written.
@@ -122,7 +122,7 @@ pub(super) struct Hall {
     pub(super) busy: watch::Sender<(usize, Instant)>,
 }
 
-impl Hall {
+impl Broker {
     /// For this node; the run's folder is made in the first of `runs` that can be written to.
     pub(super) fn new(node: NodeSpec, runs: Vec<PathBuf>) -> Self {
         Self {
@@ -152,7 +152,7 @@ impl Hall {
     }
 
     /// Ends the holder; the first reason stays.
-    pub(super) fn end(&self, over: Over) {
+    pub(super) fn end(&self, over: HolderEnd) {
         self.over.send_if_modified(|now| {
             let is_first = now.is_none();
             now.get_or_insert(over);
@@ -291,32 +291,32 @@ impl Hall {
         }
         self.own_state(NodeState::Running);
         self.lanes.borrow_mut().insert(0, Rc::new(Mutex::new(Some(remote))));
-        let hall = Rc::clone(self);
+        let broker = Rc::clone(self);
         self.spawn(async move {
             let why = watch.await;
-            hall.end(Over::Lost { why, reclaimed: false });
+            broker.end(HolderEnd::Lost { why, reclaimed: false });
         });
         if let Some(Budget { end_at: (at, why), .. }) = budget.clone() {
-            let hall = Rc::clone(self);
+            let broker = Rc::clone(self);
             self.spawn(async move {
                 at.come().await;
-                hall.spend(why);
+                broker.spend(why);
             });
         }
-        self.stage.send_replace(Stage::There(Had { lease, reclaimable, budget }));
+        self.stage.send_replace(Stage::There(ReadyFor { lease, reclaimable, budget }));
     }
 
     /// Gives the node back when its money is spent. The holder stays and tells so: another would begin to spend anew.
     fn spend(self: &Rc<Self>, why: String) {
         self.stage.send_replace(Stage::Spent(why));
-        let hall = Rc::clone(self);
+        let broker = Rc::clone(self);
         let giving_back = tokio::task::spawn_local(async move {
-            let lanes = hall.lanes.take();
+            let lanes = broker.lanes.take();
             // Each case that runs knows the same limit, and ends by itself.
             for lane in lanes.into_values() {
                 *lane.lock().await = None;
             }
-            hall.release(true, false).await;
+            broker.release(true, false).await;
         });
         *self.giving_back.borrow_mut() = Some(giving_back);
     }
@@ -337,7 +337,7 @@ impl Hall {
     }
 
     /// The lane of a test's slot, and the GPU that it is to see where there are several.
-    pub(super) async fn lane(&self, slot: Option<u32>) -> Result<(Lane, Option<u32>), SessionError> {
+    pub(super) async fn lane(&self, slot: Option<u32>) -> Result<(Slot, Option<u32>), SessionError> {
         let Some(slot) = slot else { return Ok((self.lane_of(0), None)) };
         let count = *self.gpus.get_or_try_init(|| self.count_gpus()).await?;
         if count < 2 {
@@ -346,7 +346,7 @@ impl Hall {
         Ok((self.lane_of(slot % count), Some(slot % count)))
     }
 
-    fn lane_of(&self, gpu: u32) -> Lane {
+    fn lane_of(&self, gpu: u32) -> Slot {
         Rc::clone(self.lanes.borrow_mut().entry(gpu).or_default())
     }
 
@@ -373,8 +373,8 @@ impl Hall {
             return SessionError::Money { why: why.clone() };
         }
         let why = match &*self.over.borrow() {
-            Some(Over::Lost { why, .. }) => why.clone(),
-            Some(Over::Ended(why)) => (*why).to_owned(),
+            Some(HolderEnd::Lost { why, .. }) => why.clone(),
+            Some(HolderEnd::Ended(why)) => (*why).to_owned(),
             None => "it was given back".to_owned(),
         };
         SessionError::Taken { node: self.node.name.to_string(), why }
@@ -396,7 +396,7 @@ impl Hall {
     pub(super) async fn close(self: Rc<Self>) -> Result<Option<RunState>, RunError> {
         let over = self.over.borrow().clone();
         let (is_well, reclaimed) = match over {
-            Some(Over::Lost { reclaimed, .. }) => (false, reclaimed),
+            Some(HolderEnd::Lost { reclaimed, .. }) => (false, reclaimed),
             _ => (matches!(*self.stage.borrow(), Stage::There(_)), false),
         };
         self.lanes.borrow_mut().clear();

@@ -22,7 +22,7 @@ use crate::session::Budget;
 const WATCH: Duration = Duration::from_secs(15);
 
 /// A node that is ready for the run.
-pub struct Had {
+pub struct ProvisionedNode {
     /// Its agent, connected.
     pub remote: Remote,
     pub(super) cloud: Region,
@@ -45,7 +45,7 @@ pub(super) struct Price {
     pub(super) since: Timestamp,
 }
 
-impl Had {
+impl ProvisionedNode {
     pub(super) fn new(
         booted: Booted,
         book: (Region, Ledger),
