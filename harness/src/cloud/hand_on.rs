@@ -134,13 +134,11 @@ impl Provision {
     }
 
     async fn cloud_of(&self, left: &LeftNode) -> Result<Region, String> {
-        match self.clouds.iter().find(|cloud| cloud.region() == left.region) {
-            Some(cloud) => Ok(cloud.clone()),
-            None => {
-                let connected = providers::connect_in(&self.order.settings, Some(&left.region)).await;
-                connected.map_err(|error| chain(&error))
-            }
+        if let Some(cloud) = self.clouds.iter().find(|cloud| cloud.region() == left.region) {
+            return Ok(cloud.clone());
         }
+        let connected = providers::connect_in(&self.order.settings, Some(&left.region)).await;
+        connected.map_err(|error| chain(&error))
     }
 
     /// Moves what belongs to the node from the file into a ledger, where the node is there.

@@ -127,7 +127,9 @@ fn places(
     }
     if !asked.is_empty() {
         let asked = BTreeSet::from_iter(listed(asked));
-        places.iter_mut().for_each(|(_, regions)| regions.clone_from(&asked));
+        for (_, regions) in &mut places {
+            regions.clone_from(&asked);
+        }
     }
     Ok(places)
 }

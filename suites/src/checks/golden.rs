@@ -52,7 +52,7 @@ impl Check for Golden {
         let compared = |check| Compared {
             check,
             twins: Twins::default(),
-            compared: 0,
+            pairs: 0,
             differ: 0,
             first: None,
             largest: 0.0,
@@ -70,7 +70,7 @@ struct Running(Vec<Compared>);
 struct Compared {
     check: GoldenCheck,
     twins: Twins,
-    compared: usize,
+    pairs: usize,
     differ: usize,
     first: Option<Pair>,
     largest: f64,
@@ -79,7 +79,7 @@ struct Compared {
 impl Compared {
     fn compare(&mut self, pair: Pair) {
         let difference = (pair.own - pair.twin).abs();
-        self.compared += 1;
+        self.pairs += 1;
         let holds = at_most(difference, self.check.within);
         if !holds {
             self.differ += 1;
@@ -103,7 +103,7 @@ impl Compared {
             let observed = format!(
                 "{} of {} differ: first {}, golden {}{cut}",
                 self.differ,
-                count(self.compared, "value"),
+                count(self.pairs, "value"),
                 exact(own),
                 exact(twin)
             );
@@ -119,7 +119,7 @@ impl Compared {
                 .because("a row that was left out, or two counts of steps that differ");
         }
         let differ = short(self.largest);
-        Ruling::of(true, format!("{}, {differ} apart at most{cut}", count(self.compared, "value")), wanted)
+        Ruling::of(true, format!("{}, {differ} apart at most{cut}", count(self.pairs, "value")), wanted)
     }
 }
 

@@ -73,7 +73,10 @@ fn of_figures(found: &mut Found<'_>, check: &MetricCheck) {
         (Some(least), Some(most)) if least > most => {
             found.add("at-most", format!("no number is at least {least} and at most {most}"), "swap them");
         }
-        (least, most) => [least, most].into_iter().for_each(|figure| found.finite("", figure)),
+        (least, most) => {
+            let odd = |figure: &f64| !figure.is_finite();
+            found.finite("", [least, most].into_iter().flatten().find(odd));
+        }
     }
 }
 

@@ -51,16 +51,14 @@ async fn spot_request(cloud: &Cloud, id: &str) -> Result<EndState, Ec2Error> {
     let shown = asked.into_paginator().items().send().try_collect().await;
     let shown = shown.map_err(|error| Ec2Error::of("DescribeSpotInstanceRequests", &error))?;
     let Some(request) = shown.first() else { return Ok(EndState::NotShown) };
-    match request.state().map_or("unknown", |state| state.as_str()) {
-        word @ ("closed" | "cancelled" | "failed") => Ok(EndState::Gone(word.to_owned())),
-        // Its instance has ended: it is about to close, or would have another launched.
-        _ => {
-            let asked =
-                cloud.ec2().cancel_spot_instance_requests().spot_instance_request_ids(id).send().await;
-            let asked = asked.map_err(|error| Ec2Error::of("CancelSpotInstanceRequests", &error));
-            Ok(asked.map_or_else(|error| EndState::Refused(error.into()), |_| EndState::Asked))
-        }
+    let state = request.state().map_or("unknown", |state| state.as_str());
+    if let "closed" | "cancelled" | "failed" = state {
+        return Ok(EndState::Gone(state.to_owned()));
     }
+    // Its instance has ended: it is about to close, or would have another launched.
+    let asked = cloud.ec2().cancel_spot_instance_requests().spot_instance_request_ids(id).send().await;
+    let asked = asked.map_err(|error| Ec2Error::of("CancelSpotInstanceRequests", &error));
+    Ok(asked.map_or_else(|error| EndState::Refused(error.into()), |_| EndState::Asked))
 }
 
 /// A volume should have gone with its instance.

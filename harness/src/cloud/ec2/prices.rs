@@ -170,8 +170,11 @@ const US_GOV_WEST_1: [(&str, f64); 12] = [
 /// In its east alone.
 const US_GOV_EAST_1: [(&str, f64); 1] = [("p6-b300.48xlarge", 170.9)];
 
+/// Types, and US dollars an hour.
+type Table = [(&'static str, f64)];
+
 /// The regions whose prices are known here.
-const TABLES: [(&str, &[&[(&str, f64)]]); 3] = [
+const TABLES: [(&str, &[&Table]); 3] = [
     ("us-east-1", &[&US_EAST_1]),
     ("us-gov-west-1", &[&US_GOV, &US_GOV_WEST_1]),
     ("us-gov-east-1", &[&US_GOV, &US_GOV_EAST_1]),
