@@ -21,6 +21,7 @@ const INTEGRATION: &str = "gpu-harness-tests::integration";
 const WORKER: &str = "gpu-worker::bin/gpu-worker";
 const CHECKS: &str = "gpu-suites::checks";
 const METRICS: &str = "gpu-suites::metrics";
+const PIXELS: &str = "gpu-pixels";
 const SUITES: &str = "gpu-suites";
 const STORES: &str = "gpu-stores";
 
@@ -106,12 +107,12 @@ const CASES: &[Case] = &[
     Case {
         name: "geotiff-pixel-is-point",
         promise: "an image's place is the one that rasterio says, PixelIsPoint or not",
-        tests: &[(WORKER, "pipeline::geo::tests::the_place_is_the_one_that_rasterio_says")],
+        tests: &[(PIXELS, "geo::tests::the_place_is_the_one_that_rasterio_says")],
     },
     Case {
         name: "geotiff-tiled-or-planar",
         promise: "tiles that reach over the edge, LZW and planes are decoded as GDAL does",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "image-of-extreme-shape",
@@ -121,12 +122,12 @@ const CASES: &[Case] = &[
     Case {
         name: "jpeg-bytes-between-segments",
         promise: "a JPEG with bytes between its segments is whole, as for libjpeg",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "jpeg-non-interleaved",
         promise: "a JPEG with a scan for each component has its colours, whatever its sampling",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "junit-dialects",
@@ -181,7 +182,7 @@ const CASES: &[Case] = &[
     Case {
         name: "negative-loss-that-rises",
         promise: "a loss below 0 that rose or never moved does not pass `loss-drop`",
-        tests: &[(CHECKS, "each_check_holds_where_all_is_well_and_says_what_is_not")],
+        tests: &[(CHECKS, "table::each_check_holds_where_all_is_well_and_says_what_is_not")],
     },
     Case {
         name: "nextest-beside-its-run",
@@ -208,7 +209,7 @@ const CASES: &[Case] = &[
         tests: &[
             (INTEGRATION, "exec_tree::links_travel_as_links_and_what_leads_out_stays_and_is_told"),
             (INTEGRATION, "exec_tree::a_pipe_that_a_suite_names_is_refused_at_once"),
-            (HARNESS, "tree::tests::what_is_no_file_is_told_by_name_and_waited_for_by_nobody"),
+            (HARNESS, "files::tree::tests::what_is_no_file_is_told_by_name_and_waited_for_by_nobody"),
         ],
     },
     Case {
@@ -294,7 +295,7 @@ const CASES: &[Case] = &[
     Case {
         name: "tiff-of-floats",
         promise: "a TIFF of floating-point samples is refused by name, not shown white",
-        tests: &[(WORKER, "pixels::corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
+        tests: &[(PIXELS, "corpus::every_image_is_decoded_as_the_references_do_or_refused_by_name")],
     },
     Case {
         name: "train-on-half-a-jpeg",
@@ -362,37 +363,46 @@ fn lost(cases: &[&Case], listed: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use serde_json::json;
 
     use super::*;
 
-    /// All sources below a folder, one after another.
-    fn sources(folder: &Path, text: &mut String) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap_or_default();
-            if path.is_dir() && name != "target" && name != ".git" {
-                sources(&path, text);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                text.push_str(&fs::read_to_string(&path).unwrap());
-            }
+    /// Where the sources of a program of tests lie.
+    fn sources(program: &str) -> &'static str {
+        match program {
+            HARNESS => "harness/src",
+            INTEGRATION => "tests/integration",
+            WORKER => "gpu-worker/src",
+            CHECKS => "suites/tests/checks",
+            METRICS => "suites/tests/metrics",
+            PIXELS => "pixels/src",
+            SUITES => "suites/src",
+            STORES => "stores/src",
+            other => panic!("nobody has said where the sources of {other} are"),
         }
     }
 
+    /// Whether a test is written in the file that its modules name, or in the one around them.
+    fn is_written(program: &str, test: &str) -> bool {
+        let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
+        let around = modules.rsplit_once("::").map_or("", |(around, _)| around);
+        [modules, around].iter().any(|modules| {
+            let place = crate::cargo::root().join(sources(program)).join(modules.replace("::", "/"));
+            let files = [place.with_extension("rs"), place.join("mod.rs"), place.join("main.rs")];
+            let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
+            texts.into_iter().any(|text| text.contains(&format!("fn {name}(")))
+        })
+    }
+
     #[test]
-    fn every_case_has_a_test_that_is_written() {
-        let mut text = String::new();
-        sources(crate::cargo::root(), &mut text);
+    fn every_case_has_tests_that_are_written_where_it_says() {
         for case in CASES {
             assert!(!case.tests.is_empty(), "{}", case.name);
-            for (_, test) in case.tests {
-                let name = test.rsplit("::").next().unwrap();
-                assert!(text.contains(&format!("fn {name}(")), "{}: {test}", case.name);
+            for (program, test) in case.tests {
+                assert!(is_written(program, test), "{}: {program} {test}", case.name);
             }
         }
+        assert!(!is_written(STORES, "folder::tests::whatever_has_no_name"));
     }
 
     #[test]
