@@ -14,11 +14,9 @@ use gpu_harness_tests::{big_binary, corrupt, cuts, evil, kills, leaks, reaps, re
 /// As many hosts as two cores bear.
 const LEAKS_AT_ONCE: u64 = 6;
 
-/// A hardship.
 struct Soak {
     name: &'static str,
     about: &'static str,
-    /// The full count.
     count: u64,
     /// By count and seed; gives what was seen, and panics where the promise does not hold.
     check: fn(u64, u64) -> String,

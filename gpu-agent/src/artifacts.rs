@@ -40,7 +40,6 @@ impl Default for Budget {
 pub(crate) struct Found {
     /// Its path below the artifact folder.
     pub(crate) path: PathBuf,
-    /// Where it lies.
     pub(crate) at: PathBuf,
     pub(crate) bytes: u64,
     pub(crate) executable: bool,

@@ -33,7 +33,6 @@ pub(crate) enum Control {
     Renew,
     /// End the running case, leave out the rest.
     Cancel {
-        /// Why.
         reason: String,
         /// Whether a limit was reached; else the user asks for it.
         limit: bool,

@@ -141,7 +141,6 @@ impl Journal {
     }
 }
 
-/// Makes the reserve.
 pub(crate) fn set_aside(reserve: &Path) -> io::Result<()> {
     let mut file = File::create(reserve)?;
     match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE) {

@@ -28,7 +28,6 @@ if spec and spec.origin:
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Libtorch {
     pub(crate) root: PathBuf,
-    /// Who named it.
     pub(crate) from: &'static str,
 }
 
@@ -55,7 +54,6 @@ pub(crate) struct NotFound {
     looked: Vec<String>,
 }
 
-/// Looks for libtorch.
 pub(crate) fn find(explicit: Option<&Path>, folder: &Folder) -> Result<Libtorch, NotFound> {
     let mut looked = Vec::new();
     let mut usable = |root: Result<PathBuf, String>, from: &'static str| match root {

@@ -12,12 +12,10 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Where it lies.
 const FILE: &str = "/run/gpu-harness/lease";
 /// Another place, for tests.
 const VARIABLE: &str = "GPU_AGENT_NODE_LEASE";
 
-/// The machine's lease.
 #[derive(Debug, Clone)]
 pub(crate) struct NodeLease(PathBuf);
 

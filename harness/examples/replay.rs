@@ -7,13 +7,12 @@ use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use gpu_harness::report::terminal::{self, Verbosity};
 use gpu_harness::report::{RunState, case::seconds_between, events};
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args_os().skip(1);
-    let run_dir = PathBuf::from(arguments.next().context("name the folder of a run")?);
+    let run_dir = PathBuf::from(arguments.next().ok_or("name the folder of a run")?);
     let speed: f64 = arguments.next().map_or(Ok(1.0), |speed| speed.to_string_lossy().parse())?;
     let verbosity = if arguments.next().is_some() { Verbosity::Verbose } else { Verbosity::Normal };
     let mut reporter = terminal::reporter(std::io::stdout().is_terminal(), verbosity);

@@ -27,7 +27,6 @@ use crate::transport::ssh::fuzz as ssh;
 /// A door: its name is a file's in `fuzz/targets` and a folder's in `fuzz/seeds`.
 pub type Door = fn(&[u8]);
 
-/// Every door.
 pub const DOORS: [(&str, Door); 11] = [
     ("archive", archive),
     ("config", config),

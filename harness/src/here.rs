@@ -14,7 +14,6 @@ use crate::text::streams;
 pub struct Here {
     /// The folder that relative names begin at.
     pub folder: PathBuf,
-    /// The environment.
     pub env: Env,
     /// Who hears what is said beside a report.
     pub voice: Voice,
@@ -22,7 +21,6 @@ pub struct Here {
 }
 
 impl Here {
-    /// This process's own.
     pub fn of_process() -> io::Result<Self> {
         let folder = std::env::current_dir()?;
         Ok(Self { folder, env: Env::of_process(), voice: Voice::default(), is_of_process: true })
@@ -39,7 +37,6 @@ impl Here {
     }
 }
 
-/// Environment variables.
 #[derive(Clone, Default)]
 pub struct Env(Arc<BTreeMap<String, String>>);
 
@@ -57,7 +54,6 @@ impl Env {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
-    /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -85,12 +81,10 @@ pub enum Said<'a> {
     Note(&'a str),
 }
 
-/// Who hears it.
 #[derive(Clone)]
 pub struct Voice(Arc<dyn Fn(Said<'_>) + Send + Sync>);
 
 impl Voice {
-    /// Everything goes there.
     pub fn to(listener: impl Fn(Said<'_>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(listener))
     }

@@ -27,7 +27,6 @@
 //! | [`libtest`], [`cargo_runner`] | how do cases and remote tests look to cargo? |
 //! | [`doctor`], [`init`] | what is missing, and what does a project begin with? |
 //! | [`cli`] | what does the command line say? |
-#![warn(missing_docs)]
 
 pub mod cargo_runner;
 pub mod ci;

@@ -37,7 +37,6 @@ const RUN: &str = "run";
 const OURS: &str = "gpu_harness";
 /// Lines that may wait to be written.
 const WAITING: usize = 10_000;
-/// The longest line.
 const LONGEST: usize = 4_096;
 /// Shorter texts are no secrets: replacing them would only make holes.
 const SHORTEST_SECRET: usize = 8;

@@ -16,7 +16,6 @@ mod verdicts;
 
 use std::process::ExitCode;
 
-/// A measurement.
 struct Bench {
     name: &'static str,
     about: &'static str,

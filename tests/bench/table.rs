@@ -11,12 +11,10 @@ impl Table {
         Self { rows: vec![titles.map(str::to_owned).to_vec(), titles.map(|_| "---".to_owned()).to_vec()] }
     }
 
-    /// Adds a row.
     pub(crate) fn row<const N: usize>(&mut self, cells: [&str; N]) {
         self.rows.push(cells.map(str::to_owned).to_vec());
     }
 
-    /// Prints it.
     pub(crate) fn print(&self) {
         for row in &self.rows {
             println!("| {} |", row.join(" | "));

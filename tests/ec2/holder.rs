@@ -217,9 +217,7 @@ fn money_that_is_spent_ends_the_node_under_its_tests_and_buys_no_other() {
 /// When a run is told to stop.
 #[derive(Debug, Clone, Copy)]
 enum Phase {
-    /// Its node starts.
     Starting,
-    /// A case runs.
     Running,
     /// Its node is being given back.
     GivingBack,

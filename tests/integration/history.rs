@@ -16,7 +16,6 @@ cases:
     command: { run: [sh, -c, "v=$(head -n 1 $RATES); sed -i 1d $RATES; echo \"{\\\"items_per_second\\\": $v}\" > $GPU_HARNESS_METRICS"] }
 "#;
 
-/// Ten quiet nights.
 const NIGHTS: [&str; 10] = ["100", "101", "99", "100.5", "99.5", "100", "101", "99", "100.5", "99.5"];
 
 struct Nights {

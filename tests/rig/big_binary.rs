@@ -15,7 +15,6 @@ const BESIDE: u64 = 40 << 20;
 /// The most that goes over the wire where the node has everything.
 const NOTHING: u64 = 1 << 20;
 
-/// What was seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
     /// The binary's size in bytes.

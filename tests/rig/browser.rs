@@ -94,7 +94,6 @@ impl Browser {
         self.call("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
-    /// Opens a file.
     pub fn open(&self, page: &Path) {
         self.open_at(page, "");
     }

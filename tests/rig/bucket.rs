@@ -8,7 +8,6 @@ use gpu_stores::Keys;
 
 use crate::project::program;
 
-/// The server.
 pub struct Served {
     server: Child,
     /// It ends when this does.
@@ -66,7 +65,6 @@ impl Served {
         endpoint.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("it has a port")
     }
 
-    /// Its keys.
     pub fn keys(&self) -> Keys {
         Keys {
             id: self.said("AWS_ACCESS_KEY_ID").to_owned(),

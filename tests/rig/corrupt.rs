@@ -12,7 +12,6 @@ use crate::pipeline::Pipeline;
 /// One image in so many is damaged.
 const EACH: u64 = 10;
 
-/// What was seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// Images that were predicted.

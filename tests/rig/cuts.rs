@@ -26,10 +26,8 @@ open(os.path.join(os.environ["GPU_HARNESS_ARTIFACTS"], "result.txt"), "w").write
 print('{"@artifact": "result.txt"}', file=metrics, flush=True)
 "#;
 
-/// What was seen.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Runs.
     pub rounds: usize,
     /// Connections that were cut in them.
     pub cuts: u64,

@@ -167,7 +167,6 @@ impl Ec2 {
         ec2
     }
 
-    /// The server's process.
     pub fn pid(&self) -> u64 {
         self.pid
     }

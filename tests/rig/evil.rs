@@ -139,7 +139,6 @@ fn ends_well(mode: &str, ends: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What was tried.
 #[derive(Debug)]
 pub struct Seen {
     /// Tricks that were met.

@@ -18,11 +18,9 @@ use crate::project::{Project, program};
 /// What came of one case.
 #[derive(Debug)]
 pub struct Judged {
-    /// Its outcome.
     pub outcome: Outcome,
     /// Why, where it did not pass.
     pub reason: String,
-    /// Wall time.
     pub seconds: f64,
     /// The findings that broke.
     pub broke: Vec<Finding>,

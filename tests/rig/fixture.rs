@@ -8,7 +8,6 @@ use std::process::{Command, Output, Stdio};
 use crate::process::{Process, processes};
 use crate::project::{Project, events_in, program};
 
-/// nextest's settings there.
 const SETTINGS: &str = "[profile.gpu]\nfail-fast = false\n[profile.gpu.junit]\npath = \"junit.xml\"\n\
                         [test-groups]\ngpu-node = { max-threads = 2 }\n\
                         [[profile.gpu.overrides]]\nfilter = 'binary(gpu)'\ntest-group = 'gpu-node'\n";
@@ -18,7 +17,6 @@ const TARGET: [&str; 5] = ["--offline", "--workspace", "--all-features", "--test
 
 /// The crate, with the suites of a project.
 pub struct Fixture<'a> {
-    /// The project.
     pub project: &'a Project,
 }
 

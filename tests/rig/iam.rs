@@ -41,7 +41,6 @@ impl Request {
         self
     }
 
-    /// With another key.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {
         self.context.insert(key.to_owned(), value.to_owned());
@@ -110,7 +109,6 @@ fn is_like(pattern: &str, text: &str, same_case: bool) -> bool {
     matches(&chars(pattern), &chars(text))
 }
 
-/// One, or several.
 pub fn list(value: &Value) -> Vec<&Value> {
     match value {
         Value::Null => Vec::new(),

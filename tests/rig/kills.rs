@@ -25,7 +25,6 @@ cases:
   - { name: last, command: { run: ["true"] } }
 "#;
 
-/// What was seen.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Harnesses that were killed.

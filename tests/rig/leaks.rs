@@ -122,7 +122,6 @@ enum Besides {
     Credentials,
 }
 
-/// What was seen.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Seen {
     /// Harnesses that were killed in mid-run.

@@ -15,7 +15,6 @@ pub const IMAGES: &str = "in";
 /// Where shards lie in the folder.
 pub const SHARDS: &str = "out";
 
-/// The folder.
 pub struct Pipeline {
     folder: tempfile::TempDir,
     spec: Map<String, Value>,
@@ -74,7 +73,6 @@ impl Pipeline {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -187,7 +185,6 @@ impl Ran {
         found.unwrap_or_else(|| panic!("{name} among {:?}; {}", self.figures, self.said()))
     }
 
-    /// Standard error.
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&self.output.stderr).into_owned()
     }

@@ -9,9 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 /// A process that runs.
 #[derive(Debug)]
 pub struct Process {
-    /// Its id.
     pub pid: i32,
-    /// Its command line.
     pub words: Vec<String>,
     /// Its variables, as `NAME=VALUE`, where it is ours.
     pub environment: Vec<String>,

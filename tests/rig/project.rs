@@ -18,9 +18,7 @@ pub struct Project {
 /// What came of one run.
 #[derive(Debug)]
 pub struct Finished {
-    /// How gpu-harness ended.
     pub status: ExitStatus,
-    /// What it printed.
     pub stdout: String,
     /// What it printed to standard error.
     pub stderr: String,
@@ -75,7 +73,6 @@ impl Project {
         self
     }
 
-    /// The project's folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
@@ -186,7 +183,6 @@ impl Finished {
         self.run_dir.as_deref().unwrap_or_else(|| panic!("no run's folder was made: {self:?}"))
     }
 
-    /// The run's events.
     pub fn events(&self) -> Vec<Record> {
         events_in(self.folder())
     }

@@ -26,7 +26,6 @@ pub enum Direction {
     Up,
     /// From the server to the client.
     Down,
-    /// All.
     Both,
 }
 
@@ -115,7 +114,6 @@ impl Proxy {
         self.port
     }
 
-    /// Connections so far.
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }

@@ -83,7 +83,6 @@ while True:
         break
 "#;
 
-/// What was seen.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Seen {
     /// How often reap ran.

@@ -17,7 +17,6 @@ use crate::pipeline::{Pipeline, SHARDS};
 const COUNT: usize = 1200;
 const ROWS: u32 = 100;
 
-/// What was seen.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     /// Workers that were killed.

@@ -32,7 +32,6 @@ pub struct S3 {
     port: u16,
 }
 
-/// The bucket.
 pub const BUCKET: &str = "tiles";
 
 /// What AWS's chain finds, and what it is not to look for.
@@ -117,7 +116,6 @@ pub struct Faults {
     pub refused: Option<(&'static str, &'static str, &'static str)>,
     /// Every request is answered with this status, this header and document.
     pub all: Option<(&'static str, &'static str, &'static str)>,
-    /// Writes are refused.
     pub read_only: bool,
     /// So many requests are answered, and all after them refused.
     pub refused_after: Option<u64>,

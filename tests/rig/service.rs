@@ -8,10 +8,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A running service.
 pub struct Service {
     process: Child,
-    /// Where it answers.
     pub address: String,
     requests: Receiver<Value>,
 }

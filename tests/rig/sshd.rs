@@ -21,7 +21,6 @@ use crate::process::within;
 const PROGRAM: &str = "/usr/sbin/sshd";
 const READY: Duration = Duration::from_secs(10);
 
-/// A running server.
 #[derive(Debug)]
 pub struct Sshd {
     folder: TempDir,
@@ -322,7 +321,6 @@ fn greets(port: u16, child: &mut Child) -> bool {
     false
 }
 
-/// A real ssh-agent.
 #[derive(Debug)]
 pub struct KeyAgent {
     socket: PathBuf,
@@ -342,7 +340,6 @@ impl KeyAgent {
         agent
     }
 
-    /// Where it listens.
     pub fn socket(&self) -> &Path {
         &self.socket
     }

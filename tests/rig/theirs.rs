@@ -61,7 +61,6 @@ fn it_hangs_where_it_is_told_to() {
 /// A user's crate in a git working tree of its own, and a node.
 pub struct Crate {
     folder: TempDir,
-    /// The node.
     pub sshd: Sshd,
 }
 
@@ -96,7 +95,6 @@ impl Crate {
         Self { folder, sshd: Sshd::start() }
     }
 
-    /// The crate's folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }

@@ -71,7 +71,6 @@ pub(crate) fn has_subcommand(name: &str) -> bool {
 pub(crate) enum Profile {
     /// As the tests and the demo have them.
     Dev,
-    /// For speed.
     Release,
 }
 

@@ -22,6 +22,7 @@ const PIXELS: &str = "gpu-pixels";
 const WORKER: &str = "gpu-worker::bin/gpu-worker";
 const CHECKS: &str = "gpu-suites::checks";
 const METRICS: &str = "gpu-suites::metrics";
+const PIXELS: &str = "gpu-pixels";
 const SUITES: &str = "gpu-suites";
 const STORES: &str = "gpu-stores";
 
@@ -182,7 +183,7 @@ const CASES: &[Case] = &[
     Case {
         name: "negative-loss-that-rises",
         promise: "a loss below 0 that rose or never moved does not pass `loss-drop`",
-        tests: &[(CHECKS, "each_check_holds_where_all_is_well_and_says_what_is_not")],
+        tests: &[(CHECKS, "table::each_check_holds_where_all_is_well_and_says_what_is_not")],
     },
     Case {
         name: "nextest-beside-its-run",
@@ -209,7 +210,7 @@ const CASES: &[Case] = &[
         tests: &[
             (INTEGRATION, "exec_tree::links_travel_as_links_and_what_leads_out_stays_and_is_told"),
             (INTEGRATION, "exec_tree::a_pipe_that_a_suite_names_is_refused_at_once"),
-            (HARNESS, "tree::tests::what_is_no_file_is_told_by_name_and_waited_for_by_nobody"),
+            (HARNESS, "files::tree::tests::what_is_no_file_is_told_by_name_and_waited_for_by_nobody"),
         ],
     },
     Case {
@@ -363,37 +364,46 @@ fn lost(cases: &[&Case], listed: &Value) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use serde_json::json;
 
     use super::*;
 
-    /// All sources below a folder, one after another.
-    fn sources(folder: &Path, text: &mut String) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap_or_default();
-            if path.is_dir() && name != "target" && name != ".git" {
-                sources(&path, text);
-            } else if path.extension().is_some_and(|end| end == "rs") {
-                text.push_str(&fs::read_to_string(&path).unwrap());
-            }
+    /// Where the sources of a program of tests lie.
+    fn sources(program: &str) -> &'static str {
+        match program {
+            HARNESS => "harness/src",
+            INTEGRATION => "tests/integration",
+            WORKER => "gpu-worker/src",
+            CHECKS => "suites/tests/checks",
+            METRICS => "suites/tests/metrics",
+            PIXELS => "pixels/src",
+            SUITES => "suites/src",
+            STORES => "stores/src",
+            other => panic!("nobody has said where the sources of {other} are"),
         }
     }
 
+    /// Whether a test is written in the file that its modules name, or in the one around them.
+    fn is_written(program: &str, test: &str) -> bool {
+        let (modules, name) = test.rsplit_once("::").unwrap_or(("", test));
+        let around = modules.rsplit_once("::").map_or("", |(around, _)| around);
+        [modules, around].iter().any(|modules| {
+            let place = crate::cargo::root().join(sources(program)).join(modules.replace("::", "/"));
+            let files = [place.with_extension("rs"), place.join("mod.rs"), place.join("main.rs")];
+            let texts = files.iter().filter_map(|file| std::fs::read_to_string(file).ok());
+            texts.into_iter().any(|text| text.contains(&format!("fn {name}(")))
+        })
+    }
+
     #[test]
-    fn every_case_has_a_test_that_is_written() {
-        let mut text = String::new();
-        sources(crate::cargo::root(), &mut text);
+    fn every_case_has_tests_that_are_written_where_it_says() {
         for case in CASES {
             assert!(!case.tests.is_empty(), "{}", case.name);
-            for (_, test) in case.tests {
-                let name = test.rsplit("::").next().unwrap();
-                assert!(text.contains(&format!("fn {name}(")), "{}: {test}", case.name);
+            for (program, test) in case.tests {
+                assert!(is_written(program, test), "{}: {program} {test}", case.name);
             }
         }
+        assert!(!is_written(STORES, "folder::tests::whatever_has_no_name"));
     }
 
     #[test]

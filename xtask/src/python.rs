@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use crate::cargo;
 
-/// An environment.
 pub(crate) struct Environment {
     /// Its folder in the cache.
     folder: &'static str,
@@ -19,7 +18,6 @@ pub(crate) struct Environment {
     variable: &'static str,
     /// The file that lists them.
     list: &'static str,
-    /// What it takes.
     size: &'static str,
 }
 

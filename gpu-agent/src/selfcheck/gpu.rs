@@ -64,7 +64,6 @@ pub(crate) fn ask() -> Gpus {
     }
 }
 
-/// One GPU.
 pub(crate) fn device(gpu: &Device<'_>) -> Gpu {
     let memory = gpu.memory_info().ok();
     let capability = gpu.cuda_compute_capability().ok();

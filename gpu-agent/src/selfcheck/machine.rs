@@ -31,7 +31,6 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     Some(number * 1024)
 }
 
-/// The agent's folder.
 pub(super) fn place(folder: &Folder) -> Place {
     let prepared = folder.prepare();
     let stat = rustix::fs::statvfs(folder.path()).ok();

@@ -21,7 +21,6 @@ pub(crate) use worker::Worker;
 /// The longest account of the machine's end that is passed on.
 const LONGEST: u64 = 4 << 10;
 
-/// Prints the facts.
 pub(crate) fn command(folder: &Folder, json: bool, worker: Option<&Worker>) -> io::Result<()> {
     let facts = stand_in::applied(look(folder, worker))?;
     let said = if json { serde_json::to_string_pretty(&facts)? + "\n" } else { text::of(&facts) };

@@ -17,7 +17,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Which worker to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Worker {
-    /// A file.
     Path(PathBuf),
     /// A blob of the store.
     Blob(Sha256),

@@ -17,7 +17,6 @@ use crate::folder::{Folder, RunDir};
 /// The longest request that is taken: a plan with thousands of cases.
 const LONGEST: usize = 16 << 20;
 
-/// What was heard.
 #[derive(Debug)]
 pub(super) enum Heard {
     Request(Request),

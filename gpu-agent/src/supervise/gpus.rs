@@ -95,7 +95,6 @@ impl GpuWatch {
         }
     }
 
-    /// Ends the watch.
     pub(super) fn end(self, case: &Case) -> Outcome {
         drop(self.stop);
         let wait = if SILENT.load(Ordering::Relaxed) { Duration::ZERO } else { ANSWERS_WITHIN };

@@ -37,7 +37,6 @@ pub(super) enum Taken {
 }
 
 impl Intake {
-    /// Takes in bytes.
     pub(super) fn push(&mut self, bytes: &[u8], mut each: impl FnMut(Taken)) {
         let mut lines = std::mem::replace(&mut self.lines, Lines::of_at_most(LONGEST));
         let Ok(()) = lines.feed(bytes, |line| {

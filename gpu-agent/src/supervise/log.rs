@@ -126,7 +126,6 @@ impl Tail {
         self.0.drain(..surplus);
     }
 
-    /// The last lines.
     pub(super) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.0);
         let lines: Vec<&str> = text.trim_end().lines().collect();

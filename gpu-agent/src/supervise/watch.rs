@@ -26,7 +26,6 @@ pub(super) enum Stop {
     Limit(String),
     /// The cloud takes the node back.
     Reclaimed(ReclaimNotice),
-    /// The run's limit.
     RunLimit(Span),
     /// The case's own limit.
     CaseLimit(Span),

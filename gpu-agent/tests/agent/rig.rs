@@ -103,7 +103,6 @@ impl Node {
         talk.finish()
     }
 
-    /// The run's supervisor.
     pub(crate) fn supervisor(&self, run: &str) -> i32 {
         let dir = self.run_dir(run).display().to_string();
         *processes(&dir).first().expect("the supervisor runs")

@@ -14,7 +14,6 @@ const EPSILON: f64 = 1e-5;
 /// Every tensor of a model by name, in the order in which the model was built.
 pub(crate) struct Weights {
     device: Device,
-    /// What is trained.
     pub(crate) parameters: Vec<(String, Tensor)>,
     /// What is not, but belongs to the model: running statistics.
     pub(crate) buffers: Vec<(String, Tensor)>,
@@ -89,7 +88,6 @@ impl Weights {
     }
 }
 
-/// Normally distributed values.
 fn normal<const N: usize>(shape: [i64; N], deviation: f64) -> Result<Tensor> {
     Ok(Tensor::f_randn(shape, (Kind::Float, Device::Cpu))?.f_mul_scalar(deviation)?)
 }

@@ -10,7 +10,6 @@ const STAGES: [i64; 4] = [64, 128, 256, 512];
 /// Scale of the last layer's weights: with two classes the first loss is near ln 2.
 const HEAD: f64 = 0.01;
 
-/// Which of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Depth {
     /// Blocks of two 3 × 3 convolutions.

@@ -15,7 +15,6 @@ use crate::data::here;
 use crate::emit::{Emitter, count, number};
 use crate::error::Result;
 
-/// What was found.
 #[derive(Default)]
 pub(super) struct Audit {
     /// The mark of each shard that was read back, and is what its mark says.

@@ -4,7 +4,6 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::halt::{Halt, LOOK_AGAIN};
 
-/// So many bytes.
 pub(super) struct Budget {
     whole: u64,
     left: Mutex<u64>,

@@ -31,9 +31,7 @@ pub(super) struct Heading<'a> {
     pub(super) binding: Option<(&'a str, f64)>,
 }
 
-/// One panel's lines.
 struct Panel<'a> {
-    /// With the unit.
     axis: &'a str,
     lines: Vec<(String, Vec<(f64, f64)>)>,
     /// The least that the axis shows.

@@ -49,7 +49,6 @@ impl Sum {
 pub(super) enum Said<'a> {
     /// The likeliest classes with their probabilities.
     Classes(&'a [i32], &'a [f32]),
-    /// Numbers.
     Embedding(&'a [f32]),
     /// Lengths of runs of background and foreground in turn.
     Mask(&'a [i32]),

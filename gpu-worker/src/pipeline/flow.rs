@@ -254,7 +254,6 @@ fn in_turns(ceilings: &[f64]) -> Option<f64> {
 }
 
 impl Past<'_> {
-    /// Images a second.
     fn rate(&self) -> f64 {
         rate(self.meters.write.items() as f64, self.wall)
     }

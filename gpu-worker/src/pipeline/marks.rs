@@ -24,7 +24,6 @@ const DONE: &str = "_done/";
 pub(super) struct Mark {
     /// The plan that the shard belongs to.
     pub(super) plan: String,
-    /// The shard's object.
     pub(super) key: String,
     pub(super) rows: usize,
     pub(super) errors: usize,

@@ -14,7 +14,6 @@ pub(super) struct Meters {
     pub(super) copy: Meter,
     pub(super) model: Meter,
     pub(super) write: Meter,
-    /// Of each device.
     pub(super) occupancy: Occupancy,
     /// How many batches there were of each size.
     sizes: Mutex<BTreeMap<usize, u64>>,
@@ -45,7 +44,6 @@ impl Meters {
     }
 }
 
-/// One stage's counters.
 pub(super) struct Meter {
     begun: Instant,
     work: Mutex<Work>,

@@ -215,7 +215,6 @@ fn write(
     emitter.artifact(RECORD)
 }
 
-/// Items a second.
 fn rate(items: f64, time: Duration) -> f64 {
     if time.is_zero() { 0.0 } else { items / time.as_secs_f64() }
 }

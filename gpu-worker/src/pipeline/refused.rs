@@ -31,7 +31,6 @@ struct State {
     /// An image was read: what is refused is refused by itself.
     was_read: bool,
     waiting: Vec<(Row, StoreError)>,
-    /// Threads that fetch.
     threads: usize,
 }
 

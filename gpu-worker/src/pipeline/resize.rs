@@ -18,7 +18,6 @@ pub(super) struct Resizing {
     pub(super) how: Resize,
 }
 
-/// Height and width.
 type Shape = [i64; 2];
 
 impl Resizing {

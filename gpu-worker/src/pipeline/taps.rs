@@ -25,7 +25,6 @@ struct Side {
 }
 
 impl Side {
-    /// Weights as fractions.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

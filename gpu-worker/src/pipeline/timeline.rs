@@ -30,7 +30,6 @@ pub(super) struct Queues {
 /// What was going on since the point before.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Point {
-    /// Since the beginning.
     pub(super) second: f64,
     /// That left the model.
     pub(super) images_per_second: f64,

@@ -46,7 +46,6 @@ pub(super) struct Seen {
     xids: Vec<u64>,
     /// Uncorrected memory errors that are new.
     ecc_errors: u64,
-    /// Joules.
     pub(super) energy: Option<f64>,
 }
 
@@ -77,7 +76,6 @@ impl Gpu {
         Some(Self { uuid: uuid.to_owned(), xids })
     }
 
-    /// Begins a window.
     pub(super) fn watch(&self) -> Option<Watching> {
         let before = counters(&nvml()?.device_by_uuid(self.uuid.as_str()).ok()?);
         let stop = Arc::new(AtomicBool::new(false));
@@ -95,7 +93,6 @@ impl Gpu {
         Some(Watching { stop, sampler, before })
     }
 
-    /// Ends a window.
     pub(super) fn seen(&self, watching: Watching) -> Seen {
         watching.stop.store(true, Ordering::Relaxed);
         let mut seen = watching.sampler.join().unwrap_or_default();

@@ -24,11 +24,8 @@ pub(super) struct Moment {
 /// What went on between two moments, as shares of all CPU time.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub(super) struct Load {
-    /// By other processes.
     pub(super) others: f64,
-    /// By the hypervisor.
     pub(super) stolen: f64,
-    /// By this process.
     pub(super) own: f64,
     /// Seconds that a CPU quota held this process back.
     pub(super) held_back_seconds: f64,

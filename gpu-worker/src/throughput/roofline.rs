@@ -10,7 +10,6 @@ const BOUND_FROM: f64 = 0.5;
 /// What one pass takes at least.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Roofline {
-    /// Floating-point operations.
     pub(super) flops: f64,
     /// Bytes read and written by all operations; a cache may save some of them.
     pub(super) bytes: f64,

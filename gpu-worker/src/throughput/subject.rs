@@ -30,7 +30,6 @@ pub(super) struct Subject {
 pub(super) struct Inputs {
     tensors: Vec<Tensor>,
     next: usize,
-    /// Items in each.
     pub(super) batch: NonZeroU32,
 }
 

@@ -5,7 +5,6 @@ use tch::{Kind, Reduction, Tensor};
 
 use crate::error::{Result, WorkerError};
 
-/// The metric's name.
 pub(super) fn metric_name(task: Task) -> &'static str {
     match task {
         Task::Segment => "iou",

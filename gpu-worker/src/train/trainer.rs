@@ -26,7 +26,6 @@ pub(super) struct Trainer<'a> {
     pub(super) adam: Adam,
     pub(super) input: Tensor,
     precision: Precision,
-    /// Steps done.
     pub(super) done: u64,
 }
 

@@ -40,7 +40,6 @@ pub enum FilesError {
     Binary {
         /// Where it should be.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
 }

@@ -58,12 +58,7 @@ pub enum RunnerError {
     NoHolder,
     /// The binary cannot be listed here.
     #[error("failed to start {}", path.display())]
-    Here {
-        /// The binary.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    Here { path: PathBuf, source: std::io::Error },
     /// What it needs cannot be found out.
     #[error(transparent)]
     Files(#[from] FilesError),

@@ -19,7 +19,6 @@ pub enum Level {
     Failure,
     /// The infrastructure is, or a limit was reached: nothing is said about what is tested.
     Unjudged,
-    /// It wants attention.
     Warning,
 }
 

@@ -23,7 +23,6 @@ use crate::report::summary;
 use crate::text::clean::cut;
 use crate::text::limits::QUOTE;
 
-/// Bitbucket's greatest lengths.
 const TITLE: usize = 450;
 const DETAILS: usize = 2000;
 /// The most annotations of a request, and of a report.
@@ -50,7 +49,6 @@ pub enum BitbucketError {
     Client {
         /// The proxy, or the API.
         address: String,
-        /// Why.
         source: reqwest::Error,
     },
     /// The request did not get through.
@@ -61,7 +59,6 @@ pub enum BitbucketError {
     Send {
         /// The proxy, or the API.
         address: String,
-        /// Why.
         source: reqwest::Error,
     },
     /// It is not allowed.
@@ -76,7 +73,6 @@ pub enum BitbucketError {
     /// Bitbucket says no, or goes on failing.
     #[error("Bitbucket answers {status}: {message}")]
     Refused {
-        /// The HTTP status.
         status: u16,
         /// The beginning of its answer.
         message: String,
@@ -103,7 +99,6 @@ pub async fn tell(
 struct Api {
     client: reqwest::Client,
     base: &'static str,
-    /// What errors name.
     address: String,
     token: Option<String>,
 }

@@ -29,25 +29,20 @@ use annotation::Place;
 /// The service whose step this process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Service {
-    /// GitHub Actions.
     GitHub {
         /// Where the page of the step is written, where the runner takes one.
         summary: Option<PathBuf>,
         /// The repository's folder, to which annotations' paths are relative.
         root: Option<PathBuf>,
     },
-    /// Bitbucket Pipelines.
     Bitbucket(Box<BitbucketStep>),
 }
 
 /// A step of Bitbucket Pipelines, as its variables describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BitbucketStep {
-    /// The workspace's name.
     pub workspace: String,
-    /// The repository's name.
     pub repository: String,
-    /// The commit, whole.
     pub commit: String,
     /// What tells this step's report from those of others.
     pub step: String,

@@ -6,7 +6,6 @@ use console::measure_text_width;
 
 use crate::text::clean::one_line;
 
-/// The longest cell.
 const MOST: usize = 200;
 
 /// Lines of cells under a heading. Cells are untrusted text: the cloud's, or tags that anybody may write.
@@ -20,7 +19,6 @@ impl<const N: usize> Table<N> {
         Self { rows: vec![heading.map(str::to_owned)] }
     }
 
-    /// Adds a line.
     pub(super) fn row(&mut self, cells: [String; N]) {
         self.rows.push(cells.map(|cell| {
             let cell = one_line(&cell, MOST);

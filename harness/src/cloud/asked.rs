@@ -21,13 +21,11 @@ const SEARCHED: Duration = Duration::from_secs(30 * 60);
 /// What the user asks of the nodes.
 #[derive(Debug)]
 pub struct Asked {
-    /// The node's settings.
     pub settings: CloudNode,
     /// The GPUs that node and suites need together.
     pub need: GpuNeed,
     /// Keep a node this long where a case is not good.
     pub keep: Option<Duration>,
-    /// The project's folder.
     pub root: PathBuf,
     /// How many runs the node has to live for, this one the first of them.
     pub runs: u32,

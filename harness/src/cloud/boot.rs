@@ -46,7 +46,6 @@ const EXAMINED: Duration = Duration::from_secs(30);
 
 /// A node that can be used.
 pub(super) struct Booted {
-    /// Its agent, connected.
     pub(super) remote: Remote,
     /// The instance, as it was last seen.
     pub(super) instance: InstanceSeen,
@@ -60,9 +59,7 @@ pub enum BootError {
     /// It is no good; another may be.
     #[error("{instance} is no good: {}", told(*.unfit, .last))]
     Unfit {
-        /// The instance.
         instance: String,
-        /// Why.
         unfit: Unfit,
         /// What was last seen of it.
         last: String,
@@ -226,7 +223,6 @@ impl Boot<'_> {
         "it runs, and its ssh port does not answer".clone_into(&mut way.last);
     }
 
-    /// Tries the port.
     async fn knock(&self, way: &mut Way) {
         let Some(host) = way.instance.address.clone() else {
             "it runs and has no address that can be reached".clone_into(&mut way.last);

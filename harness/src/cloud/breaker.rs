@@ -9,9 +9,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// So many reclaims
 const MANY: usize = 2;
-/// within so long
 const WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// end spot for so long after the last of them.
 const REST: SignedDuration = SignedDuration::from_mins(30);

@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// One call.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// The region.
     pub region: String,
     /// The service, such as `EC2`.
     pub service: String,
@@ -19,7 +17,6 @@ pub struct Call {
     pub operation: String,
     /// When it began, by this machine's clock.
     pub at: Timestamp,
-    /// When it began.
     pub begun: Instant,
     /// How long it took, pauses between tries included.
     pub took: Duration,
@@ -45,7 +42,6 @@ impl Calls {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Notes a call.
     pub fn note(&self, call: Call) {
         let Call { region, service, operation, attempts, .. } = &call;
         let ms = call.took.as_millis();

@@ -19,11 +19,9 @@ pub const GRACE: Duration = Duration::from_secs(60);
 /// A thing with our tags in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
-    /// What it is.
     pub resource: ResourceKind,
     /// The cloud's name for it.
     pub id: String,
-    /// Where.
     pub region: String,
     /// The cloud's word for its state; `exists` where a kind has none.
     pub state: String,
@@ -33,7 +31,6 @@ pub struct Found {
     /// Why it cannot be ended now, where that is so: it is ending, or in use.
     #[serde(skip)]
     pub waits: Option<String>,
-    /// Whose it is.
     #[serde(flatten)]
     pub owner: Owner,
     /// When it was made, by the cloud's clock; `None` where the cloud does not say.
@@ -46,13 +43,11 @@ pub struct Found {
 /// What our tags say of a thing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Owner {
-    /// The run.
     pub run: String,
     /// The node's name in the project's settings.
     pub node: Option<String>,
     /// Who started the run, and where.
     pub owner: Option<String>,
-    /// The pipeline's address.
     pub pipeline: Option<String>,
     /// When its time is over; `None` where the tag is missing or no time.
     pub expires_at: Option<Timestamp>,
@@ -61,9 +56,7 @@ pub struct Owner {
 /// What is told of an instance besides.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Instance {
-    /// Its type.
     pub instance_type: String,
-    /// Its zone.
     pub zone: String,
     /// `spot` or `on-demand`.
     pub market: String,

@@ -12,13 +12,9 @@ use crate::files::cache;
 /// What is needed to get into a node.
 #[derive(Debug)]
 pub struct Door<'a> {
-    /// The instance.
     pub instance: &'a str,
-    /// The account there.
     pub user: &'a str,
-    /// Its address.
     pub host: &'a str,
-    /// The ssh port.
     pub port: u16,
     /// The private key, as OpenSSH writes one.
     pub client_key: &'a str,

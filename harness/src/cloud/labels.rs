@@ -8,10 +8,8 @@ use jiff::Timestamp;
 use super::tags::{EXPIRES_AT, LAUNCH, NODE, OWNER, PIPELINE, RUN};
 use super::who::Who;
 
-/// Whose everything is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
-    /// The run.
     pub run: RunId,
     /// The node's name in the settings.
     pub node: NodeName,

@@ -77,11 +77,9 @@ impl Absence {
 /// A thing that was made and is not known to be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
-    /// What it is.
     pub resource: ResourceKind,
     /// The cloud's name for it.
     pub id: String,
-    /// Where.
     pub region: String,
 }
 
@@ -106,7 +104,6 @@ impl Ledger {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The node.
     pub fn node(&self) -> &NodeName {
         &self.0.node
     }

@@ -40,7 +40,6 @@ pub enum Contact {
 pub struct Observed {
     /// The instance, once there is one.
     pub instance: Option<InstanceState>,
-    /// What it shows.
     pub contact: Contact,
     /// Since it was launched.
     pub age: Duration,
@@ -55,11 +54,9 @@ pub enum Action {
     AwaitInstance,
     /// Try its ssh port again.
     AwaitPort,
-    /// Log in.
     LogIn,
     /// Bring the agent and look at the GPU.
     Examine,
-    /// Run the cases.
     Run,
     /// Give it back and have another.
     Replace(Unfit),

@@ -77,7 +77,6 @@ pub enum TtlReason {
 /// How long a node may live from its launch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ttl {
-    /// The time.
     pub duration: Duration,
     /// What it follows from.
     pub why: TtlReason,

@@ -16,10 +16,8 @@ use super::provider::Provider;
 /// A node that lives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Living {
-    /// The instance.
     #[serde(flatten)]
     pub found: Found,
-    /// Since its launch.
     pub age: Option<Span>,
     /// Until it ends; below 0: past its end.
     pub remaining_seconds: Option<i64>,

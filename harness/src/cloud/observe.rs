@@ -19,9 +19,7 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_
 /// An instance as the cloud tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSeen {
-    /// Its id.
     pub id: String,
-    /// Its state.
     pub state: InstanceState,
     /// The cloud's word for that, such as `shutting-down`.
     pub state_name: String,
@@ -29,9 +27,7 @@ pub struct InstanceSeen {
     pub ends: bool,
     /// Its public address; its private one where it runs without one.
     pub address: Option<String>,
-    /// Its type.
     pub instance_type: String,
-    /// Its zone.
     pub zone: String,
     /// How it is paid for.
     pub purchase: Purchase,
@@ -41,7 +37,6 @@ pub struct InstanceSeen {
     pub ended_at: Option<Timestamp>,
     /// Why it is in that state, e.g. `Client.InstanceInitiatedShutdown: Instance initiated shutdown`.
     pub reason: Option<String>,
-    /// Its volumes.
     pub volumes: Vec<String>,
     /// Of these, those that the cloud deletes with it.
     pub goes_with: Vec<String>,

@@ -32,7 +32,6 @@ pub type Region = Arc<dyn Provider>;
 /// What is asked of a cloud in one region.
 #[async_trait]
 pub trait Provider: fmt::Debug + Send + Sync {
-    /// The region's name.
     fn region(&self) -> &str;
 
     /// The cloud's time, by which every expiry is reckoned, as it follows from its last answer ([`super::clock`]).
@@ -72,7 +71,6 @@ pub struct Wanted<'a> {
     /// How long from now what is made may be in use: its tag must not have it reaped while the run still waits for
     /// capacity.
     pub longest: std::time::Duration,
-    /// Whose everything is.
     pub labels: &'a Labels,
     /// Where everything that is made is written down.
     pub ledger: &'a Ledger,
@@ -101,7 +99,6 @@ pub trait Ground: Send + Sync {
     fn gpus(&self, instance_type: &str) -> Option<(u32, String)>;
 }
 
-/// What will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// The dearest that it can turn out to be an hour; `None` where nobody knows.
@@ -110,7 +107,6 @@ pub struct Choice {
     pub unpriced: Option<String>,
 }
 
-/// Nothing will do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub struct NoneFits {
@@ -133,7 +129,6 @@ pub struct Launch<'a> {
     pub user_data: &'a UserData,
     /// The keys that stand in it.
     pub keys: &'a NodeKeys,
-    /// Whose everything is.
     pub labels: &'a Labels,
     /// Where everything that is made is written down.
     pub ledger: &'a Ledger,
@@ -142,7 +137,6 @@ pub struct Launch<'a> {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Launched {
-    /// An instance.
     Instance {
         /// The cloud's name for it.
         id: String,
@@ -168,9 +162,7 @@ pub struct Refused {
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct LaunchError {
-    /// Its no.
     pub error: CloudError,
-    /// What to do.
     pub advice: Option<String>,
 }
 
@@ -183,10 +175,8 @@ impl From<CloudError> for LaunchError {
 /// Why nothing can be launched in a region.
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpError {
-    /// A call failed.
     #[error(transparent)]
     Cloud(CloudError),
-    /// Nothing will do.
     #[error(transparent)]
     NoneFits(NoneFits),
     /// The settings name something that is not there, or the region lacks it.

@@ -76,7 +76,6 @@ pub struct Order {
     pub keep: Duration,
     /// How long a node that is handed on may be in nobody's hands.
     pub pause: Duration,
-    /// Whose everything is.
     pub labels: Labels,
     /// The runs of the same job on this machine, where they hand the node on to one another.
     pub job: Option<Job>,
@@ -87,12 +86,7 @@ pub struct Order {
 pub enum ProvisionError {
     /// The cloud cannot be asked, or says no to the asking itself.
     #[error("{}", chain(.error))]
-    Cloud {
-        /// Its no.
-        error: CloudError,
-        /// What to do.
-        advice: Option<String>,
-    },
+    Cloud { error: CloudError, advice: Option<String> },
     /// There is no way to the cloud.
     #[error(transparent)]
     Connect(ConnectError),
@@ -104,7 +98,6 @@ pub enum ProvisionError {
     NothingHad {
         /// What was asked for, and each answer.
         reason: String,
-        /// What to do.
         advice: Option<String>,
         /// How long was waited.
         waited: Duration,
@@ -112,7 +105,6 @@ pub enum ProvisionError {
     /// Several nodes one after another were no good.
     #[error("{count} nodes were had, and none of them was any good; the last: {last}")]
     NoneFit {
-        /// How many.
         count: u32,
         /// What was wrong with the last.
         last: Box<BootError>,

@@ -23,7 +23,6 @@ const WATCH: Duration = Duration::from_secs(15);
 
 /// A node that is ready for the run.
 pub struct ProvisionedNode {
-    /// Its agent, connected.
     pub remote: Remote,
     pub(super) cloud: Region,
     pub(super) ledger: Ledger,
@@ -58,7 +57,6 @@ impl ProvisionedNode {
         Self { remote, cloud, ledger, keys, instance, expires_at, budget, renewal: Some(renewal) }
     }
 
-    /// The instance.
     pub fn instance(&self) -> &str {
         &self.instance.id
     }

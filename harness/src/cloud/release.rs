@@ -36,7 +36,6 @@ pub struct Released {
 /// A thing that is not known to be gone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leftover {
-    /// What it is.
     pub resource: ResourceKind,
     /// The cloud's name for it; for a call that was never answered, what it would be found by.
     pub id: String,
@@ -49,7 +48,6 @@ pub struct Leftover {
 /// What an instance is paid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bill {
-    /// The instance.
     pub instance: String,
     /// When it was launched.
     pub launched_at: Timestamp,

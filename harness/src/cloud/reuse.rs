@@ -55,9 +55,7 @@ pub struct Place {
 pub struct LeftNode {
     /// The run that made it, which its tags name.
     pub run: RunId,
-    /// Where it is.
     pub region: String,
-    /// The instance.
     pub instance: String,
     /// What to log in with, as OpenSSH writes a private key.
     pub client_key: String,
@@ -145,9 +143,7 @@ impl Turn {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     file: PathBuf,
-    /// Where it is.
     pub region: String,
-    /// The instance.
     pub instance: String,
     /// When the cloud ends it by itself.
     pub expires_at: Timestamp,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 /// The first pause; capacity comes back within minutes, not seconds.
 const FIRST: Duration = Duration::from_secs(20);
-/// The longest pause.
 const LONGEST: Duration = Duration::from_secs(120);
 /// Each pause is so much longer than the one before.
 const GROWTH: f64 = 1.5;

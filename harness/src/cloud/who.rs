@@ -1,6 +1,5 @@
 //! Who started the run, and where a person can look at it: for the tags of everything that is made.
 
-/// Who and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
     /// `user@machine`, or the repository whose pipeline this is.

@@ -21,7 +21,6 @@ use crate::text::Explain;
 pub enum Arm {
     /// What is compared with.
     Base,
-    /// What is compared.
     Head,
 }
 
@@ -40,38 +39,16 @@ pub struct Ready {
 pub enum ArmsError {
     /// A version's suites or inputs are wrong.
     #[error("in {version}")]
-    Plan {
-        /// The version.
-        version: String,
-        /// Why.
-        source: PlanError,
-    },
+    Plan { version: String, source: PlanError },
     /// The two have no case in common.
     #[error("{base} and {head} have no case in common; {head} has: {}", known.join(", "))]
-    NothingInCommon {
-        /// The base.
-        base: String,
-        /// The head.
-        head: String,
-        /// Its cases.
-        known: Vec<String>,
-    },
+    NothingInCommon { base: String, head: String, known: Vec<String> },
     /// No case has such an input.
     #[error("no case that was chosen has an input named {name}, so {} replaces none", path.display())]
-    NotAnInput {
-        /// The file.
-        path: PathBuf,
-        /// Its name.
-        name: String,
-    },
+    NotAnInput { path: PathBuf, name: String },
     /// The file cannot be read.
     #[error("failed to read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// A case would have to be repeated too seldom.
     #[error("--pairs {pairs}: it takes {LEAST} pairs or more to tell a difference from chance")]
     Pairs {
@@ -141,7 +118,6 @@ impl Ready {
         Ok(Self { base: base_selection, head: head_selection, replaced, pairs })
     }
 
-    /// The head's cases.
     pub fn head(&self) -> &Selection {
         &self.head
     }

@@ -35,7 +35,6 @@ pub struct Search {
 /// What a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Culprit {
-    /// This one.
     Commit(String),
     /// One of these: those between could not be measured.
     OneOf(Vec<String>),

@@ -20,9 +20,7 @@ use crate::report::case::CaseState;
 pub struct Compared {
     /// What was compared with.
     pub base: String,
-    /// What was compared.
     pub head: String,
-    /// The node.
     pub node: String,
     /// Each case in the plan's order.
     pub cases: Vec<ComparedCase>,
@@ -31,7 +29,6 @@ pub struct Compared {
 /// A case of both versions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedCase {
-    /// The case.
     pub case: CaseId,
     /// Pairs of which both ended with figures.
     pub pairs: usize,
@@ -48,7 +45,6 @@ pub struct ComparedCase {
 /// A figure of both versions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedMetric {
-    /// Its name.
     pub metric: String,
     /// Which way is better, where that is known.
     pub better: Option<Direction>,

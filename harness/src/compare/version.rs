@@ -35,56 +35,34 @@ pub struct Checkout {
 /// Why a version cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
-    /// It names nothing.
     #[error("`{text}` is no file, no run's folder and no commit: {message}")]
     Unknown {
         /// What was asked for.
         text: String,
-        /// git's words.
         message: String,
     },
     /// A folder that is no run's.
     #[error("failed to read the run in {}", path.display())]
-    Run {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: ReportError,
-    },
+    Run { path: PathBuf, source: ReportError },
     /// A run of a tree that is not to be had again.
     #[error("the run in {} was of {of}, which cannot be had again; name a commit", path.display())]
     NoCommit {
-        /// The folder.
         path: PathBuf,
         /// What it was of.
         of: String,
     },
-    /// git fails.
     #[error("git {verb} failed: {message}")]
     Git {
         /// What was asked of it.
         verb: String,
-        /// Its words.
         message: String,
     },
     /// There is no place for a commit's files.
     #[error("failed to make a folder for the files of {commit}")]
-    Folder {
-        /// The commit.
-        commit: String,
-        /// Why.
-        source: io::Error,
-    },
+    Folder { commit: String, source: io::Error },
     /// What prepares a version fails.
     #[error("`{command}` ended with {status} in the files of {commit}")]
-    Prepare {
-        /// The command.
-        command: String,
-        /// How it ended.
-        status: String,
-        /// The commit.
-        commit: String,
-    },
+    Prepare { command: String, status: String, commit: String },
 }
 
 impl Explain for VersionError {

@@ -21,16 +21,12 @@ macro_rules! cloud_keys {
                 /// The regions; [`CloudSettings`](crate::config::cloud::CloudSettings) says what this and what follows means.
                 #[serde(default)]
                 region: Option<$crate::config::OneOrMany>,
-                /// The GPUs.
                 #[serde(default)]
                 gpu: Option<gpu_suites::gpu::GpuNeed>,
-                /// Spot or on-demand.
                 #[serde(default)]
                 market: Option<$crate::config::cloud::Market>,
-                /// ssh user.
                 #[serde(default)]
                 user: Option<String>,
-                /// ssh port.
                 #[serde(default)]
                 port: Option<std::num::NonZeroU16>,
                 /// Hard end of the node.
@@ -51,7 +47,6 @@ macro_rules! cloud_keys {
                 /// Whether the node is handed on.
                 #[serde(default)]
                 reuse: Option<bool>,
-                /// Tags.
                 #[serde(default)]
                 tags: std::collections::BTreeMap<String, String>,
                 $( $(#[$key])* $field: $type, )*
@@ -90,11 +85,9 @@ pub struct CloudSettings {
     pub regions: Vec<String>,
     /// The GPUs that the node is to have, besides what the suites ask for.
     pub gpu: GpuNeed,
-    /// Spot or on-demand.
     pub market: Market,
     /// The image's default user.
     pub user: String,
-    /// The ssh port.
     pub port: u16,
     /// The node's hard end, counted from the launch; `None`: from the suites' own limits.
     pub ttl: Option<Duration>,
@@ -120,7 +113,6 @@ pub enum CloudNode {
 }
 
 impl CloudNode {
-    /// Who makes it.
     pub fn provider(&self) -> Provider {
         match self {
             Self::Ec2(_) => Provider::Ec2,
@@ -158,7 +150,6 @@ impl DerefMut for CloudNode {
     }
 }
 
-/// US dollars.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Deserialize)]
 #[serde(try_from = "f64")]
 pub struct Usd(pub f64);
@@ -185,9 +176,7 @@ impl std::fmt::Display for Usd {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Market {
-    /// Spot only.
     Spot,
-    /// On-demand only.
     OnDemand,
     /// Spot; on-demand where no region has spot capacity, and after several reclaims in a short time.
     #[default]

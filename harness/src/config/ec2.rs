@@ -15,16 +15,12 @@ const CALLER_ADDRESS: &str = "https://checkip.amazonaws.com";
 cloud_keys! {
     /// The keys of a node of provider ec2; [`Ec2Settings`] says what each means.
     Ec2Config {
-        /// Instance types.
         #[serde(default)]
         types: Vec<String>,
-        /// What it boots.
         #[serde(default)]
         image: Option<ImageConfig>,
-        /// Subnets.
         #[serde(default)]
         subnets: Vec<String>,
-        /// Security group.
         #[serde(default)]
         security_group: Option<String>,
         /// Where the caller's address is learnt.
@@ -36,10 +32,8 @@ cloud_keys! {
         /// MiB/s at which the volume is filled from its snapshot.
         #[serde(default)]
         volume_initialization_rate: Option<NonZeroU16>,
-        /// Instance profile.
         #[serde(default)]
         instance_profile: Option<String>,
-        /// On-demand prices.
         #[serde(default)]
         prices: BTreeMap<String, Usd>,
     }
@@ -52,7 +46,6 @@ pub struct Ec2Settings {
     pub cloud: CloudSettings,
     /// Instance types in the order of the user's liking; empty: any that meets the need.
     pub types: Vec<String>,
-    /// What it boots.
     pub image: ImageChoice,
     /// Subnets; empty: the default VPC's, one for each zone.
     pub subnets: Vec<String>,
@@ -88,7 +81,6 @@ impl DerefMut for Ec2Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct ImageConfig {
-    /// An AMI's id.
     #[serde(default)]
     id: Option<String>,
     /// Name of an SSM parameter that holds an AMI's id.
@@ -107,13 +99,11 @@ pub struct ImageConfig {
 pub enum ImageChoice {
     /// AWS's Deep Learning Base AMI for the instance's processor architecture: Ubuntu with NVIDIA's driver.
     DeepLearning,
-    /// An AMI.
     Id(String),
     /// The AMI that an SSM parameter names.
     Ssm(String),
     /// The newest AMI of such a name.
     Name {
-        /// The pattern.
         pattern: String,
         /// An account id, `self` or `amazon`.
         owner: String,

@@ -18,7 +18,6 @@ pub use node::{DEFAULT_LEASE, NodeConfig, Provider};
 /// The file's name; it is looked for in the working folder and the folders above it.
 pub const FILE_NAME: &str = "gpu-harness.yaml";
 
-/// A project's settings.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct Config {
@@ -52,7 +51,6 @@ pub enum CanaryWhen {
     Auto,
     /// Wherever it is judged by a history.
     On,
-    /// Never.
     Off,
 }
 
@@ -60,12 +58,9 @@ pub enum CanaryWhen {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnRegression {
-    /// The run fails.
     #[default]
     Fail,
-    /// It is said.
     Warn,
-    /// Nothing is judged.
     Off,
 }
 
@@ -73,9 +68,7 @@ pub enum OnRegression {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Better {
-    /// More is better.
     Higher,
-    /// Less is better.
     Lower,
     /// It is kept and not judged.
     Ignore,
@@ -87,7 +80,6 @@ pub enum Better {
 pub struct QuarantineConfig {
     /// `suite::case`.
     pub case: CaseId,
-    /// Why.
     pub reason: String,
     /// The last day on which it holds.
     pub until: jiff::civil::Date,
@@ -125,14 +117,11 @@ pub enum NotifyFormat {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum OneOrMany {
-    /// One.
     One(String),
-    /// Several, in order.
     Many(Vec<String>),
 }
 
 impl OneOrMany {
-    /// As a list.
     pub fn into_vec(self) -> Vec<String> {
         match self {
             Self::One(one) => vec![one],

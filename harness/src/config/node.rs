@@ -66,7 +66,6 @@ impl Machine {
 }
 
 node_keys! {
-    /// This machine.
     LocalConfig {}
 }
 
@@ -126,7 +125,6 @@ macro_rules! providers {
 }
 
 providers! {
-    /// This machine.
     "local" Local(LocalConfig),
     /// A machine that is there already.
     "ssh" Ssh(SshConfig),

@@ -38,7 +38,6 @@ pub(crate) struct Announcement {
 /// A case of which something is not here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// The case.
     pub case: CaseId,
     /// What of it, for a person.
     pub what: String,

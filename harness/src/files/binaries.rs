@@ -10,7 +10,6 @@ use crate::text::Explain;
 /// A program that goes to the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
-    /// The supervisor.
     Agent,
     /// The process that links libtorch.
     Worker,
@@ -25,7 +24,6 @@ pub enum ProgramError {
         looked_at.display()
     )]
     Missing {
-        /// Its name.
         name: &'static str,
         /// Where it was looked for.
         looked_at: PathBuf,
@@ -37,7 +35,6 @@ pub enum ProgramError {
     /// It cannot be read.
     #[error("failed to read {}", path.display())]
     Read {
-        /// The file.
         path: PathBuf,
         /// The operating system's word.
         source: std::io::Error,

@@ -15,7 +15,6 @@ use sha2::Digest;
 pub struct Blob {
     /// Where it lies here.
     pub path: PathBuf,
-    /// Its content.
     pub sha256: Sha256,
     /// Its size in bytes.
     pub bytes: u64,

@@ -18,12 +18,8 @@ use jiff::{Timestamp, tz::TimeZone};
 /// The default parent of run folders.
 pub const DEFAULT_PARENT: &str = "gpu-harness-runs";
 
-/// A run's folder.
 #[derive(Debug, Clone)]
 pub struct RunDir {
-    /// The run.
-    pub run: RunId,
-    /// The folder.
     pub path: PathBuf,
 }
 
@@ -38,7 +34,7 @@ pub struct RunDirError {
 impl RunDir {
     /// Makes a new run's folder below `parent` and points `parent/latest` at it. It is for this user alone: logs and
     /// artifacts of cases may hold what other users of a shared machine must not read.
-    pub fn create(parent: &Path, run: RunId) -> Result<Self, RunDirError> {
+    pub fn create(parent: &Path, run: &RunId) -> Result<Self, RunDirError> {
         let path = parent.join(run.as_str());
         let failed = |source| RunDirError { path: path.clone(), source };
         let made = if parent.is_dir() { &path } else { parent };
@@ -47,10 +43,9 @@ impl RunDir {
         std::fs::create_dir(path.join("cases")).map_err(failed)?;
         hide(made, parent).map_err(failed)?;
         link_latest(parent, run.as_str()).map_err(failed)?;
-        Ok(Self { run, path })
+        Ok(Self { path })
     }
 
-    /// The events.
     pub fn events(&self) -> PathBuf {
         self.path.join("events.ndjson")
     }

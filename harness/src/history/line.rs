@@ -9,15 +9,11 @@ use serde::{Deserialize, Serialize};
 /// What a case measured of one metric; or only how it ended, where it measured nothing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
-    /// The run.
     pub run: RunId,
     /// When the case ended.
     pub at: Timestamp,
-    /// The suite.
     pub suite: String,
-    /// The case.
     pub case: String,
-    /// The metric.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
     /// Its value: the median of `measured`, which may be NaN.
@@ -38,7 +34,6 @@ pub struct Line {
     pub flaky: bool,
     /// Whether the value may enter a baseline.
     pub healthy: bool,
-    /// Why not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unhealthy: Option<String>,
 }
@@ -47,13 +42,11 @@ pub struct Line {
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case")]
 pub struct Key {
-    /// The model's hash.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// The format of its numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
-    /// The batch size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<String>,
     /// The GPU's name; the CPU's, where the case ran on that.
@@ -62,10 +55,8 @@ pub struct Key {
     /// Threads, where the case ran on a CPU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<String>,
-    /// The driver's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub driver: Option<String>,
-    /// libtorch's version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libtorch: Option<String>,
     /// The cloud's name for the kind of machine.
@@ -77,7 +68,6 @@ pub struct Key {
 }
 
 impl Line {
-    /// The case's id.
     pub fn id(&self) -> CaseId {
         CaseId::new(&self.suite, &self.case)
     }

@@ -49,10 +49,7 @@ pub enum AddError {
     NoRun,
     /// It may still change.
     #[error("run {run} has not ended; add it when it has")]
-    GoesOn {
-        /// The run.
-        run: String,
-    },
+    GoesOn { run: String },
     /// The history's place refuses.
     #[error(transparent)]
     Store(#[from] StoreError),

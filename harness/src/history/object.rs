@@ -21,7 +21,6 @@ struct Head {
 /// Why an object tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
-    /// Somebody else's file.
     #[error("it is not a run's object of gpu-harness")]
     Foreign,
     /// Of a later gpu-harness.
@@ -42,7 +41,6 @@ pub enum ObjectError {
     Line {
         /// Its number, from 1.
         line: usize,
-        /// Why.
         cause: String,
     },
 }
@@ -57,7 +55,6 @@ pub fn is_name(name: &str) -> bool {
     name.strip_suffix(ENDING).is_some_and(|run| RunId::from(run).is_valid())
 }
 
-/// The object's content.
 pub fn write(run: &RunId, lines: &[Line]) -> String {
     let plain = |cause: serde_json::Error| -> String { unreachable!("a line is plain data: {cause}") };
     let head = Head { version: VERSION, run: run.clone(), lines: lines.len() };

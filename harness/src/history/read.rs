@@ -19,9 +19,7 @@ pub struct History {
 /// An object that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
-    /// Its name.
     pub name: String,
-    /// Why.
     pub why: String,
 }
 

@@ -12,9 +12,7 @@ use super::{History, Key, Line};
 /// What tells one series from another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SeriesId {
-    /// The case.
     pub case: CaseId,
-    /// The metric.
     pub metric: String,
     /// What it was measured on.
     pub key: Key,
@@ -30,7 +28,6 @@ impl SeriesId {
 /// The series of a history by their ids, each one's lines the earliest first.
 pub type All<'a> = BTreeMap<SeriesId, Vec<&'a Line>>;
 
-/// Every series.
 pub fn all(history: &History) -> All<'_> {
     let mut all = All::new();
     for line in &history.lines {
@@ -45,14 +42,12 @@ pub fn all(history: &History) -> All<'_> {
 /// A history, and its series.
 #[derive(Debug)]
 pub struct Nights<'a> {
-    /// It.
     pub history: &'a History,
     /// See [`all`].
     pub all: All<'a>,
 }
 
 impl<'a> Nights<'a> {
-    /// Of a history.
     pub fn of(history: &'a History) -> Self {
         Self { history, all: all(history) }
     }

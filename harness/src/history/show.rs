@@ -21,9 +21,7 @@ const CHANGES: usize = 120;
 /// A series, judged: its last value against those before.
 #[derive(Debug, Serialize)]
 pub struct Entry {
-    /// The case.
     pub case: CaseId,
-    /// The metric.
     pub metric: String,
     /// What it was measured on.
     pub key: Key,
@@ -41,11 +39,8 @@ pub struct Entry {
 /// A value of a series.
 #[derive(Debug, Serialize)]
 pub struct Point {
-    /// The run.
     pub run: String,
-    /// When.
     pub at: jiff::Timestamp,
-    /// The commit.
     pub commit: Option<String>,
     /// The value; nothing where it is NaN or infinite.
     pub value: Option<f64>,

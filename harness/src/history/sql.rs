@@ -14,7 +14,6 @@ use serde_json::json;
 use super::{History, Line};
 use crate::text::Explain;
 
-/// Names another program.
 const PROGRAM: &str = "GPU_HARNESS_DUCKDB";
 
 /// The columns and their types. `case` and `at`, as the lines have them, are words of SQL.
@@ -51,7 +50,6 @@ pub enum SqlError {
         program.display()
     )]
     Start {
-        /// What was started.
         program: OsString,
         /// Why it was not.
         source: io::Error,

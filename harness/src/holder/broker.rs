@@ -43,7 +43,6 @@ const LAST_EVENTS: Duration = Duration::from_secs(5);
 pub(super) enum Stage {
     /// Nobody has asked for it yet, or it is being had.
     Awaited,
-    /// It is there.
     There(ReadyFor),
     /// It could not be had: that is everybody's answer from now on.
     NotHad(String),
@@ -66,7 +65,6 @@ pub(super) enum HolderEnd {
     Ended(&'static str),
     /// The node is gone, for this reason.
     Lost {
-        /// The reason.
         why: String,
         /// Whether the cloud took it back.
         reclaimed: bool,
@@ -97,7 +95,6 @@ struct Held {
     node: Option<ReadyNode>,
 }
 
-/// See the module.
 pub(super) struct Broker {
     node: NodeSpec,
     runs: Vec<PathBuf>,

@@ -37,7 +37,6 @@ const PROGRAMS: Duration = Duration::from_secs(2 * 3600);
 pub(super) enum What {
     /// A case of those suites.
     Case(Selection, CaseId),
-    /// A program.
     Program(Box<Program>),
 }
 

@@ -53,7 +53,6 @@ pub enum ClientError {
     /// The holder that was named is not there.
     #[error("failed to reach the node holder at {}", socket.display())]
     Reach {
-        /// Where.
         socket: PathBuf,
         /// The operating system's word.
         source: io::Error,
@@ -64,10 +63,7 @@ pub enum ClientError {
          next test run starts another",
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
-    Gone {
-        /// Its process.
-        pid: Option<u32>,
-    },
+    Gone { pid: Option<u32> },
     /// What the holder says makes no sense.
     #[error("the node holder says what cannot be understood: {0}")]
     Odd(String),

@@ -44,7 +44,6 @@ pub enum CommandError {
     /// The command does not start.
     #[error("failed to run {program}")]
     Spawn {
-        /// The program.
         program: String,
         /// The operating system's word.
         source: io::Error,
@@ -64,7 +63,6 @@ impl Explain for CommandError {
 /// What came of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Done {
-    /// Its exit status.
     pub code: ExitCode,
     /// Whether anything was run on the node.
     pub has_run: bool,

@@ -42,7 +42,6 @@ impl Owner {
         Ok(own)
     }
 
-    /// This process.
     pub fn this() -> io::Result<Self> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
         Ok(Self { pid, start: Stat::of(pid)?.start })

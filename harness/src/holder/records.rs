@@ -16,7 +16,6 @@ use crate::report::{Reporter, RunState};
 pub(super) struct CaseRecords {
     pub(super) run: Rc<RefCell<Recorder>>,
     pub(super) case: CaseId,
-    /// To the test.
     pub(super) said: Saying,
 }
 

@@ -25,7 +25,6 @@ enum Words {
 }
 
 struct State {
-    /// Bytes that wait.
     waiting: Cell<usize>,
     /// The test reads nothing any more.
     is_unread: watch::Sender<bool>,
@@ -65,7 +64,6 @@ impl Saying {
         }
     }
 
-    /// Answers the test.
     pub(super) fn answer(&self, said: &Said) {
         self.say(line(said), Words::Answer);
     }

@@ -38,7 +38,6 @@ const LONGEST_ASK: usize = 16 << 20;
 pub struct Order {
     /// What it listens on.
     pub address: Address,
-    /// For whom.
     pub owner: Owner,
     /// `--node`.
     pub node: Option<String>,
@@ -53,10 +52,8 @@ pub struct Order {
 /// Why a holder could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// It cannot listen.
     #[error("failed to listen on {}", path.display())]
     Listen {
-        /// The socket.
         path: PathBuf,
         /// The operating system's word.
         source: io::Error,
@@ -158,7 +155,6 @@ impl Drop for Door {
     }
 }
 
-/// Serves one connection.
 async fn attend(broker: Rc<Broker>, stream: UnixStream) {
     broker.busy.send_modify(|busy| busy.0 += 1);
     let (mut reader, writer) = stream.into_split();

@@ -36,7 +36,6 @@ pub enum StartError {
     /// The holder's files cannot be made.
     #[error("failed to write {}", path.display())]
     File {
-        /// The file.
         path: PathBuf,
         /// The operating system's word.
         source: io::Error,
@@ -44,23 +43,15 @@ pub enum StartError {
     /// The program does not start.
     #[error("failed to start {}", path.display())]
     Spawn {
-        /// The program.
         path: PathBuf,
         /// The operating system's word.
         source: io::Error,
     },
     /// It ended at once.
     #[error("the node holder ended at once: {said}")]
-    Ended {
-        /// What it said.
-        said: String,
-    },
-    /// It never listened.
+    Ended { said: String },
     #[error("the node holder does not answer after {} s; its log is {}", PATIENCE.as_secs(), log.display())]
-    Silent {
-        /// Its log.
-        log: PathBuf,
-    },
+    Silent { log: PathBuf },
 }
 
 impl Explain for StartError {

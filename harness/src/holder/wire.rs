@@ -15,22 +15,18 @@ use serde::{Deserialize, Serialize};
 /// The longest line of an answer: a node's longest record, and what the holder adds to it.
 pub(super) const LONGEST_ANSWER: usize = 16 << 20;
 
-/// A request.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
 pub enum Ask {
-    /// Run a case.
     Case {
         /// The folder that suites are looked for in.
         project: PathBuf,
         /// Suite files and folders of them; none means `suites/`.
         suites: Vec<PathBuf>,
-        /// Which.
         case: CaseId,
         /// The runner's place in its test group: which of the node's GPUs the case sees.
         slot: Option<u32>,
     },
-    /// Run a program.
     Program(Box<Program>),
     /// Give the node back and end. The connection ends when that is done.
     Stop,
@@ -57,15 +53,11 @@ pub struct Program {
     pub slot: Option<u32>,
 }
 
-/// An answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "said", rename_all = "kebab-case")]
 pub enum Said {
     /// The request is understood and waits for its turn.
-    Accepted {
-        /// The holder's process.
-        pid: u32,
-    },
+    Accepted { pid: u32 },
     /// The request was carried out.
     Ended(Verdict),
     /// The holder gives its node back and ends.
@@ -74,10 +66,7 @@ pub enum Said {
         run_dir: Option<PathBuf>,
     },
     /// What is asked for cannot be run at all: the suites or their files are wrong.
-    Refused {
-        /// Why.
-        reason: String,
-    },
+    Refused { reason: String },
 }
 
 impl Answer for Said {
@@ -87,9 +76,7 @@ impl Answer for Said {
 /// What came of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// How it ended.
     pub outcome: Outcome,
-    /// Why.
     pub reason: Option<String>,
     /// The folder of the holder's run.
     pub run_dir: PathBuf,

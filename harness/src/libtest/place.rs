@@ -11,7 +11,6 @@ use crate::node::{NodeError, NodeSpec, Origin, Place as NodePlace};
 /// Where, and by whose hand.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// The node.
     pub(super) node: NodeSpec,
     /// As the user named it.
     pub(super) name: Option<String>,

@@ -9,7 +9,6 @@ use crate::transport::{Exec, ExitStatus, TransportError};
 /// How much a command may answer, and for how long it may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
-    /// Bytes in all.
     pub(crate) bytes: usize,
     /// From the question to the command's end.
     pub(crate) within: Duration,

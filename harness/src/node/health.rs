@@ -39,7 +39,6 @@ impl From<&GpuNeed> for Wanted {
 /// What is wrong with a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unhealthy {
-    /// No driver answers.
     NoDriver {
         /// Why, in the agent's words.
         why: String,
@@ -53,7 +52,6 @@ pub enum Unhealthy {
     },
     /// It is another GPU than was asked for.
     Another {
-        /// Which GPU.
         gpu: Which,
         /// What is there: its name, its compute capability.
         seen: String,
@@ -62,49 +60,28 @@ pub enum Unhealthy {
     },
     /// It has less memory than was asked for.
     TooLittleMemory {
-        /// Which GPU.
         gpu: Which,
-        /// What it has.
         seen: ByteSize,
         /// What was asked for.
         wanted: ByteSize,
     },
     /// Errors in its memory could not be corrected.
     EccErrors {
-        /// Which GPU.
         gpu: Which,
         /// How many since the driver was loaded.
         seen: u64,
     },
     /// The driver reported an error after which a GPU is not to be used.
-    Xid {
-        /// The report.
-        seen: Xid,
-        /// What it means.
-        meaning: &'static str,
-    },
+    Xid { seen: Xid, meaning: &'static str },
     /// A bad row of its memory could not be replaced: it is worn out.
-    RowRemapFailed {
-        /// Which GPU.
-        gpu: Which,
-    },
+    RowRemapFailed { gpu: Which },
     /// Bad memory is in use until the GPU is reset.
-    RepairPending {
-        /// Which GPU.
-        gpu: Which,
-    },
+    RepairPending { gpu: Which },
     /// Somebody else computes on it.
-    InUse {
-        /// Which GPU.
-        gpu: Which,
-        /// Who.
-        by: Process,
-    },
+    InUse { gpu: Which, by: Process },
     /// It is slowed down by heat or by its power supply before anything runs on it.
     Throttled {
-        /// Which GPU.
         gpu: Which,
-        /// Why.
         reason: Throttle,
         /// How warm it is, in °C.
         temperature: Option<u32>,

@@ -37,7 +37,6 @@ pub struct Node {
 /// Where a node is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Place {
-    /// This machine.
     Local,
     /// A machine that is reached by ssh.
     Ssh {
@@ -68,7 +67,6 @@ pub struct NodeSpec {
 /// Where a node comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    /// It is there.
     There(Place),
     /// A cloud makes it.
     Cloud(Box<CloudNode>),
@@ -80,31 +78,19 @@ pub enum NodeError {
     /// The name is nowhere defined.
     #[error("no node is named `{name}`; {}", name_known(.known))]
     Unknown {
-        /// The name.
         name: NodeName,
         /// The names that there are.
         known: Vec<String>,
     },
     /// The lease is over before it can be renewed.
     #[error("node `{name}`: a `lease` of less than 1s is over before it is renewed; leave it out for 2m")]
-    Lease {
-        /// The node.
-        name: NodeName,
-    },
+    Lease { name: NodeName },
     /// The node's settings make no sense.
     #[error("node `{name}`: {problem}")]
-    Cloud {
-        /// The node.
-        name: NodeName,
-        /// What is wrong.
-        problem: CloudSettingsError,
-    },
+    Cloud { name: NodeName, problem: CloudSettingsError },
     /// The node is made for a run, and there is none before.
     #[error("node `{name}` is made for each run, and there is none before")]
-    NotThere {
-        /// The node.
-        name: NodeName,
-    },
+    NotThere { name: NodeName },
 }
 
 impl Explain for NodeError {

@@ -49,9 +49,7 @@ pub enum RemoteError {
     /// The node was asked and did not answer.
     #[error("{node} has not answered for {} s{}", silence.as_secs(), instead(said))]
     Silent {
-        /// The node.
         node: String,
-        /// For how long.
         silence: Duration,
         /// What it said that is no answer.
         said: String,
@@ -59,40 +57,30 @@ pub enum RemoteError {
     /// The node did not do in time what it was asked.
     #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
     Slow {
-        /// The node.
         node: String,
         /// What it was asked.
         doing: &'static str,
-        /// In which time.
         limit: Duration,
     },
     /// The agent could not be put into the node's store.
     #[error("failed to put gpu-agent on {node}: {said}")]
     Bootstrap {
-        /// The node.
         node: String,
         /// What the node's shell said.
         said: String,
-        /// What to do.
         hint: &'static str,
     },
-    /// The agent refuses.
     #[error("{node} refuses")]
     Refused {
-        /// The node.
         node: String,
-        /// Why.
         #[source]
         refusal: Refusal,
     },
     /// The agent ended without doing what it was asked.
     #[error("gpu-agent {verb} on {node} ended with {status}: {said}")]
     Ended {
-        /// The agent's command.
         verb: &'static str,
-        /// The node.
         node: String,
-        /// How it ended.
         status: ExitStatus,
         /// The end of its standard error.
         said: String,
@@ -100,9 +88,7 @@ pub enum RemoteError {
     /// The agent answers what no agent does, or nothing.
     #[error("gpu-agent {verb} on {node} does not answer as an agent does: {problem}")]
     Answer {
-        /// The agent's command.
         verb: &'static str,
-        /// The node.
         node: String,
         /// What is wrong with it.
         problem: String,
@@ -110,7 +96,6 @@ pub enum RemoteError {
     /// The artifacts that came are not those that were announced.
     #[error("the artifacts of {node} are not taken in: {problem}")]
     Artifacts {
-        /// The node.
         node: String,
         /// What is wrong with them.
         problem: String,
@@ -118,7 +103,6 @@ pub enum RemoteError {
     /// What the agent said of the node cannot be understood.
     #[error("what gpu-agent says of {node} cannot be read: {cause}")]
     Facts {
-        /// The node.
         node: String,
         /// What is wrong with it.
         cause: String,
@@ -176,7 +160,6 @@ impl Remote {
         Ok(Self { node, agent: Program::Agent.find()?, transport, gpu: None })
     }
 
-    /// The node.
     pub fn node(&self) -> &Node {
         &self.node
     }
@@ -438,7 +421,6 @@ const ONE: Duration = Duration::from_secs(20);
 /// From this many bytes on, several channels are worth their round trips.
 const SIDE_BY_SIDE: u64 = 4 << 20;
 
-/// A file's name.
 const NAME: Bounds = Bounds { bytes: 64 << 10, within: Duration::from_secs(60) };
 /// What came is unpacked and safe on the node's disk.
 const RECEIVED: Bounds = Bounds { bytes: 64 << 10, within: Duration::from_secs(600) };

@@ -17,10 +17,8 @@ use crate::report::{RunState, words};
 use crate::text::clean::one_line;
 use crate::text::limits::QUOTE;
 
-/// Something that changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
-    /// The case.
     pub case: CaseId,
     /// The metric, where it is one of them that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +33,6 @@ pub struct Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Now {
-    /// The case fails.
     Failing,
     /// The case passes again.
     Passing,

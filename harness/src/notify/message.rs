@@ -17,13 +17,11 @@ pub struct Message {
     /// Always `state-changed`: what may be told later has another name.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// The run.
     pub run: RunId,
     /// The commit of the tree that holds the suites.
     pub commit: Option<String>,
     /// The run's page in CI, where it has one.
     pub page: Option<String>,
-    /// What changed.
     pub changes: Vec<Change>,
 }
 

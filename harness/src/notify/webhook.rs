@@ -29,36 +29,25 @@ const SECRET: &str = "whsec_";
 pub enum WebhookError {
     /// There is no address.
     #[error("the environment variable {name} is not set")]
-    Unset {
-        /// The variable.
-        name: String,
-    },
+    Unset { name: String },
     /// The address will not do.
     #[error("the environment variable {name} is no address that begins with https://")]
-    Address {
-        /// The variable.
-        name: String,
-    },
+    Address { name: String },
     /// The secret will not do.
     #[error("the environment variable {name} is no secret: whsec_ and 24 to 64 bytes in base64")]
-    Secret {
-        /// The variable.
-        name: String,
-    },
+    Secret { name: String },
     /// It did not get through.
     #[error("the message did not get through")]
     Send(#[source] reqwest::Error),
     /// The service says no, or goes on failing.
     #[error("the service answers {status}: {message}")]
     Refused {
-        /// The HTTP status.
         status: u16,
         /// The beginning of its answer.
         message: String,
     },
 }
 
-/// Tells one service.
 pub async fn tell(to: &NotifyConfig, message: &Message, env: &Env) -> Result<(), WebhookError> {
     let url = variable(&to.url_env, env)?;
     // Over plain http everybody on the way could read it, and the address with it. To this machine nobody is on the way.

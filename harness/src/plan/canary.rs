@@ -67,7 +67,6 @@ const fn sheet(device: &'static str, copy_gbps: f64) -> Known {
     Known { device, bf16_gflops: None, copy_gbps, source: Source::DataSheet }
 }
 
-/// The canary's id.
 pub fn id() -> CaseId {
     CaseId::new(SUITE, NAME)
 }

@@ -18,20 +18,16 @@ use crate::text::Explain;
 /// Losses that were added to a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Added {
-    /// The case.
     pub case: CaseId,
-    /// The file.
     pub path: PathBuf,
     /// What they were measured on.
     pub key: String,
-    /// How many steps.
     pub steps: usize,
 }
 
 /// What came of a run.
 #[derive(Debug, Default)]
 pub struct Outcomes {
-    /// What was added.
     pub added: Vec<Added>,
     /// Cases that are left out, and why.
     pub left_out: Vec<(CaseId, String)>,
@@ -48,19 +44,12 @@ pub enum GoldenError {
     File {
         /// What was to be done.
         verb: &'static str,
-        /// The file.
         path: PathBuf,
-        /// Why.
         source: std::io::Error,
     },
     /// A file holds something else.
     #[error("{} is no file of golden losses", path.display())]
-    Foreign {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: serde_json::Error,
-    },
+    Foreign { path: PathBuf, source: serde_json::Error },
 }
 
 impl Explain for GoldenError {

@@ -38,7 +38,6 @@ pub enum PlanError {
     /// A `--case` pattern is no pattern.
     #[error("--case {pattern}: {problem}")]
     Pattern {
-        /// The pattern.
         pattern: String,
         /// What is wrong with it.
         problem: String,
@@ -46,21 +45,13 @@ pub enum PlanError {
     /// No case has such a name.
     #[error("no case matches --case {}; there are: {}", patterns.join(" --case "), known.join(", "))]
     NoMatch {
-        /// The patterns.
         patterns: Vec<String>,
         /// The ids that there are.
         known: Vec<String>,
     },
     /// Two suites have the same name, so that their cases could not be told apart.
     #[error("{} and {} are both named `{name}`; rename one", first.display(), second.display())]
-    DuplicateSuite {
-        /// The name.
-        name: String,
-        /// One file.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
+    DuplicateSuite { name: String, first: PathBuf, second: PathBuf },
     /// Files that the cases need are missing or are not what they should be.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))]
     Inputs(Vec<Diagnostic>),

@@ -42,7 +42,6 @@ pub trait Records {
     fn has_room(&self) -> bool;
     /// Files that cases made have come: what they say of their own tests counts from now on.
     fn files_came(&mut self);
-    /// The run's folder.
     fn folder(&self) -> PathBuf;
 }
 
@@ -144,7 +143,6 @@ impl Recorder {
         &self.state
     }
 
-    /// The run's folder.
     pub fn folder(&self) -> &Path {
         &self.folder.path
     }

@@ -33,7 +33,6 @@ enum Job {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// Bytes that wait.
     queued: AtomicUsize,
     broken: AtomicBool,
 }

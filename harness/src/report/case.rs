@@ -16,7 +16,6 @@ use super::series::Series;
 pub struct CaseState {
     /// The case, its description and where it is written.
     pub summary: CaseSummary,
-    /// Where it stands.
     pub phase: Phase,
     /// The latest attempt: 0 before the first.
     pub attempt: u32,
@@ -57,14 +56,12 @@ pub struct CaseState {
 pub enum Exited {
     /// By itself, with this code.
     Code(i32),
-    /// By this signal.
     Signal(i32),
 }
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Not started yet.
     Waiting,
     /// An attempt is running.
     Running,
@@ -77,13 +74,10 @@ pub enum Phase {
 pub struct Attempt {
     /// 1 for the first, 0 where the case was never started.
     pub number: u32,
-    /// How it ended.
     pub outcome: Outcome,
-    /// Why.
     pub reason: Option<String>,
     /// Its wall time, from 0 to 10⁹.
     pub seconds: f64,
-    /// When it ended.
     pub at: Timestamp,
     /// The last value of each metric.
     pub figures: BTreeMap<String, f64>,
@@ -105,9 +99,7 @@ impl Attempt {
 pub struct Artifact {
     /// Path below the case's artifact folder, as the node gave it.
     pub path: String,
-    /// Size in bytes.
     pub bytes: u64,
-    /// Its content.
     pub sha256: Sha256,
 }
 
@@ -116,9 +108,7 @@ pub struct Artifact {
 pub struct Progress {
     /// What it is doing.
     pub phase: Option<String>,
-    /// Steps done.
     pub step: u64,
-    /// Steps in all.
     pub steps: Option<u64>,
     /// Whether the case reports progress itself; else the steps of its metrics are taken.
     pub(super) told: bool,
@@ -207,7 +197,6 @@ impl CaseState {
         }
     }
 
-    /// The case.
     pub fn id(&self) -> &CaseId {
         &self.summary.id
     }
@@ -252,7 +241,6 @@ impl CaseState {
         fact("gpu").or(named).or_else(|| fact("ran_on")).map(str::to_owned)
     }
 
-    /// The training loss.
     pub fn loss(&self) -> Option<&Series> {
         self.metrics.get("loss")
     }

@@ -32,7 +32,6 @@ pub struct Point {
     pub step: u64,
     /// Seconds since the attempt began.
     pub seconds: f64,
-    /// Finite.
     pub value: f64,
 }
 

@@ -12,11 +12,8 @@ use crate::text::limits::MESSAGE;
 /// One thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// What was examined.
     pub about: String,
-    /// How it is.
     pub state: State,
-    /// What was seen.
     pub said: String,
     /// What to do where it is not well, or how to look where it is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -36,7 +33,6 @@ pub enum State {
 }
 
 impl Finding {
-    /// It is well.
     pub fn ok(about: impl Into<String>, said: impl Into<String>) -> Self {
         Self::new(about, State::Ok, said)
     }

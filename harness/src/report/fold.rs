@@ -34,7 +34,6 @@ const LOG_BUDGET: usize = 16 << 20;
 /// A run, as far as its events tell.
 #[derive(Debug, Clone, Default)]
 pub struct RunState {
-    /// The run.
     pub run: Option<RunId>,
     /// Version of the harness.
     pub harness: Option<String>,
@@ -48,11 +47,9 @@ pub struct RunState {
     pub latest: Option<Timestamp>,
     /// The node as it introduced itself.
     pub hello: Option<event::Hello>,
-    /// The input files.
     pub inputs: Vec<event::Input>,
     /// The states of the node, oldest first.
     pub node_states: Vec<NodeStep>,
-    /// The latest upload.
     pub upload: Option<event::Upload>,
     /// Times that the connection was lost, oldest first.
     pub losses: Vec<Loss>,
@@ -94,9 +91,7 @@ pub struct RunState {
 /// A state that the node reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStep {
-    /// When.
     pub at: Timestamp,
-    /// Which.
     pub state: NodeState,
     /// What there is to know about it.
     pub detail: String,
@@ -105,9 +100,7 @@ pub struct NodeStep {
 /// A time without connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loss {
-    /// Since when.
     pub at: Timestamp,
-    /// Why.
     pub error: String,
     /// How long, where the connection came back.
     pub seconds: Option<f64>,
@@ -304,7 +297,6 @@ impl RunState {
         &self.cases
     }
 
-    /// One case.
     pub fn case(&self, id: &CaseId) -> Option<&CaseState> {
         self.places.get(id).map(|place| &self.cases[*place])
     }

@@ -197,7 +197,6 @@ fn result(state: &RunState, case: &CaseState, ending: &Ending) -> TestResult {
     }
 }
 
-/// What became worse.
 fn regression(state: &RunState, case: &CaseState) -> String {
     let judged = state.judged.get(case.id());
     let regressed = judged.and_then(|judged| judged.metrics.iter().find(|metric| metric.fails));

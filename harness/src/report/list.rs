@@ -8,7 +8,6 @@ use super::{ReportError, RunState, html, junit, markdown, receipt, summary, writ
 
 /// A file in a run's folder that is made of its events.
 pub trait Report: Sync {
-    /// The file's name.
     fn name(&self) -> &'static str;
 
     /// Whom it is for, in a few words.

@@ -27,32 +27,26 @@ impl Look {
         if self.colour { style.force_styling(true).apply_to(text).to_string() } else { text.to_owned() }
     }
 
-    /// What is good.
     pub fn good(self, text: &str) -> String {
         self.styled(Style::new().green(), text)
     }
 
-    /// What is bad.
     pub fn bad(self, text: &str) -> String {
         self.styled(Style::new().red().bold(), text)
     }
 
-    /// What wants attention.
     pub fn odd(self, text: &str) -> String {
         self.styled(Style::new().yellow(), text)
     }
 
-    /// What stands back.
     pub fn dim(self, text: &str) -> String {
         self.styled(Style::new().dim(), text)
     }
 
-    /// What stands out.
     pub fn bold(self, text: &str) -> String {
         self.styled(Style::new().bold(), text)
     }
 
-    /// Curves.
     pub fn curve(self, text: &str) -> String {
         self.styled(Style::new().cyan(), text)
     }

@@ -22,7 +22,6 @@ const DETAILS: usize = 50;
 const CURVES: usize = 6;
 const POINTS: usize = 40;
 
-/// The page.
 pub fn page(state: &RunState, exit: Exit) -> String {
     let mut page = String::new();
     let verdict = if exit == Exit::AllPassed { "✅" } else { "❌" };

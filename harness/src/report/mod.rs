@@ -76,26 +76,13 @@ pub trait Reporter: Send {
 pub enum ReportError {
     /// The events cannot be read.
     #[error("failed to read the events in {}; name the folder of a run, such as gpu-harness-runs/latest", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: PathBuf, source: io::Error },
     /// There is no event in the file.
     #[error("{} has no events of a run", path.display())]
-    NoEvents {
-        /// The file.
-        path: PathBuf,
-    },
+    NoEvents { path: PathBuf },
     /// A report cannot be written.
     #[error("failed to write {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
     /// `report.html` cannot be made.
     #[error(transparent)]
     Page(#[from] crate::page::PageError),

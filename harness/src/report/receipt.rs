@@ -42,11 +42,8 @@ pub struct Receipt {
 pub struct Bill {
     /// The node that it was.
     pub node: String,
-    /// The instance.
     pub instance: String,
-    /// Its type.
     pub instance_type: String,
-    /// Its zone.
     pub zone: String,
     /// `spot` or `on-demand`.
     pub market: String,
@@ -65,7 +62,6 @@ pub struct Bill {
 /// A node that lives on after the run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Kept {
-    /// The instance.
     pub instance: String,
     /// When it ends by itself.
     pub until: Timestamp,
@@ -76,11 +72,9 @@ pub struct Kept {
 /// A thing that was made in the cloud.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Resource {
-    /// What it is.
     pub resource: ResourceKind,
     /// The cloud's name for it.
     pub id: String,
-    /// Where.
     pub region: String,
     /// When the cloud's answer came.
     pub made_at: Timestamp,

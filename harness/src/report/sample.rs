@@ -320,7 +320,6 @@ pub(crate) fn hostile() -> Vec<Record> {
 /// What else is known of a case than its outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {
-    /// Nothing.
     Nothing,
     /// It failed at its first try.
     Stumble,
@@ -328,12 +327,10 @@ pub(crate) enum Known {
     Change,
     /// It is in quarantine.
     Quarantine,
-    /// The last two.
     ChangeInQuarantine,
 }
 
 impl Known {
-    /// All of them.
     pub(crate) const ALL: [Self; 5] =
         [Self::Nothing, Self::Stumble, Self::Change, Self::Quarantine, Self::ChangeInQuarantine];
 }

@@ -8,9 +8,7 @@ use super::look::sign;
 /// How a case counts in a report, whether or not the run came to its end.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ending {
-    /// The outcome.
     pub outcome: Outcome,
-    /// Why.
     pub reason: Option<String>,
     /// Wall time of the latest attempt.
     pub seconds: f64,
@@ -21,7 +19,6 @@ pub struct Ending {
 /// What the outcome of a case amounts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Standing {
-    /// It passed.
     Passed,
     /// It passed, but not at once.
     Flaky,
@@ -106,11 +103,8 @@ impl Ending {
 pub enum Tone {
     /// It is as it should be.
     Good,
-    /// It is not.
     Bad,
-    /// It wants attention.
     Odd,
-    /// It stands back.
     Dim,
 }
 

@@ -57,7 +57,6 @@ impl Report for Summary {
     }
 }
 
-/// What ran where.
 pub fn heading(state: &RunState, look: Look) -> String {
     let mut parts = vec![format!("gpu-harness {}", cell(state.harness.as_deref().unwrap_or("?")))];
     parts.extend(state.run.as_ref().map(|run| format!("run {}", cell(run.as_str()))));

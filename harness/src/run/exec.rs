@@ -58,23 +58,16 @@ pub enum ExecError {
     /// A path does not lie below the working folder.
     #[error("{flag} {path}: name a file or folder below the working folder, without `..`")]
     Path {
-        /// The flag.
         flag: &'static str,
         /// What it was given.
         path: String,
     },
     /// A variable has no value here.
     #[error("--env {name}: it is not set here; set it, or write --env {name}=VALUE")]
-    Unset {
-        /// The variable.
-        name: String,
-    },
+    Unset { name: String },
     /// A variable cannot be one.
     #[error("--env {name}: no environment variable has such a name")]
-    Name {
-        /// The variable.
-        name: String,
-    },
+    Name { name: String },
 }
 
 impl Explain for ExecError {

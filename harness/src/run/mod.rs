@@ -75,7 +75,6 @@ pub struct Asked {
 /// A run of a search: all of them use one node, one after another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfSearch {
-    /// The project's folder.
     pub root: PathBuf,
     /// How many runs there may be yet, this one among them.
     pub runs: u32,
@@ -110,12 +109,7 @@ pub enum RunError {
     Compare(#[from] ArmsError),
     /// A file that a program needs cannot be read.
     #[error("failed to read {}", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    File { path: PathBuf, source: std::io::Error },
     /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
@@ -124,21 +118,13 @@ pub enum RunError {
         "node `{name}` has provider {provider}, and this gpu-harness was built without the feature `{provider}`"
     )]
     NotBuilt {
-        /// The node.
         name: NodeName,
         /// Who would make it.
         provider: Provider,
     },
     /// A flag says nothing of such a node.
     #[error("{flag} says nothing of node `{name}`, whose provider is {provider}")]
-    Flag {
-        /// The flag.
-        flag: &'static str,
-        /// The node.
-        name: NodeName,
-        /// Who has it.
-        provider: Provider,
-    },
+    Flag { flag: &'static str, name: NodeName, provider: Provider },
     /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
@@ -298,13 +284,11 @@ pub async fn compare(
 struct Job<'a, N, P> {
     /// The folder that it belongs to.
     root: &'a Path,
-    /// The project's settings.
     config: &'a Config,
     /// What it is judged by.
     run_history: Option<&'a RunHistory>,
     /// The GPUs that the node has to have, where its settings ask for these.
     need: N,
-    /// Makes the plan.
     prepare: P,
 }
 

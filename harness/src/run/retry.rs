@@ -48,11 +48,9 @@ impl Course<'_> {
 
 /// Cases of a plan once more: `None` from each where there is none to run, or no time for it.
 pub(crate) struct Again<'a> {
-    /// The plan.
     pub(crate) of: &'a Plan,
     /// What came of it so far.
     pub(crate) state: &'a RunState,
-    /// When it began.
     pub(crate) begun: Instant,
 }
 

@@ -163,7 +163,6 @@ pub(crate) enum ReadyNode {
 }
 
 impl ReadyNode {
-    /// Its agent.
     pub(crate) fn remote(&mut self) -> &mut Remote {
         match self {
             Self::There(remote) => remote,

@@ -30,7 +30,6 @@ pub(super) enum Alarm {
     Grace,
 }
 
-/// See the module.
 pub(super) struct Alarms<'a> {
     interrupts: &'a mut Interrupts,
     budget: Option<Budget>,

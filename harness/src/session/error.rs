@@ -21,38 +21,24 @@ pub enum SessionError {
     /// The node was out of reach, or nothing got on there, for longer than its lease.
     #[error("{node} {how}")]
     Lost {
-        /// The node.
         node: String,
         /// Which of them, and for how long.
         how: String,
-        /// The last error.
         #[source]
         last: Box<RemoteError>,
     },
     /// The agent's supervisor died.
     #[error("the agent on {node} died in mid-run; its log is supervisor.log in the run's folder there")]
-    AgentDied {
-        /// The node.
-        node: String,
-    },
+    AgentDied { node: String },
     /// The agent sent something that no agent sends.
     #[error("{node} sent what no agent sends: {problem}")]
-    Protocol {
-        /// The node.
-        node: String,
-        /// What.
-        problem: String,
-    },
+    Protocol { node: String, problem: String },
     /// The run's time limit was reached and the agent did not end the run.
     #[error("the run's time limit was reached, and the agent on {node} did not end the run")]
-    Limit {
-        /// The node.
-        node: String,
-    },
+    Limit { node: String },
     /// The agent lives, and does not do what it is there for.
     #[error("{node} has not {} in the {} that this may take", if *.started { "ended its cases" } else { "started the run" }, Span(*.within))]
     Overdue {
-        /// The node.
         node: String,
         /// Whether the run had started.
         started: bool,
@@ -68,27 +54,16 @@ pub enum SessionError {
     },
     /// The node was taken away, or ended by itself.
     #[error("{node} is gone: {why}")]
-    Taken {
-        /// The node.
-        node: String,
-        /// The cloud's reason.
-        why: String,
-    },
+    Taken { node: String, why: String },
     /// A file was not the same any more when it was sent.
     #[error("{path} was written or removed while it was sent; run again")]
-    Changed {
-        /// The file.
-        path: String,
-    },
+    Changed { path: String },
     /// No node could be had.
     #[error("{}", chain(&**.0))]
     NotHad(Box<dyn Explain + Send + Sync>),
     /// The user wants it to end now.
     #[error("interrupted by {by}")]
-    Interrupted {
-        /// The signal.
-        by: &'static str,
-    },
+    Interrupted { by: &'static str },
 }
 
 impl Explain for SessionError {

@@ -33,7 +33,6 @@ pub(crate) enum Taken {
 pub(crate) struct Intake {
     /// What each case may still begin and end.
     cases: HashMap<CaseId, Turns>,
-    /// Of its budget.
     left: u64,
     /// Records that were left out.
     pub(crate) left_out: u64,

@@ -14,7 +14,6 @@ const LOOK: Duration = Duration::from_secs(5);
 pub struct Moment(Duration);
 
 impl Moment {
-    /// This one.
     pub fn now() -> Self {
         let now = clock_gettime(ClockId::Boottime);
         Self(Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default()))
@@ -26,17 +25,11 @@ impl Moment {
         Self(Self::now().0.saturating_add(time))
     }
 
-    /// How long ago it was.
-    pub fn elapsed(self) -> Duration {
-        Self::now().0.saturating_sub(self.0)
-    }
-
     /// How long it is until then.
     pub fn left(self) -> Duration {
         self.0.saturating_sub(Self::now().0)
     }
 
-    /// Waits until then.
     pub async fn come(self) {
         while !self.left().is_zero() {
             tokio::time::sleep(self.left().min(LOOK)).await;

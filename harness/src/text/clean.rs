@@ -160,7 +160,6 @@ struct Rest<'a> {
 }
 
 impl Rest<'_> {
-    /// What follows ESC.
     fn skip_escape(&mut self) {
         match self.chars.peek() {
             Some('[') => {

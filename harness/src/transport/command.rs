@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 
-/// What to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Command {
     line: Line,

@@ -15,11 +15,9 @@ use crate::text::Explain;
 /// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// The account there.
     pub user: String,
     /// The name or address that is connected to.
     pub host: String,
-    /// The TCP port.
     pub port: u16,
 }
 
@@ -33,7 +31,6 @@ impl fmt::Display for Peer {
 /// A line of a `known_hosts` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownKey {
-    /// The file.
     pub file: PathBuf,
     /// The line there, counted from 1.
     pub line: usize,
@@ -55,7 +52,6 @@ pub enum TransportError {
     /// The address is not one.
     #[error("read the address `{address}`: {reason}")]
     Address {
-        /// As given.
         address: String,
         /// What is wrong with it.
         reason: String,
@@ -71,7 +67,6 @@ pub enum TransportError {
     /// The jumps of the ssh configuration lead in a circle.
     #[error("connect to {peer}: the way there (ProxyJump {over}) leads in a circle")]
     JumpLoop {
-        /// Who.
         peer: Peer,
         /// The machine that is jumped over once too often.
         over: String,
@@ -79,35 +74,25 @@ pub enum TransportError {
     /// What carries the connection could not make it, or gave it up.
     #[error("connect to {peer} by {way}: {said}")]
     Way {
-        /// Who.
         peer: Peer,
         /// The program, or the machine in between.
         way: String,
-        /// What it said.
         said: String,
     },
     /// The name has no address.
     #[error("find the address of {peer}")]
-    Resolve {
-        /// Who.
-        peer: Peer,
-        /// The resolver's word.
-        source: io::Error,
-    },
+    Resolve { peer: Peer, source: io::Error },
     /// No address accepted a TCP connection.
     #[error("connect to {peer} (tried {})", .tried.join(", "))]
     Connect {
-        /// Who.
         peer: Peer,
         /// Each address, with what it answered.
         tried: Vec<String>,
-        /// The last answer.
         source: io::Error,
     },
     /// The ssh handshake failed.
     #[error("agree with {peer} on an ssh session")]
     Handshake {
-        /// Who.
         peer: Peer,
         /// libssh2's word.
         source: ssh2::Error,
@@ -115,7 +100,6 @@ pub enum TransportError {
     /// A file of known host keys cannot be read.
     #[error("read the known host keys in {}", path.display())]
     KnownHosts {
-        /// The file.
         path: PathBuf,
         /// The operating system's word.
         source: io::Error,
@@ -123,7 +107,6 @@ pub enum TransportError {
     /// No known key for this host.
     #[error("trust {peer}: its host key is not known\n{unknown}")]
     HostKeyUnknown {
-        /// Who.
         peer: Peer,
         /// What it shows, and how it would be known.
         unknown: Box<UnknownKey>,
@@ -137,9 +120,7 @@ pub enum TransportError {
         .key.kind(), .key.fingerprint(), known.key.kind(), known.key.fingerprint()
     )]
     HostKeyChanged {
-        /// Who.
         peer: Peer,
-        /// What it shows.
         key: HostKey,
         /// Where another key is written.
         known: Box<KnownKey>,
@@ -147,9 +128,7 @@ pub enum TransportError {
     /// The key is marked `@revoked`.
     #[error("trust {peer}: its host key {} {} is marked @revoked in {marked}", .key.kind(), .key.fingerprint())]
     HostKeyRevoked {
-        /// Who.
         peer: Peer,
-        /// What it shows.
         key: HostKey,
         /// Where it is marked.
         marked: Box<KnownKey>,
@@ -157,7 +136,6 @@ pub enum TransportError {
     /// Its certificate is none that we go by.
     #[error("trust {peer}: it shows a certificate that does not hold: {reason}")]
     HostCertificate {
-        /// Who.
         peer: Peer,
         /// What is wrong with it.
         reason: String,
@@ -169,9 +147,7 @@ pub enum TransportError {
         .key.kind(), .key.fingerprint(), pinned.kind(), pinned.fingerprint()
     )]
     HostKeyNotPinned {
-        /// Who.
         peer: Peer,
-        /// What it shows.
         key: HostKey,
         /// The only key that is accepted.
         pinned: HostKey,
@@ -179,7 +155,6 @@ pub enum TransportError {
     /// No key of ours is accepted.
     #[error("log in to {peer}: {}", login(tried, looked_for))]
     Auth {
-        /// Who.
         peer: Peer,
         /// Each key, in the order of the attempts.
         tried: Vec<TriedKey>,
@@ -189,11 +164,9 @@ pub enum TransportError {
     /// The far side lets a connection have no command at all.
     #[error("start `{command}` at {peer}: the server lets no command run ({reason})")]
     OpenChannel {
-        /// Who.
         peer: Peer,
         /// The command that was to run.
         command: String,
-        /// The server's word.
         reason: String,
     },
     /// The far side lets a connection have no further command, and a further connection could not be made.
@@ -202,7 +175,6 @@ pub enum TransportError {
          and of a second connection came: {reason}"
     )]
     SecondConnection {
-        /// Who.
         peer: Peer,
         /// The command that was to run.
         command: String,
@@ -216,15 +188,12 @@ pub enum TransportError {
         peer: Peer,
         /// The machine behind it.
         to: String,
-        /// The server's word.
         reason: String,
     },
     /// The far side refused to run the command.
     #[error("start `{command}` at {peer}")]
     Start {
-        /// Who.
         peer: Peer,
-        /// The command.
         command: String,
         /// libssh2's word.
         source: ssh2::Error,
@@ -235,7 +204,6 @@ pub enum TransportError {
     /// A program on this machine could not be started.
     #[error("start `{program}` on this machine")]
     Spawn {
-        /// The program.
         program: String,
         /// The operating system's word.
         source: io::Error,
@@ -243,7 +211,6 @@ pub enum TransportError {
     /// A program on this machine could not be waited for.
     #[error("wait for `{program}` on this machine")]
     Wait {
-        /// The program.
         program: String,
         /// The operating system's word.
         source: io::Error,
@@ -251,7 +218,6 @@ pub enum TransportError {
     /// An operating system resource for the connection could not be had.
     #[error("set up the connection to {peer}")]
     Setup {
-        /// Who.
         peer: Peer,
         /// The operating system's word.
         source: io::Error,
@@ -293,7 +259,6 @@ pub struct Lost {
     pub doing: String,
     /// How long it had stood.
     pub after: Duration,
-    /// What ended it.
     pub cause: LostCause,
 }
 
@@ -338,7 +303,6 @@ pub struct TriedKey {
 pub struct UnknownKey {
     /// The name that it would be known by.
     pub name: String,
-    /// The key.
     pub key: HostKey,
     /// Where known keys are kept.
     pub file: PathBuf,

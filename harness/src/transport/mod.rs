@@ -21,7 +21,6 @@ pub use upload::UploadError;
 /// A way to run commands on a node.
 #[derive(Debug)]
 pub enum Transport {
-    /// This machine.
     Local,
     /// Another machine, over one ssh connection.
     Ssh(Box<Link>),

@@ -22,13 +22,11 @@ const CHUNK: u32 = 256 << 10;
 /// Why a file did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
-    /// The connection failed.
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The file cannot be read here.
     #[error("read {path} to send it")]
     Read {
-        /// The file.
         path: String,
         /// The operating system's word.
         source: io::Error,
@@ -36,7 +34,6 @@ pub enum UploadError {
     /// The file cannot be written there.
     #[error("write {path} on the node: dd ended with {status} and said: {said}")]
     Write {
-        /// The file there.
         path: String,
         /// How the writer ended.
         status: ExitStatus,

@@ -69,7 +69,6 @@ impl History {
         Night(measured)
     }
 
-    /// Box and Muller's.
     fn normal(&mut self) -> f64 {
         let radius = (-2.0 * self.random.random_range(f64::MIN_POSITIVE..1.0).ln()).sqrt();
         radius * (std::f64::consts::TAU * self.random.random::<f64>()).cos()

@@ -81,7 +81,6 @@ pub(crate) enum Trust<'a> {
 pub(crate) enum Patience {
     /// Not at all: there is another way to the goal.
     None,
-    /// A few times.
     Some,
 }
 
@@ -93,7 +92,6 @@ pub(crate) struct Download<'a> {
     pub(crate) patience: Patience,
 }
 
-/// One attempt's end.
 enum Attempt {
     Complete,
     Cut(io::Error),

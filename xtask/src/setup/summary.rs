@@ -10,7 +10,6 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    /// Was there already.
     pub(crate) fn present(what: &'static str, from: String) -> Self {
         Self { what, from, new: false }
     }

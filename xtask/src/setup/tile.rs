@@ -51,7 +51,6 @@ pub(crate) enum Wanted {
 pub(crate) enum Again {
     /// No: a demo without a network should not wait for one each time.
     Never,
-    /// Yes.
     WhenSynthetic,
 }
 
@@ -132,7 +131,6 @@ fn fetch(cache: &Cache, network: &Network, place: &Path) -> Result<String> {
     Ok(detail)
 }
 
-/// The drawn tile.
 fn draw(place: &Path, why: &str) -> io::Result<()> {
     let tile = drawn::draw(SEED);
     let staging = Staging::beside(place)?;

@@ -20,7 +20,6 @@ use crate::cargo;
 /// Written last: without it the folder is what a killed set-up left.
 const COMPLETE: &str = "complete";
 
-/// An environment.
 pub(super) struct Venv {
     /// What it is called in the summary.
     pub(super) what: &'static str,

@@ -9,7 +9,6 @@ use super::{Purchase, Usd};
 /// What was asked for when it was refused.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
-    /// Where.
     pub region: &'a str,
     /// How it was to be paid for.
     pub purchase: Purchase,

@@ -39,11 +39,8 @@ const MOST_POOLS: usize = 300;
 /// Who asks, where, and what for.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
-    /// The region.
     pub cloud: &'a Cloud,
-    /// The node's settings.
     pub settings: &'a Ec2Settings,
-    /// Whose everything is.
     pub labels: &'a Labels,
     /// Where everything that is made is written down.
     pub ledger: &'a Ledger,
@@ -52,7 +49,6 @@ pub struct Asker<'a> {
 /// What one attempt has looked up and made in a region, for the next one to use.
 #[derive(Debug)]
 pub struct Preflight {
-    /// What there is.
     pub ground: Ground,
     group: Group,
 }
@@ -74,7 +70,6 @@ struct Group {
     until: Option<Timestamp>,
 }
 
-/// One attempt.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// How it is paid for.
@@ -90,9 +85,7 @@ pub struct Request<'a> {
 /// A fleet that looks for capacity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Asked {
-    /// Its id.
     pub fleet: String,
-    /// Where it looks.
     pub pools: Vec<Pool>,
     /// When it was asked for, by the cloud's clock.
     pub at: Timestamp,
@@ -101,11 +94,8 @@ pub struct Asked {
 /// An instance type in a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
-    /// The type.
     pub instance_type: String,
-    /// The zone.
     pub zone: String,
-    /// The subnet there.
     pub subnet: String,
 }
 

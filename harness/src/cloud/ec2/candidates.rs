@@ -20,9 +20,7 @@ pub const MOST_TYPES: usize = 40;
 /// A processor architecture: an image is for one of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Processor {
-    /// Intel's and AMD's.
     X86_64,
-    /// Graviton.
     Arm64,
 }
 
@@ -77,7 +75,6 @@ pub struct TypeFacts {
 /// An instance type that will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
-    /// Its name.
     pub name: String,
     /// What its processor is; one and the same for all candidates of a choice.
     pub processor: Processor,
@@ -85,11 +82,9 @@ pub struct Candidate {
     pub gpu_name: String,
     /// How many of them.
     pub gpus: u32,
-    /// Memory of each.
     pub memory: ByteSize,
     /// Their compute capability, where it is known.
     pub sm: Option<Sm>,
-    /// Virtual processors.
     pub vcpus: u32,
     /// What it costs on demand, where it is known.
     pub on_demand: Option<OnDemandPrice>,
@@ -100,9 +95,7 @@ pub struct Candidate {
 /// An instance type that will not do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeftOut {
-    /// Its name.
     pub name: String,
-    /// Why.
     pub why: Why,
 }
 
@@ -125,30 +118,13 @@ pub enum Why {
         needs: u32,
     },
     /// Its GPUs have too little memory.
-    Memory {
-        /// What each has.
-        has: ByteSize,
-        /// What each needs.
-        needs: ByteSize,
-    },
+    Memory { has: ByteSize, needs: ByteSize },
     /// Its GPU is of another architecture.
-    Architecture {
-        /// Its GPU.
-        gpu: String,
-        /// What that is.
-        sm: Sm,
-        /// What is needed.
-        needs: String,
-    },
+    Architecture { gpu: String, sm: Sm, needs: String },
     /// An architecture is needed, and that of its GPU is not known.
     UnknownGpu(String),
     /// The default image's driver does not know its GPU.
-    Driver {
-        /// Its GPU.
-        gpu: String,
-        /// What that is.
-        sm: Sm,
-    },
+    Driver { gpu: String, sm: Sm },
     /// The default image's driver does not serve a part of a GPU.
     Fractional,
     /// It is not sold in this way.
@@ -157,7 +133,6 @@ pub enum Why {
     NoPrice {
         /// The way of paying.
         purchase: Purchase,
-        /// Where.
         region: String,
     },
     /// It costs more than is to be paid.
@@ -247,9 +222,7 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("no instance type will do for {need}{}", list(.left_out))]
 pub struct NoneFits {
-    /// What is needed.
     pub need: GpuNeed,
-    /// Why not each.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -286,7 +259,6 @@ pub struct For<'a> {
     pub need: &'a GpuNeed,
     /// How it is paid for.
     pub purchase: Purchase,
-    /// Where.
     pub region: &'a str,
 }
 

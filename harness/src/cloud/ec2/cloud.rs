@@ -93,7 +93,6 @@ impl Cloud {
         Ok(Self(Arc::new(Inner { region, sdk, watch, ec2, ssm })))
     }
 
-    /// The region's name.
     pub fn region(&self) -> &str {
         &self.0.region
     }
@@ -113,7 +112,6 @@ impl Cloud {
         client!(aws_sdk_sts, &self.0.sdk, self.0.watch)
     }
 
-    /// Service Quotas.
     pub fn quotas(&self) -> aws_sdk_servicequotas::Client {
         client!(aws_sdk_servicequotas, &self.0.sdk, self.0.watch)
     }

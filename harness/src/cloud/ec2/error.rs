@@ -44,7 +44,6 @@ pub enum Ec2Error {
     OutOfReach {
         /// What was asked for.
         operation: &'static str,
-        /// The connection's error.
         why: String,
     },
     /// The answer cannot be read.
@@ -167,7 +166,6 @@ impl Ec2Error {
         }
     }
 
-    /// The cloud's no.
     pub fn refusal(&self) -> Option<&Refusal> {
         match self {
             Self::Refused { refusal, .. } => Some(refusal),

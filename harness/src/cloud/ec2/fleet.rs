@@ -35,7 +35,6 @@ const RETRIES: usize = 2;
 pub enum Followed {
     /// It has launched this instance.
     Instance(String),
-    /// There is nothing.
     Refused(Refused),
 }
 

@@ -25,7 +25,6 @@ const LONGEST: usize = 64;
 pub struct AddressError {
     /// Where it was asked for.
     pub from: String,
-    /// What went wrong.
     pub why: String,
 }
 

@@ -30,11 +30,9 @@ const ACCELERATED: [&str; 2] = ["g*", "p*"];
 /// What a region has for us.
 #[derive(Debug, Clone)]
 pub struct Ground {
-    /// Where.
     pub region: String,
     /// The instance types that come into question.
     pub facts: Vec<TypeFacts>,
-    /// What is booted.
     pub image: Image,
     /// One subnet for each zone.
     pub subnets: Vec<Subnet>,
@@ -44,12 +42,9 @@ pub struct Ground {
     pub spot: SpotPrices,
 }
 
-/// An image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// Its id.
     pub id: String,
-    /// Its name.
     pub name: String,
     /// The device that it boots from.
     pub root_device: String,
@@ -59,52 +54,38 @@ pub struct Image {
     pub processor: Processor,
 }
 
-/// A subnet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
-    /// Its id.
     pub id: String,
-    /// Its zone.
     pub zone: String,
-    /// Its network.
     pub vpc: String,
 }
 
 /// Why nothing can be launched here.
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpError {
-    /// A call failed.
     #[error(transparent)]
     Cloud(#[from] CloudError),
     /// There is no subnet to launch in.
     #[error("{region} has no default VPC: name subnets that the internet reaches in `subnets:`")]
-    NoDefaultVpc {
-        /// Where.
-        region: String,
-    },
+    NoDefaultVpc { region: String },
     /// One security group serves one network.
     #[error(
         "the subnets belong to different VPCs ({}): name subnets of one VPC in `subnets:`, since the security group \
          belongs to one", .vpcs.join(", ")
     )]
-    SeveralVpcs {
-        /// Their networks.
-        vpcs: Vec<String>,
-    },
+    SeveralVpcs { vpcs: Vec<String> },
     /// There is no such image.
     #[error("{region} has no image {image}")]
     NoImage {
-        /// Where.
         region: String,
         /// As it was asked for.
         image: String,
-        /// What to do.
         hint: &'static str,
     },
     /// The image is no good for us.
     #[error("image {image} {why}: name another in `image:`")]
     Image {
-        /// Its id.
         image: String,
         /// What is wrong with it.
         why: String,
@@ -164,7 +145,6 @@ enum AskedImage {
     Name { pattern: String, owner: String },
 }
 
-/// Looks everything up.
 pub async fn look_up(cloud: &Cloud, settings: &Ec2Settings, need: &GpuNeed) -> Result<Ground, LookUpError> {
     Offer::look_up(cloud, settings).await?.ground(cloud, settings, need).await
 }
@@ -188,7 +168,6 @@ impl Ground {
 }
 
 impl Offer {
-    /// The first round.
     pub async fn look_up(cloud: &Cloud, settings: &Ec2Settings) -> Result<Self, LookUpError> {
         let (image, types, offers, subnets, ingress) = tokio::try_join!(
             asked_image(cloud, &settings.image),
@@ -221,7 +200,6 @@ impl Offer {
         }
     }
 
-    /// The second round.
     pub async fn ground(
         self,
         cloud: &Cloud,

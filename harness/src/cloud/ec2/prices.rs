@@ -24,12 +24,7 @@ pub const TABLE_DATE: &str = "2026-07-20";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceSource {
     /// A built-in table: right for its region on one day.
-    Table {
-        /// The day.
-        date: &'static str,
-        /// The region.
-        region: &'static str,
-    },
+    Table { date: &'static str, region: &'static str },
     /// The user's `prices:`.
     User,
 }
@@ -48,7 +43,6 @@ impl fmt::Display for PriceSource {
 pub struct OnDemandPrice {
     /// US dollars an hour.
     pub usd: Usd,
-    /// Who says so.
     pub source: PriceSource,
 }
 

@@ -7,7 +7,6 @@ use super::Purchase;
 pub(super) struct Quota {
     /// Its code, as Service Quotas knows it.
     pub code: &'static str,
-    /// Its name there.
     pub name: &'static str,
 }
 

@@ -13,14 +13,12 @@ pub struct PoolRefusal {
     pub instance_type: Option<String>,
     /// The zone; `None`: all.
     pub zone: Option<String>,
-    /// What was said.
     pub refusal: Refusal,
 }
 
 /// What one round of asking in one region came to.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Round {
-    /// Where.
     pub region: String,
     /// How it was to be paid for.
     pub purchase: Purchase,
@@ -30,7 +28,6 @@ pub(super) struct Round {
     pub zones: usize,
     /// What was to be paid at most an hour.
     pub max_price: Option<Usd>,
-    /// The answers.
     pub refusals: Vec<PoolRefusal>,
 }
 

@@ -37,7 +37,6 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Wanted<'_> {
-    /// The content.
     pub(super) fn build(&self) -> RequestLaunchTemplateData {
         let metadata = LaunchTemplateInstanceMetadataOptionsRequest::builder()
             .http_endpoint(LaunchTemplateInstanceMetadataEndpointState::Enabled)

@@ -60,26 +60,14 @@ pub enum TreeError {
     /// git cannot be run.
     #[error("failed to run git, which says what .gitignore leaves of the working tree; install it")]
     NoGit(#[source] io::Error),
-    /// git says no.
     #[error("git cannot list the working tree: {message}; --sync sends a git working tree")]
-    Git {
-        /// Its words.
-        message: String,
-    },
+    Git { message: String },
     /// A file cannot be read.
     #[error("failed to read {path}")]
-    Read {
-        /// The file.
-        path: String,
-        /// Why.
-        source: io::Error,
-    },
+    Read { path: String, source: io::Error },
     /// There is too much of it.
     #[error("the working tree has more than {most}; put into .gitignore what the command does not need")]
-    TooLarge {
-        /// The limit.
-        most: String,
-    },
+    TooLarge { most: String },
 }
 
 impl Tree {

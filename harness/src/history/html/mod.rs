@@ -41,12 +41,7 @@ pub enum TrendError {
     Page(#[from] PageError),
     /// Its file could not be written.
     #[error("failed to write {}", path.display())]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Write { path: PathBuf, source: io::Error },
 }
 
 impl Explain for TrendError {
@@ -98,7 +93,6 @@ pub fn write(
     Ok(page)
 }
 
-/// The page.
 pub fn html(
     place: &Location,
     history: &History,

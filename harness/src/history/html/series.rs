@@ -34,7 +34,6 @@ pub(super) struct Shown<'a> {
     about: String,
 }
 
-/// The page's data.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Data {
     plots: BTreeMap<usize, Plot>,
@@ -43,7 +42,6 @@ pub(super) struct Data {
 /// A plot, as the page's script takes it.
 #[derive(Debug, Serialize)]
 struct Plot {
-    /// Unix seconds, ascending.
     at: Vec<f64>,
     value: Vec<Option<f64>>,
     /// Values that enter no baseline.

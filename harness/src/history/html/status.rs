@@ -24,7 +24,6 @@ pub(super) enum Status {
     Improved,
     /// Too few nights to tell.
     InsufficientData,
-    /// As before.
     Fine,
     /// Its name does not say which way is better.
     NotJudged,

@@ -6,15 +6,12 @@
 pub(super) struct Budget {
     /// Cases with more than a row.
     pub(super) cases: usize,
-    /// Bytes of logs.
     pub(super) logs: usize,
     /// Bytes of pictures, as they stand on the page.
     pub(super) pictures: usize,
     /// Bytes of pictures that are unpacked, to be made smaller.
     pub(super) unpacked: usize,
-    /// Rows of metrics.
     pub(super) metrics: usize,
-    /// Plots.
     pub(super) plots: usize,
 }
 

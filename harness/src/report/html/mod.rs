@@ -29,7 +29,6 @@ use crate::page::{Kind, PageError};
 
 const PAGE: Kind = Kind { template: include_str!("report.html"), script: include_str!("report.js") };
 
-/// The page.
 pub fn html(state: &RunState, run_dir: &Path) -> Result<String, PageError> {
     let (view, data) = view::of(state, run_dir);
     PAGE.page(&view, &data)

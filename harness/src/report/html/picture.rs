@@ -28,7 +28,6 @@ const PICTURES: usize = 12;
 /// What is shown side by side, in this order, before others.
 const FIRST: [&str; 5] = ["image", "input", "target", "prediction", "overlay"];
 
-/// A picture.
 #[derive(Debug, Serialize)]
 pub(super) struct Picture {
     pub(super) name: String,

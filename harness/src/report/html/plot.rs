@@ -87,7 +87,6 @@ impl Series {
         series
     }
 
-    /// The greatest value.
     pub(super) fn most(&self) -> Option<f64> {
         self.y.iter().copied().max_by(f64::total_cmp)
     }

@@ -20,7 +20,6 @@ use crate::text::figures::{self, dollars};
 /// Input files that are listed.
 const INPUTS: usize = 200;
 
-/// The page.
 #[derive(Debug, Serialize)]
 pub(super) struct View {
     title: String,
@@ -82,7 +81,6 @@ struct Input {
     source: String,
 }
 
-/// The page's data.
 #[derive(Debug, Serialize)]
 pub(super) struct Data {
     plots: Plots,

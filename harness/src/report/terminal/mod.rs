@@ -31,7 +31,6 @@ const TAIL_LINES: usize = 20;
 pub enum Verbosity {
     /// What is wrong, and the summary.
     Quiet,
-    /// What goes on.
     Normal,
     /// Every log line and every check too.
     Verbose,

@@ -22,7 +22,6 @@ impl Screen {
         shown(&self.held.drain(..ready).collect::<String>())
     }
 
-    /// What is left.
     pub(super) fn finish(&mut self) -> String {
         shown(&std::mem::take(&mut self.held))
     }

@@ -18,7 +18,6 @@ impl ClientKey {
         Self { pem: Arc::new(pem), name: name.into() }
     }
 
-    /// The key's text.
     pub(super) fn pem(&self) -> &str {
         &self.pem
     }

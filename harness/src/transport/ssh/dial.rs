@@ -32,7 +32,6 @@ const CHUNK: usize = 64 << 10;
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) socket: OwnedFd,
-    /// What carries it.
     pub(super) carrier: Carrier,
     /// What carries it ends when this is dropped.
     pub(super) holds: Option<oneshot::Sender<()>>,

@@ -22,7 +22,6 @@ pub(super) struct KeyFile {
 /// Whether a file's private half can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum State {
-    /// It can.
     Private,
     /// There is no such file.
     Missing,

@@ -16,7 +16,6 @@ impl Preface {
         Self { mark, held: Some(Vec::new()) }
     }
 
-    /// Nothing.
     pub(super) fn none() -> Self {
         Self { mark: Vec::new(), held: None }
     }

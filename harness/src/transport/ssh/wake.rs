@@ -20,7 +20,6 @@ pub(super) struct Waker {
     pending: Arc<AtomicBool>,
 }
 
-/// Both ends.
 pub(super) fn wake_up() -> io::Result<(Waker, Wakeup)> {
     let (sender, receiver) = UnixStream::pair()?;
     sender.set_nonblocking(true)?;

@@ -33,7 +33,6 @@ const READ: usize = 64 << 10;
 /// A command to be started, or a connection to be passed on.
 pub(super) struct Request {
     pub(super) what: What,
-    /// For messages.
     pub(super) label: String,
     pub(super) far: FarSide,
 }

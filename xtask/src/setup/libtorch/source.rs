@@ -35,7 +35,6 @@ pub(crate) trait Ways {
     fn wheels(&self, into: &Path) -> Result<(), String>;
 }
 
-/// This machine.
 pub(crate) struct Machine<'a> {
     pub(crate) cache: &'a Cache,
     pub(crate) network: &'a Network,

@@ -21,7 +21,6 @@ use crate::text::{Explain as _, chain};
 /// What the dry runs need to know of it.
 #[derive(Debug, Default)]
 pub(super) struct Basis {
-    /// The image.
     pub(super) image: Option<String>,
     /// A type that will do.
     pub(super) instance_type: Option<String>,

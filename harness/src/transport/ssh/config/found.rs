@@ -8,10 +8,12 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::transport::ssh) enum Origin {
     /// In a file, on a line counted from 1.
-    File { path: PathBuf, line: usize },
+    File {
+        path: PathBuf,
+        line: usize,
+    },
     /// In the answer of `ssh -G`.
     Ssh,
-    /// In the address.
     Address,
 }
 
@@ -35,7 +37,6 @@ pub(super) struct Value {
 }
 
 impl Value {
-    /// The first word.
     pub(super) fn word(&self) -> &str {
         self.words.first().map_or("", String::as_str)
     }

@@ -20,7 +20,6 @@ pub(super) trait Machine: fmt::Debug {
     fn files(&self, pattern: &str) -> Result<Vec<PathBuf>, String>;
 }
 
-/// This machine.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct This {
     /// How long a program may take.

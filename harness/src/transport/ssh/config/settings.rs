@@ -27,7 +27,6 @@ pub(in crate::transport::ssh) struct Settings {
     pub(in crate::transport::ssh) revoked: Vec<PathBuf>,
     /// Options about host keys that are not followed, for messages.
     pub(in crate::transport::ssh) not_followed: Vec<&'static str>,
-    /// The agent's socket.
     pub(in crate::transport::ssh) agent: Option<PathBuf>,
     /// Whether keys are used at all; the option that says not.
     pub(in crate::transport::ssh) no_keys: Option<&'static str>,
@@ -39,7 +38,6 @@ pub(in crate::transport::ssh) struct Settings {
 /// How a connection to a host is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::transport::ssh) enum Way {
-    /// By TCP.
     Direct,
     /// A program's input and output are the connection: a line for a shell.
     Command(String),
