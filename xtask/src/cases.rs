@@ -18,7 +18,6 @@ struct Case {
 
 const HARNESS: &str = "gpu-harness";
 const INTEGRATION: &str = "gpu-harness-tests::integration";
-const PIXELS: &str = "gpu-pixels";
 const WORKER: &str = "gpu-worker::bin/gpu-worker";
 const CHECKS: &str = "gpu-suites::checks";
 const METRICS: &str = "gpu-suites::metrics";
