@@ -20,6 +20,8 @@ pub const DEFAULT_PARENT: &str = "gpu-harness-runs";
 
 #[derive(Debug, Clone)]
 pub struct RunDir {
+    pub run: RunId,
+
     pub path: PathBuf,
 }
 
@@ -34,7 +36,7 @@ pub struct RunDirError {
 impl RunDir {
     /// Makes a new run's folder below `parent` and points `parent/latest` at it. It is for this user alone: logs and
     /// artifacts of cases may hold what other users of a shared machine must not read.
-    pub fn create(parent: &Path, run: &RunId) -> Result<Self, RunDirError> {
+    pub fn create(parent: &Path, run: RunId) -> Result<Self, RunDirError> {
         let path = parent.join(run.as_str());
         let failed = |source| RunDirError { path: path.clone(), source };
         let made = if parent.is_dir() { &path } else { parent };
@@ -43,7 +45,7 @@ impl RunDir {
         std::fs::create_dir(path.join("cases")).map_err(failed)?;
         hide(made, parent).map_err(failed)?;
         link_latest(parent, run.as_str()).map_err(failed)?;
-        Ok(Self { path })
+        Ok(Self { run, path })
     }
 
     pub fn events(&self) -> PathBuf {
