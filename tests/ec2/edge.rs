@@ -417,5 +417,6 @@ async fn missing_credentials_are_told_with_what_to_do() {
     let cloud = Cloud::connect_by(loader, Some("us-east-1")).await.unwrap();
     let error = cloud.time().await.unwrap_err();
     assert!(matches!(error, Ec2Error::NoCredentials { .. }), "{error:?}");
-    assert!(error.to_string().contains("AWS_ROLE_ARN") && !error.is_transient(), "{error}");
+    let said = gpu_harness::text::explained(&error);
+    assert!(said.contains("AWS_ROLE_ARN") && !error.is_transient(), "{said}");
 }

@@ -274,7 +274,7 @@ mod tests {
     #[test]
     fn text_made_to_be_slow_is_cleaned_in_linear_time() {
         // In quadratic time it would take hours.
-        assert_eq!(text(&"\x1b]".repeat(1 << 20)).len(), 1 << 20);
+        assert_eq!(text(&"\x1b]".repeat(1 << 20)), "");
     }
 
     /// Pieces that make up attacks, so that random texts come near them.
