@@ -394,7 +394,8 @@ async fn what_makes_a_launch_impossible_is_told_before_anything_is_made() {
         let mut node = json!({"caller-address": endpoint});
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = Ec2Settings::of(&serde_json::from_value::<Ec2Config>(node).unwrap()).unwrap();
-        let error = look_up(&run.cloud, &settings, &GpuNeed::default()).await.unwrap_err().to_string();
+        let error = look_up(&run.cloud, &settings, &GpuNeed::default()).await.unwrap_err();
+        let error = gpu_harness::text::explained(&error);
         assert!(error.contains(said), "{more}: {error}");
     }
     assert_eq!(run.ec2.left()["security_groups"], json!([]));

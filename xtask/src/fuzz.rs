@@ -1,7 +1,7 @@
 //! `cargo xtask soak fuzz`: libFuzzer at every door where bytes of other people's come in, for so long in all.
 //!
 //! cargo-fuzz would do the same; this needs nothing that does not come with Rust, a stable one too: the instrumentation is
-//! LLVM's. Libraries in C (libjpeg-turbo, zstd, libyaml) are built with the C compiler's AddressSanitizer, which ends the
+//! LLVM's. Libraries in C (libjpeg-turbo, zstd, libyaml) are built with the C compiler's `AddressSanitizer`, which ends the
 //! program at the first byte that they read or write beside a buffer. What is found lies in `fuzz/artifacts`, and
 //! `fuzz/corpus` grows from one run to the next.
 
@@ -116,7 +116,7 @@ fn fuzz(target: &str, folder: &Path, host: &str, seconds: u64) -> Result<u64> {
     rate.and_then(|rate| rate.trim().parse().ok()).context("the target did not say how many inputs it took")
 }
 
-/// GCC's AddressSanitizer, which `fuzz/build.rs` links; clang links its own by the flag.
+/// GCC's `AddressSanitizer`, which `fuzz/build.rs` links; clang links its own by the flag.
 fn gcc_sanitizer() -> Result<Option<PathBuf>> {
     let said = |argument: &str| {
         let output = Command::new("cc").arg(argument).output().context("failed to start cc")?;
@@ -128,7 +128,7 @@ fn gcc_sanitizer() -> Result<Option<PathBuf>> {
     let archive = PathBuf::from(said("-print-file-name=libasan.a")?);
     ensure!(
         archive.is_file(),
-        "cc has no AddressSanitizer (libasan.a): install the libgcc-VERSION-dev of its version"
+        "cc has no `AddressSanitizer` (libasan.a): install the libgcc-VERSION-dev of its version"
     );
     Ok(Some(archive))
 }
