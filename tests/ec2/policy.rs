@@ -291,9 +291,9 @@ fn allowed(policy: &Value) -> BTreeSet<String> {
     actions.map(|action| action.as_str().expect("an action").to_owned()).collect()
 }
 
-/// The actions that the calls in the sources of `harness/src/ec2` need: `.create_fleet()` is `ec2:CreateFleet`.
+/// The actions that the calls in the sources of `harness/src/cloud/ec2` need: `.create_fleet()` is `ec2:CreateFleet`.
 fn called() -> BTreeSet<String> {
-    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("harness").join("src/ec2");
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("harness").join("src/cloud/ec2");
     let mut called = BTreeSet::new();
     for folder in [sources.clone(), sources.join("doctor")] {
         for entry in fs::read_dir(folder).expect("a folder") {

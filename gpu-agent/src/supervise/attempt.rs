@@ -144,6 +144,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
     }
 
     /// What is started: how each kind of case runs.
+    #[expect(clippy::single_match_else, reason = "an arm for each kind that the agent itself starts")]
     fn argv(&self) -> Result<Vec<OsString>, String> {
         match &self.case.spec.work {
             Work::Command(command) => Ok(command.run.iter().map(OsString::from).collect()),

@@ -126,7 +126,6 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use gpu_suites::event::{Log, Stream};
-    use tokio::io::AsyncReadExt as _;
 
     use super::*;
 
@@ -150,8 +149,9 @@ mod tests {
     }
 
     async fn read(mut from: impl tokio::io::AsyncRead + Unpin) -> Vec<String> {
-        let mut text = String::new();
-        from.read_to_string(&mut text).await.unwrap();
+        let mut bytes = Vec::new();
+        tokio::io::copy(&mut from, &mut bytes).await.unwrap();
+        let text = String::from_utf8(bytes).unwrap();
         assert!(text.ends_with('\n'));
         text.lines().map(str::to_owned).collect()
     }
