@@ -77,7 +77,7 @@ impl Emitter {
     }
 
     /// A check cannot be judged here.
-    pub(crate) fn skip(&mut self, check: CheckName, reason: &str) -> Result<()> {
+    pub(crate) fn skip(&mut self, check: &CheckName, reason: &str) -> Result<()> {
         self.line(&json!({"@skip": {"check": check, "reason": reason}}))
     }
 

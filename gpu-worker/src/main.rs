@@ -88,7 +88,7 @@ fn run(path: &Path) -> Result<()> {
             Work::Pipeline(wanted) => pipeline::run(&case, wanted, &mut emitter),
             Work::Canary(canary) => throughput::canary(&case, canary, &mut emitter),
             // What the agent starts itself.
-            _ => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
+            Work::Command(_) => Err(WorkerError::NothingToDo { id: case.id.to_string() }),
         };
         // What libtorch throws while it runs the user's own model is that model's, backwards too.
         ran.map_err(|error| if case.spec.is_scripted() { error.of_model() } else { error })

@@ -25,6 +25,6 @@ pub(super) fn losses(job: &Job<'_>, emitter: &mut Emitter) -> Result<Vec<f32>> {
         return Ok(losses);
     }
     let reason = format!("{input} has no losses of {key}; `gpu-harness golden` adds those of this run");
-    emitter.skip(checks::Golden::NAME, &reason)?;
+    emitter.skip(&checks::Golden::NAME, &reason)?;
     Ok(Vec::new())
 }

@@ -87,14 +87,14 @@ pub(crate) fn run(case: &WorkerCase, emitter: &mut Emitter) -> Result<()> {
     picture(&job, &main, emitter)?;
     let mut side =
         |check: CheckName, run: &mut dyn FnMut(&mut Emitter) -> Result<()>| match job.without(&check) {
-            Some(reason) => emitter.skip(check, &reason),
+            Some(reason) => emitter.skip(&check, &reason),
             None => run(emitter),
         };
     side(checks::ExportParity::NAME, &mut |emitter| side::export(&main.trainer, &job, emitter))?;
     side(checks::Deterministic::NAME, &mut |emitter| side::repeat(&job, emitter))?;
     side(checks::ResumeParity::NAME, &mut |emitter| match save {
         Some((_, saved)) => side::resume(&job, emitter, saved),
-        None => emitter.skip(checks::ResumeParity::NAME, "one step alone leaves nothing to resume"),
+        None => emitter.skip(&checks::ResumeParity::NAME, "one step alone leaves nothing to resume"),
     })?;
     side(checks::MixedPrecision::NAME, &mut |emitter| side::mixed(&job, emitter))
 }

@@ -30,7 +30,7 @@ pub(super) fn resume(job: &Job<'_>, emitter: &mut Emitter, saved: &Path) -> Resu
 /// Does it learn in mixed precision too? The whole run again.
 pub(super) fn mixed(job: &Job<'_>, emitter: &mut Emitter) -> Result<()> {
     if let Some(reason) = job.place.without_bf16() {
-        return emitter.skip(checks::MixedPrecision::NAME, &reason);
+        return emitter.skip(&checks::MixedPrecision::NAME, &reason);
     }
     let mut trainer = Trainer::new(job, job.seed, Precision::Mixed)?;
     let steps = trainer.steps();
