@@ -109,6 +109,7 @@ pub(super) struct Desk {
     reporter: Box<dyn Reporter>,
     /// When each report was written last, and whether a case has ended since.
     written: [(Option<Instant>, bool); REPORTS.len()],
+    begun: Instant,
     trouble: Option<RecorderError>,
 }
 
@@ -127,6 +128,7 @@ impl Desk {
             state: RunState::default(),
             reporter,
             written: [(None, false); REPORTS.len()],
+            begun: Instant::now(),
             trouble: None,
         }
     }
@@ -185,7 +187,9 @@ impl Desk {
         for (place, report) in REPORTS.into_iter().enumerate() {
             let (at, is_behind) = self.written[place];
             let Some(pause) = report.pause() else { continue };
-            if is_behind && at.is_none_or(|at| at.elapsed() >= pause) {
+            // What may be written often is there from the first moment on, so that a run that is killed has it.
+            let is_due = at.unwrap_or(self.begun).elapsed() >= pause || at.is_none() && pause <= LOOK;
+            if is_behind && is_due {
                 self.keep(|desk| desk.write(report));
                 self.written[place] = (Some(Instant::now()), false);
             }
