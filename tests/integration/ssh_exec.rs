@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use gpu_harness::text::explained;
 use gpu_harness::transport::{Command, Exec, ExitStatus, SshOptions, Transport, TransportError};
 use gpu_harness_tests::process::within;
 use gpu_harness_tests::sshd::Sshd;
@@ -279,7 +280,7 @@ async fn a_server_that_allows_no_command_says_so() {
     let sshd = Sshd::with(&["MaxSessions 0"]);
     let error = shell(&connect(&sshd).await, "true").await.wait().await.unwrap_err();
     assert!(matches!(error, TransportError::OpenChannel { .. }) && !error.is_transient(), "{error:?}");
-    assert!(error.to_string().contains("MaxSessions"), "{error}");
+    assert!(explained(&error).contains("MaxSessions"), "{error}");
 }
 
 /// Bytes of memory that this process holds.
