@@ -256,8 +256,14 @@ fn fault(text: &str, path: &[Step], root: &Node) -> Fault {
             .hint(format!("add `{name}:` to this mapping"));
     }
     if let Some(name) = quoted(text, "unknown variant `") {
-        // The value itself, or a key of a mapping whose keys are a closed list.
-        let place = get(root, path).and_then(|node| node.key(&key(name))).unwrap_or(on_value);
+        // The value itself, or a key of a mapping whose keys are a closed list: of one whose keys are text, the path goes on
+        // to the key.
+        let node = get(root, path);
+        let is_value =
+            node.is_some_and(|node| matches!(&node.kind, Kind::Scalar { text, .. } if text == name));
+        let is_last = matches!(path.last(), Some(Step::Key(last)) if last.as_str() == name);
+        let otherwise = if is_last && !is_value { on_key } else { on_value };
+        let place = node.and_then(|node| node.key(&key(name))).unwrap_or(otherwise);
         let fault = Fault::new(place, format!("`{name}` is not known here"));
         let known = expected(text);
         // Of a few words none is a slip of the pen for another.
