@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::fixture::{Fixture, ended, said};
-use gpu_harness_tests::process::within;
 use gpu_harness_tests::project::{Project, events_in};
+use gpu_harness_tests::waiting::until;
 use gpu_harness_tests::xml;
 use gpu_suites::event::{Event, NodeState, ResourceKind};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -24,6 +24,16 @@ cases:
 fn many(count: usize) -> String {
     let cases = (0..count).map(|n| format!("  - {{ name: c{n}, command: {{ run: [\"true\"] }} }}\n"));
     format!("suite: s\ncases:\n{}", Vec::from_iter(cases).concat())
+}
+
+/// The time to live of nodes that are to last for as long as a slow machine takes: a clock that runs 60 times as fast has four
+/// minutes for it.
+const TTL: Duration = Duration::from_secs(4 * 3600);
+
+/// Lets that time pass at once, and waits until no instance is left.
+fn at_its_time_to_live_no_instance_is_left(ec2: &Ec2) {
+    ec2.forward(TTL);
+    until("no instance is left", || ec2.left()["instances"].as_array().unwrap().is_empty());
 }
 
 fn start(mut command: Command) -> Child {
@@ -113,20 +123,20 @@ fn a_killed_nextest_leaves_no_node() {
     let mut run = fixture.nextest(&[]);
     run.env("GPU_HARNESS_NODE", "cloud");
     let mut run = start(run);
-    project.await_event(begun);
+    project.await_event(&mut run, begun);
     run.kill().unwrap();
     run.wait().unwrap();
-    within(Duration::from_secs(60), "the holder ends", || fixture.holders().is_empty());
+    until("the holder ends", || fixture.holders().is_empty());
     ec2.wait_until_nothing_is_left(Duration::from_secs(120));
 }
 
 #[test]
 fn a_killed_holder_fails_no_test_as_code_and_its_node_ends_by_itself() {
     let ec2 = Ec2::start(Options { clock_factor: 60.0 });
-    let project = ec2.in_project(Project::with_suite(LASTING), "types: [g4dn.xlarge]\nttl: 20m");
+    let project = ec2.in_project(Project::with_suite(LASTING), "types: [g4dn.xlarge]\nttl: 4h");
     let fixture = Fixture { project: &project };
-    let run = on_the_cloud(&fixture, &["-E", "test(lasting)"]);
-    project.await_event(begun);
+    let mut run = on_the_cloud(&fixture, &["-E", "test(lasting)"]);
+    project.await_event(&mut run, begun);
     let holders = fixture.holders();
     assert_eq!(holders.len(), 1);
     kill_process(Pid::from_raw(holders[0].parse().unwrap()).unwrap(), Signal::KILL).unwrap();
@@ -140,13 +150,7 @@ fn a_killed_holder_fails_no_test_as_code_and_its_node_ends_by_itself() {
     let report = project.gpu_harness(&["report", folder.to_str().unwrap()]);
     assert!(report.stdout.contains("NOT confirmed gone") && report.stdout.contains(instance), "{report:?}");
     assert_eq!(xml::cases(&report.junit())["lasting"], "error", "{report:?}");
-    let begun = Instant::now();
-    let lives = || !ec2.left()["instances"].as_array().unwrap().is_empty();
-    while lives() {
-        let allowed = ec2.real(Duration::from_secs(22 * 60) + ec2.hardship());
-        assert!(begun.elapsed() < allowed, "{:#}\n{}", ec2.left(), ec2.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    at_its_time_to_live_no_instance_is_left(&ec2);
     // What costs nothing is left for the reaper, which finds it by the run's name.
     let id = folder.file_name().unwrap().to_string_lossy().into_owned();
     assert_eq!(project.gpu_harness(&["reap", "--run", &id]).code(), 0);
@@ -159,16 +163,16 @@ fn a_spot_node_that_is_taken_back_fails_no_test_as_code_and_the_next_try_has_ano
     let suite = LASTING.replace("exec sleep 600", "sleep 6; echo ended");
     let project = ec2.in_project(Project::with_suite(&suite), "types: [g4dn.xlarge]");
     let fixture = Fixture { project: &project };
-    let run =
+    let mut run =
         on_the_cloud(&fixture, &["-E", "test(lasting)", "--retries", "1", "--failure-output", "immediate"]);
-    project.await_event(begun);
+    project.await_event(&mut run, begun);
     let first = instances(&fixture.runs()[0]).pop().unwrap();
     ec2.reclaim(&first, Duration::from_secs(120));
     let run = run.wait_with_output().unwrap();
     let told = said(&run);
     assert!(run.status.success() && told.contains("1 passed (1 flaky)"), "{told}\n{}", ec2.log());
     assert!(told.contains("Error: infrastructure, not the code under test: "), "{told}");
-    within(Duration::from_secs(60), "the holders end", || fixture.holders().is_empty());
+    until("the holders end", || fixture.holders().is_empty());
     ec2.wait_until_nothing_is_left(Duration::from_secs(60));
     let runs = fixture.runs();
     assert_eq!(runs.len(), 2, "{runs:?}");
@@ -255,7 +259,6 @@ fn stop(run: &mut Child, fixture: &Fixture<'_>, to_its_group: bool) {
 
 #[test]
 fn a_job_that_is_stopped_in_any_phase_leaves_no_node() {
-    const TTL: Duration = Duration::from_secs(20 * 60);
     let ec2 = Ec2::start(Options { clock_factor: 60.0 });
     std::thread::scope(|scope| {
         for (phase, with_a_command) in [
@@ -267,7 +270,7 @@ fn a_job_that_is_stopped_in_any_phase_leaves_no_node() {
         ] {
             let ec2 = &ec2;
             scope.spawn(move || {
-                let settings = "types: [g4dn.xlarge, g6.xlarge]\nttl: 20m";
+                let settings = "types: [g4dn.xlarge, g6.xlarge]\nttl: 4h";
                 let project = ec2.in_project(Project::with_suite(LASTING), settings);
                 let fixture = Fixture { project: &project };
                 let only = if matches!(phase, Phase::GivingBack) { "test(quick)" } else { "test(lasting)" };
@@ -276,7 +279,7 @@ fn a_job_that_is_stopped_in_any_phase_leaves_no_node() {
                 } else {
                     on_the_cloud(&fixture, &["-E", only])
                 };
-                project.await_event(|event| phase.is(event));
+                project.await_event(&mut run, |event| phase.is(event));
                 // A terminal's Ctrl-C and nextest's own are for the group; a job is stopped by a signal to its process.
                 stop(&mut run, &fixture, !with_a_command);
                 let run = run.wait_with_output().unwrap();
@@ -285,10 +288,5 @@ fn a_job_that_is_stopped_in_any_phase_leaves_no_node() {
         }
     });
     // What was stopped in time is gone already; what was killed at the last second ends by itself.
-    let begun = Instant::now();
-    while !ec2.left()["instances"].as_array().unwrap().is_empty() {
-        let allowed = ec2.real(TTL + Duration::from_secs(120) + ec2.hardship());
-        assert!(begun.elapsed() < allowed, "{:#}\n{}", ec2.left(), ec2.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    at_its_time_to_live_no_instance_is_left(&ec2);
 }

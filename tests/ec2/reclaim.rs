@@ -27,8 +27,8 @@ fn instance(project: &Project) -> String {
 fn check(within: Duration, factor: f64) {
     let ec2 = Ec2::start(Options { clock_factor: factor });
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]");
-    let harness = project.start(&["--node", "cloud"]);
-    project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    let mut harness = project.start(&["--node", "cloud"]);
+    project.await_event(&mut harness, |event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     ec2.reclaim(&instance(&project), within);
     let run = project.collect(harness);
     assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());

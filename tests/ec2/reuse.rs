@@ -3,10 +3,11 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gpu_harness_tests::ec2::{Ec2, Options};
-use gpu_harness_tests::project::{Project, events_in};
+use gpu_harness_tests::project::{Project, await_event, events_in};
+use gpu_harness_tests::waiting::until;
 use gpu_suites::event::{Event, Record};
 use serde_json::{Value, json};
 
@@ -18,8 +19,6 @@ cases:
   - { name: long, timeout: 20m, command: { run: [sh, -c, "echo begun; sleep 600"] } }
 "#;
 const REUSE: &str = "types: [g4dn.xlarge]\nreuse: true\nttl: 60m";
-/// How long a run may take to come to what is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run that was started beside others: its folder is not the newest one.
 struct Run {
@@ -56,24 +55,18 @@ impl Run {
         self.folder().map(|folder| events_in(&folder)).unwrap_or_default()
     }
 
-    fn await_event(&self, what: &str, wanted: impl Fn(&Event) -> bool) {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if self.events().iter().any(|record| wanted(&record.event)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        panic!("{what} has not come: {:#?}", self.events());
+    fn await_event(&mut self, wanted: impl Fn(&Event) -> bool) {
+        let latest = self.out.join("latest");
+        await_event(&mut self.harness, || std::fs::canonicalize(&latest).ok(), wanted);
     }
 
-    fn await_its_case(&self) {
-        self.await_event("its case", |event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    fn await_its_case(&mut self) {
+        self.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     }
 
-    fn await_its_waiting(&self) {
+    fn await_its_waiting(&mut self) {
         let waits = |event: &Event| matches!(event, Event::Waiting(one) if one.reason.contains("another run of this job"));
-        self.await_event("its waiting", waits);
+        self.await_event(waits);
     }
 
     fn end(self) -> Ended {
@@ -122,9 +115,9 @@ fn nothing_is_left(ec2: &Ec2) {
 #[test]
 fn two_runs_that_reuse_have_one_node_one_after_the_other_and_the_second_proves_it_gone() {
     let (ec2, project) = cloud(REUSE);
-    let first = start(&project, "first", "lasting");
+    let mut first = start(&project, "first", "lasting");
     first.await_its_case();
-    let second = start(&project, "second", "quick");
+    let mut second = start(&project, "second", "quick");
     second.await_its_waiting();
     let (first, second) = (first.end(), second.end());
     first.passed();
@@ -160,8 +153,8 @@ fn two_runs_that_reuse_have_one_node_one_after_the_other_and_the_second_proves_i
 #[test]
 fn two_runs_that_do_not_reuse_have_each_its_own_and_share_nothing() {
     let (ec2, project) = cloud("types: [g4dn.xlarge]");
-    let runs = [start(&project, "first", "lasting"), start(&project, "second", "lasting")];
-    runs.iter().for_each(Run::await_its_case);
+    let mut runs = [start(&project, "first", "lasting"), start(&project, "second", "lasting")];
+    runs.iter_mut().for_each(Run::await_its_case);
     let left = ec2.left();
     for kind in ["instances", "volumes", "fleets", "security_groups"] {
         let all = left[kind].as_array().unwrap();
@@ -184,7 +177,7 @@ fn a_run_whose_predecessor_was_killed_has_its_own_node() {
     let (ec2, project) = cloud("types: [g4dn.xlarge]\nreuse: true\nttl: 60m\nlease: 20s");
     let mut first = start(&project, "first", "long");
     first.await_its_case();
-    let second = start(&project, "second", "quick");
+    let mut second = start(&project, "second", "quick");
     second.await_its_waiting();
     first.harness.kill().unwrap();
     first.harness.wait().unwrap();
@@ -197,21 +190,17 @@ fn a_run_whose_predecessor_was_killed_has_its_own_node() {
     assert!(!second.has(|event| matches!(event, Event::TakenOver(_))));
     assert!(!second.instances().contains(&instance.unwrap().as_str()));
     // The first one's ends by its lease, as ever.
-    let begun = Instant::now();
-    while !ec2.left()["instances"].as_array().unwrap().is_empty() {
-        assert!(begun.elapsed() < PATIENCE, "{:#}", ec2.left());
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    until("no instance is left", || ec2.left()["instances"].as_array().unwrap().is_empty());
 }
 
 #[test]
 fn a_node_with_too_little_life_left_for_the_next_run_is_given_back_and_the_next_has_its_own() {
     // Enough for the first case and what it has to be fetched in, not for another 20 minutes.
     let (ec2, project) = cloud("types: [g4dn.xlarge]\nreuse: true\nttl: 20m");
-    let first = start(&project, "first", "lasting");
+    let mut first = start(&project, "first", "lasting");
     first.await_its_case();
     let second = project.start(&["--node", "cloud", "--case", "long", "--timeout", "19m", "--out", "second"]);
-    let second = Run { harness: second, out: project.path().join("second") };
+    let mut second = Run { harness: second, out: project.path().join("second") };
     second.await_its_waiting();
     let first = first.end();
     first.passed();

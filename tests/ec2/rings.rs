@@ -45,7 +45,7 @@ fn without_node_and_cloud(ec2: &Ec2) {
 /// Starts a run, kills it when its case has begun, and says which instance it had.
 fn killed_in_its_case(project: &Project) -> String {
     let mut harness = project.start(&["--node", "cloud", "--case", "long"]);
-    project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    project.await_event(&mut harness, |event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     harness.kill().unwrap();
     harness.wait().unwrap();
     had(project)
@@ -98,8 +98,11 @@ fn the_owner_alone_is_enough_on_success_failure_and_each_signal() {
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         // A folder of its own, so that the events are those of this run.
         let project = ec2.in_project(Project::with_suite(SUITE), SETTINGS);
-        let harness = project.start(&["--node", "cloud", "--case", "long"]);
-        project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+        let mut harness = project.start(&["--node", "cloud", "--case", "long"]);
+        project.await_event(
+            &mut harness,
+            |event| matches!(event, Event::Log(log) if log.text.contains("begun")),
+        );
         kill_process(Pid::from_child(&harness), signal).unwrap();
         let run = project.collect(harness);
         assert_eq!(run.code(), 130, "{signal:?}: {run:?}");
@@ -136,10 +139,10 @@ fn gives_back_what_ec2_does_not_show_yet(kinds: &[&str]) {
         ec2.fault(&json!({ "fault": "late", "kind": kind, "seconds": 240 }));
     }
     let project = ec2.in_project(Project::with_suite(SUITE), SETTINGS);
-    let harness = project.start(&["--node", "cloud", "--case", "quick"]);
+    let mut harness = project.start(&["--node", "cloud", "--case", "quick"]);
     let is_fleet =
         |event: &Event| matches!(event, Event::ResourceMade(made) if made.resource == ResourceKind::Fleet);
-    project.await_event(is_fleet);
+    project.await_event(&mut harness, is_fleet);
     // A fleet launches after 20 seconds of EC2's at most, a third of one here.
     within(Duration::from_secs(5), "an instance", || instances(&ec2) == 1);
     kill_process(Pid::from_child(&harness), Signal::INT).unwrap();
@@ -184,7 +187,7 @@ fn the_lease_that_nobody_renews_is_enough() {
 
 /// Waits for the harness's event, kills it, and says which instance it had.
 fn killed_when(project: &Project, mut harness: Child, seen: impl Fn(&Event) -> bool) -> String {
-    project.await_event(seen);
+    project.await_event(&mut harness, seen);
     harness.kill().unwrap();
     harness.wait().unwrap();
     had(project)
@@ -258,8 +261,8 @@ fn an_owner_whose_credentials_expire_while_its_case_runs_tells_the_node_over_ssh
     ec2.fault(&json!({ "fault": "no-expiry" }));
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]\nttl: 2h\nlease: 1h");
     let project = project.env("AWS_ACCESS_KEY_ID", "theirs");
-    let harness = project.start(&["--node", "cloud", "--case", "short"]);
-    project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    let mut harness = project.start(&["--node", "cloud", "--case", "short"]);
+    project.await_event(&mut harness, |event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     ec2.fault(&json!({ "fault": "expired", "caller": "theirs" }));
     let run = project.collect(harness);
     assert_eq!(run.outcome("short").0, Outcome::Passed, "{run:?}");
@@ -340,8 +343,8 @@ fn an_owner_that_is_stopped_while_its_node_boots_gives_it_back() {
     let ec2 = Ec2::without_hosts(Options { clock_factor: 60.0 });
     for signal in [Signal::INT, Signal::TERM] {
         let project = ec2.in_project(Project::with_suite(SUITE), SETTINGS);
-        let harness = project.start(&["--node", "cloud", "--case", "quick"]);
-        project.await_event(|event| matches!(event, Event::Had(_)));
+        let mut harness = project.start(&["--node", "cloud", "--case", "quick"]);
+        project.await_event(&mut harness, |event| matches!(event, Event::Had(_)));
         kill_process(Pid::from_child(&harness), signal).unwrap();
         let run = project.collect(harness);
         assert_eq!(run.code(), 130, "{run:?}");

@@ -164,8 +164,8 @@ fn from_the_start_to_the_launch_there_are_four_calls_in_sequence_at_most() {
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g6.xlarge, g4dn.xlarge]");
     // Half a second of ours: calls that could be made side by side show that they are.
     ec2.fault(&json!({ "fault": "slow-api", "seconds": 30 }));
-    let harness = project.start(&["--node", "cloud", "--case", "where"]);
-    project.await_event(|event| matches!(event, Event::Had(_)));
+    let mut harness = project.start(&["--node", "cloud", "--case", "where"]);
+    project.await_event(&mut harness, |event| matches!(event, Event::Had(_)));
     ec2.clear_faults();
     let run = project.collect(harness);
     assert_eq!(run.code(), 0, "{run:?}");
@@ -195,8 +195,8 @@ fn what_is_made_carries_its_tags_and_its_limits_from_the_call_that_makes_it() {
     let ec2 = Ec2::start(Options::default());
     let settings = "types: [g4dn.xlarge]\nvolume: 123GiB\ntags: { team: trees }";
     let project = ec2.in_project(Project::with_suite(SUITE), settings);
-    let harness = project.start(&["--node", "cloud", "--case", "lasting"]);
-    project.await_event(|event| matches!(event, Event::CaseStarted(_)));
+    let mut harness = project.start(&["--node", "cloud", "--case", "lasting"]);
+    project.await_event(&mut harness, |event| matches!(event, Event::CaseStarted(_)));
     let state = ec2.state();
     let run = project.collect(harness);
     assert_eq!(run.code(), 0, "{run:?}");

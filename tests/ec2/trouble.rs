@@ -120,8 +120,8 @@ fn no_capacity_is_waited_for_and_said_and_then_it_is_infrastructure() {
 fn capacity_that_comes_while_it_is_waited_for_is_taken() {
     let (ec2, project) = cloud("types: [g4dn.xlarge]\nmarket: spot");
     ec2.fault(&json!({ "fault": "capacity" }));
-    let harness = project.start(&["--node", "cloud", "--wait", "1m"]);
-    project.await_event(|event| matches!(event, Event::Waiting(_)));
+    let mut harness = project.start(&["--node", "cloud", "--wait", "1m"]);
+    project.await_event(&mut harness, |event| matches!(event, Event::Waiting(_)));
     ec2.clear_faults();
     let run = project.collect(harness);
     assert_eq!(run.code(), 0, "{run:?}");

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use gpu_harness_tests::fixture::{Fixture, ended, said};
 use gpu_harness_tests::process::{lives, processes, within};
-use gpu_harness_tests::project::Project;
+use gpu_harness_tests::project::{Project, program};
 use gpu_harness_tests::sshd::Sshd;
 use gpu_harness_tests::xml;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -99,6 +99,29 @@ fn a_checkout_that_nobody_writes_to_is_tested_and_its_results_are_kept_elsewhere
     assert!(told.contains(&format!("what came of it is in {}", run.path().display())), "{told}");
     let cases = xml::cases(&fs::read_to_string(run.path().join("junit.xml")).unwrap());
     assert_eq!((cases["good"].as_str(), cases["bad"].as_str()), ("passed", "failure"));
+}
+
+#[test]
+fn a_holder_that_can_write_nothing_is_no_fault_of_the_user_or_of_the_code() {
+    let full = "trap '' XFSZ; ulimit -f 0; exec \"$REAL\" \"$@\"";
+    for (there, cannot) in [
+        // Its run's folder is made, and no event can be kept.
+        ("gpu-harness-runs/.gitignore", "/events.ndjson: File too large"),
+        // Nor can its run's folder be made whole.
+        ("notes", "failed to make the run's folder"),
+    ] {
+        let project =
+            Project::with_suite(GOOD).file(there, "*\n").file("holder", format!("#!/bin/sh\n{full}\n"));
+        let holder = project.path().join("holder");
+        fs::set_permissions(&holder, fs::Permissions::from_mode(0o755)).unwrap();
+        let fixture = Fixture { project: &project };
+        let mut test = fixture.program(&["--exact", "s::good", "--nocapture"]);
+        test.env("GPU_HARNESS_BIN", holder).env("REAL", program("gpu-harness")).env("GPU_HARNESS_IDLE", "1s");
+        let told = said(&ended(test));
+        let last = told.lines().find(|line| line.starts_with("Error: ")).unwrap_or(&told);
+        assert!(last.starts_with("Error: infrastructure, not the code under test: failed to "), "{told}");
+        assert!(last.contains(cannot), "{told}");
+    }
 }
 
 #[test]

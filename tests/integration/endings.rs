@@ -45,8 +45,8 @@ fn a_signal_is_heard_while_artifacts_are_fetched() {
         let project = with_trick("fetch.hang");
         // The bound of the fetch alone is longer than that of any test.
         let project = project.file("gpu-harness.yaml", NODE.replace("2s", "10m"));
-        let harness = project.start(&[]);
-        project.await_event(fetches);
+        let mut harness = project.start(&[]);
+        project.await_event(&mut harness, fetches);
         kill_process(Pid::from_child(&harness), signal).unwrap();
         let run = project.collect(harness);
         assert_eq!(run.code(), 130, "{run:?}");
@@ -116,7 +116,7 @@ fn a_file_that_was_announced_and_did_not_come_is_no_pass() {
 fn a_harness_that_is_killed_leaves_no_process_of_its_own() {
     let project = with_trick("fetch.hang");
     let mut harness = project.start(&[]);
-    project.await_event(fetches);
+    project.await_event(&mut harness, fetches);
     let run = project.latest().unwrap().file_name().unwrap().to_string_lossy().into_owned();
     let fetching = || processes().any(|process| process.says("evil_agent.py") && process.says(&run));
     within(Duration::from_secs(10), "the fetch begins", fetching);

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
-use gpu_harness_tests::project::{Finished, Project};
+use gpu_harness_tests::project::{Finished, Project, program};
 use gpu_harness_tests::sshd::Sshd;
 use gpu_harness_tests::xml;
 use gpu_suites::event::Event;
@@ -55,6 +55,24 @@ fn output_and_exit_status_come_back_as_they_were() {
     let absent = project.gpu_harness(&["exec", "--", "no-such-program"]);
     assert_eq!(absent.status.code(), Some(127), "{absent:?}");
     assert!(absent.stderr.contains("no-such-program cannot be started"), "{}", absent.stderr);
+}
+
+#[test]
+fn where_this_machine_lets_nothing_be_run_the_exit_status_is_none_of_the_commands() {
+    let project = Project::new();
+    for verb in [&["exec"][..], &["exec", "--sync"], &["cargo"], &["target-runner"]] {
+        // Its own folder is gone.
+        let script = "mkdir gone && cd gone && rmdir ../gone && exec \"$@\" true";
+        let mut command = Command::new("sh");
+        command.args(["-c", script, "sh"]).arg(program("gpu-harness")).args(verb);
+        if verb[0] == "exec" {
+            command.arg("--");
+        }
+        let ended = command.current_dir(project.path()).output().unwrap();
+        assert_eq!(ended.status.code(), Some(125), "{verb:?}: {ended:?}");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert!(told.contains("failed to find the working folder"), "{verb:?}: {told}");
+    }
 }
 
 #[test]

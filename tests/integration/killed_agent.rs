@@ -28,8 +28,8 @@ fn a_killed_agent_is_told_apart_from_a_failed_check_and_leaves_nothing_running()
     let project = Project::with_suite(SUITE);
     let pid_file = project.path().join("pid");
     let project = project.env("PIDFILE", pid_file.display().to_string());
-    let harness = project.start(&[]);
-    project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    let mut harness = project.start(&[]);
+    project.await_event(&mut harness, |event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     kill(supervisor(&project.cache()));
     let run = project.collect(harness);
     assert_eq!(run.code(), 3, "{run:?}");

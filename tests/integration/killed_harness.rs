@@ -24,7 +24,7 @@ fn a_killed_harness_leaves_its_report_and_the_node_cleans_up_when_the_lease_ends
         .file("gpu-harness.yaml", "default: here\nnodes: { here: { provider: local, lease: 2s } }\n")
         .env("PIDFILE", pid_file.display().to_string());
     let mut harness = project.start(&[]);
-    project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    project.await_event(&mut harness, |event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     let pid = fs::read_to_string(&pid_file).unwrap();
     assert!(lives(&pid));
     harness.kill().unwrap();
@@ -54,8 +54,8 @@ fn an_interrupted_run_ends_in_good_order() {
     let project = Project::with_suite(SUITE);
     let pid_file = project.path().join("pid");
     let project = project.env("PIDFILE", pid_file.display().to_string());
-    let harness = project.start(&[]);
-    project.await_event(|event| matches!(event, Event::Log(log) if log.text.contains("begun")));
+    let mut harness = project.start(&[]);
+    project.await_event(&mut harness, |event| matches!(event, Event::Log(log) if log.text.contains("begun")));
     let pid = fs::read_to_string(&pid_file).unwrap();
     let id = rustix::process::Pid::from_child(&harness);
     rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();

@@ -134,11 +134,11 @@ impl Fixture<'_> {
     /// The folder of the one run, once its holder has ended it.
     ///
     /// # Panics
-    /// Where there is not one run, or it does not end in a minute.
+    /// Where there is not one run.
     pub fn the_run(&self) -> PathBuf {
         let runs = self.runs();
         let [run] = &runs[..] else { panic!("not one run: {runs:?}") };
-        crate::process::within(std::time::Duration::from_secs(60), "the holder has ended its run", || {
+        crate::waiting::until("the holder has ended its run", || {
             // The reports are written after the last event: they are whole once the process is gone.
             events_in(run).iter().any(|record| matches!(record.event, gpu_suites::event::Event::RunClosed(_)))
                 && self.holders().is_empty()

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use gpu_suites::event::{Event, Record};
 use gpu_suites::outcome::Outcome;
@@ -149,20 +149,37 @@ impl Project {
         fs::canonicalize(self.path().join("gpu-harness-runs/latest")).ok()
     }
 
-    /// Waits until the newest run has an event that `wanted` accepts.
+    /// Waits until the newest run has an event that `wanted` accepts, for as long as what makes it goes on.
     ///
     /// # Panics
-    /// Where none comes in a minute.
-    pub fn await_event(&self, wanted: impl Fn(&Event) -> bool) {
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(60) {
-            let events = self.latest().map(|folder| events_in(&folder)).unwrap_or_default();
-            if events.iter().any(|record| wanted(&record.event)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
+    /// Where that ends without the event: those that there were are told.
+    pub fn await_event(&self, running: &mut Child, wanted: impl Fn(&Event) -> bool) {
+        await_event(running, || self.latest(), wanted);
+    }
+}
+
+/// Waits until the run in that folder has an event that `wanted` accepts, for as long as what makes it goes on. How long that may
+/// be on a slow machine, whoever runs the tests says.
+///
+/// # Panics
+/// Where that ends without the event: those that there were are told.
+pub fn await_event(
+    running: &mut Child,
+    folder: impl Fn() -> Option<PathBuf>,
+    wanted: impl Fn(&Event) -> bool,
+) {
+    loop {
+        // Asked before its last events are read.
+        let ended = running.try_wait().expect("a child of this process");
+        let events = folder().map(|folder| events_in(&folder)).unwrap_or_default();
+        if events.iter().any(|record| wanted(&record.event)) {
+            return;
         }
-        panic!("the event that was waited for has not come in a minute");
+        if let Some(status) = ended {
+            let events = Vec::from_iter(events.iter().map(Record::to_line));
+            panic!("it has ended ({status}) without the event that was waited for:\n{}", events.join("\n"));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
@@ -230,4 +247,40 @@ pub fn events_in(folder: &Path) -> Vec<Record> {
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
     let text = std::str::from_utf8(&text[..whole]).expect("events are UTF-8");
     text.lines().map(|line| Record::parse(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A run that writes its events down, as a shell: `script`, after a first one.
+    fn run_of(project: &Project, script: &str) -> Child {
+        let first = r#"{"seq":0,"at":"2024-01-01T00:00:00Z","kind":"interrupted","by":"SIGINT"}"#;
+        let begin = format!(
+            "mkdir -p gpu-harness-runs/latest; cd gpu-harness-runs/latest; echo '{first}' > events.ndjson; "
+        );
+        let mut command = Command::new("sh");
+        command.args(["-c", &(begin + script)]).current_dir(project.path()).stdin(Stdio::null());
+        command.spawn().expect("a shell")
+    }
+
+    fn is_by_sigterm(event: &Event) -> bool {
+        matches!(event, Event::Interrupted(event) if event.by == "SIGTERM")
+    }
+
+    #[test]
+    fn an_event_is_waited_for_and_found_also_where_it_was_the_last() {
+        let project = Project::new();
+        let last = "sleep 0.2; sed s/SIGINT/SIGTERM/ events.ndjson >> events.ndjson";
+        project.await_event(&mut run_of(&project, last), is_by_sigterm);
+    }
+
+    #[test]
+    fn a_run_that_ends_without_the_event_is_told_with_those_that_it_had() {
+        let project = Project::new();
+        let mut run = run_of(&project, "exit 7");
+        let waiting = std::panic::AssertUnwindSafe(|| project.await_event(&mut run, is_by_sigterm));
+        let told = *std::panic::catch_unwind(waiting).unwrap_err().downcast::<String>().expect("words");
+        assert!(told.contains("exit status: 7") && told.contains("SIGINT"), "{told}");
+    }
 }

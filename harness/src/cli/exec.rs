@@ -21,7 +21,8 @@ use crate::text::streams::{self, tell};
 #[command(after_help = "\
 Output comes as it is printed, byte for byte where it goes to a file or a pipe; the exit status is the command's, or as in a
 shell 128 and the number of the signal that ended it, 127 not found, 126 not executable. Where the command could not be run
-to its end, or not all of it came back: 125 trouble with the node, 124 a limit was reached, 130 interrupted.
+to its end, or not all of it came back: 125 trouble with the node or with this machine, 124 a limit was reached, 130
+interrupted.
 
 Examples:
   gpu-harness exec --node gpu --sync -- pytest -m gpu

@@ -108,9 +108,9 @@ impl Cli {
         crate::log::begin(&Env::of_process(), matches!(&self.command, Verb::Run(run) if run.is_verbose()));
         let exit = match self.command {
             // These end as the command that they ran.
-            Verb::Exec(verb) => return verb.execute(),
-            Verb::Cargo(verb) => return verb.execute(),
-            Verb::TargetRunner(verb) => return verb.execute(),
+            Verb::Exec(verb) => return in_place_of_a_command(verb.execute()),
+            Verb::Cargo(verb) => return in_place_of_a_command(verb.execute()),
+            Verb::TargetRunner(verb) => return in_place_of_a_command(verb.execute()),
             Verb::Run(verb) => return verb.execute(),
             Verb::List(verb) => verb.execute()?,
             Verb::Report(verb) => verb.execute()?,
@@ -136,6 +136,17 @@ impl Cli {
             }
         };
         Ok(exit.into())
+    }
+}
+
+/// What stands for a command ends as that does: trouble of our own has a code that few commands have.
+fn in_place_of_a_command(ended: Result<ExitCode, Failure>) -> Result<ExitCode, Failure> {
+    match ended {
+        Err(failure) if failure.exit == Exit::Infrastructure => {
+            failure.tell();
+            Ok(ExitCode::from(crate::run::exec::INFRASTRUCTURE))
+        }
+        ended => ended,
     }
 }
 

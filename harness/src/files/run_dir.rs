@@ -12,8 +12,11 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use gpu_suites::exit::Exit;
 use gpu_suites::id::RunId;
 use jiff::{Timestamp, tz::TimeZone};
+
+use crate::text::Explain;
 
 /// The default parent of run folders.
 pub const DEFAULT_PARENT: &str = "gpu-harness-runs";
@@ -31,6 +34,18 @@ pub struct RunDir {
 pub struct RunDirError {
     path: PathBuf,
     source: io::Error,
+}
+
+impl Explain for RunDirError {
+    fn exit(&self) -> Exit {
+        match self.source.kind() {
+            // No other place that the user might have named is at fault here.
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Exit::Infrastructure
+            }
+            _ => Exit::Usage,
+        }
+    }
 }
 
 impl RunDir {

@@ -122,10 +122,10 @@ pub(super) async fn run(
             let records = CaseRecords { run: records, case: asked.what.id().clone(), said };
             match carry_out(broker, &asked, prepared, records, interrupts).await {
                 Ok(verdict) => Said::Ended(verdict),
-                Err(error) => Said::Refused { reason: explained(&error) },
+                Err(error) => Said::refused(&error),
             }
         }
-        Err(error) => Said::Refused { reason: explained(&error) },
+        Err(error) => Said::refused(&error),
     }
 }
 

@@ -70,16 +70,20 @@ pub enum ClientError {
     /// The asker wants to hear no more: the case is cancelled.
     #[error("nobody reads what it says any more")]
     Unheard,
-    /// The suites or their files are wrong.
-    #[error("{0}")]
-    Refused(String),
+    /// What was asked for cannot be run.
+    #[error("{reason}")]
+    Refused {
+        reason: String,
+        /// Whose fault that is: the user's, or the holder's machine's.
+        exit: Exit,
+    },
 }
 
 impl Explain for ClientError {
     fn exit(&self) -> Exit {
         match self {
             Self::Start(error) => error.exit(),
-            Self::Refused(_) => Exit::Usage,
+            Self::Refused { exit, .. } => *exit,
             _ => Exit::Infrastructure,
         }
     }
@@ -180,7 +184,7 @@ fn converse(
         match said {
             Said::Accepted { pid: its } => pid = Some(its),
             Said::Ended(verdict) => return Ok(verdict),
-            Said::Refused { reason } => return Err(ClientError::Refused(reason)),
+            Said::Refused { reason, exit } => return Err(ClientError::Refused { reason, exit }),
             Said::Ending { .. } => {
                 return Err(ClientError::Odd("an answer to what was not asked".to_owned()));
             }

@@ -126,6 +126,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use gpu_suites::event::{Log, Stream};
+    use gpu_suites::exit::Exit;
 
     use super::*;
 
@@ -192,7 +193,7 @@ mod tests {
             let waiting = saying.state.waiting.get();
             saying.record(&record(count));
             assert_eq!(saying.state.waiting.get(), waiting);
-            saying.answer(&Said::Refused { reason: "the end".into() });
+            saying.answer(&Said::Refused { reason: "the end".into(), exit: Exit::Usage });
             drop(saying);
             read(there).await
         };

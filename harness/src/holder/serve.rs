@@ -26,7 +26,7 @@ use crate::here::Here;
 use crate::node::NodeSpec;
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
-use crate::text::{Explain, explained};
+use crate::text::Explain;
 
 /// How long the cases that run may take to end when the holder does: a session gives its node 30 s.
 const LAST_CASES: Duration = Duration::from_secs(35);
@@ -172,7 +172,7 @@ async fn attend(broker: Rc<Broker>, stream: UnixStream) {
                     })
                     .await
                 }
-                Err(error) => Said::Refused { reason: explained(&error) },
+                Err(error) => Said::refused(&error),
             };
             said.answer(&answer);
         }
@@ -189,7 +189,7 @@ async fn attend(broker: Rc<Broker>, stream: UnixStream) {
             broker.end(HolderEnd::Ended("its owner has asked for its end"));
             is_last = true;
         }
-        Err(reason) => said.answer(&Said::Refused { reason }),
+        Err(reason) => said.answer(&Said::Refused { reason, exit: Exit::Usage }),
     }
     broker.busy.send_modify(|busy| *busy = (busy.0 - 1, Instant::now()));
     drop(broker);

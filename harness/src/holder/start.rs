@@ -49,7 +49,11 @@ pub enum StartError {
     },
     /// It ended at once.
     #[error("the node holder ended at once: {said}")]
-    Ended { said: String },
+    Ended {
+        said: String,
+        /// What it said of itself by how it ended.
+        exit: Exit,
+    },
     #[error("the node holder does not answer after {} s; its log is {}", PATIENCE.as_secs(), log.display())]
     Silent { log: PathBuf },
 }
@@ -57,7 +61,8 @@ pub enum StartError {
 impl Explain for StartError {
     fn exit(&self) -> Exit {
         match self {
-            Self::NoProgram | Self::Ended { .. } => Exit::Usage,
+            Self::NoProgram => Exit::Usage,
+            Self::Ended { exit, .. } => *exit,
             _ => Exit::Infrastructure,
         }
     }
@@ -123,8 +128,10 @@ fn start(order: &Order) -> Result<UnixStream, StartError> {
         if let Ok(stream) = UnixStream::connect(&order.address.socket) {
             return Ok(stream);
         }
-        if child.try_wait().is_ok_and(|ended| ended.is_some()) {
-            return Err(StartError::Ended { said: tail(&mut said) });
+        if let Ok(Some(ended)) = child.try_wait() {
+            let is_usage = ended.code() == Some(Exit::Usage.code().into());
+            let exit = if is_usage { Exit::Usage } else { Exit::Infrastructure };
+            return Err(StartError::Ended { said: tail(&mut said), exit });
         }
         std::thread::sleep(LOOK);
     }

@@ -6,11 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, InputPath};
 use gpu_suites::wire::Answer;
 use serde::{Deserialize, Serialize};
+
+use crate::text::{Explain, explained};
 
 /// The longest line of an answer: a node's longest record, and what the holder adds to it.
 pub(super) const LONGEST_ANSWER: usize = 16 << 20;
@@ -65,8 +68,18 @@ pub enum Said {
         /// The folder of its run, where anything was run.
         run_dir: Option<PathBuf>,
     },
-    /// What is asked for cannot be run at all: the suites or their files are wrong.
-    Refused { reason: String },
+    /// What is asked for cannot be run at all: the suites or their files are wrong, or the holder's machine is not well.
+    Refused {
+        reason: String,
+        /// Which of the two: how a command that cannot do more ends.
+        exit: Exit,
+    },
+}
+
+impl Said {
+    pub(super) fn refused<E: Explain + 'static>(error: &E) -> Self {
+        Self::Refused { reason: explained(error), exit: error.exit() }
+    }
 }
 
 impl Answer for Said {

@@ -158,10 +158,10 @@ impl Explain for RunError {
         match self {
             Self::Plan(error) => error.exit(),
             Self::Compare(error) => error.exit(),
+            Self::RunDir(error) => error.exit(),
             Self::Config(_)
             | Self::Pattern(_)
             | Self::Node(_)
-            | Self::RunDir(_)
             | Self::File { .. }
             | Self::MaxCost(_)
             | Self::NotBuilt { .. }

@@ -59,4 +59,32 @@ mod tests {
         let never = tokio::time::timeout(Duration::from_millis(5), Moment::of(None));
         assert!(never.await.is_err());
     }
+
+    /// In a time namespace whose machine has slept for a day: of its clocks, only the one that goes on meanwhile is ahead.
+    #[test]
+    fn a_moment_comes_also_where_the_machine_sleeps() {
+        const SLEPT: u64 = 24 * 3600;
+        const INSIDE: &str = "GPU_HARNESS_TEST_HAS_SLEPT";
+        if std::env::var_os(INSIDE).is_some() {
+            let awake = clock_gettime(ClockId::Monotonic).tv_sec.unsigned_abs();
+            assert!(Moment::now().0 >= Duration::from_secs(awake + SLEPT));
+            return;
+        }
+        let namespace = || {
+            let mut unshare = std::process::Command::new("unshare");
+            unshare.args(["--user", "--map-root-user", "--fork", "--time", "--boottime", &SLEPT.to_string()]);
+            unshare
+        };
+        let allowed = namespace().arg("true").status();
+        assert!(
+            allowed.is_ok_and(|status| status.success()),
+            "this test has a clock of its own: allow user namespaces, on Linux 5.6 or newer"
+        );
+        let name = "session::moment::tests::a_moment_comes_also_where_the_machine_sleeps";
+        let mut inside = namespace();
+        inside.arg(std::env::current_exe().unwrap()).args(["--exact", name]).env(INSIDE, "1");
+        let told = inside.output().unwrap();
+        let said = String::from_utf8_lossy(&told.stdout);
+        assert!(told.status.success() && said.contains("1 passed"), "{said}");
+    }
 }

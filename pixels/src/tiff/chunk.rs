@@ -37,7 +37,7 @@ impl Tiff<'_> {
         let [width, height] = layout.held(layout.area(column, row));
         let together = layout.together();
         let (row_bytes, rows) = (layout.row_bytes(width), layout.rows(height));
-        let Some(packed) = self.packed(layout.index(column, row, plane), row_bytes * rows)? else {
+        let Some(packed) = self.packed(layout.index(column, row, plane), layout.whole(column, row))? else {
             let (stride, value) = (width * together, self.nodata());
             let stride = if layout.subsampling.is_some() { row_bytes } else { stride };
             return Ok(Chunk { samples: vec![value; stride * rows], stride, together });
@@ -71,8 +71,7 @@ impl Tiff<'_> {
         let area = layout.area(column, row);
         let held = layout.held(area);
         let (found, samples, channels) = if layout.compression == Compression::Jpeg {
-            let tables = self.directory.values(JPEG_TABLES).map_or(&[][..], |tables| tables.bytes);
-            let jpeg = Jpeg::open(tables, packed)?;
+            let jpeg = Jpeg::open(self.tables(), packed)?;
             let ycc = self.directory.number(PHOTOMETRIC) == Some(YCC);
             let found = [jpeg.header.width, jpeg.header.height];
             check(found, held, area.height)?;
@@ -91,13 +90,21 @@ impl Tiff<'_> {
         Ok(Chunk { samples, stride: found[0] as usize * channels, together: channels })
     }
 
+    /// What all JPEGs in it share.
+    pub(super) fn tables(&self) -> &[u8] {
+        let is_read = self.layout.compression == Compression::Jpeg;
+        let tables = self.directory.values(JPEG_TABLES).filter(|_| is_read);
+        tables.map_or(&[][..], |tables| tables.bytes)
+    }
+
     /// The bytes of a strip or tile as they lie in the file; nothing where it was left out, as sparse files do.
-    fn packed(&self, index: usize, whole: usize) -> Result<Option<&[u8]>> {
+    pub(super) fn packed(&self, index: usize, whole: usize) -> Result<Option<&[u8]>> {
         let list = |tile, strip| self.directory.values(tile).or_else(|| self.directory.values(strip));
         let at = |values: &Values<'_>| values.unsigned(index);
         let missing = || damaged(format_args!("it has no place of strip or tile {index}"));
         let offset = list(TILE_OFFSETS, STRIP_OFFSETS).and_then(at).ok_or_else(missing)?;
-        let bytes = match list(TILE_LENGTHS, STRIP_LENGTHS).map(at) {
+        let lengths = list(TILE_LENGTHS, STRIP_LENGTHS);
+        let bytes = match lengths.map(at) {
             Some(Some(0)) => return Ok(None),
             Some(Some(length)) => self.directory.bytes(offset, length),
             Some(None) => return Err(missing()),
@@ -106,8 +113,15 @@ impl Tiff<'_> {
             }
             None => self.directory.rest(offset),
         };
+        let (is_listed, layout) = (lengths.is_some(), &self.layout);
+        let most = match layout.compression {
+            Compression::None => whole,
+            // Where an image ends is said in it.
+            _ if is_listed || layout.compression.is_image() => usize::MAX,
+            _ => self.longest_packed(whole),
+        };
         match bytes {
-            Some(bytes) => Ok(Some(bytes)),
+            Some(bytes) => Ok(Some(&bytes[..bytes.len().min(most)])),
             None => Err(damaged(format_args!("strip or tile {index} does not lie in the file"))),
         }
     }

@@ -190,6 +190,11 @@ impl<'a> Directory<'a> {
         self.file.order
     }
 
+    /// Bytes of the whole file.
+    pub(crate) fn length(&self) -> u64 {
+        self.file.bytes.len() as u64
+    }
+
     /// Bytes of the file.
     pub(crate) fn bytes(&self, offset: u64, length: u64) -> Option<&'a [u8]> {
         self.file.at(offset, length)

@@ -176,12 +176,21 @@ impl Layout {
         height.div_ceil(self.subsampling.map_or(1, |[_, down]| down))
     }
 
+    /// Bytes of a strip or tile, unpacked.
+    pub(super) fn whole(&self, column: u32, row: u32) -> usize {
+        let [width, height] = self.held(self.area(column, row));
+        self.row_bytes(width) * self.rows(height)
+    }
+
+    /// Samples of a pixel that are unpacked: of planes only those that are shown.
+    pub(super) fn bands(&self) -> u64 {
+        (if self.planar { self.samples.min(4) } else { self.samples }) as u64
+    }
+
     /// Bytes for one strip or tile in all its bands while it is unpacked.
     pub(super) fn chunk_memory(&self) -> u64 {
         let [width, height] = self.chunk.map(u64::from);
-        // Of planes only those that are shown.
-        let bands = if self.planar { self.samples.min(4) } else { self.samples };
-        let samples = width.saturating_mul(height).saturating_mul(bands as u64);
+        let samples = width.saturating_mul(height).saturating_mul(self.bands());
         // As it lies in the file, as eight bits, and what a decoder of images keeps.
         let each = self.bits.div_ceil(8) as u64 + 1 + if self.compression.is_image() { 4 } else { 0 };
         samples.saturating_mul(each)

@@ -6,6 +6,7 @@ mod compression;
 pub(crate) mod directory;
 mod layout;
 mod samples;
+mod work;
 mod ycc;
 
 use self::colour::Colour;
@@ -50,14 +51,19 @@ impl<'a> Tiff<'a> {
         self.layout.chunk_memory()
     }
 
+    /// Strips or tiles that show the same pixels.
+    fn planes(&self) -> usize {
+        if self.layout.planar { self.colour.bands() } else { 1 }
+    }
+
     pub(super) fn decode(&self) -> Result<Vec<u8>> {
+        self.check_work()?;
         let (width, height) = (self.layout.width as usize, self.layout.height as usize);
         let mut pixels = vec![0; 3 * width * height];
         for row in 0..self.layout.down() {
             for column in 0..self.layout.across() {
                 let area = self.layout.area(column, row);
-                let planes = if self.layout.planar { self.colour.bands() } else { 1 };
-                let planes = (0..planes).map(|plane| self.chunk(column, row, plane));
+                let planes = (0..self.planes()).map(|plane| self.chunk(column, row, plane));
                 let planes = planes.collect::<Result<Vec<_>>>()?;
                 let lines = pixels.chunks_exact_mut(3 * width).skip(area.top).take(area.height);
                 for (y, line) in lines.enumerate() {
