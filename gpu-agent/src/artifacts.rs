@@ -52,7 +52,6 @@ pub(crate) struct Place {
     pub(crate) link: Option<String>,
 }
 
-/// The artifacts of a case.
 #[derive(Debug, Default)]
 pub(crate) struct Artifacts {
     pub(crate) files: Vec<Found>,
@@ -192,7 +191,6 @@ pub(crate) fn open(file: &Found) -> io::Result<File> {
         .open(&file.at)
 }
 
-/// The content's sha256 and size.
 pub(crate) fn hash(file: &Found) -> io::Result<(Sha256, u64)> {
     let mut content = open(file)?.take(MOST_BYTES);
     let (mut hasher, mut buffer, mut bytes) = (Hasher::new(), vec![0; 64 << 10], 0);

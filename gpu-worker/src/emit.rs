@@ -108,7 +108,6 @@ pub(crate) fn number(value: impl Into<f64>) -> Value {
     Value::Number(value.into())
 }
 
-/// A count as a metric's value.
 pub(crate) fn count(value: usize) -> Value {
     Value::Number(value as f64)
 }

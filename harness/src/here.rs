@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::text::streams;
 
-/// Where a command is given.
 #[derive(Debug, Clone)]
 pub struct Here {
     /// The folder that relative names begin at.
@@ -89,12 +88,10 @@ impl Voice {
         Self(Arc::new(listener))
     }
 
-    /// For standard output, as it is.
     pub fn say(&self, text: &str) {
         (self.0)(Said::Out(text));
     }
 
-    /// A line for standard error.
     pub fn tell(&self, line: &str) {
         (self.0)(Said::Note(line));
     }

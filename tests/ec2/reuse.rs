@@ -27,7 +27,6 @@ struct Run {
     out: PathBuf,
 }
 
-/// What came of it.
 struct Ended {
     output: Output,
     events: Vec<Record>,

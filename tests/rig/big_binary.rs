@@ -17,7 +17,6 @@ const NOTHING: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Seen {
-    /// The binary's size in bytes.
     pub bytes: u64,
     /// What went to the node in the first run, in bytes.
     pub sent: u64,

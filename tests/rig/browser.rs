@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// An open browser with one page.
 pub struct Browser {
     driver: Child,
     session: String,

@@ -14,7 +14,6 @@ const EACH: u64 = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
-    /// Images that were predicted.
     pub sound: u64,
     /// Images that have an error in their row, by what was done to them.
     pub damaged: BTreeMap<&'static str, u64>,

@@ -29,7 +29,6 @@ print('{"@artifact": "result.txt"}', file=metrics, flush=True)
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
     pub rounds: usize,
-    /// Connections that were cut in them.
     pub cuts: u64,
     /// Runs that were cut more than once.
     pub several: usize,

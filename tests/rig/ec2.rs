@@ -30,7 +30,6 @@ const LONGEST_REAL_LAG: Duration = Duration::from_secs(5);
 /// How long the server may take to end its hosts.
 const END: Duration = Duration::from_secs(20);
 
-/// How a test EC2 is started.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// How much faster than this machine's its clock runs.
@@ -83,7 +82,6 @@ impl Weather {
     }
 }
 
-/// A running test EC2.
 #[derive(Debug)]
 pub struct Ec2 {
     server: Child,
@@ -171,7 +169,6 @@ impl Ec2 {
         self.pid
     }
 
-    /// `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -336,7 +333,6 @@ impl Ec2 {
         }
     }
 
-    /// What the server has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

@@ -120,7 +120,6 @@ impl Fixture<'_> {
         command
     }
 
-    /// Every run's folder, oldest first.
     pub fn runs(&self) -> Vec<PathBuf> {
         let found =
             fs::read_dir(self.project.path().join("gpu-harness-runs")).into_iter().flatten().flatten();

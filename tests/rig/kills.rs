@@ -27,7 +27,6 @@ cases:
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Harnesses that were killed.
     pub killed: u64,
     /// Of these, before there was a run's folder.
     pub before_the_folder: u64,

@@ -128,7 +128,6 @@ pub struct Seen {
     pub killed: u64,
     /// Harnesses that had ended before their moment came.
     pub ended: u64,
-    /// Instances that were launched.
     pub instances: usize,
     /// Of these, ended by themselves: by their lease, since the other end that is armed at boot comes later.
     pub by_themselves: usize,

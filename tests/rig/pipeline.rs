@@ -21,11 +21,8 @@ pub struct Pipeline {
     env: Vec<(String, String)>,
 }
 
-/// How a worker ended.
 pub struct Ran {
-    /// As the system says it.
     pub output: Output,
-    /// The last value of each metric.
     pub figures: Map<String, Value>,
     /// What it said that it cannot go on for, and what to do.
     pub error: Option<(String, String)>,
@@ -68,7 +65,6 @@ impl Pipeline {
         self.spec.remove(key);
     }
 
-    /// Sets a variable for the worker.
     pub fn env(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
     }

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use gpu_suites::process::Stat;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process that runs.
 #[derive(Debug)]
 pub struct Process {
     pub pid: i32,

@@ -15,12 +15,10 @@ pub struct Project {
     env: Vec<(String, String)>,
 }
 
-/// What came of one run.
 #[derive(Debug)]
 pub struct Finished {
     pub status: ExitStatus,
     pub stdout: String,
-    /// What it printed to standard error.
     pub stderr: String,
     /// The run's folder, where one was made.
     pub run_dir: Option<PathBuf>,
@@ -144,7 +142,6 @@ impl Project {
         Finished { status, stdout: text(stdout), stderr: text(stderr), run_dir: self.latest() }
     }
 
-    /// The newest run's folder.
     pub fn latest(&self) -> Option<PathBuf> {
         fs::canonicalize(self.path().join("gpu-harness-runs/latest")).ok()
     }

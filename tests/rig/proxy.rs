@@ -22,14 +22,11 @@ const TICK: Duration = Duration::from_millis(20);
 /// Which bytes a [`Cut`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// From the client to the server.
     Up,
-    /// From the server to the client.
     Down,
     Both,
 }
 
-/// How a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// In order, as by a program that ends.
@@ -118,7 +115,6 @@ impl Proxy {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Connections that were cut so far.
     pub fn cuts(&self) -> u64 {
         self.shared.cut.load(Ordering::Relaxed)
     }

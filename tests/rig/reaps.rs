@@ -85,7 +85,6 @@ while True:
 
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Seen {
-    /// How often reap ran.
     pub reaps: u64,
     /// Runs that lived all the time, and of which nothing is missing.
     pub live: usize,

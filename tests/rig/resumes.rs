@@ -19,7 +19,6 @@ const ROWS: u32 = 100;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Seen {
-    /// Workers that were killed.
     pub killed: u64,
     /// Of these, before a shard was done.
     pub before_a_shard: u64,

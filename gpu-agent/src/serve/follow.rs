@@ -22,7 +22,6 @@ const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// The same where the file system tells nothing.
 const LOOK_OFTEN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// What came of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Lines were sent; there may be more.

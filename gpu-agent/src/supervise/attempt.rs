@@ -35,7 +35,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long output may wait to be written together with what follows.
 const BATCHING: Duration = Duration::from_millis(10);
 
-/// A try under way.
 pub(super) struct Attempt<'r, 'a> {
     run: &'r mut Run<'a>,
     case: &'a PlannedCase,

@@ -35,17 +35,14 @@ const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 /// The driver did not answer once.
 static SILENT: AtomicBool = AtomicBool::new(false);
 
-/// A case that is being watched.
 pub(super) struct GpuWatch {
     /// Ends the watch when it is dropped.
     stop: Sender<()>,
     seen: Receiver<Vec<Watched>>,
 }
 
-/// What there is for a case.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// The GPUs that it may use.
     Gpus(Vec<Gpu>),
     /// The driver does not answer.
     Silent,

@@ -13,7 +13,6 @@ const COMPLAINTS: usize = 10;
 /// How much of a bad line is shown.
 const SHOWN: usize = 100;
 
-/// The lines of one case.
 #[derive(Debug)]
 pub(super) struct Intake {
     lines: Lines,

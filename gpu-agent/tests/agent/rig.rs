@@ -80,7 +80,6 @@ impl Node {
         command
     }
 
-    /// A conversation that has been opened.
     pub(crate) fn talk(&self) -> Talk {
         self.talk_through(Command::new(AGENT), &["serve"])
     }
@@ -96,7 +95,6 @@ impl Node {
         talk
     }
 
-    /// Runs a plan to its end.
     pub(crate) fn run(&self, plan: Plan) -> Vec<Record> {
         let mut talk = self.talk();
         talk.start(plan);
@@ -110,7 +108,6 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// Ends the supervisors of this node.
     fn drop(&mut self) {
         let runs = self.cache().join("runs").display().to_string();
         for pid in processes(&runs) {
@@ -119,7 +116,6 @@ impl Drop for Node {
     }
 }
 
-/// Ends a process group.
 pub(crate) fn kill_group(leader: u32) {
     assert!(leader > 1);
     let _ = kill_process_group(Pid::from_raw(leader.cast_signed()).unwrap(), Signal::KILL);
@@ -135,7 +131,6 @@ pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
     within(PATIENCE, what, holds);
 }
 
-/// A conversation with `gpu-agent serve`.
 pub(crate) struct Talk {
     pub(crate) child: Child,
     pub(crate) input: Option<ChildStdin>,

@@ -56,7 +56,6 @@ pub(super) enum Said<'a> {
     Error,
 }
 
-/// The answers of a run.
 #[derive(Debug, Default)]
 pub(super) struct Digest {
     inputs: Sum,
@@ -68,12 +67,10 @@ pub(super) struct Digest {
 }
 
 impl Digest {
-    /// Takes an input in.
     pub(super) fn input(&mut self, key: &str, size: u64, etag: &str) {
         self.inputs.add(&[key.as_bytes(), &size.to_le_bytes(), etag.as_bytes()]);
     }
 
-    /// Takes a row in.
     pub(super) fn row(&mut self, key: &str, said: Said<'_>) {
         self.rows += 1;
         let seed = seed(key);

@@ -89,7 +89,6 @@ struct Job<'a> {
     images: Arc<dyn Store>,
     shards: Arc<dyn Store>,
     decoders: usize,
-    /// The device of each replica.
     replicas: Vec<tch::Device>,
 }
 
@@ -144,7 +143,6 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
     write(&job, &plan, (record.as_ref(), audit.removed.as_slice()), emitter)
 }
 
-/// The stores of images and shards.
 struct Stores {
     images: Arc<dyn Store>,
     shards: Arc<dyn Store>,

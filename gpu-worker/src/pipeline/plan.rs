@@ -128,7 +128,6 @@ impl Plan {
         self.starts.len() - 1
     }
 
-    /// The numbers of a shard's inputs.
     pub(super) fn inputs_of(&self, shard: usize) -> std::ops::Range<usize> {
         self.starts[shard]..self.starts[shard + 1]
     }
@@ -290,7 +289,6 @@ fn there(store: &dyn Store, key: &str) -> gpu_stores::error::Result<Option<Vec<u
     }
 }
 
-/// The images of the case.
 fn list(job: &Job<'_>) -> Result<Vec<Object>> {
     let only = match &job.wanted.images.keys {
         None => None,

@@ -9,7 +9,6 @@ use super::picture::About;
 /// The longest error that a row keeps.
 const MOST_ERROR: usize = 500;
 
-/// What became of one input.
 pub(super) struct Row {
     pub(super) input: usize,
     about: Option<About>,

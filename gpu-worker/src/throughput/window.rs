@@ -21,7 +21,6 @@ pub(super) struct Rules {
     pub(super) others: f64,
 }
 
-/// What one window showed.
 #[derive(Debug, Serialize)]
 pub(super) struct Window {
     pub(super) seconds: f64,

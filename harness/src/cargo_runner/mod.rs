@@ -48,24 +48,18 @@ const TIMEOUT: Span = Span(std::time::Duration::from_secs(24 * 3600));
 const START: &str = r#"export CARGO_MANIFEST_DIR="$PWD" LD_LIBRARY_PATH="$PWD/.gpu-harness/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; "#;
 const BECOME: &str = r#"exec "$@""#;
 
-/// Why a test binary was not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
-    /// Nobody holds a node.
     #[error(
         "no node is held for this: start it by `gpu-harness cargo test …` or `gpu-harness cargo nextest run …`"
     )]
     NoHolder,
-    /// The binary cannot be listed here.
     #[error("failed to start {}", path.display())]
     Here { path: PathBuf, source: std::io::Error },
-    /// What it needs cannot be found out.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// The holder did not run it.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// An argument is no text.
     #[error("an argument is not UTF-8: {0}")]
     Argument(String),
 }

@@ -15,7 +15,6 @@ use crate::text::clean;
 /// How bad it is, and whose fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
-    /// What is tested is wrong.
     Failure,
     /// The infrastructure is, or a limit was reached: nothing is said about what is tested.
     Unjudged,
@@ -25,7 +24,6 @@ pub enum Level {
 /// Something that a CI service shows beside a line of a file. Its texts are clean.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Annotation {
-    /// How bad it is.
     pub level: Level,
     /// What it is about, in a few words.
     pub title: String,

@@ -41,43 +41,33 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_MOST: Duration = Duration::from_secs(15);
 const AT_MOST_INTERRUPTED: Duration = Duration::from_secs(2);
 
-/// Why Bitbucket was not told.
 #[derive(Debug, thiserror::Error)]
 pub enum BitbucketError {
-    /// No connection can be set up.
     #[error("failed to set up a connection to {address}")]
     Client {
-        /// The proxy, or the API.
         address: String,
         source: reqwest::Error,
     },
-    /// The request did not get through.
     #[error(
         "failed to reach {address}; outside of a Bitbucket step, or in a container of one, set \
              GPU_HARNESS_BITBUCKET_PROXY=http://host.docker.internal:29418 or GPU_HARNESS_BITBUCKET_TOKEN"
     )]
     Send {
-        /// The proxy, or the API.
         address: String,
         source: reqwest::Error,
     },
-    /// It is not allowed.
     #[error(
         "Bitbucket does not allow it ({status}); give the step GPU_HARNESS_BITBUCKET_TOKEN, a repository access \
              token with the scope `repository`"
     )]
     Forbidden {
-        /// 401 or 403.
         status: u16,
     },
-    /// Bitbucket says no, or goes on failing.
     #[error("Bitbucket answers {status}: {message}")]
     Refused {
         status: u16,
-        /// The beginning of its answer.
         message: String,
     },
-    /// It takes too long.
     #[error("Bitbucket did not take it within {0:?}")]
     TooSlow(Duration),
 }

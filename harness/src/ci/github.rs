@@ -31,12 +31,10 @@ pub fn commands(annotations: &[Annotation]) -> String {
     text
 }
 
-/// Text as a command's data.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Text as a command's property.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }

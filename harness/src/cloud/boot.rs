@@ -39,12 +39,10 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const KNOCK: Duration = Duration::from_secs(2);
 /// Between two tries at the port, or at logging in.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long one login may take.
 const LOGIN: Duration = Duration::from_secs(30);
 /// How long the agent may take to come and to look at the node, also where booting took nearly all of its time.
 const EXAMINED: Duration = Duration::from_secs(30);
 
-/// A node that can be used.
 pub(super) struct Booted {
     pub(super) remote: Remote,
     /// The instance, as it was last seen.
@@ -53,18 +51,14 @@ pub(super) struct Booted {
     pub(super) renewal: Renewal,
 }
 
-/// Why an instance did not become a node.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// It is no good; another may be.
     #[error("{instance} is no good: {}", told(*.unfit, .last))]
     Unfit {
         instance: String,
         unfit: Unfit,
-        /// What was last seen of it.
         last: String,
     },
-    /// The cloud cannot be asked.
     #[error(transparent)]
     Cloud(#[from] CloudError),
     /// What has to go to the node is not here.
@@ -86,7 +80,6 @@ fn told(unfit: Unfit, last: &str) -> String {
     }
 }
 
-/// A node's way up.
 pub(super) struct Boot<'a> {
     pub(super) cloud: &'a dyn Provider,
     pub(super) ledger: &'a Ledger,

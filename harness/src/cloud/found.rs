@@ -20,7 +20,6 @@ pub const GRACE: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Found {
     pub resource: ResourceKind,
-    /// The cloud's name for it.
     pub id: String,
     pub region: String,
     /// The cloud's word for its state; `exists` where a kind has none.
@@ -35,7 +34,6 @@ pub struct Found {
     pub owner: Owner,
     /// When it was made, by the cloud's clock; `None` where the cloud does not say.
     pub made_at: Option<Timestamp>,
-    /// Where and how an instance runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<Instance>,
 }
@@ -46,7 +44,6 @@ pub struct Owner {
     pub run: String,
     /// The node's name in the project's settings.
     pub node: Option<String>,
-    /// Who started the run, and where.
     pub owner: Option<String>,
     pub pipeline: Option<String>,
     /// When its time is over; `None` where the tag is missing or no time.
@@ -102,7 +99,6 @@ pub enum Verdict {
     Final,
     /// Its time is not over, or it was not asked for.
     Live,
-    /// Its time is over.
     Expired,
     /// It is to go before its time, because the user says so.
     Asked,

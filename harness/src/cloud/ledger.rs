@@ -78,7 +78,6 @@ impl Absence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     pub resource: ResourceKind,
-    /// The cloud's name for it.
     pub id: String,
     pub region: String,
 }
@@ -86,7 +85,6 @@ pub struct Made {
 /// A call whose answer never came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Doubt {
-    /// What it was to make.
     pub resource: ResourceKind,
     /// By what it can be found: a fleet by its client token, anything else by its name.
     pub by: String,
@@ -172,7 +170,6 @@ impl Ledger {
         self.left().into_iter().filter(|made| made.resource == resource).map(|made| made.id).collect()
     }
 
-    /// The calls whose answers never came.
     pub fn doubts(&self) -> Vec<Doubt> {
         self.book().doubts.iter().map(|(doubt, _)| doubt.clone()).collect()
     }

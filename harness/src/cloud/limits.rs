@@ -18,7 +18,6 @@ const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The work that a node is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
-    /// The timeouts of all cases together.
     pub cases: Duration,
     /// How often a case may be tried again.
     pub retries: u32,
@@ -78,7 +77,6 @@ pub enum TtlReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ttl {
     pub duration: Duration,
-    /// What it follows from.
     pub why: TtlReason,
 }
 

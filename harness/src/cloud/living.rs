@@ -13,7 +13,6 @@ use super::error::CloudError;
 use super::found::{Found, age};
 use super::provider::Provider;
 
-/// A node that lives.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Living {
     #[serde(flatten)]
@@ -38,7 +37,6 @@ impl Living {
     }
 }
 
-/// The nodes of one region.
 pub async fn living(cloud: &dyn Provider) -> Result<Vec<Living>, CloudError> {
     let mut all = cloud.inventory().await?;
     all.retain(|found| found.resource == ResourceKind::Instance && !found.is_final);

@@ -33,7 +33,6 @@ impl Running {
     }
 }
 
-/// The money of a run.
 #[derive(Debug, Clone)]
 pub struct Meter {
     limit: Option<Usd>,

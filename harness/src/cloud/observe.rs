@@ -29,11 +29,8 @@ pub struct InstanceSeen {
     pub address: Option<String>,
     pub instance_type: String,
     pub zone: String,
-    /// How it is paid for.
     pub purchase: Purchase,
-    /// When it was launched.
     pub launched_at: Option<Timestamp>,
-    /// When it began to end.
     pub ended_at: Option<Timestamp>,
     /// Why it is in that state, e.g. `Client.InstanceInitiatedShutdown: Instance initiated shutdown`.
     pub reason: Option<String>,

@@ -119,7 +119,6 @@ pub struct NoneFits {
 /// One try to have an instance.
 #[derive(Debug, Clone, Copy)]
 pub struct Launch<'a> {
-    /// How it is paid for.
     pub purchase: Purchase,
     /// The US dollars that may be spent on it, where there is a limit.
     pub left: Option<f64>,
@@ -134,11 +133,9 @@ pub struct Launch<'a> {
     pub ledger: &'a Ledger,
 }
 
-/// What came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Launched {
     Instance {
-        /// The cloud's name for it.
         id: String,
         /// When it was asked for, by the cloud's clock.
         asked_at: Timestamp,
@@ -154,7 +151,6 @@ pub struct Refused {
     pub clauses: Vec<String>,
     /// Whether it may be had in a while.
     pub may_pass: bool,
-    /// What a person can do.
     pub advice: Option<String>,
 }
 
@@ -172,7 +168,6 @@ impl From<CloudError> for LaunchError {
     }
 }
 
-/// Why nothing can be launched in a region.
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpError {
     #[error(transparent)]
@@ -217,13 +212,11 @@ impl LookUpError {
 /// What there is of a thing whose end was asked for.
 #[derive(Debug, Clone)]
 pub struct End {
-    /// How far it is.
     pub state: EndState,
     /// The instances that were seen on the way: those that it has made, or that hold it.
     pub instances: Vec<InstanceSeen>,
 }
 
-/// How far a thing's end is.
 #[derive(Debug, Clone)]
 pub enum EndState {
     /// It is no more; the cloud's word for that.
@@ -268,6 +261,5 @@ impl From<EndState> for End {
 pub struct Traces {
     /// The things that it was to make.
     pub ids: Vec<String>,
-    /// The instances that came of these.
     pub instances: Vec<InstanceSeen>,
 }

@@ -70,7 +70,6 @@ pub struct Order {
     pub settings: CloudNode,
     /// The GPUs that node and suites need together.
     pub need: GpuNeed,
-    /// How long its work can take.
     pub work: Work,
     /// How much longer it may be kept.
     pub keep: Duration,
@@ -81,16 +80,13 @@ pub struct Order {
     pub job: Option<Job>,
 }
 
-/// Why no node was had.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// The cloud cannot be asked, or says no to the asking itself.
     #[error("{}", chain(.error))]
     Cloud { error: CloudError, advice: Option<String> },
-    /// There is no way to the cloud.
     #[error(transparent)]
     Connect(ConnectError),
-    /// Nothing that would do can be asked for.
     #[error(transparent)]
     LookUp(Box<LookUpError>),
     /// There was nothing to be had, for as long as the user wanted to wait or for good.
@@ -99,23 +95,18 @@ pub enum ProvisionError {
         /// What was asked for, and each answer.
         reason: String,
         advice: Option<String>,
-        /// How long was waited.
         waited: Duration,
     },
-    /// Several nodes one after another were no good.
     #[error("{count} nodes were had, and none of them was any good; the last: {last}")]
     NoneFit {
         count: u32,
-        /// What was wrong with the last.
         last: Box<BootError>,
     },
-    /// A node could not be led up.
     #[error(transparent)]
     Boot(Box<BootError>),
     /// The money would not last until anything has run.
     #[error("{0}")]
     Money(String),
-    /// Keys cannot be made.
     #[error(transparent)]
     Keys(#[from] KeyError),
 }
@@ -203,7 +194,6 @@ pub struct Provision {
     pub(super) meter: Meter,
     /// This run's turn at the node of its job.
     pub(super) turn: Option<Turn>,
-    /// What is being given back.
     releases: JoinSet<()>,
     /// What others left, being reaped while a node boots.
     reaping: Option<AbortOnDrop>,
@@ -229,7 +219,6 @@ impl Book {
     }
 }
 
-/// An instance that was just launched.
 struct New {
     place: Place,
     instance: String,

@@ -35,7 +35,6 @@ pub struct ProvisionedNode {
     renewal: Option<Renewal>,
 }
 
-/// What an instance costs.
 #[derive(Debug, Clone)]
 pub(super) struct Price {
     pub(super) instance: String,

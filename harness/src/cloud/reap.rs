@@ -16,7 +16,6 @@ use super::found::{Found, Verdict, Wanted, judge};
 use super::provider::{EndState, Provider};
 use super::reap_actions::{ORDER, ReapAction, ReapActions, ReapResult, Refused};
 
-/// What to reap, and how.
 #[derive(Debug, Clone, Default)]
 pub struct Order {
     /// What, besides what is past its expiry.

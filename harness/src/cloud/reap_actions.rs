@@ -23,11 +23,9 @@ pub struct ReapAction {
     pub found: Found,
     /// What was to become of it when it was first seen.
     pub verdict: Verdict,
-    /// What became of it.
     pub did: ReapResult,
 }
 
-/// What became of a thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReapResult {
@@ -140,7 +138,6 @@ impl ReapActions {
         })
     }
 
-    /// Notes what became of a thing.
     pub fn did(&mut self, found: &Found, did: ReapResult) {
         if let Some(action) = self.0.get_mut(&place(found)) {
             action.did = did;
@@ -162,7 +159,6 @@ impl ReapActions {
         })
     }
 
-    /// The actions, in their order.
     pub fn into_vec(self) -> Vec<ReapAction> {
         self.0.into_values().collect()
     }

@@ -63,7 +63,6 @@ pub struct LeftNode {
     pub host_key: String,
     /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
-    /// US dollars an hour, where known.
     pub usd_per_hour: Option<f64>,
     /// How many GPUs its type has, and their name.
     pub gpus: Option<(u32, String)>,

@@ -20,7 +20,6 @@ use crate::files::cache;
 use crate::files::run_dir;
 use crate::node::{NodeSpec, Origin};
 
-/// A search that goes on.
 #[derive(Debug)]
 pub struct Search {
     node: NodeSpec,

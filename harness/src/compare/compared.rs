@@ -15,10 +15,8 @@ use crate::history::judge::Judge;
 use crate::report::RunState;
 use crate::report::case::CaseState;
 
-/// A comparison that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Compared {
-    /// What was compared with.
     pub base: String,
     pub head: String,
     pub node: String,
@@ -26,7 +24,6 @@ pub struct Compared {
     pub cases: Vec<ComparedCase>,
 }
 
-/// A case of both versions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedCase {
     pub case: CaseId,
@@ -42,7 +39,6 @@ pub struct ComparedCase {
     pub gone: Vec<String>,
 }
 
-/// A figure of both versions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedMetric {
     pub metric: String,

@@ -11,7 +11,6 @@ use crate::report::{self, ReportError};
 use crate::text::Explain;
 use crate::text::clean::one_line;
 
-/// A version of the project.
 #[derive(Debug)]
 pub enum Version {
     /// What lies in the working folder.
@@ -32,35 +31,28 @@ pub struct Checkout {
     below: PathBuf,
 }
 
-/// Why a version cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
     #[error("`{text}` is no file, no run's folder and no commit: {message}")]
     Unknown {
-        /// What was asked for.
         text: String,
         message: String,
     },
-    /// A folder that is no run's.
     #[error("failed to read the run in {}", path.display())]
     Run { path: PathBuf, source: ReportError },
     /// A run of a tree that is not to be had again.
     #[error("the run in {} was of {of}, which cannot be had again; name a commit", path.display())]
     NoCommit {
         path: PathBuf,
-        /// What it was of.
         of: String,
     },
     #[error("git {verb} failed: {message}")]
     Git {
-        /// What was asked of it.
         verb: String,
         message: String,
     },
-    /// There is no place for a commit's files.
     #[error("failed to make a folder for the files of {commit}")]
     Folder { commit: String, source: io::Error },
-    /// What prepares a version fails.
     #[error("`{command}` ended with {status} in the files of {commit}")]
     Prepare { command: String, status: String, commit: String },
 }

@@ -39,7 +39,6 @@ pub(crate) struct Announcement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     pub case: CaseId,
-    /// What of it, for a person.
     pub what: String,
 }
 

@@ -13,12 +13,9 @@ use sha2::Digest;
 /// A local file and its content's sha256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// Where it lies here.
     pub path: PathBuf,
     pub sha256: Sha256,
-    /// Its size in bytes.
     pub bytes: u64,
-    /// Whether it is a program.
     pub executable: bool,
     /// What a plan calls it, where it is an input of a case.
     pub name: Option<InputPath>,

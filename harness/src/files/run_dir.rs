@@ -15,7 +15,6 @@ use std::path::{Path, PathBuf};
 use gpu_suites::id::RunId;
 use jiff::{Timestamp, tz::TimeZone};
 
-/// The default parent of run folders.
 pub const DEFAULT_PARENT: &str = "gpu-harness-runs";
 
 #[derive(Debug, Clone)]
@@ -25,7 +24,6 @@ pub struct RunDir {
     pub path: PathBuf,
 }
 
-/// Why a run's folder could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to make the run's folder {}; choose another place with --out", path.display())]
 pub struct RunDirError {

@@ -38,7 +38,6 @@ use crate::text::explained;
 /// How long the last events of a node that is gone may take.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
-/// How the node stands.
 #[derive(Clone)]
 pub(super) enum Stage {
     /// Nobody has asked for it yet, or it is being had.
@@ -58,7 +57,6 @@ pub(super) struct ReadyFor {
     pub(super) budget: Option<Budget>,
 }
 
-/// Why the holder ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HolderEnd {
     /// Nobody needs it any more; why.

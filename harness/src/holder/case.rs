@@ -33,7 +33,6 @@ pub(super) struct Asked {
 /// How long the programs of a test run may take in all: nobody says it beforehand.
 const PROGRAMS: Duration = Duration::from_secs(2 * 3600);
 
-/// What is to be run.
 pub(super) enum What {
     /// A case of those suites.
     Case(Selection, CaseId),
@@ -48,7 +47,6 @@ impl What {
         }
     }
 
-    /// The folder that it belongs to.
     pub(super) fn root(&self) -> &Path {
         match self {
             Self::Case(selection, _) => selection.root(),

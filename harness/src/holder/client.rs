@@ -38,39 +38,31 @@ enum Holder {
     Ours(Box<Order>),
 }
 
-/// Why a case has no outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// It cannot be told for whom the node is to be held.
     #[error("failed to find the process above the tests")]
     Owner(#[source] io::Error),
-    /// There is nowhere to listen.
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
-    /// There is no holder.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The holder that was named is not there.
     #[error("failed to reach the node holder at {}", socket.display())]
     Reach {
         socket: PathBuf,
-        /// The operating system's word.
         source: io::Error,
     },
-    /// The holder went away.
     #[error(
         "the node holder{} ended while the case ran; its node ends by its own lease and time to live, and the \
          next test run starts another",
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     Gone { pid: Option<u32> },
-    /// What the holder says makes no sense.
     #[error("the node holder says what cannot be understood: {0}")]
     Odd(String),
     /// The asker wants to hear no more: the case is cancelled.
     #[error("nobody reads what it says any more")]
     Unheard,
-    /// The suites or their files are wrong.
     #[error("{0}")]
     Refused(String),
 }
@@ -86,7 +78,6 @@ impl Explain for ClientError {
 }
 
 impl Client {
-    /// To the holder that listens there.
     pub fn at(socket: PathBuf, project: PathBuf, suites: Vec<PathBuf>) -> Self {
         Self { holder: Holder::At(socket), project, suites }
     }

@@ -26,26 +26,19 @@ use crate::text::{Explain, chain};
 /// The environment variable that names the node.
 pub const NODE: &str = "GPU_HARNESS_NODE";
 
-/// Why a command was not run.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// This process cannot be told from others.
     #[error("failed to look at this process")]
     Owner(#[source] io::Error),
-    /// There is nowhere to listen.
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
-    /// There is no holder.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] io::Error),
-    /// The command does not start.
     #[error("failed to run {program}")]
     Spawn {
         program: String,
-        /// The operating system's word.
         source: io::Error,
     },
 }
@@ -60,7 +53,6 @@ impl Explain for CommandError {
     }
 }
 
-/// What came of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Done {
     pub code: ExitCode,

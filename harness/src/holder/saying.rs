@@ -49,7 +49,6 @@ pub(super) struct Outbox {
     state: Rc<State>,
 }
 
-/// A way to a test.
 pub(super) fn saying() -> (Saying, Outbox) {
     let (words, waiting) = unbounded_channel();
     let state = Rc::new(State { waiting: Cell::new(0), is_unread: watch::Sender::new(false) });

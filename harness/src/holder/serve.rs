@@ -33,13 +33,10 @@ const LAST_CASES: Duration = Duration::from_secs(35);
 /// The longest request: a case's name and some paths.
 const LONGEST_ASK: usize = 16 << 20;
 
-/// What a holder is started with.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// What it listens on.
     pub address: Address,
     pub owner: Owner,
-    /// `--node`.
     pub node: Option<String>,
     /// The folder whose settings hold, and where its run's folder is made.
     pub project: PathBuf,
@@ -49,13 +46,11 @@ pub struct Order {
     pub tells: bool,
 }
 
-/// Why a holder could not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("failed to listen on {}", path.display())]
     Listen {
         path: PathBuf,
-        /// The operating system's word.
         source: io::Error,
     },
     /// It has no node, or nowhere to keep what happens.

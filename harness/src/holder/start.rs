@@ -24,30 +24,23 @@ const TOLD: u64 = 4 << 10;
 /// Files of holders that are older than any node lives are removed.
 const OLD: Duration = Duration::from_secs(8 * 24 * 3600);
 
-/// Why there is no holder.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The program is not there.
     #[error(
         "the program gpu-harness, which holds the node, is neither beside the tests nor in PATH; \
          install it with `cargo install --path harness`, or name it in {PROGRAM}"
     )]
     NoProgram,
-    /// The holder's files cannot be made.
     #[error("failed to write {}", path.display())]
     File {
         path: PathBuf,
-        /// The operating system's word.
         source: io::Error,
     },
-    /// The program does not start.
     #[error("failed to start {}", path.display())]
     Spawn {
         path: PathBuf,
-        /// The operating system's word.
         source: io::Error,
     },
-    /// It ended at once.
     #[error("the node holder ended at once: {said}")]
     Ended { said: String },
     #[error("the node holder does not answer after {} s; its log is {}", PATIENCE.as_secs(), log.display())]

@@ -37,9 +37,7 @@ pub enum Ask {
 pub struct Program {
     /// What it is called in the records.
     pub id: CaseId,
-    /// The folder that it belongs to.
     pub root: PathBuf,
-    /// How it is run.
     pub spec: Case,
     /// Where the content of each of its files lies here.
     pub files: BTreeMap<InputPath, PathBuf>,
@@ -49,7 +47,6 @@ pub struct Program {
     /// Where each of its links leads.
     #[serde(default)]
     pub links: BTreeMap<InputPath, String>,
-    /// See [`Ask::Case`].
     pub slot: Option<u32>,
 }
 
@@ -73,12 +70,10 @@ impl Answer for Said {
     const TAG: &'static str = "said";
 }
 
-/// What came of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub outcome: Outcome,
     pub reason: Option<String>,
-    /// The folder of the holder's run.
     pub run_dir: PathBuf,
 }
 

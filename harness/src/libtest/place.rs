@@ -12,22 +12,17 @@ use crate::node::{NodeError, NodeSpec, Origin, Place as NodePlace};
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) node: NodeSpec,
-    /// As the user named it.
     pub(super) name: Option<String>,
     /// The holder that somebody started for these tests.
     pub(super) holder: Option<PathBuf>,
 }
 
-/// Why it is not known where.
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
-    /// `gpu-harness.yaml` is wrong.
     #[error(transparent)]
     Config(#[from] gpu_suites::load::LoadError),
-    /// There is no such node.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// Remote it shall be, but where?
     #[error("--gpu-remote: name the node with --node or {NODE}, or as `default:` in gpu-harness.yaml")]
     NotRemote,
 }
@@ -53,7 +48,6 @@ impl Place {
         Ok(place)
     }
 
-    /// Whether the node is this machine.
     pub(super) fn is_here(&self) -> bool {
         self.node.origin == Origin::There(NodePlace::Local)
     }

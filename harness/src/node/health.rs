@@ -36,18 +36,14 @@ impl From<&GpuNeed> for Wanted {
     }
 }
 
-/// What is wrong with a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unhealthy {
     NoDriver {
-        /// Why, in the agent's words.
         why: String,
     },
     /// There are fewer GPUs than were asked for.
     TooFew {
-        /// How many there are.
         seen: usize,
-        /// How many were asked for.
         wanted: u32,
     },
     /// It is another GPU than was asked for.
@@ -55,14 +51,12 @@ pub enum Unhealthy {
         gpu: Which,
         /// What is there: its name, its compute capability.
         seen: String,
-        /// What was asked for.
         wanted: String,
     },
     /// It has less memory than was asked for.
     TooLittleMemory {
         gpu: Which,
         seen: ByteSize,
-        /// What was asked for.
         wanted: ByteSize,
     },
     /// Errors in its memory could not be corrected.
@@ -83,7 +77,6 @@ pub enum Unhealthy {
     Throttled {
         gpu: Which,
         reason: Throttle,
-        /// How warm it is, in °C.
         temperature: Option<u32>,
     },
     /// Its clock and the harness's are too far apart.
@@ -93,7 +86,6 @@ pub enum Unhealthy {
     },
 }
 
-/// A GPU of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Which {
     /// Its number, from 0 on.

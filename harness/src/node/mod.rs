@@ -19,12 +19,9 @@ use crate::text::Explain;
 /// No network renews faster than this.
 const LEAST_LEASE: Duration = Duration::from_secs(1);
 
-/// A node that can be reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// What the user calls it.
     pub name: NodeName,
-    /// How it is reached.
     pub place: Place,
     /// The agent's folder there, where it is not the default one.
     pub cache: Option<PathBuf>,
@@ -34,7 +31,6 @@ pub struct Node {
     pub lease: Duration,
 }
 
-/// Where a node is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Place {
     Local,
@@ -52,9 +48,7 @@ pub enum Place {
 /// A node as the user wants it: there is none yet where a cloud has to make it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSpec {
-    /// What the user calls it.
     pub name: NodeName,
-    /// Where it comes from.
     pub origin: Origin,
     /// The agent's folder there, where it is not the default one.
     pub cache: Option<PathBuf>,
@@ -64,7 +58,6 @@ pub struct NodeSpec {
     pub lease: Duration,
 }
 
-/// Where a node comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
     There(Place),
@@ -72,20 +65,16 @@ pub enum Origin {
     Cloud(Box<CloudNode>),
 }
 
-/// Why there is no such node.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The name is nowhere defined.
     #[error("no node is named `{name}`; {}", name_known(.known))]
     Unknown {
         name: NodeName,
-        /// The names that there are.
         known: Vec<String>,
     },
     /// The lease is over before it can be renewed.
     #[error("node `{name}`: a `lease` of less than 1s is over before it is renewed; leave it out for 2m")]
     Lease { name: NodeName },
-    /// The node's settings make no sense.
     #[error("node `{name}`: {problem}")]
     Cloud { name: NodeName, problem: CloudSettingsError },
     /// The node is made for a run, and there is none before.
@@ -166,7 +155,6 @@ impl NodeSpec {
         Ok(Self::of(name, origin, machine))
     }
 
-    /// Who has the node.
     pub fn provider(&self) -> Provider {
         match &self.origin {
             Origin::There(Place::Local) => Provider::Local,

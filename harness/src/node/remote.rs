@@ -24,7 +24,6 @@ const NO_AGENT: i32 = 91;
 /// What tells CUDA which GPUs there are.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// The agent of one node.
 #[derive(Debug)]
 pub struct Remote {
     node: Node,
@@ -37,16 +36,13 @@ pub struct Remote {
 /// What cannot be done on a node.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The agent's program is not here.
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// The node cannot be reached, or not any more.
     #[error("failed to {}", chain(.0))]
     Transport(TransportError),
-    /// A file did not arrive.
     #[error("failed to {}", chain(.0))]
     Upload(UploadError),
-    /// The node was asked and did not answer.
     #[error("{node} has not answered for {} s{}", silence.as_secs(), instead(said))]
     Silent {
         node: String,
@@ -58,7 +54,6 @@ pub enum RemoteError {
     #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
     Slow {
         node: String,
-        /// What it was asked.
         doing: &'static str,
         limit: Duration,
     },
@@ -66,7 +61,6 @@ pub enum RemoteError {
     #[error("failed to put gpu-agent on {node}: {said}")]
     Bootstrap {
         node: String,
-        /// What the node's shell said.
         said: String,
         hint: &'static str,
     },
@@ -82,7 +76,6 @@ pub enum RemoteError {
         verb: &'static str,
         node: String,
         status: ExitStatus,
-        /// The end of its standard error.
         said: String,
     },
     /// The agent answers what no agent does, or nothing.
@@ -90,29 +83,24 @@ pub enum RemoteError {
     Answer {
         verb: &'static str,
         node: String,
-        /// What is wrong with it.
         problem: String,
     },
     /// The artifacts that came are not those that were announced.
     #[error("the artifacts of {node} are not taken in: {problem}")]
     Artifacts {
         node: String,
-        /// What is wrong with them.
         problem: String,
     },
     /// What the agent said of the node cannot be understood.
     #[error("what gpu-agent says of {node} cannot be read: {cause}")]
     Facts {
         node: String,
-        /// What is wrong with it.
         cause: String,
     },
     /// A local file could not be read while it was sent, or written while it was fetched.
     #[error("failed to {doing}")]
     File {
-        /// What was being done, to what.
         doing: String,
-        /// The operating system's word.
         source: io::Error,
     },
 }
@@ -164,7 +152,6 @@ impl Remote {
         &self.node
     }
 
-    /// The size of the agent's program.
     pub fn agent_bytes(&self) -> u64 {
         self.agent.bytes
     }
@@ -331,7 +318,6 @@ impl Remote {
         if status.success() && !path.is_empty() { Ok(path) } else { Err(self.ended("mktemp", status, &exec)) }
     }
 
-    /// The answer of `gpu-agent receive`.
     async fn received(&self, mut exec: Exec) -> Result<(), RemoteError> {
         let (said, status) = self.answer("receive", &mut exec, RECEIVED).await?;
         match serde_json::from_slice(&said) {

@@ -20,12 +20,10 @@ use crate::text::Explain;
 pub struct Added {
     pub case: CaseId,
     pub path: PathBuf,
-    /// What they were measured on.
     pub key: String,
     pub steps: usize,
 }
 
-/// What came of a run.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     pub added: Vec<Added>,
@@ -33,21 +31,16 @@ pub struct Outcomes {
     pub left_out: Vec<(CaseId, String)>,
 }
 
-/// Why nothing could be added.
 #[derive(Debug, thiserror::Error)]
 pub enum GoldenError {
-    /// The run cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A file cannot be read or written.
     #[error("failed to {verb} {}", path.display())]
     File {
-        /// What was to be done.
         verb: &'static str,
         path: PathBuf,
         source: std::io::Error,
     },
-    /// A file holds something else.
     #[error("{} is no file of golden losses", path.display())]
     Foreign { path: PathBuf, source: serde_json::Error },
 }

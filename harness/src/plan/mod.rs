@@ -29,24 +29,18 @@ pub struct Selection {
     chosen: Vec<(usize, usize)>,
 }
 
-/// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A suite file is wrong.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A `--case` pattern is no pattern.
     #[error("--case {pattern}: {problem}")]
     Pattern {
         pattern: String,
-        /// What is wrong with it.
         problem: String,
     },
-    /// No case has such a name.
     #[error("no case matches --case {}; there are: {}", patterns.join(" --case "), known.join(", "))]
     NoMatch {
         patterns: Vec<String>,
-        /// The ids that there are.
         known: Vec<String>,
     },
     /// Two suites have the same name, so that their cases could not be told apart.
@@ -55,7 +49,6 @@ pub enum PlanError {
     /// Files that the cases need are missing or are not what they should be.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))]
     Inputs(Vec<Diagnostic>),
-    /// A program for the node is not there.
     #[error(transparent)]
     Program(#[from] ProgramError),
 }
@@ -76,15 +69,10 @@ impl Explain for PlanError {
 /// How the user wants it run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// See [`Plan::lease`].
     pub lease: Lease,
-    /// See [`Plan::fail_fast`].
     pub fail_fast: bool,
-    /// See [`Plan::retries`].
     pub retries: u32,
-    /// See [`Plan::timeout`].
     pub timeout: Option<Span>,
-    /// See [`Plan::libtorch`].
     pub libtorch: Option<PathBuf>,
 }
 
@@ -142,7 +130,6 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The chosen cases in order.
     pub fn cases(&self) -> Vec<CaseSummary> {
         self.chosen.iter().map(|&(s, c)| self.summary(s, c)).collect()
     }

@@ -45,7 +45,6 @@ pub trait Records {
     fn folder(&self) -> PathBuf;
 }
 
-/// The records of one run.
 pub struct Recorder {
     folder: RunDir,
     node: NodeName,
@@ -57,13 +56,10 @@ pub struct Recorder {
     log: RunLog,
 }
 
-/// Why something could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
-    /// The events cannot be written.
     #[error(transparent)]
     Log(#[from] EventLogError),
-    /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// There is no thread to be had for it.
@@ -153,7 +149,6 @@ impl Recorder {
         self.take(record);
     }
 
-    /// The node that runs now.
     pub fn node_name(&self) -> &NodeName {
         &self.node
     }

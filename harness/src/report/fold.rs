@@ -35,15 +35,11 @@ const LOG_BUDGET: usize = 16 << 20;
 #[derive(Debug, Clone, Default)]
 pub struct RunState {
     pub run: Option<RunId>,
-    /// Version of the harness.
     pub harness: Option<String>,
-    /// The node that was asked for.
     pub node: Option<NodeName>,
     /// The commit of the tree that holds the suites.
     pub commit: Option<String>,
-    /// The time of the first record.
     pub began: Option<Timestamp>,
-    /// The time of the latest record.
     pub latest: Option<Timestamp>,
     /// The node as it introduced itself.
     pub hello: Option<event::Hello>,
@@ -53,7 +49,6 @@ pub struct RunState {
     pub upload: Option<event::Upload>,
     /// Times that the connection was lost, oldest first.
     pub losses: Vec<Loss>,
-    /// How often the connection was lost.
     pub loss_count: u64,
     /// Notices that a node will be taken away, oldest first.
     pub reclaims: Vec<event::ReclaimNotice>,
@@ -75,11 +70,9 @@ pub struct RunState {
     pub unread: BTreeMap<CaseId, Vec<String>>,
     /// The cases whose own tests' reports tell of failures that their commands' exit codes do not.
     pub tests_failed: BTreeMap<CaseId, event::TestsFailed>,
-    /// The cases in quarantine.
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
     /// The curves of the cases, for plots.
     pub curves: Curves,
-    /// The end of the run.
     pub closed: Option<event::RunClosed>,
     /// Whether the events end although the run has not: the harness was killed.
     pub cut_off: bool,
@@ -88,7 +81,6 @@ pub struct RunState {
     ended_log_bytes: usize,
 }
 
-/// A state that the node reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStep {
     pub at: Timestamp,
@@ -97,7 +89,6 @@ pub struct NodeStep {
     pub detail: String,
 }
 
-/// A time without connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loss {
     pub at: Timestamp,
@@ -107,7 +98,6 @@ pub struct Loss {
 }
 
 impl RunState {
-    /// Takes one more record in.
     pub fn apply(&mut self, record: &Record) {
         let at = record.at;
         self.began.get_or_insert(at);
@@ -292,7 +282,6 @@ impl RunState {
         self.closed.is_none() && !self.cut_off
     }
 
-    /// The cases in their order.
     pub fn cases(&self) -> &[CaseState] {
         &self.cases
     }
@@ -396,7 +385,6 @@ impl RunState {
     }
 }
 
-/// Whether the history fails the build.
 fn fails(judged: &event::Judged) -> bool {
     judged.metrics.iter().any(|metric| metric.fails) || judged.answers.iter().any(|answers| answers.fails)
 }

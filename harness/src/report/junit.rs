@@ -63,7 +63,6 @@ pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {
     xml
 }
 
-/// `junit.xml`.
 pub struct JUnit;
 
 impl Report for JUnit {

@@ -8,7 +8,6 @@ use super::standing::Tone;
 /// Colour and width of what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Whether to use colours.
     pub colour: bool,
     /// Columns, where lines have to fit.
     pub width: Option<usize>,
@@ -67,7 +66,6 @@ impl Look {
     }
 }
 
-/// The sign of an outcome.
 pub fn sign(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "✓",

@@ -38,7 +38,6 @@ pub fn page(state: &RunState, exit: Exit) -> String {
     page
 }
 
-/// `report.md`.
 pub struct Markdown;
 
 impl Report for Markdown {

@@ -71,19 +71,14 @@ pub trait Reporter: Send {
     fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit);
 }
 
-/// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The events cannot be read.
     #[error("failed to read the events in {}; name the folder of a run, such as gpu-harness-runs/latest", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// There is no event in the file.
     #[error("{} has no events of a run", path.display())]
     NoEvents { path: PathBuf },
-    /// A report cannot be written.
     #[error("failed to write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    /// `report.html` cannot be made.
     #[error(transparent)]
     Page(#[from] crate::page::PageError),
 }

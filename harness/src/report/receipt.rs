@@ -25,9 +25,7 @@ const NODES: usize = 100;
 pub struct Receipt {
     /// The instances that the run had, oldest first.
     pub nodes: Vec<Bill>,
-    /// Everything that was made, oldest first.
     pub resources: Vec<Resource>,
-    /// Seconds spent waiting for capacity.
     pub seconds_waited: f64,
     /// The node that lives on after the run, so that somebody can look at it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,17 +35,14 @@ pub struct Receipt {
     pending: BTreeMap<StartPhase, f64>,
 }
 
-/// An instance and what it cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bill {
-    /// The node that it was.
     pub node: String,
     pub instance: String,
     pub instance_type: String,
     pub zone: String,
     /// `spot` or `on-demand`.
     pub market: String,
-    /// US dollars an hour, where known.
     pub usd_per_hour: Option<f64>,
     /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
@@ -65,7 +60,6 @@ pub struct Kept {
     pub instance: String,
     /// When it ends by itself.
     pub until: Timestamp,
-    /// The ssh command that gets in.
     pub command: String,
 }
 
@@ -73,10 +67,8 @@ pub struct Kept {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Resource {
     pub resource: ResourceKind,
-    /// The cloud's name for it.
     pub id: String,
     pub region: String,
-    /// When the cloud's answer came.
     pub made_at: Timestamp,
     /// When it was confirmed gone; `None`: nobody has confirmed it.
     pub gone_at: Option<Timestamp>,
@@ -93,7 +85,6 @@ pub struct Resource {
     pub made_by: Option<String>,
 }
 
-/// `receipt.json`.
 pub struct ReceiptFile;
 
 impl Report for ReceiptFile {
@@ -201,7 +192,6 @@ impl Receipt {
         });
     }
 
-    /// Whether there is anything to tell.
     pub fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.nodes.is_empty()
     }

@@ -32,40 +32,30 @@ const SIGPIPE: u8 = 128 + 13;
 /// All that a command prints is passed on; beyond, somebody has mistaken it for a way to bring files.
 const MOST_OUTPUT: ByteSize = ByteSize(1 << 30);
 
-/// What is to be run.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
-    /// The program and its arguments.
     pub command: Vec<String>,
-    /// Whether the working tree goes along.
     pub sync: bool,
-    /// Files and folders to bring back.
     pub bring: Vec<String>,
     /// JUnit reports to bring back and to merge into ours.
     pub junit: Vec<String>,
     /// Environment variables: `NAME`, with the value that it has here, or `NAME=VALUE`.
     pub env: Vec<String>,
-    /// How long it may take.
     pub timeout: Option<Span>,
 }
 
-/// Why a command cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// The working tree cannot be sent.
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// A path does not lie below the working folder.
     #[error("{flag} {path}: name a file or folder below the working folder, without `..`")]
     Path {
         flag: &'static str,
-        /// What it was given.
         path: String,
     },
-    /// A variable has no value here.
     #[error("--env {name}: it is not set here; set it, or write --env {name}=VALUE")]
     Unset { name: String },
-    /// A variable cannot be one.
     #[error("--env {name}: no environment variable has such a name")]
     Name { name: String },
 }
@@ -116,7 +106,6 @@ impl Ready {
         Ok(Self { notes, id: CaseId::new(SUITE, &case.name), case, files })
     }
 
-    /// The plan for a node.
     pub fn prepare(self, run: RunId, options: &Options) -> Prepared {
         Prepared::program(self.id, self.case, self.files.files, self.files.links, run, options)
     }

@@ -53,7 +53,6 @@ fn work(plan: &Plan) -> Work {
 struct Job<'a> {
     course: Course<'a>,
     keep: Option<Duration>,
-    /// What happens to nodes.
     events: UnboundedReceiver<Event>,
     /// Whether a node was given back for being slow.
     had_a_slow_node: bool,

@@ -41,20 +41,15 @@ use crate::text::{Explain, chain, explained};
 pub use source::connect;
 pub(crate) use source::{NodeSource, Nodes, ReadyNode};
 
-/// What the user asks for.
 #[derive(Debug, Clone, Default)]
 pub struct Asked {
     /// Suite files and folders of them; default: `suites/`.
     pub suites: Vec<PathBuf>,
-    /// `--case` patterns; default: every case.
     pub cases: Vec<String>,
-    /// `--node`.
     pub node: Option<String>,
-    /// `--out`: the parent of run folders.
     pub out: PathBuf,
     /// `--junit`: where else the JUnit report goes.
     pub junit: Option<PathBuf>,
-    /// `--timeout`: the whole run's limit.
     pub timeout: Option<Span>,
     /// `--wait`: how long to go on asking a cloud without capacity.
     pub wait: Option<Span>,
@@ -62,11 +57,8 @@ pub struct Asked {
     pub max_cost: Option<f64>,
     /// `--keep-node-on-failure`: how long a node lives on after a case that was not good.
     pub keep_node_on_failure: Option<Span>,
-    /// `--fail-fast`.
     pub fail_fast: bool,
-    /// `--retries`.
     pub retries: u32,
-    /// `--history`.
     pub history: Option<Location>,
     /// The search that the run belongs to.
     pub search: Option<OfSearch>,
@@ -80,40 +72,29 @@ pub struct OfSearch {
     pub runs: u32,
 }
 
-/// Why nothing was run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The working folder is gone.
     #[error("failed to find the working folder")]
     Cwd(#[source] std::io::Error),
-    /// `gpu-harness.yaml` is wrong.
     #[error(transparent)]
     Config(#[from] LoadError),
-    /// `gpu-harness.yaml` names metrics by what is no pattern.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// There is no such node.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// The suites or their inputs are wrong.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The run's folder cannot be made.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
-    /// The results cannot be kept.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
-    /// The two versions cannot be compared.
     #[error(transparent)]
     Compare(#[from] ArmsError),
     /// A file that a program needs cannot be read.
     #[error("failed to read {}", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
-    /// The program was built without the node's provider.
     #[error(
         "node `{name}` has provider {provider}, and this gpu-harness was built without the feature `{provider}`"
     )]
@@ -122,10 +103,8 @@ pub enum RunError {
         /// Who would make it.
         provider: Provider,
     },
-    /// A flag says nothing of such a node.
     #[error("{flag} says nothing of node `{name}`, whose provider is {provider}")]
     Flag { flag: &'static str, name: NodeName, provider: Provider },
-    /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
 }
@@ -179,7 +158,6 @@ impl Explain for RunError {
 pub struct RunContext {
     /// Its folder, its environment, and who hears what is said beside the report.
     pub here: Here,
-    /// What may ask it to stop.
     pub stop: Stop,
     /// Who tells the user as it goes.
     pub reporter: Box<dyn Reporter>,
@@ -280,9 +258,7 @@ pub async fn compare(
     perform(context, asked, job).await
 }
 
-/// What is to be run.
 struct Job<'a, N, P> {
-    /// The folder that it belongs to.
     root: &'a Path,
     config: &'a Config,
     /// What it is judged by.

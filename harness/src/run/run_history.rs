@@ -16,7 +16,6 @@ use crate::recorder::Recorder;
 use crate::report::RunState;
 use crate::text::chain;
 
-/// What a run is judged by.
 #[derive(Debug)]
 pub struct RunHistory {
     config: Config,
@@ -86,7 +85,6 @@ impl RunHistory {
         Message::of(state, change::of_run(&self.judge, &kept.before, state), env)
     }
 
-    /// Whom the settings name.
     pub fn everybody(&self) -> &[NotifyConfig] {
         &self.config.notify
     }

@@ -20,7 +20,6 @@ pub(super) enum Alarm {
     Signal(&'static str),
     /// The money is as good as spent, in these words.
     Warning(String),
-    /// The money is spent.
     Spent(String),
     /// The run's time limit was reached, and the agent had time to say so.
     Limit,

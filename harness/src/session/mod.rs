@@ -75,7 +75,6 @@ pub enum Followed {
     Reclaimed,
 }
 
-/// How one conversation ended.
 enum Ended {
     Finished,
     NoAgent,
@@ -97,7 +96,6 @@ struct Asked {
     renewals: u64,
 }
 
-/// What to open a conversation with.
 enum Opening {
     Start,
     Attach,

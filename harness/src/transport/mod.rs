@@ -27,7 +27,6 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Commands on this machine.
     pub fn local() -> Self {
         Self::Local
     }
@@ -64,7 +63,6 @@ impl Transport {
         }
     }
 
-    /// The place, for messages.
     pub fn describe(&self) -> String {
         match self {
             Self::Local => "this machine".to_owned(),

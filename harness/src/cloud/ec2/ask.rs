@@ -72,9 +72,7 @@ struct Group {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// How it is paid for.
     pub purchase: Purchase,
-    /// The types that will do.
     pub choice: &'a Choice,
     /// When the cloud ends it, by its own clock.
     pub expires_at: Timestamp,
@@ -91,7 +89,6 @@ pub struct Asked {
     pub at: Timestamp,
 }
 
-/// An instance type in a zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     pub instance_type: String,

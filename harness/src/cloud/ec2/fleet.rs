@@ -77,7 +77,6 @@ pub async fn follow(
     }
 }
 
-/// What one look shows.
 struct Seen {
     instance: Option<String>,
     refused: Vec<PoolRefusal>,

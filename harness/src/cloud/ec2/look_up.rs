@@ -34,7 +34,6 @@ pub struct Ground {
     /// The instance types that come into question.
     pub facts: Vec<TypeFacts>,
     pub image: Image,
-    /// One subnet for each zone.
     pub subnets: Vec<Subnet>,
     /// The addresses that are let in; `None` where the user names a security group.
     pub ingress: Option<String>,
@@ -46,11 +45,9 @@ pub struct Ground {
 pub struct Image {
     pub id: String,
     pub name: String,
-    /// The device that it boots from.
     pub root_device: String,
     /// The size of the snapshot behind it: no root volume can be smaller.
     pub min_size: Option<ByteSize>,
-    /// What it is for.
     pub processor: Processor,
 }
 
@@ -61,21 +58,17 @@ pub struct Subnet {
     pub vpc: String,
 }
 
-/// Why nothing can be launched here.
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpError {
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// There is no subnet to launch in.
     #[error("{region} has no default VPC: name subnets that the internet reaches in `subnets:`")]
     NoDefaultVpc { region: String },
-    /// One security group serves one network.
     #[error(
         "the subnets belong to different VPCs ({}): name subnets of one VPC in `subnets:`, since the security group \
          belongs to one", .vpcs.join(", ")
     )]
     SeveralVpcs { vpcs: Vec<String> },
-    /// There is no such image.
     #[error("{region} has no image {image}")]
     NoImage {
         region: String,
@@ -83,17 +76,14 @@ pub enum LookUpError {
         image: String,
         hint: &'static str,
     },
-    /// The image is no good for us.
     #[error("image {image} {why}: name another in `image:`")]
     Image {
         image: String,
-        /// What is wrong with it.
         why: String,
     },
     /// Nobody says from where the node is to be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// No type will do.
     #[error(transparent)]
     NoneFits(#[from] NoneFits),
 }
@@ -243,7 +233,6 @@ async fn types(cloud: &Cloud, settings: &Ec2Settings) -> Result<Vec<InstanceType
     Ok(all.map_err(|error| Ec2Error::of("DescribeInstanceTypes", &error))?)
 }
 
-/// The types by zone.
 async fn offers(cloud: &Cloud, settings: &Ec2Settings) -> Result<HashMap<String, Vec<String>>, LookUpError> {
     let asked = cloud.ec2().describe_instance_type_offerings().location_type(LocationType::AvailabilityZone);
     let pages = asked.filters(named(settings)).into_paginator().items().send();

@@ -20,7 +20,6 @@ use crate::cloud::found::Found;
 /// The day of the price list that the tables are taken from.
 pub const TABLE_DATE: &str = "2026-07-20";
 
-/// Where a price is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceSource {
     /// A built-in table: right for its region on one day.
@@ -41,7 +40,6 @@ impl fmt::Display for PriceSource {
 /// What an instance of a type costs an hour on demand.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OnDemandPrice {
-    /// US dollars an hour.
     pub usd: Usd,
     pub source: PriceSource,
 }

@@ -26,7 +26,6 @@ pub(super) fn tagged(purchase: Purchase) -> &'static [ResourceType] {
     }
 }
 
-/// What goes into a template.
 pub(super) struct Wanted<'a> {
     pub(super) settings: &'a Ec2Settings,
     pub(super) purchase: Purchase,

@@ -26,13 +26,11 @@ use crate::text::limits::CELL;
 
 /// Points of a curve in a cell.
 const SPARK: usize = 60;
-/// Files that are listed.
 const FILES: usize = 100;
 
 /// What is written as a number in the way to a file: all that could be a scheme or a query.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
 
-/// A row of the table.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     place: usize,
@@ -65,7 +63,6 @@ struct Spark {
     line: String,
 }
 
-/// Everything about a case.
 #[derive(Debug, Serialize)]
 pub(super) struct Section {
     pub(super) place: usize,

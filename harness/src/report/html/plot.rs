@@ -14,7 +14,6 @@ use crate::page::plotted;
 const LOGARITHMIC: f64 = 30.0;
 /// Curves of one case that are neither losses nor rates nor about the GPU.
 const OTHERS: usize = 24;
-/// Series of one plot.
 const SERIES: usize = 6;
 
 /// A plot, as the page's script takes it.
@@ -39,7 +38,6 @@ pub(super) struct Plot {
     pub(super) series: Vec<Series>,
 }
 
-/// One line of a plot.
 #[derive(Debug, Serialize)]
 pub(super) struct Series {
     pub(super) name: String,
@@ -60,7 +58,6 @@ pub(super) struct Place {
 /// The plots of the page, by name.
 pub(super) type Plots = BTreeMap<String, Plot>;
 
-/// The plots of one case.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Drawn {
     pub(super) losses: Option<Place>,

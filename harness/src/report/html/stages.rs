@@ -14,7 +14,6 @@ const ORDER: [&str; 4] = ["fetch", "decode", "model", "write"];
 /// No pipeline has more stages.
 const MOST: usize = 12;
 
-/// The stages of a case.
 #[derive(Debug, Serialize)]
 #[expect(clippy::struct_field_names, reason = "the template says `stages.stages`")]
 pub(super) struct Stages {

@@ -26,7 +26,6 @@ const TICK: Duration = Duration::from_millis(120);
 /// A curve is not drawn anew more often than this: a case may report 100,000 times a second.
 const REST: Duration = Duration::from_millis(40);
 
-/// A reporter for a terminal.
 pub struct Live {
     lines: MultiProgress,
     look: Look,

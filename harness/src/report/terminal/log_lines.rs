@@ -10,7 +10,6 @@ use crate::text::clean;
 /// Streams with an unfinished line; more are not waited for.
 const MOST: usize = 64;
 
-/// The unfinished lines of all streams.
 #[derive(Debug, Default)]
 pub(super) struct LogLines {
     open: BTreeMap<(CaseId, Stream), String>,

@@ -24,7 +24,6 @@ const PAUSE: f64 = 10.0;
 /// or at each quarter of its steps, but not more often than this.
 const LEAST_PAUSE: f64 = 1.0;
 
-/// A reporter that prints plain lines.
 #[derive(Debug)]
 pub struct Plain<W> {
     out: W,

@@ -36,7 +36,6 @@ pub(super) enum State {
 }
 
 impl KeyFile {
-    /// Looks at a file.
     pub(super) fn read(path: &Path) -> Self {
         let beside = || {
             let text = std::fs::read_to_string(with_ending(path, ".pub")).ok()?;
@@ -80,7 +79,6 @@ impl KeyFile {
     }
 }
 
-/// A certificate of the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CertificateFile {
     pub(super) path: PathBuf,

@@ -90,7 +90,6 @@ impl Link {
         Ok(())
     }
 
-    /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         &self.route.target.peer
     }

@@ -22,7 +22,6 @@ use crate::text::{Explain as _, chain};
 #[derive(Debug, Default)]
 pub(super) struct Basis {
     pub(super) image: Option<String>,
-    /// A type that will do.
     pub(super) instance_type: Option<String>,
     /// A subnet in which it is to be had.
     pub(super) subnet: Option<String>,

@@ -37,7 +37,6 @@ pub(super) async fn examine(
     true
 }
 
-/// The kind of a failed call.
 fn kind(error: &Ec2Error) -> Option<RefusalKind> {
     error.refusal().map(|refusal| refusal.kind)
 }

@@ -27,7 +27,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The value of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) words: Vec<String>,

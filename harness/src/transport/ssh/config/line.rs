@@ -1,6 +1,5 @@
 //! One line of an ssh configuration, split as OpenSSH splits it.
 
-/// A line that sets something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     /// In small letters: OpenSSH does not tell `HostName` from `hostname`.
