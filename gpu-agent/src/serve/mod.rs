@@ -33,10 +33,7 @@ const BYE: Duration = Duration::from_secs(3);
 pub(crate) enum ServeError {
     /// The harness is gone, or the machine cannot do what every machine can.
     #[error("failed to {doing}")]
-    Io {
-        doing: &'static str,
-        source: io::Error,
-    },
+    Io { doing: &'static str, source: io::Error },
 }
 
 fn to<T>(doing: &'static str, result: io::Result<T>) -> Result<T, ServeError> {

@@ -44,30 +44,19 @@ const AT_MOST_INTERRUPTED: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum BitbucketError {
     #[error("failed to set up a connection to {address}")]
-    Client {
-        address: String,
-        source: reqwest::Error,
-    },
+    Client { address: String, source: reqwest::Error },
     #[error(
         "failed to reach {address}; outside of a Bitbucket step, or in a container of one, set \
              GPU_HARNESS_BITBUCKET_PROXY=http://host.docker.internal:29418 or GPU_HARNESS_BITBUCKET_TOKEN"
     )]
-    Send {
-        address: String,
-        source: reqwest::Error,
-    },
+    Send { address: String, source: reqwest::Error },
     #[error(
         "Bitbucket does not allow it ({status}); give the step GPU_HARNESS_BITBUCKET_TOKEN, a repository access \
              token with the scope `repository`"
     )]
-    Forbidden {
-        status: u16,
-    },
+    Forbidden { status: u16 },
     #[error("Bitbucket answers {status}: {message}")]
-    Refused {
-        status: u16,
-        message: String,
-    },
+    Refused { status: u16, message: String },
     #[error("Bitbucket did not take it within {0:?}")]
     TooSlow(Duration),
 }

@@ -54,11 +54,7 @@ pub(super) struct Booted {
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
     #[error("{instance} is no good: {}", told(*.unfit, .last))]
-    Unfit {
-        instance: String,
-        unfit: Unfit,
-        last: String,
-    },
+    Unfit { instance: String, unfit: Unfit, last: String },
     #[error(transparent)]
     Cloud(#[from] CloudError),
     /// What has to go to the node is not here.

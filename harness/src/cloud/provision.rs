@@ -98,10 +98,7 @@ pub enum ProvisionError {
         waited: Duration,
     },
     #[error("{count} nodes were had, and none of them was any good; the last: {last}")]
-    NoneFit {
-        count: u32,
-        last: Box<BootError>,
-    },
+    NoneFit { count: u32, last: Box<BootError> },
     #[error(transparent)]
     Boot(Box<BootError>),
     /// The money would not last until anything has run.

@@ -44,9 +44,7 @@ pub enum ArmsError {
     File { path: PathBuf, source: std::io::Error },
     /// A case would have to be repeated too seldom.
     #[error("--pairs {pairs}: it takes {LEAST} pairs or more to tell a difference from chance")]
-    Pairs {
-        pairs: usize,
-    },
+    Pairs { pairs: usize },
 }
 
 impl Explain for ArmsError {

@@ -34,23 +34,14 @@ pub struct Checkout {
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
     #[error("`{text}` is no file, no run's folder and no commit: {message}")]
-    Unknown {
-        text: String,
-        message: String,
-    },
+    Unknown { text: String, message: String },
     #[error("failed to read the run in {}", path.display())]
     Run { path: PathBuf, source: ReportError },
     /// A run of a tree that is not to be had again.
     #[error("the run in {} was of {of}, which cannot be had again; name a commit", path.display())]
-    NoCommit {
-        path: PathBuf,
-        of: String,
-    },
+    NoCommit { path: PathBuf, of: String },
     #[error("git {verb} failed: {message}")]
-    Git {
-        verb: String,
-        message: String,
-    },
+    Git { verb: String, message: String },
     #[error("failed to make a folder for the files of {commit}")]
     Folder { commit: String, source: io::Error },
     #[error("`{command}` ended with {status} in the files of {commit}")]

@@ -20,17 +20,9 @@ pub enum ProgramError {
         "{name} is not beside gpu-harness ({}); build it with `{build}`, or name it in {variable}",
         looked_at.display()
     )]
-    Missing {
-        name: &'static str,
-        looked_at: PathBuf,
-        variable: &'static str,
-        build: &'static str,
-    },
+    Missing { name: &'static str, looked_at: PathBuf, variable: &'static str, build: &'static str },
     #[error("failed to read {}", path.display())]
-    Read {
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
 }
 
 impl Explain for ProgramError {

@@ -28,15 +28,9 @@ pub enum ObjectError {
     Version(u32),
     /// It ends too early, or goes on too long.
     #[error("it has {have} lines of {want}: it was cut off or changed")]
-    Torn {
-        have: usize,
-        want: usize,
-    },
+    Torn { have: usize, want: usize },
     #[error("line {line} cannot be read: {cause}")]
-    Line {
-        line: usize,
-        cause: String,
-    },
+    Line { line: usize, cause: String },
 }
 
 pub fn name(run: &RunId) -> String {

@@ -47,10 +47,7 @@ pub enum SqlError {
         "failed to start `{}`, which --sql asks: install it (pip install duckdb-cli), or name it in {PROGRAM}",
         program.display()
     )]
-    Start {
-        program: OsString,
-        source: io::Error,
-    },
+    Start { program: OsString, source: io::Error },
     #[error("failed to hand the history to DuckDB")]
     Write(#[source] io::Error),
     #[error("DuckDB refused the query ({0})")]

@@ -48,10 +48,7 @@ pub enum ClientError {
     #[error(transparent)]
     Start(#[from] StartError),
     #[error("failed to reach the node holder at {}", socket.display())]
-    Reach {
-        socket: PathBuf,
-        source: io::Error,
-    },
+    Reach { socket: PathBuf, source: io::Error },
     #[error(
         "the node holder{} ended while the case ran; its node ends by its own lease and time to live, and the \
          next test run starts another",

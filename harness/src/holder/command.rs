@@ -37,10 +37,7 @@ pub enum CommandError {
     #[error("failed to listen for signals")]
     Signals(#[source] io::Error),
     #[error("failed to run {program}")]
-    Spawn {
-        program: String,
-        source: io::Error,
-    },
+    Spawn { program: String, source: io::Error },
 }
 
 impl Explain for CommandError {

@@ -49,10 +49,7 @@ pub struct Order {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     #[error("failed to listen on {}", path.display())]
-    Listen {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Listen { path: PathBuf, source: io::Error },
     /// It has no node, or nowhere to keep what happens.
     #[error(transparent)]
     Run(#[from] RunError),

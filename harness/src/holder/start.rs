@@ -32,15 +32,9 @@ pub enum StartError {
     )]
     NoProgram,
     #[error("failed to write {}", path.display())]
-    File {
-        path: PathBuf,
-        source: io::Error,
-    },
+    File { path: PathBuf, source: io::Error },
     #[error("failed to start {}", path.display())]
-    Spawn {
-        path: PathBuf,
-        source: io::Error,
-    },
+    Spawn { path: PathBuf, source: io::Error },
     #[error("the node holder ended at once: {said}")]
     Ended { said: String },
     #[error("the node holder does not answer after {} s; its log is {}", PATIENCE.as_secs(), log.display())]

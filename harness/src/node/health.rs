@@ -66,13 +66,23 @@ pub enum Unhealthy {
         seen: u64,
     },
     /// The driver reported an error after which a GPU is not to be used.
-    Xid { seen: Xid, meaning: &'static str },
+    Xid {
+        seen: Xid,
+        meaning: &'static str,
+    },
     /// A bad row of its memory could not be replaced: it is worn out.
-    RowRemapFailed { gpu: Which },
+    RowRemapFailed {
+        gpu: Which,
+    },
     /// Bad memory is in use until the GPU is reset.
-    RepairPending { gpu: Which },
+    RepairPending {
+        gpu: Which,
+    },
     /// Somebody else computes on it.
-    InUse { gpu: Which, by: Process },
+    InUse {
+        gpu: Which,
+        by: Process,
+    },
     /// It is slowed down by heat or by its power supply before anything runs on it.
     Throttled {
         gpu: Which,

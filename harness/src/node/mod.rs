@@ -68,10 +68,7 @@ pub enum Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     #[error("no node is named `{name}`; {}", name_known(.known))]
-    Unknown {
-        name: NodeName,
-        known: Vec<String>,
-    },
+    Unknown { name: NodeName, known: Vec<String> },
     /// The lease is over before it can be renewed.
     #[error("node `{name}`: a `lease` of less than 1s is over before it is renewed; leave it out for 2m")]
     Lease { name: NodeName },

@@ -52,18 +52,10 @@ pub enum RemoteError {
     },
     /// The node did not do in time what it was asked.
     #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
-    Slow {
-        node: String,
-        doing: &'static str,
-        limit: Duration,
-    },
+    Slow { node: String, doing: &'static str, limit: Duration },
     /// The agent could not be put into the node's store.
     #[error("failed to put gpu-agent on {node}: {said}")]
-    Bootstrap {
-        node: String,
-        said: String,
-        hint: &'static str,
-    },
+    Bootstrap { node: String, said: String, hint: &'static str },
     #[error("{node} refuses")]
     Refused {
         node: String,
@@ -72,37 +64,19 @@ pub enum RemoteError {
     },
     /// The agent ended without doing what it was asked.
     #[error("gpu-agent {verb} on {node} ended with {status}: {said}")]
-    Ended {
-        verb: &'static str,
-        node: String,
-        status: ExitStatus,
-        said: String,
-    },
+    Ended { verb: &'static str, node: String, status: ExitStatus, said: String },
     /// The agent answers what no agent does, or nothing.
     #[error("gpu-agent {verb} on {node} does not answer as an agent does: {problem}")]
-    Answer {
-        verb: &'static str,
-        node: String,
-        problem: String,
-    },
+    Answer { verb: &'static str, node: String, problem: String },
     /// The artifacts that came are not those that were announced.
     #[error("the artifacts of {node} are not taken in: {problem}")]
-    Artifacts {
-        node: String,
-        problem: String,
-    },
+    Artifacts { node: String, problem: String },
     /// What the agent said of the node cannot be understood.
     #[error("what gpu-agent says of {node} cannot be read: {cause}")]
-    Facts {
-        node: String,
-        cause: String,
-    },
+    Facts { node: String, cause: String },
     /// A local file could not be read while it was sent, or written while it was fetched.
     #[error("failed to {doing}")]
-    File {
-        doing: String,
-        source: io::Error,
-    },
+    File { doing: String, source: io::Error },
 }
 
 impl From<TransportError> for RemoteError {

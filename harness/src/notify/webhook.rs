@@ -35,10 +35,7 @@ pub enum WebhookError {
     #[error("the message did not get through")]
     Send(#[source] reqwest::Error),
     #[error("the service answers {status}: {message}")]
-    Refused {
-        status: u16,
-        message: String,
-    },
+    Refused { status: u16, message: String },
 }
 
 pub async fn tell(to: &NotifyConfig, message: &Message, env: &Env) -> Result<(), WebhookError> {

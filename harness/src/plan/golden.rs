@@ -36,11 +36,7 @@ pub enum GoldenError {
     #[error(transparent)]
     Report(#[from] ReportError),
     #[error("failed to {verb} {}", path.display())]
-    File {
-        verb: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
+    File { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{} is no file of golden losses", path.display())]
     Foreign { path: PathBuf, source: serde_json::Error },
 }

@@ -34,15 +34,9 @@ pub enum PlanError {
     #[error(transparent)]
     Load(#[from] LoadError),
     #[error("--case {pattern}: {problem}")]
-    Pattern {
-        pattern: String,
-        problem: String,
-    },
+    Pattern { pattern: String, problem: String },
     #[error("no case matches --case {}; there are: {}", patterns.join(" --case "), known.join(", "))]
-    NoMatch {
-        patterns: Vec<String>,
-        known: Vec<String>,
-    },
+    NoMatch { patterns: Vec<String>, known: Vec<String> },
     /// Two suites have the same name, so that their cases could not be told apart.
     #[error("{} and {} are both named `{name}`; rename one", first.display(), second.display())]
     DuplicateSuite { name: String, first: PathBuf, second: PathBuf },

@@ -50,10 +50,7 @@ pub enum ExecError {
     Tree(#[from] TreeError),
     /// A path does not lie below the working folder.
     #[error("{flag} {path}: name a file or folder below the working folder, without `..`")]
-    Path {
-        flag: &'static str,
-        path: String,
-    },
+    Path { flag: &'static str, path: String },
     #[error("--env {name}: it is not set here; set it, or write --env {name}=VALUE")]
     Unset { name: String },
     #[error("--env {name}: no environment variable has such a name")]

@@ -46,10 +46,7 @@ impl fmt::Display for KnownKey {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     #[error("read the address `{address}`: {reason}")]
-    Address {
-        address: String,
-        reason: String,
-    },
+    Address { address: String, reason: String },
     /// The ssh configuration cannot be read, or makes no sense.
     #[error("read the ssh configuration: {place}")]
     Config {
@@ -82,16 +79,10 @@ pub enum TransportError {
         source: io::Error,
     },
     #[error("agree with {peer} on an ssh session")]
-    Handshake {
-        peer: Peer,
-        source: ssh2::Error,
-    },
+    Handshake { peer: Peer, source: ssh2::Error },
     /// A file of known host keys cannot be read.
     #[error("read the known host keys in {}", path.display())]
-    KnownHosts {
-        path: PathBuf,
-        source: io::Error,
-    },
+    KnownHosts { path: PathBuf, source: io::Error },
     #[error("trust {peer}: its host key is not known\n{unknown}")]
     HostKeyUnknown {
         peer: Peer,
@@ -120,10 +111,7 @@ pub enum TransportError {
         marked: Box<KnownKey>,
     },
     #[error("trust {peer}: it shows a certificate that does not hold: {reason}")]
-    HostCertificate {
-        peer: Peer,
-        reason: String,
-    },
+    HostCertificate { peer: Peer, reason: String },
     /// Not the one key that this node was given.
     #[error(
         "trust {peer}: it shows the host key {} {}, and the node was given {} {}\n\
@@ -146,11 +134,7 @@ pub enum TransportError {
     },
     /// The far side lets a connection have no command at all.
     #[error("start `{command}` at {peer}: the server lets no command run ({reason})")]
-    OpenChannel {
-        peer: Peer,
-        command: String,
-        reason: String,
-    },
+    OpenChannel { peer: Peer, command: String, reason: String },
     /// The far side lets a connection have no further command, and a further connection could not be made.
     #[error(
         "start `{command}` at {peer}: the server lets this connection have no further command (MaxSessions), \
@@ -172,31 +156,18 @@ pub enum TransportError {
         reason: String,
     },
     #[error("start `{command}` at {peer}")]
-    Start {
-        peer: Peer,
-        command: String,
-        source: ssh2::Error,
-    },
+    Start { peer: Peer, command: String, source: ssh2::Error },
     #[error("{0}")]
     ConnectionLost(Box<Lost>),
     /// A program on this machine could not be started.
     #[error("start `{program}` on this machine")]
-    Spawn {
-        program: String,
-        source: io::Error,
-    },
+    Spawn { program: String, source: io::Error },
     /// A program on this machine could not be waited for.
     #[error("wait for `{program}` on this machine")]
-    Wait {
-        program: String,
-        source: io::Error,
-    },
+    Wait { program: String, source: io::Error },
     /// An operating system resource for the connection could not be had.
     #[error("set up the connection to {peer}")]
-    Setup {
-        peer: Peer,
-        source: io::Error,
-    },
+    Setup { peer: Peer, source: io::Error },
     /// The end of the command was told before, or its transport is gone.
     #[error("learn how the command ended: its connection is closed")]
     Gone,

@@ -24,16 +24,9 @@ pub enum UploadError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     #[error("read {path} to send it")]
-    Read {
-        path: String,
-        source: io::Error,
-    },
+    Read { path: String, source: io::Error },
     #[error("write {path} on the node: dd ended with {status} and said: {said}")]
-    Write {
-        path: String,
-        status: ExitStatus,
-        said: String,
-    },
+    Write { path: String, status: ExitStatus, said: String },
 }
 
 impl Transport {

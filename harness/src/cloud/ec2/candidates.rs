@@ -106,10 +106,7 @@ pub enum Why {
     /// Nothing runs there that could run a case.
     Processor(Processor),
     /// It has too few GPUs.
-    Count {
-        has: u32,
-        needs: u32,
-    },
+    Count { has: u32, needs: u32 },
     /// Its GPUs have too little memory.
     Memory { has: ByteSize, needs: ByteSize },
     /// Its GPU is of another architecture.
@@ -123,15 +120,9 @@ pub enum Why {
     /// It is not sold in this way.
     NotSold(Purchase),
     /// There is a limit on the money, and what it costs in that region is not known.
-    NoPrice {
-        purchase: Purchase,
-        region: String,
-    },
+    NoPrice { purchase: Purchase, region: String },
     /// It costs more than is to be paid.
-    TooDear {
-        costs: Usd,
-        most: Usd,
-    },
+    TooDear { costs: Usd, most: Usd },
     /// The money of the run would not last until it has booted.
     TooDearToBoot {
         costs: Usd,

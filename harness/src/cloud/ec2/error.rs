@@ -36,21 +36,11 @@ pub enum Ec2Error {
     },
     /// No answer came. Whether the call was carried out is not known.
     #[error("failed to reach AWS for {operation}: {why}")]
-    OutOfReach {
-        operation: &'static str,
-        why: String,
-    },
+    OutOfReach { operation: &'static str, why: String },
     #[error("AWS answered {operation}{} with something else than what its API promises: {why}", place(.region.as_deref()))]
-    Unreadable {
-        operation: &'static str,
-        region: Option<String>,
-        why: String,
-    },
+    Unreadable { operation: &'static str, region: Option<String>, why: String },
     #[error("failed to write a request for {operation}: {why}")]
-    Request {
-        operation: &'static str,
-        why: String,
-    },
+    Request { operation: &'static str, why: String },
 }
 
 /// A header with the region that an answer came from, which [`super::cloud::Cloud`] writes on every response.

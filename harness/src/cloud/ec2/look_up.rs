@@ -77,10 +77,7 @@ pub enum LookUpError {
         hint: &'static str,
     },
     #[error("image {image} {why}: name another in `image:`")]
-    Image {
-        image: String,
-        why: String,
-    },
+    Image { image: String, why: String },
     /// Nobody says from where the node is to be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
