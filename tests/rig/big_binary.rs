@@ -29,9 +29,6 @@ pub struct Seen {
 }
 
 /// Runs the tests of a binary of so many MiB and a little, twice, each test in a process of its own.
-///
-/// # Panics
-/// Where a test does not pass, or the binary goes over the wire more than once.
 pub fn check(mib: u64, seed: u64) -> Seen {
     let theirs = Crate::new();
     let proxy = Proxy::to(theirs.sshd.port(), Network::default());

@@ -20,9 +20,6 @@ pub struct Seen {
 }
 
 /// Runs over so many images, a tenth of them damaged in one way or another.
-///
-/// # Panics
-/// Where an image's row is missing, comes twice or says other than what was done to it.
 pub fn check(images: u64, seed: u64) -> Seen {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();

@@ -35,9 +35,6 @@ pub struct Seen {
 }
 
 /// Runs a case over a connection that is cut at random bytes until `places` cuts have been made, and checks every run.
-///
-/// # Panics
-/// Where a run lost an event, had one twice, or came to another verdict.
 pub fn check(places: u64, seed: u64) -> Seen {
     let sshd = Sshd::start();
     let project = Project::with_suite(

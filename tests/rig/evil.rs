@@ -57,9 +57,6 @@ fn confined(command: &mut Command) {
 }
 
 /// What came of `gpu-harness ARGUMENTS` on such a node.
-///
-/// # Panics
-/// Where it does not end by itself.
 pub fn met(mode: &str, arguments: &[&str]) -> (Project, Finished) {
     let project = Project::with_suite(SUITE).env("EVIL", mode);
     let project = project.env("GPU_HARNESS_AGENT", agent().display().to_string());
@@ -146,9 +143,6 @@ pub struct Seen {
 }
 
 /// Meets every `every`th trick, beginning at the `seed`th, some at a time.
-///
-/// # Panics
-/// Where a run does not end as its node's trick has to end it.
 pub fn check(every: u64, seed: u64) -> Seen {
     let every = usize::try_from(every.max(1)).expect("a number of tricks");
     let first = usize::try_from(seed % every as u64).expect("less than a usize");

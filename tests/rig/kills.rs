@@ -37,9 +37,6 @@ pub struct Seen {
 }
 
 /// Kills the harness `rounds` times at random moments and checks what it leaves.
-///
-/// # Panics
-/// Where a report cannot be made, a case that did not finish passes, or the node is not as it was.
 pub fn check(rounds: u64, seed: u64) -> Seen {
     let lease = format!("{}ms", LEASE.as_millis());
     let project = Project::with_suite(SUITE).file(

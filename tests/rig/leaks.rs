@@ -138,9 +138,6 @@ pub struct Seen {
 }
 
 /// Kills the harness `rounds` times, several at once, and checks that nothing is left.
-///
-/// # Panics
-/// Where anything is.
 pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Seen {
     let ec2 = Ec2::start_in(weather, Options { clock_factor: FACTOR });
     let (next, killed, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));

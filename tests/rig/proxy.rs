@@ -79,9 +79,6 @@ struct Shared {
 
 impl Proxy {
     /// A proxy to a loopback port.
-    ///
-    /// # Panics
-    /// Where no port or thread is to be had.
     pub fn to(server: u16, network: Network) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("its number").port();

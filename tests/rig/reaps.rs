@@ -104,9 +104,6 @@ struct Left {
 }
 
 /// Reaps `rounds` times, two at once.
-///
-/// # Panics
-/// Where a thing that lives is touched, or one that does not is left.
 pub fn check(rounds: u64, seed: u64, weather: Weather) -> Seen {
     let ec2 = Ec2::without_hosts_in(weather, Options { clock_factor: FACTOR });
     let mut maker = Maker::start(&ec2, seed);

@@ -29,9 +29,6 @@ pub struct Seen {
 }
 
 /// Kills `kills` workers and checks each run that ends.
-///
-/// # Panics
-/// Where an image is in no row or in two, or a shard that was done is made again.
 pub fn check(kills: u64, seed: u64) -> Seen {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();
@@ -106,10 +103,6 @@ fn check_kept(pipeline: &Pipeline, before: &BTreeMap<String, (u64, i64)>, how: &
 
 /// Starts two workers on one plan at the same time, again and again, and kills one or both of them at a random moment, until both
 /// end by themselves; `rounds` times.
-///
-/// # Panics
-/// Where an image is in no row or in two, where something is left that no mark names, or where the manifest does not name what is
-/// there.
 pub fn check_two_at_once(rounds: u64, seed: u64) -> Seen {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();

@@ -81,9 +81,6 @@ impl NodeKeys {
     }
 
     /// The only host key to accept.
-    ///
-    /// # Panics
-    /// Never: the line is of our own making.
     pub fn pinned(&self) -> HostKey {
         HostKey::parse(self.host.public_line()).expect("a public key that was just written")
     }
