@@ -76,6 +76,15 @@ impl Emitter {
         self.line(&json!({"@artifact": name}))
     }
 
+    /// Writes everything that was measured into an artifact of that name.
+    pub(crate) fn record(&mut self, name: &str, record: &serde_json::Value) -> Result<()> {
+        let path = self.artifact_path(name);
+        let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };
+        let file = File::create(&path).map_err(|error| wrong(error.to_string()))?;
+        serde_json::to_writer_pretty(file, record).map_err(|error| wrong(error.to_string()))?;
+        self.artifact(name)
+    }
+
     /// A check cannot be judged here.
     pub(crate) fn skip(&mut self, check: &CheckName, reason: &str) -> Result<()> {
         self.line(&json!({"@skip": {"check": check, "reason": reason}}))

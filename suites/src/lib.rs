@@ -21,6 +21,7 @@
 //! | [`gpu`] | which GPU does a case need? |
 //! | [`gpu_watch`] | were the GPUs well while a case ran? |
 //! | [`picture`] | what kind of image is a file? |
+//! | [`cache`] | where does a machine keep what it fetched? |
 //! | [`process`] | what is known of a process of this machine? |
 //! | [`regression`] | has a metric become worse, is a case flaky? |
 //! | [`statistics`] | where do numbers lie, and how far do they scatter? |
@@ -32,6 +33,7 @@
 pub mod beneath;
 pub mod budget;
 pub mod bytes;
+pub mod cache;
 pub mod checks;
 pub mod event;
 pub mod exit;

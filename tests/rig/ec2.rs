@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use gpu_suites::cache;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -322,11 +323,7 @@ pub fn python() -> Command {
 
 /// Where `cargo xtask setup` links the environment that it made.
 fn in_the_cache() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("GPU_HARNESS_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))?;
-    Some(cache.join("ec2-python/current/bin/python")).filter(|python| python.exists())
+    Some(cache::folder()?.join("ec2-python/current/bin/python")).filter(|python| python.exists())
 }
 
 /// The port and the process id that the server tells when it answers there; `None` where it ends before.

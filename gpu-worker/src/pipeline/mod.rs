@@ -51,7 +51,6 @@ mod seats;
 mod taps;
 mod timeline;
 
-use std::fs::File;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -206,11 +205,7 @@ fn write(
         "flow": flow,
         "removed": removed,
     });
-    let path = emitter.artifact_path(RECORD);
-    let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };
-    let file = File::create(&path).map_err(|error| wrong(error.to_string()))?;
-    serde_json::to_writer_pretty(file, &record).map_err(|error| wrong(error.to_string()))?;
-    emitter.artifact(RECORD)
+    emitter.record(RECORD, &record)
 }
 
 fn rate(items: f64, time: Duration) -> f64 {

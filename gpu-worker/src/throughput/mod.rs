@@ -21,7 +21,6 @@ mod roofline;
 mod subject;
 mod window;
 
-use std::fs::File;
 use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
@@ -199,11 +198,7 @@ fn write(job: &Job<'_>, dtypes: &[serde_json::Value], emitter: &mut Emitter) -> 
         "device": job.place.facts(job.seed),
         "dtypes": dtypes,
     });
-    let path = emitter.artifact_path(RECORD);
-    let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };
-    let file = File::create(&path).map_err(|error| wrong(error.to_string()))?;
-    serde_json::to_writer_pretty(file, &record).map_err(|error| wrong(error.to_string()))?;
-    emitter.artifact(RECORD)
+    emitter.record(RECORD, &record)
 }
 
 #[cfg(test)]

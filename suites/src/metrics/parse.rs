@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 
 use super::bare_words::Quoted;
 use super::control::{alone, control};
@@ -107,7 +107,7 @@ impl<'de> Visitor<'de> for LineVisitor {
                 }
                 return control(&name, map);
             } else {
-                let value = map.next_value_seed(ValueSeed(&name))?;
+                let value = map.next_value_seed(ValueOf(Some(&name)))?;
                 check_name(&name)?;
                 if values.len() == MAX_METRICS {
                     return Err(de::Error::custom(format!(
@@ -176,22 +176,23 @@ impl Visitor<'_> for StepSeed {
             )]
             Ok(step as u64)
         } else {
-            Err(E::invalid_value(de::Unexpected::Float(step), &self))
+            Err(E::invalid_value(Unexpected::Float(step), &self))
         }
     }
 }
 
-/// Reads the value of the named metric.
-struct ValueSeed<'a>(&'a str);
+/// Reads the value of the named metric, or of one whose name plays no part.
+pub(super) struct ValueOf<'a>(pub(super) Option<&'a str>);
 
-impl ValueSeed<'_> {
-    fn refuse<E: de::Error>(&self, what: &str, instead: &str) -> E {
-        let name: String = self.0.chars().take(MAX_NAME).collect();
-        E::custom(format!("metric `{name}` is {what}: {instead}"))
+impl ValueOf<'_> {
+    fn refuse<E: de::Error>(&self, found: Unexpected<'_>, what: &str, instead: &str) -> E {
+        let Some(name) = self.0 else { return E::invalid_type(found, self) };
+        let name: String = name.chars().take(MAX_NAME).collect();
+        E::custom(format!("metric `{name}` is {what}, such as \"{name}/{instead}\""))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
+impl<'de> DeserializeSeed<'de> for ValueOf<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -199,7 +200,7 @@ impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for ValueSeed<'_> {
+impl<'de> Visitor<'de> for ValueOf<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,7 +225,8 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
         // A file may well be called `inf`.
-        if KEYS.contains(&self.0) { Ok(Value::Text(text.to_owned())) } else { Ok(Value::from_text(text)) }
+        let is_key = self.0.is_some_and(|name| KEYS.contains(&name));
+        Ok(if is_key { Value::Text(text.to_owned()) } else { Value::from_text(text) })
     }
 
     /// What `JSON.stringify` and pandas make of a NaN.
@@ -233,16 +235,10 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
-        Err(self.refuse(
-            "an object",
-            &format!("write its parts as metrics of their own, such as \"{}/part\"", self.0),
-        ))
+        Err(self.refuse(Unexpected::Map, "an object: write its parts as metrics of their own", "part"))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
-        Err(self.refuse(
-            "a list",
-            &format!("write each element as a metric of its own, such as \"{}/0\"", self.0),
-        ))
+        Err(self.refuse(Unexpected::Seq, "a list: write each element as a metric of its own", "0"))
     }
 }
