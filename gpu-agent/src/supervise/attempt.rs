@@ -12,7 +12,8 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use gpu_suites::budget;
-use gpu_suites::checks::{End, Evaluator, ProcessEnd};
+use gpu_suites::checks::{End, ProcessEnd};
+use gpu_suites::evaluation::Evaluator;
 use gpu_suites::event::{CaseStarted, Check, Device, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;

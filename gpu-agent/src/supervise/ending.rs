@@ -1,6 +1,7 @@
 //! How a case ended, and why, in words: from what was seen to an outcome.
 
-use gpu_suites::checks::{self, ProcessEnd};
+use gpu_suites::checks::ProcessEnd;
+use gpu_suites::evaluation::judge;
 use gpu_suites::event::Finding;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::Case;
@@ -65,7 +66,7 @@ fn by_itself(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) 
 }
 
 fn judged(seen: &Seen<'_>) -> (Outcome, Option<String>) {
-    let (outcome, reason) = checks::judge(seen.case, seen.findings);
+    let (outcome, reason) = judge(seen.case, seen.findings);
     if outcome == Outcome::Passed {
         return (outcome, reason);
     }

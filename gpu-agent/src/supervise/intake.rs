@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use gpu_suites::lines::{self, Lines};
-use gpu_suites::metrics::{self, Line};
+use gpu_suites::metric_lines;
+use gpu_suites::metrics::Line;
 
 /// The longest line that is taken.
 const LONGEST: usize = 64 << 10;
@@ -65,7 +66,7 @@ impl Intake {
         if line.trim_ascii().is_empty() {
             return;
         }
-        match metrics::parse(line) {
+        match metric_lines::parse(line) {
             Ok(line) => each(Taken::Line(line)),
             Err(error) => {
                 let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The exported model gives the same output.
 /// `export_max_abs_diff`: the largest difference between the model's output and the exported model's.
@@ -27,11 +27,11 @@ impl Default for ExportParity {
 }
 
 impl Check for ExportParity {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         found.tolerance("within", self.within);
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, difference: None })
     }
 }

@@ -6,14 +6,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 
 use super::figure::{at_most, larger};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count, exact, short};
 use super::twins::{Pair, Side, Twins};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Values are near their golden ones. Where it is named, and in a `train` case with a file of golden losses.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,7 +37,7 @@ fn default_golden() -> f64 {
 }
 
 impl Check for Golden {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         if self.0.is_empty() {
             found.add("", "no metric is listed", "write `- name: score`");
         }
@@ -48,7 +48,7 @@ impl Check for Golden {
         }
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         let compared = |check| Compared {
             check,
             twins: Twins::default(),

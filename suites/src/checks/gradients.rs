@@ -7,13 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Value;
-use crate::spec::Case;
 
 use super::figure::at_least;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Every trainable tensor has a gradient and moves; frozen ones do not.
 /// The census after the first step. How many parameters may be frozen is the one thing that it cannot know.
@@ -26,7 +25,7 @@ pub struct Gradients {
 }
 
 impl Check for Gradients {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, counts: BTreeMap::new(), names: BTreeMap::new() })
     }
 }

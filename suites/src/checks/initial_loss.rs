@@ -5,14 +5,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 use crate::unit::Share;
 
 use super::figure::{at_least, at_most};
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{at, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The first loss is near its analytic value.
 /// Metric `loss` at the first step against its analytic value (ln K for K balanced classes).
@@ -38,12 +38,12 @@ impl Default for InitialLoss {
 }
 
 impl Check for InitialLoss {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         found.finite("near", self.near);
         found.share("within", Some(self.within));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, first: None, expected: None })
     }
 }

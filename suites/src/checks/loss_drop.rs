@@ -6,7 +6,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 use crate::unit::Share;
 
 use super::curve::{Shape, shape};
@@ -14,7 +14,7 @@ use super::figure::{at_most, larger};
 use super::ruling::Ruling;
 use super::seen::Seen;
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The loss fell far enough, without a plateau above the floor.
 /// Final `loss` ≤ max(floor, to × the first); of a first loss below 0, ≤ first − (1 − to) × its size.
@@ -35,12 +35,12 @@ impl Default for LossDrop {
 }
 
 impl Check for LossDrop {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         found.share("to", Some(self.to));
         found.finite("floor", Some(self.floor));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running(self))
     }
 }

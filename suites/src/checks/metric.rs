@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{at, clip, count, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Metrics reach their figures, each with a verdict of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,7 +50,7 @@ pub enum When {
 }
 
 impl Check for Metric {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         if self.0.is_empty() {
             found.add("", "no metric is listed", "write `- name: eval/iou` and `at-least: 0.99`");
         }
@@ -59,7 +59,7 @@ impl Check for Metric {
         }
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         let watched =
             |check| Watched { check, came: 0, last: None, best: None, mean: 0.0, first_wrong: None };
         Box::new(Running(self.0.into_iter().map(watched).collect()))

@@ -3,14 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 use crate::unit::Share;
 
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Mixed precision ends near full precision.
 /// Last `mixed/loss` against `loss` at the same step.
@@ -29,11 +29,11 @@ impl Default for MixedPrecision {
 }
 
 impl Check for MixedPrecision {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         found.share("within", Some(self.within));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, last: None })
     }
 }

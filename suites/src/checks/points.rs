@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
+use crate::dtype::Dtype;
 use crate::metrics::Value;
-use crate::spec::Dtype;
 
 use super::seen::Sample;
 

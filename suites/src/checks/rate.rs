@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{BatchSizes, Case, Dtype, Found, Throughput, meant};
+use crate::dtype::Dtype;
+use crate::found::{Found, meant};
 use crate::unit::{ByteSize, Share, Span};
 
 use super::figure::{at_least, at_most};
@@ -14,7 +15,7 @@ use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
 use super::valid_windows::{VALID, WHY};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold, Sweep};
 
 /// Rates against their figures. Default of a `throughput` case: a spread of at most 2 % for each dtype.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -62,21 +63,21 @@ impl RateCheck {
 }
 
 impl Check for Rate {
-    fn rules(&self, case: &Case, found: &mut Found<'_>) {
+    fn rules(&self, case: CaseFacts<'_>, found: &mut Found<'_>) {
         if self.0.is_empty() {
             found.add("", "no figure is listed", "write e.g. `- at-least: 300`");
         }
         for (index, check) in self.0.iter().enumerate() {
-            of_figures(&mut found.below(format!("[{index}]")), check, case.work.throughput());
+            of_figures(&mut found.below(format!("[{index}]")), check, case.sweep);
         }
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { checks: self.0, points: Points::default() })
     }
 }
 
-fn of_figures(found: &mut Found<'_>, check: &RateCheck, throughput: Option<&Throughput>) {
+fn of_figures(found: &mut Found<'_>, check: &RateCheck, sweep: Option<Sweep<'_>>) {
     if check.is_empty() {
         let hint = "add `at-least:`, `of-ceiling:`, `of-base:`, `spread:`, `memory:` or `latency-p99:`";
         found.add("", "a rate check without a figure", hint);
@@ -91,16 +92,16 @@ fn of_figures(found: &mut Found<'_>, check: &RateCheck, throughput: Option<&Thro
         let hint = meant(share).unwrap_or_else(|| "write e.g. 95%".into());
         found.add("of-base", format!("{share} of the other version's rate"), hint);
     }
-    let Some(throughput) = throughput else { return };
-    if let Some(dtype) = check.dtype.filter(|dtype| !throughput.dtypes.contains(dtype)) {
+    let Some(Sweep { dtypes, batches }) = sweep else { return };
+    if let Some(dtype) = check.dtype.filter(|dtype| !dtypes.contains(dtype)) {
         found.add("dtype", format!("`{dtype}` is not measured"), "add it to `dtypes`, or remove it here");
     }
-    match (&throughput.batch, check.batch) {
-        (BatchSizes::These(sizes), Some(batch)) if !sizes.contains(&batch) => {
+    match (batches, check.batch) {
+        (Some(sizes), Some(batch)) if !sizes.contains(&batch) => {
             let hint = "add it to `batch`, or remove it here";
             found.add("batch", format!("a batch of {batch} is not measured"), hint);
         }
-        (BatchSizes::Auto, Some(_)) => {
+        (None, Some(_)) => {
             let hint = "leave it out: the check is then about the batch size that was found";
             found.add("batch", "`batch: auto` finds a batch size of its own", hint);
         }

@@ -3,12 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
-
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Every step saw the same batch. Write `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +14,7 @@ use super::{Check, Fold};
 pub struct SameBatch {}
 
 impl Check for SameBatch {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running::default())
     }
 }

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 use crate::unit::Share;
 
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Each input is in exactly one row, and few rows are errors.
 /// `rows/missing`, `rows/doubled`, `rows/foreign` = 0, `rows/errors` ≤ errors × `rows/inputs`.
@@ -31,11 +31,11 @@ impl Default for Shards {
 }
 
 impl Check for Shards {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         found.share("errors", Some(self.errors));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, figures: BTreeMap::new() })
     }
 }

@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 use crate::unit::Span;
 
 use super::ruling::Ruling;
 use super::seen::Seen;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The case ended within its time budget.
 /// The case's own time budget; unlike `timeout`, going over it is a failed check and does not stop the case.
@@ -20,7 +20,7 @@ pub struct TimeBudget {
 }
 
 impl Check for TimeBudget {
-    fn rules(&self, case: &Case, found: &mut Found<'_>) {
+    fn rules(&self, case: CaseFacts<'_>, found: &mut Found<'_>) {
         if self.at_most >= case.timeout {
             found.add(
                 "at-most",
@@ -30,7 +30,7 @@ impl Check for TimeBudget {
         }
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(self)
     }
 }

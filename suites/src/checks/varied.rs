@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found, meant};
+use crate::found::{Found, meant};
 use crate::unit::Share;
 
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::{clip, count};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Values are not all the same. Only where it is named.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,7 +36,7 @@ fn default_varied() -> Share {
 }
 
 impl Check for Varied {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         if self.0.is_empty() {
             found.add("", "no metric is listed", "write `- name: predicted`");
         }
@@ -51,7 +51,7 @@ impl Check for Varied {
         }
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         let watched = |check| Metric { check, came: 0, values: HashMap::new() };
         Box::new(Running(self.0.into_iter().map(watched).collect()))
     }

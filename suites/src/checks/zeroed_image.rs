@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::found::Found;
 
 use super::figure::at_most;
 use super::ruling::Ruling;
 use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// A zeroed image scores clearly worse.
 /// `zeroed/<metric>` ≤ `eval/<metric>` − margin.
@@ -29,12 +29,12 @@ impl Default for ZeroedImage {
 }
 
 impl Check for ZeroedImage {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
         found.finite("margin", Some(self.margin));
     }
 
-    fn start(self, case: &Case) -> Box<dyn Fold> {
-        let metric = case.work.train().map(|train| train.data.task.metric());
+    fn start(self, case: CaseFacts<'_>) -> Box<dyn Fold> {
+        let metric = case.task_metric;
         Box::new(Running { wanted: self, metric, pairs: BTreeMap::new() })
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 
-use crate::checks::{self, ExitStatus, selected};
+use crate::checks::ExitStatus;
+use crate::found::{Found, Violation};
 use crate::id::{CheckName, MAX_NAME, is_name};
-use crate::spec::{Case, Found, Suite, Violation, Work};
+use crate::spec::{Case, Suite, Work};
 
 /// Everything that does not hold of the parts that could be read.
 pub(super) fn violations(head: Option<&Suite>, cases: &[Option<Case>]) -> Vec<Violation> {
@@ -63,12 +64,12 @@ fn of_case(found: &mut Found<'_>, case: &Case) {
         found.add(key, format!("`{input}` leads out of the suite's root"), hint);
     }
     which_checks(found, case);
-    checks::rules(case, &mut found.below("checks"));
+    case.checks.rules(case.facts(), &mut found.below("checks"));
 }
 
 /// The checks that `must-fail` and `skip-checks` name have to be run.
 fn which_checks(found: &mut Found<'_>, case: &Case) {
-    let runs = selected(case);
+    let runs = case.selected_checks();
     let how = |check: &CheckName| match check {
         _ if *check == ExitStatus::NAME => "it is for `command` cases".to_owned(),
         _ => format!("name it under `checks`, e.g. `{check}: {{}}`"),

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Checks, ExitStatus};
-use crate::spec::{Case, Found, InputPath};
+use crate::found::Found;
+use crate::spec::{Case, InputPath};
 
 use super::Kind;
 

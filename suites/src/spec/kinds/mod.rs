@@ -12,12 +12,12 @@ use schemars::{Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize};
 
 pub use pipeline::{Cut, Images, Output, Resize, S3};
-pub use throughput::{BatchSizes, Dtype, Layout, Mode};
+pub use throughput::{BatchSizes, Layout, Mode};
 pub use train::{Control, Data, Task};
 
-use super::found::Found;
 use super::{Case, InputPath, Model};
 use crate::checks::Checks;
+use crate::found::Found;
 
 /// A kind of work.
 pub(crate) trait Kind {

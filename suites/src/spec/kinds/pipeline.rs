@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Checks, Predictions, Shards};
-use crate::spec::{Builtin, Case, Dtype, Found, InputPath, Model};
+use crate::found::Found;
+use crate::spec::{Builtin, Case, Dtype, InputPath, Model};
 use crate::unit::{ByteSize, Span};
 
 use super::Kind;

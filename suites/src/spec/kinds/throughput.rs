@@ -10,7 +10,8 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::checks::{Checks, Rate, RateCheck, ValidWindows};
-use crate::spec::{Builtin, Case, Found, InputPath, Model};
+use crate::found::Found;
+use crate::spec::{Builtin, Case, InputPath, Model};
 use crate::unit::{Share, Span};
 
 use super::Kind;
@@ -147,38 +148,6 @@ pub enum Mode {
     TrainingStep,
 }
 
-/// A format of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dtype {
-    /// IEEE 754 single precision.
-    Fp32,
-    /// IEEE 754 half precision; inference only.
-    Fp16,
-    /// bfloat16; in training by autocast, over weights of single precision.
-    Bf16,
-}
-
-impl Dtype {
-    /// Every one of them.
-    pub const ALL: [Self; 3] = [Self::Fp32, Self::Fp16, Self::Bf16];
-
-    /// The name as it is written in suite files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fp32 => "fp32",
-            Self::Fp16 => "fp16",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
 /// How the channels of images and filters lie in memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -198,6 +167,16 @@ pub enum BatchSizes {
     Auto,
     /// These, each measured in full.
     These(Vec<NonZeroU32>),
+}
+
+impl BatchSizes {
+    /// The sizes that are given.
+    pub(crate) fn sizes(&self) -> Option<&[NonZeroU32]> {
+        match self {
+            Self::Auto => None,
+            Self::These(sizes) => Some(sizes),
+        }
+    }
 }
 
 const WANTED: &str = "`auto`, a number above 0, or a list of such numbers";

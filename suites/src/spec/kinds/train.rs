@@ -9,7 +9,8 @@ use crate::checks::{
     Checks, Deterministic, ExportParity, Golden, GoldenCheck, GradNormDrop, Gradients, InitialLoss, LossDrop,
     MemoryFlat, Metric, MetricCheck, MixedPrecision, ResumeParity, SameBatch, When, ZeroedImage,
 };
-use crate::spec::{Builtin, Case, Found, InputPath, Model};
+use crate::found::Found;
+use crate::spec::{Builtin, Case, InputPath, Model};
 
 use super::Kind;
 
