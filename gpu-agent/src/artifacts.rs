@@ -21,7 +21,6 @@ const MOST_DEPTH: usize = 32;
 /// How many of those that stay are named, each.
 const MOST_NAMED: usize = 20;
 
-/// What a run's artifacts may still take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
     bytes: u64,

@@ -25,7 +25,6 @@ pub(crate) struct Cuda {
     pub(crate) devices: Vec<Gpu>,
 }
 
-/// One GPU, as its driver describes it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Gpu {
     pub(crate) name: String,

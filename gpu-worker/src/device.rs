@@ -120,7 +120,6 @@ impl Place {
     }
 }
 
-/// What `gpu-worker --selfcheck` prints: one JSON object.
 pub(crate) fn selfcheck() -> serde_json::Value {
     let cuda = Cuda::load();
     let folder =

@@ -90,7 +90,6 @@ impl Emitter {
         self.line(&json!({"@skip": {"check": check, "reason": reason}}))
     }
 
-    /// Facts about what the case runs on.
     pub(crate) fn device(&mut self, facts: &serde_json::Value) -> Result<()> {
         self.line(&json!({"@device": facts}))
     }

@@ -22,36 +22,21 @@ pub enum Line {
     Metrics {
         /// The step, where the line names one.
         step: Option<u64>,
-        /// The metrics by name.
         values: BTreeMap<String, Value>,
     },
     /// `@progress`.
-    Progress {
-        /// What is being done.
-        phase: Option<String>,
-        /// Steps done.
-        step: u64,
-        /// Steps in all.
-        steps: Option<u64>,
-    },
+    Progress { phase: Option<String>, step: u64, steps: Option<u64> },
     /// `@artifact`: a path below `$GPU_HARNESS_ARTIFACTS`.
     Artifact(String),
     /// `@skip`: a check cannot be judged here.
-    Skip {
-        /// The check.
-        check: CheckName,
-        /// Why not.
-        reason: String,
-    },
+    Skip { check: CheckName, reason: String },
     /// `@device`: facts about what the case runs on.
     Device(BTreeMap<String, serde_json::Value>),
     /// `@error`: the process cannot go on.
     Error {
         /// What happened, to what.
         what: String,
-        /// What to do next.
         hint: Option<String>,
-        /// Whose fault it is.
         fault: Blame,
     },
 }

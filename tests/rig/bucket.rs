@@ -50,7 +50,6 @@ impl Served {
         &self.env.iter().find(|(found, _)| found == name).expect("it says this").1
     }
 
-    /// Its port.
     pub fn port(&self) -> u16 {
         let endpoint = self.said("AWS_ENDPOINT_URL_S3");
         endpoint.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("it has a port")

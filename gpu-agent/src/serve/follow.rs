@@ -132,7 +132,6 @@ fn is_last(lines: &[u8]) -> bool {
     memchr::memmem::find(head, b",\"kind\":\"run-finished\"").is_some()
 }
 
-/// Whether the journal on disk is complete.
 pub(super) fn has_finished(dir: &RunDir) -> bool {
     let tail = || {
         let mut file = File::open(dir.journal())?;

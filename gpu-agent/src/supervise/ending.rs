@@ -18,7 +18,6 @@ pub(super) struct Seen<'a> {
     pub(super) case: &'a Case,
     pub(super) findings: &'a [Finding],
     pub(super) process: &'a ProcessEnd,
-    /// The last lines of its standard error.
     pub(super) stderr: &'a str,
     /// The last progress that it told.
     pub(super) progress: Option<&'a str>,

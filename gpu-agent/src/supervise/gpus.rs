@@ -36,7 +36,6 @@ const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 static SILENT: AtomicBool = AtomicBool::new(false);
 
 pub(super) struct GpuWatch {
-    /// Ends the watch when it is dropped.
     stop: Sender<()>,
     seen: Receiver<Vec<Watched>>,
 }
@@ -116,7 +115,6 @@ fn nvml() -> Option<&'static Nvml> {
     NVML.get_or_init(|| Nvml::builder().lib_path(OsStr::new(gpu::LIBRARY)).init().ok()).as_ref()
 }
 
-/// The GPUs that a case may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Visible {
     All,

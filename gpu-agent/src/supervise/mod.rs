@@ -152,7 +152,6 @@ struct Run<'a> {
     inbox: Receiver<Message>,
     outbox: SyncSender<Message>,
     libtorch: Option<Result<Libtorch, NotFound>>,
-    /// What the run's artifacts may still take.
     budget: Budget,
     /// Whether the journal has the cloud's notice.
     reclaim_told: bool,

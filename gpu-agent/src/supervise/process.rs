@@ -58,7 +58,6 @@ impl Process {
         self.pid
     }
 
-    /// Asks the whole process group to end.
     pub(super) fn terminate(&self) {
         let _ = kill_process_group(self.pid, Signal::TERM);
     }

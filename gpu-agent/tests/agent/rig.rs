@@ -22,7 +22,6 @@ pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_gpu-agent");
 /// Nothing here takes longer, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node: a cache folder of its own.
 pub(crate) struct Node {
     folder: TempDir,
     environment: Vec<(String, String)>,
@@ -121,12 +120,10 @@ pub(crate) fn kill_group(leader: u32) {
     let _ = kill_process_group(Pid::from_raw(leader.cast_signed()).unwrap(), Signal::KILL);
 }
 
-/// The processes whose command line holds `text`.
 pub(crate) fn processes(text: &str) -> Vec<i32> {
     process::processes().filter(|process| process.says(text)).map(|process| process.pid).collect()
 }
 
-/// Waits for something that must come true.
 pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
     within(PATIENCE, what, holds);
 }

@@ -136,7 +136,6 @@ impl Plan {
         self.starts.partition_point(|start| *start <= input) - 1
     }
 
-    /// Shards that are still to be made.
     pub(super) fn to_do(&self) -> impl Iterator<Item = usize> + '_ {
         (0..self.shards()).filter(|shard| !self.marks.of.contains_key(shard))
     }

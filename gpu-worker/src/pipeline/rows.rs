@@ -6,7 +6,6 @@ use gpu_suites::spec::Output;
 
 use super::picture::About;
 
-/// The longest error that a row keeps.
 const MOST_ERROR: usize = 500;
 
 pub(super) struct Row {
@@ -15,7 +14,6 @@ pub(super) struct Row {
     said: Result<Prediction, String>,
 }
 
-/// What the model says of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Prediction {
     /// The likeliest classes with their probabilities.

@@ -23,7 +23,6 @@ const EVERY: Duration = Duration::from_millis(100);
 /// Milliseconds to wait for an XID.
 const AT_ONCE: u32 = 0;
 
-/// The GPU that a case runs on.
 pub(super) struct Gpu {
     uuid: String,
     /// Open from the first window on: an XID between two windows is not lost.

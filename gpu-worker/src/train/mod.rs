@@ -48,7 +48,6 @@ pub(crate) struct Job<'a> {
 }
 
 impl<'a> Job<'a> {
-    /// Chooses the device and reads the inputs.
     pub(crate) fn prepare(case: &'a WorkerCase) -> Result<Self> {
         let nothing = || WorkerError::NothingToDo { id: case.id.to_string() };
         let train = case.spec.work.train().ok_or_else(nothing)?;

@@ -112,7 +112,6 @@ impl<'a> Trainer<'a> {
         logits
     }
 
-    /// The metric in training or evaluation mode.
     pub(super) fn metric(&self, train: bool) -> Result<f64> {
         score::metric(self.task(), &self.evaluate(&self.input, train)?, &self.job.batch.target)
     }

@@ -118,7 +118,6 @@ impl Service {
         }
     }
 
-    /// Tells it of a run that has ended.
     pub async fn tell(&self, state: &RunState, exit: Exit, here: &Here) {
         match self {
             Self::GitHub { summary, root } => {

@@ -18,7 +18,6 @@ use crate::node::NodeSpec;
 /// How long the runs of a search may leave their node to the next: what prepares a version may build it.
 const SEARCHED: Duration = Duration::from_secs(30 * 60);
 
-/// What the user asks of the nodes.
 #[derive(Debug)]
 pub struct Asked {
     pub settings: CloudNode,

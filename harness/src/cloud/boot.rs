@@ -45,7 +45,6 @@ const EXAMINED: Duration = Duration::from_secs(30);
 
 pub(super) struct Booted {
     pub(super) remote: Remote,
-    /// The instance, as it was last seen.
     pub(super) instance: InstanceSeen,
     /// What keeps it alive.
     pub(super) renewal: Renewal,
@@ -86,7 +85,6 @@ pub(super) struct Boot<'a> {
     pub(super) access: &'a OnceLock<Access>,
     pub(super) health: health::Wanted,
     pub(super) sink: &'a UnboundedSender<Event>,
-    /// When the cloud was asked for it.
     pub(super) asked_at: Timestamp,
 }
 

@@ -13,7 +13,6 @@ pub struct Call {
     pub region: String,
     pub service: String,
     pub operation: String,
-    /// When it began, by this machine's clock.
     pub at: Timestamp,
     pub begun: Instant,
     /// How long it took, pauses between tries included.

@@ -38,11 +38,9 @@ pub struct Found {
     pub instance: Option<Instance>,
 }
 
-/// What our tags say of a thing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Owner {
     pub run: String,
-    /// The node's name in the project's settings.
     pub node: Option<String>,
     pub owner: Option<String>,
     pub pipeline: Option<String>,
@@ -91,7 +89,6 @@ impl Wanted {
     }
 }
 
-/// What is to become of a thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
@@ -109,7 +106,6 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Whether the thing is to be ended.
     pub fn is_due(self) -> bool {
         matches!(self, Self::Expired | Self::Asked)
     }

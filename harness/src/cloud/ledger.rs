@@ -160,7 +160,6 @@ impl Ledger {
         entry.is_some_and(|entry| entry.absence.0.is_some())
     }
 
-    /// Everything that is not known to be gone.
     pub fn left(&self) -> Vec<Made> {
         self.book().things.values().flatten().map(|entry| entry.made.clone()).collect()
     }

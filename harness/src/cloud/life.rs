@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-/// What the cloud says of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstanceState {
     /// It is being made.

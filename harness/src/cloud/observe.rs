@@ -16,7 +16,6 @@ use super::provider::Provider;
 /// Between two looks for one, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// An instance as the cloud tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSeen {
     pub id: String,
@@ -37,7 +36,6 @@ pub struct InstanceSeen {
     pub volumes: Vec<String>,
     /// Of these, those that the cloud deletes with it.
     pub goes_with: Vec<String>,
-    /// The spot request that it came from.
     pub spot_request: Option<String>,
 }
 

@@ -15,10 +15,8 @@ use serde::Serialize;
 use super::consistency::CONSISTENT;
 use super::found::{Found, Verdict, Wanted, age, judge};
 
-/// A thing and what was done with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReapAction {
-    /// The thing as it was last seen.
     #[serde(flatten)]
     pub found: Found,
     /// What was to become of it when it was first seen.

@@ -61,7 +61,6 @@ pub struct LeftNode {
     pub client_key: String,
     /// What it proves itself with: `ssh-ed25519 AAAA…`.
     pub host_key: String,
-    /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
     pub usd_per_hour: Option<f64>,
     /// How many GPUs its type has, and their name.
@@ -144,7 +143,6 @@ pub struct Left {
     file: PathBuf,
     pub region: String,
     pub instance: String,
-    /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
 }
 

@@ -10,7 +10,6 @@ pub const NODE: &str = "gpu-harness:node";
 /// its answer was lost.
 pub const LAUNCH: &str = "gpu-harness:launch";
 pub const OWNER: &str = "gpu-harness:owner";
-/// The address of the pipeline that started it.
 pub const PIPELINE: &str = "gpu-harness:pipeline";
 /// When it ends, by the cloud's clock: RFC 3339 in UTC.
 pub const EXPIRES_AT: &str = "gpu-harness:expires-at";

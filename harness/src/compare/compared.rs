@@ -27,7 +27,6 @@ pub struct Compared {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedCase {
     pub case: CaseId,
-    /// Pairs of which both ended with figures.
     pub pairs: usize,
     /// Why there is nothing to compare, where there is not.
     pub why_not: Option<String>,

@@ -21,7 +21,6 @@ pub enum Version {
     File(PathBuf),
 }
 
-/// A commit's files, as long as this lives.
 #[derive(Debug)]
 pub struct Checkout {
     /// Twelve digits of it.
@@ -81,7 +80,6 @@ impl Version {
         Checkout::of(text, cwd, prepare).map(Self::Commit)
     }
 
-    /// What it is called in a report.
     pub fn name(&self) -> String {
         match self {
             Self::Working => "the working tree".to_owned(),

@@ -28,7 +28,6 @@ const SHOWN: usize = 120;
 /// As many names of missing files as are told.
 const TOLD: usize = 3;
 
-/// A file that a case has made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Announcement {
     pub(crate) bytes: u64,

@@ -10,7 +10,6 @@ use gpu_suites::id::Sha256;
 use gpu_suites::spec::InputPath;
 use sha2::Digest;
 
-/// A local file and its content's sha256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
     pub path: PathBuf,

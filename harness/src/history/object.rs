@@ -53,7 +53,6 @@ pub fn write(run: &RunId, lines: &[Line]) -> String {
     text
 }
 
-/// The lines of an object, all or none.
 pub fn read(text: &str) -> Result<Vec<Line>, ObjectError> {
     let mut lines = text.lines();
     let head = lines.next().ok_or(ObjectError::Foreign)?;

@@ -61,7 +61,6 @@ pub(super) struct ReadyFor {
 pub(super) enum HolderEnd {
     /// Nobody needs it any more; why.
     Ended(&'static str),
-    /// The node is gone, for this reason.
     Lost {
         why: String,
         /// Whether the cloud took it back.
@@ -141,7 +140,6 @@ impl Broker {
         }
     }
 
-    /// The node as the user named it.
     pub(super) fn node(&self) -> &NodeSpec {
         &self.node
     }
@@ -155,7 +153,6 @@ impl Broker {
         });
     }
 
-    /// The cases of those suites; read once.
     pub(super) fn selection(&self, project: PathBuf, suites: Vec<PathBuf>) -> Result<Selection, RunError> {
         let key = (project, suites);
         if let Some(read) = self.suites.borrow().get(&key) {
@@ -181,7 +178,6 @@ impl Broker {
         Ok(blob)
     }
 
-    /// The run's folder, where there is one already.
     pub(super) fn run_dir(&self) -> Option<PathBuf> {
         self.records.borrow().as_ref().map(|records| records.borrow().folder().to_owned())
     }

@@ -23,7 +23,6 @@ use crate::report;
 use crate::session::interrupt::Interrupts;
 use crate::text::{Explain, chain};
 
-/// The environment variable that names the node.
 pub const NODE: &str = "GPU_HARNESS_NODE";
 
 #[derive(Debug, thiserror::Error)]

@@ -56,7 +56,6 @@ pub(super) fn saying() -> (Saying, Outbox) {
 }
 
 impl Saying {
-    /// Tells a record of the test's case.
     pub(super) fn record(&self, record: &Record) {
         if !*self.state.is_unread.borrow() {
             self.say(format!("{}\n", record.to_line()), Words::Record);

@@ -133,7 +133,6 @@ fn tail(log: &mut File) -> String {
     if text.is_empty() { "it said nothing".to_owned() } else { text }
 }
 
-/// Removes what holders of long ago have left.
 fn sweep(folder: &Path) {
     let now = SystemTime::now();
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {

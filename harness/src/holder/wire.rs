@@ -19,7 +19,6 @@ pub(super) const LONGEST_ANSWER: usize = 16 << 20;
 #[serde(tag = "ask", rename_all = "kebab-case")]
 pub enum Ask {
     Case {
-        /// The folder that suites are looked for in.
         project: PathBuf,
         /// Suite files and folders of them; none means `suites/`.
         suites: Vec<PathBuf>,
@@ -35,7 +34,6 @@ pub enum Ask {
 /// A program to run on the node, and the files that it needs there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// What it is called in the records.
     pub id: CaseId,
     pub root: PathBuf,
     pub spec: Case,

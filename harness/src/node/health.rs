@@ -41,19 +41,15 @@ pub enum Unhealthy {
     NoDriver {
         why: String,
     },
-    /// There are fewer GPUs than were asked for.
     TooFew {
         seen: usize,
         wanted: u32,
     },
-    /// It is another GPU than was asked for.
     Another {
         gpu: Which,
-        /// What is there: its name, its compute capability.
         seen: String,
         wanted: String,
     },
-    /// It has less memory than was asked for.
     TooLittleMemory {
         gpu: Which,
         seen: ByteSize,

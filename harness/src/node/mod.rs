@@ -34,7 +34,6 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Place {
     Local,
-    /// A machine that is reached by ssh.
     Ssh {
         /// `ssh://[user@]host[:port]`.
         address: String,

@@ -33,7 +33,6 @@ pub struct Remote {
     gpu: Option<u32>,
 }
 
-/// What cannot be done on a node.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     #[error(transparent)]

@@ -15,7 +15,6 @@ use crate::report::case::CaseState;
 use crate::report::{self, ReportError, RunState, events, write_atomic};
 use crate::text::Explain;
 
-/// Losses that were added to a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Added {
     pub case: CaseId,
@@ -27,7 +26,6 @@ pub struct Added {
 #[derive(Debug, Default)]
 pub struct Outcomes {
     pub added: Vec<Added>,
-    /// Cases that are left out, and why.
     pub left_out: Vec<(CaseId, String)>,
 }
 

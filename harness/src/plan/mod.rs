@@ -75,13 +75,11 @@ pub struct Options {
 pub struct Prepared {
     /// The plan; it leaves out the cases in `skipped`.
     pub plan: Plan,
-    /// Every case of the run in order.
     pub cases: Vec<CaseSummary>,
     /// Cases that their suite leaves out, with the reason.
     pub skipped: Vec<(CaseId, String)>,
     /// The inputs, for the report.
     pub inputs: Vec<Input>,
-    /// The local files behind the plan's blobs.
     pub blobs: Vec<Blob>,
 }
 

@@ -30,7 +30,6 @@ use writer::{Desk, Writer};
 
 /// What a session tells: where its events go.
 pub trait Records {
-    /// Keeps an event that the harness itself saw.
     fn keep(&mut self, event: Event);
     /// Keeps a record of the node's journal.
     fn node(&mut self, record: Record);
@@ -134,7 +133,6 @@ impl Recorder {
         })
     }
 
-    /// What the events so far amount to.
     pub fn state(&self) -> &RunState {
         &self.state
     }
@@ -143,7 +141,6 @@ impl Recorder {
         &self.folder.path
     }
 
-    /// Keeps an event that the harness itself saw.
     pub fn own(&mut self, event: impl Into<Event>) {
         let record = self.numbering.own(event.into());
         self.take(record);

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use super::excerpt::Excerpt;
 use super::series::Series;
 
-/// One case, as far as the events tell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseState {
     /// The case, its description and where it is written.
@@ -26,14 +25,12 @@ pub struct CaseState {
     pub started: Option<Timestamp>,
     /// How the process of the latest attempt ended, where it did.
     pub exit: Option<Exited>,
-    /// What the checks of the latest attempt found.
     pub findings: Vec<Finding>,
     pub metrics: BTreeMap<String, Series>,
     /// The facts (texts and flags) among the metrics of the latest attempt: the last value of each.
     pub facts: BTreeMap<String, String>,
     /// What the latest attempt runs on.
     pub device: BTreeMap<String, String>,
-    /// How far the latest attempt has come.
     pub progress: Option<Progress>,
     /// What was seen of the GPUs during the latest attempt.
     pub gpus: Vec<GpuSeen>,
@@ -209,7 +206,6 @@ impl CaseState {
         self.ended.iter().take(before).filter(|attempt| attempt.outcome == Outcome::Interrupted)
     }
 
-    /// The findings of checks that did not hold.
     pub fn broken(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.verdict == Verdict::Broke)
     }

@@ -126,7 +126,6 @@ impl Curve {
         points
     }
 
-    /// The last value that is a number.
     pub fn last(&self) -> Option<Point> {
         self.last
     }

@@ -28,7 +28,6 @@ impl Excerpt {
         self.tail.extend(rest);
     }
 
-    /// How many bytes were written in all.
     pub fn total(&self) -> u64 {
         self.total
     }

@@ -31,7 +31,6 @@ const UNLISTED_CASES: usize = 1_000;
 /// What the logs of ended cases may take together before further ones are shortened.
 const LOG_BUDGET: usize = 16 << 20;
 
-/// A run, as far as its events tell.
 #[derive(Debug, Clone, Default)]
 pub struct RunState {
     pub run: Option<RunId>,
@@ -54,7 +53,6 @@ pub struct RunState {
     pub reclaims: Vec<event::ReclaimNotice>,
     /// Warnings, oldest first; of very many, the first.
     pub warnings: Vec<event::Warning>,
-    /// Warnings that are not in the list.
     pub warnings_left_out: u64,
     /// What was had from a cloud.
     pub receipt: Receipt,
@@ -64,14 +62,12 @@ pub struct RunState {
     pub node_reason: Option<String>,
     /// Whether the latest node has ended the run.
     pub node_finished: bool,
-    /// What the history says of the cases.
     pub judged: BTreeMap<CaseId, event::Judged>,
     /// The cases whose own tests' reports cannot be read, and why.
     pub unread: BTreeMap<CaseId, Vec<String>>,
     /// The cases whose own tests' reports tell of failures that their commands' exit codes do not.
     pub tests_failed: BTreeMap<CaseId, event::TestsFailed>,
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
-    /// The curves of the cases, for plots.
     pub curves: Curves,
     pub closed: Option<event::RunClosed>,
     /// Whether the events end although the run has not: the harness was killed.
@@ -328,7 +324,6 @@ impl RunState {
         Ending { outcome, reason, seconds, standing: Standing::of(outcome, circumstances) }
     }
 
-    /// Outcome, reason and seconds of a case.
     fn end(&self, case: &CaseState) -> (Outcome, Option<String>, f64) {
         if let Some(end) = case.last_ended() {
             let (outcome, reason) = match self.told_by_its_tests(case, end) {
@@ -359,7 +354,6 @@ impl RunState {
         (outcome, Some(format!("{what}: {why}")), seconds)
     }
 
-    /// How many cases end in each way.
     pub fn tally(&self) -> BTreeMap<Outcome, usize> {
         let mut tally = BTreeMap::new();
         for case in &self.cases {

@@ -5,7 +5,6 @@ use gpu_suites::outcome::Outcome;
 
 use super::standing::Tone;
 
-/// Colour and width of what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
     pub colour: bool,
@@ -50,7 +49,6 @@ impl Look {
         self.styled(Style::new().cyan(), text)
     }
 
-    /// Text in the colour of an outcome.
     pub fn outcome(self, outcome: Outcome, text: &str) -> String {
         self.tone(Tone::of(outcome), text)
     }

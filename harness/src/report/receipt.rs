@@ -44,7 +44,6 @@ pub struct Bill {
     /// `spot` or `on-demand`.
     pub market: String,
     pub usd_per_hour: Option<f64>,
-    /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
     /// Seconds that each part of its start-up took.
     pub start_up: BTreeMap<StartPhase, f64>,
@@ -54,16 +53,13 @@ pub struct Bill {
     pub usd: Option<f64>,
 }
 
-/// A node that lives on after the run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Kept {
     pub instance: String,
-    /// When it ends by itself.
     pub until: Timestamp,
     pub command: String,
 }
 
-/// A thing that was made in the cloud.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Resource {
     pub resource: ResourceKind,

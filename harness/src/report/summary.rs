@@ -296,7 +296,6 @@ pub fn finding(finding: &Finding) -> String {
     }
 }
 
-/// The check, with what it is about.
 pub fn check_name(finding: &Finding) -> String {
     match &finding.subject {
         Some(subject) => format!("{} {}", finding.check, cell(subject)),
@@ -347,7 +346,6 @@ fn cell(text: &str) -> String {
     log_line(&one_line(text, CELL))
 }
 
-/// The text in at most so many columns.
 pub fn fit(text: &str, columns: usize) -> String {
     console::truncate_str(text, columns, "…").into_owned()
 }

@@ -63,7 +63,6 @@ impl Explain for ExecError {
     }
 }
 
-/// A command that is ready to be sent.
 #[derive(Debug)]
 pub struct Ready {
     /// What is said of it before.

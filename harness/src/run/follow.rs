@@ -49,7 +49,6 @@ fn work(plan: &Plan) -> Work {
     Work { cases, retries: plan.retries, run: plan.timeout.map(|limit| limit.0) }
 }
 
-/// A run and what it reports to.
 struct Job<'a> {
     course: Course<'a>,
     keep: Option<Duration>,
@@ -62,7 +61,6 @@ struct Job<'a> {
 enum NodeEnd {
     /// It has run everything.
     Finished,
-    /// It was taken away, for this reason.
     Taken(String),
     /// It has run everything, and was slower than such nodes are; this is left for another one.
     Slow(Box<Plan>),

@@ -159,7 +159,6 @@ pub struct RunContext {
     /// Its folder, its environment, and who hears what is said beside the report.
     pub here: Here,
     pub stop: Stop,
-    /// Who tells the user as it goes.
     pub reporter: Box<dyn Reporter>,
 }
 

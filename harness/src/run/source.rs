@@ -122,7 +122,6 @@ impl Nodes {
         matches!(self, Self::Cloud(_))
     }
 
-    /// A node was taken back by its cloud.
     pub(crate) fn was_reclaimed(&self) {
         if let Self::Cloud(provision) = self {
             provision.was_reclaimed();
@@ -178,7 +177,6 @@ impl ReadyNode {
         })
     }
 
-    /// What it is called in the records.
     pub(crate) fn name(&self) -> NodeName {
         match self {
             Self::There(remote) => remote.node().name.clone(),
@@ -203,7 +201,6 @@ impl ReadyNode {
         Lease { ttl: Span(remote.node().lease), on_expiry }
     }
 
-    /// Whether its cloud may take it back.
     pub(crate) fn is_reclaimable(&self) -> bool {
         matches!(self, Self::Cloud(had) if had.is_spot())
     }

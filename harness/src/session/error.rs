@@ -20,7 +20,6 @@ pub enum SessionError {
     #[error("{node} {how}")]
     Lost {
         node: String,
-        /// Which of them, and for how long.
         how: String,
         #[source]
         last: Box<RemoteError>,

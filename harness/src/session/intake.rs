@@ -27,7 +27,6 @@ pub(crate) enum Taken {
     },
 }
 
-/// What a plan's node may still say.
 #[derive(Debug)]
 pub(crate) struct Intake {
     /// What each case may still begin and end.

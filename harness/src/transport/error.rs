@@ -15,7 +15,6 @@ use crate::text::Explain;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub user: String,
-    /// The name or address that is connected to.
     pub host: String,
     pub port: u16,
 }
@@ -240,7 +239,6 @@ pub struct TriedKey {
     pub result: String,
 }
 
-/// A host key that nothing is known about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKey {
     /// The name that it would be known by.

@@ -18,7 +18,6 @@ pub use exec::{Exec, ExitStatus, Stdin, StdinClosed, Stdout};
 pub use ssh::{ClientKey, HostKey, HostKeyError, Link, SshOptions};
 pub use upload::UploadError;
 
-/// A way to run commands on a node.
 #[derive(Debug)]
 pub enum Transport {
     Local,

@@ -72,7 +72,6 @@ macro_rules! checks {
         /// and is not run in a `command` case.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
-        #[expect(missing_docs, reason = "the type of each says it, in the schema too")]
         pub struct Checks {
             $(
                 #[serde(rename = $name, skip_serializing_if = "Option::is_none")]

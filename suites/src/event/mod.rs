@@ -41,13 +41,11 @@ pub struct Record {
 /// The node's record that a harness's record repeats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The node.
     pub node: NodeName,
     /// `seq` in the node's journal.
     pub seq: u64,
 }
 
-/// Why a line is not a record.
 #[derive(Debug, thiserror::Error)]
 #[error("not an event record: {cause}")]
 pub struct RecordError {

@@ -10,7 +10,6 @@ use super::{MAX_NAME, not_finite};
 /// Metrics whose texts are keys of rows, and never numbers.
 const KEYS: [&str; 2] = ["input_row", "row"];
 
-/// A metric's value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// A number; NaN and infinities are values too, written `"NaN"`, `"Infinity"`, `"-Infinity"` in events.

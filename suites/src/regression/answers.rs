@@ -18,7 +18,6 @@ pub struct Changed {
     pub metric: String,
     /// What changed, in words.
     pub said: String,
-    /// Whether it fails the build.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fails: bool,
 }
@@ -26,9 +25,7 @@ pub struct Changed {
 /// One night's answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Answers<'a> {
-    /// The hash.
     pub hash: &'a str,
-    /// The sketch.
     pub sketch: Option<&'a str>,
     /// Some rows.
     pub sample: Option<&'a str>,

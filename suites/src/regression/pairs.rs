@@ -32,7 +32,6 @@ pub struct Ratio {
     pub ratio: f64,
     /// Lower end of its interval of 95 %.
     pub low: f64,
-    /// Upper end.
     pub high: f64,
     /// How many pairs there were.
     pub pairs: usize,

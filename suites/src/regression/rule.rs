@@ -42,12 +42,7 @@ impl Default for Rule {
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// Too few values to tell: it is not known whether all is well.
-    InsufficientData {
-        /// How many there are.
-        have: usize,
-        /// How many it takes.
-        need: usize,
-    },
+    InsufficientData { have: usize, need: usize },
     /// Of what was measured tonight something is no number (NaN or infinite), or nothing was measured.
     NoNumber,
     /// As before.
@@ -69,7 +64,6 @@ pub struct Against {
     pub median: f64,
     /// Their scatter, as a standard deviation.
     pub sigma: f64,
-    /// How many they are.
     pub nights: usize,
     /// The first value that is too bad.
     pub bound: f64,
@@ -78,11 +72,8 @@ pub struct Against {
 /// The median of some nights, with the bound on either side.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Band {
-    /// The lower bound.
     pub low: f64,
-    /// The median.
     pub median: f64,
-    /// The upper bound.
     pub high: f64,
 }
 

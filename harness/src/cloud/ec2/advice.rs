@@ -10,11 +10,9 @@ use super::{Purchase, Usd};
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
     pub region: &'a str,
-    /// How it was to be paid for.
     pub purchase: Purchase,
     /// The types, one of which was wanted.
     pub candidates: &'a [Candidate],
-    /// What was to be paid at most.
     pub max_price: Option<Usd>,
 }
 

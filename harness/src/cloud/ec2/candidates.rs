@@ -87,14 +87,12 @@ pub struct Candidate {
     pub zones: Vec<String>,
 }
 
-/// An instance type that will not do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeftOut {
     pub name: String,
     pub why: Why,
 }
 
-/// Why an instance type will not do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Why {
     /// The region does not have it.
@@ -106,23 +104,41 @@ pub enum Why {
     /// Nothing runs there that could run a case.
     Processor(Processor),
     /// It has too few GPUs.
-    Count { has: u32, needs: u32 },
+    Count {
+        has: u32,
+        needs: u32,
+    },
     /// Its GPUs have too little memory.
-    Memory { has: ByteSize, needs: ByteSize },
+    Memory {
+        has: ByteSize,
+        needs: ByteSize,
+    },
     /// Its GPU is of another architecture.
-    Architecture { gpu: String, sm: Sm, needs: String },
+    Architecture {
+        gpu: String,
+        sm: Sm,
+        needs: String,
+    },
     /// An architecture is needed, and that of its GPU is not known.
     UnknownGpu(String),
     /// The default image's driver does not know its GPU.
-    Driver { gpu: String, sm: Sm },
+    Driver {
+        gpu: String,
+        sm: Sm,
+    },
     /// The default image's driver does not serve a part of a GPU.
     Fractional,
     /// It is not sold in this way.
     NotSold(Purchase),
     /// There is a limit on the money, and what it costs in that region is not known.
-    NoPrice { purchase: Purchase, region: String },
-    /// It costs more than is to be paid.
-    TooDear { costs: Usd, most: Usd },
+    NoPrice {
+        purchase: Purchase,
+        region: String,
+    },
+    TooDear {
+        costs: Usd,
+        most: Usd,
+    },
     /// The money of the run would not last until it has booted.
     TooDearToBoot {
         costs: Usd,
@@ -231,7 +247,6 @@ pub(super) fn list(left_out: &[LeftOut]) -> String {
 /// What candidates are chosen for.
 #[derive(Debug, Clone, Copy)]
 pub struct For<'a> {
-    /// What the user asks of the node.
     pub settings: &'a Ec2Settings,
     /// The GPUs that the node and the suites need together.
     pub need: &'a GpuNeed,

@@ -149,7 +149,6 @@ struct Watch {
     calls: Arc<Calls>,
 }
 
-/// A call that is on its way.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     at: Timestamp,

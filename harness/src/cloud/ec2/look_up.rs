@@ -31,7 +31,6 @@ const ACCELERATED: [&str; 2] = ["g*", "p*"];
 #[derive(Debug, Clone)]
 pub struct Ground {
     pub region: String,
-    /// The instance types that come into question.
     pub facts: Vec<TypeFacts>,
     pub image: Image,
     pub subnets: Vec<Subnet>,
@@ -176,7 +175,6 @@ impl Offer {
         Ok(Self { facts: facts.collect(), image, subnets, ingress })
     }
 
-    /// The network that all subnets are in.
     pub fn vpc(&self) -> Result<&str, LookUpError> {
         let vpcs: BTreeSet<&str> = self.subnets.iter().map(|subnet| subnet.vpc.as_str()).collect();
         match Vec::from_iter(vpcs).as_slice() {

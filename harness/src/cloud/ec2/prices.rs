@@ -165,7 +165,6 @@ const US_GOV_EAST_1: [(&str, f64); 1] = [("p6-b300.48xlarge", 170.9)];
 /// Types, and US dollars an hour.
 type Table = [(&'static str, f64)];
 
-/// The regions whose prices are known here.
 const TABLES: [(&str, &[&Table]); 3] = [
     ("us-east-1", &[&US_EAST_1]),
     ("us-gov-west-1", &[&US_GOV, &US_GOV_WEST_1]),
@@ -205,7 +204,6 @@ pub(super) async fn of_living(
     instances.iter().filter_map(price).collect()
 }
 
-/// What spot costs now, by type and zone.
 pub(super) async fn spot(
     cloud: &Cloud,
     types: BTreeSet<String>,

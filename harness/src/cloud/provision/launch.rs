@@ -36,7 +36,6 @@ enum Answer {
     Launched(Box<New>),
     /// There is nothing to be had.
     Refused(Refused),
-    /// There is nothing to be asked for.
     NoneFits(NoneFits),
 }
 

@@ -32,7 +32,6 @@ pub(in crate::cloud) struct Instance {
     pub(in crate::cloud) per_hour: Option<Usd>,
     /// From when on this run pays for it.
     pub(in crate::cloud) since: Timestamp,
-    /// When the cloud was asked for it.
     pub(in crate::cloud) asked_at: Timestamp,
     /// How many GPUs its type has, and their name.
     pub(in crate::cloud) gpus: Option<(u32, String)>,

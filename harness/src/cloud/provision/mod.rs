@@ -40,10 +40,8 @@ const UNFIT: u32 = 3;
 /// How long the reaping of what others left may go on beside a booting node.
 const REAP_PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a run wants of its nodes.
 #[derive(Debug, Clone)]
 pub struct Order {
-    /// The node as the user named it.
     pub node: NodeSpec,
     /// What the user asks of it.
     pub settings: CloudNode,

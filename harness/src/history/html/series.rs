@@ -37,7 +37,6 @@ pub(super) struct Data {
     plots: BTreeMap<usize, Plot>,
 }
 
-/// A plot, as the page's script takes it.
 #[derive(Debug, Serialize)]
 struct Plot {
     at: Vec<f64>,

@@ -47,7 +47,6 @@ pub(super) struct Row {
     pub(super) has_section: bool,
 }
 
-/// How a case ended, or where it stands.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Outcome {
     tone: Tone,

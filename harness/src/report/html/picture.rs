@@ -37,7 +37,6 @@ pub(super) struct Picture {
     pub(super) height: u32,
 }
 
-/// The pictures among the files of a case.
 pub(super) fn of(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<Picture> {
     let stem = |path: &str| Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let rank = |path: &str| {

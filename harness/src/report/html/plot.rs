@@ -16,7 +16,6 @@ const LOGARITHMIC: f64 = 30.0;
 const OTHERS: usize = 24;
 const SERIES: usize = 6;
 
-/// A plot, as the page's script takes it.
 #[derive(Debug, Serialize)]
 pub(super) struct Plot {
     /// `step` or `seconds`.
@@ -114,7 +113,6 @@ pub(super) fn thousandths(seconds: f64) -> f64 {
 
 /// Draws one after another, as long as there is room.
 pub(super) struct Drawing<'a> {
-    /// The number of the case on the page.
     pub(super) case: usize,
     pub(super) plots: &'a mut Plots,
     pub(super) budget: &'a mut Budget,

@@ -65,7 +65,6 @@ impl Live {
         columns(self.look)
     }
 
-    /// Prints a line above the moving ones.
     fn say(&self, line: &str) {
         let _ = self.lines.println(summary::fit(line, self.columns()));
     }

@@ -82,7 +82,6 @@ impl KeyFile {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CertificateFile {
     pub(super) path: PathBuf,
-    /// The certificate itself, as it is shown.
     pub(super) blob: Vec<u8>,
     /// The public half of the key that it is for.
     pub(super) of: Vec<u8>,

@@ -58,7 +58,6 @@ impl Link {
         Ok(())
     }
 
-    /// A second connection, by the same way.
     pub async fn another(&self) -> Result<Self, TransportError> {
         self.route.clone().open().await
     }

@@ -11,7 +11,6 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Splits a line; `None` where it says nothing.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let line = line.trim_matches([' ', '\t', '\r', '\n', '\x0c']);
         if line.is_empty() || line.starts_with('#') {
