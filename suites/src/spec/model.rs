@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Found, InputPath};
+use super::InputPath;
+use crate::found::Found;
 
 /// What is trained: exactly one of `builtin` and `torchscript`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

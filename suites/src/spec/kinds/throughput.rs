@@ -10,6 +10,7 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::checks::{Checks, Rate, RateCheck, ValidWindows};
+use crate::dtype::Dtype;
 use crate::found::Found;
 use crate::spec::{Builtin, Case, InputPath, Model};
 use crate::unit::{Share, Span};
