@@ -33,7 +33,7 @@ const SIGPIPE: u8 = 128 + 13;
 const MOST_OUTPUT: ByteSize = ByteSize(1 << 30);
 
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct ExecOptions {
     pub command: Vec<String>,
     pub sync: bool,
     pub bring: Vec<String>,
@@ -74,7 +74,7 @@ pub struct Ready {
 
 impl Ready {
     /// Reads what the command needs; nothing that lies in `ours` goes along.
-    pub fn read(wanted: &Wanted, cwd: &Path, ours: &[PathBuf]) -> Result<Self, ExecError> {
+    pub fn read(wanted: &ExecOptions, cwd: &Path, ours: &[PathBuf]) -> Result<Self, ExecError> {
         let files = if wanted.sync { Tree::read(cwd, ours)? } else { Tree::default() };
         let paths = |flag, paths: &[String]| {
             let checked = |path: &String| {
@@ -157,7 +157,7 @@ pub fn exit_status(state: &RunState) -> u8 {
 
 /// Puts what was brought back where it would have been written here: files with their mode, links that stay below the working
 /// folder, empty folders. Says what could not be, in a sentence each.
-pub fn put_back(state: &RunState, run_dir: &Path, wanted: &Wanted, cwd: &Path) -> Vec<String> {
+pub fn put_back(state: &RunState, run_dir: &Path, wanted: &ExecOptions, cwd: &Path) -> Vec<String> {
     let Some(from) = state.cases().first().and_then(|case| results::case_folder(run_dir, case.id())) else {
         return Vec::new();
     };
@@ -270,11 +270,11 @@ mod tests {
     #[test]
     fn what_leads_out_of_the_working_folder_is_refused_before_anything_is_had() {
         let read = |bring: &str, env: &str| {
-            let wanted = Wanted {
+            let wanted = ExecOptions {
                 command: vec!["x".into()],
                 bring: vec![bring.into()],
                 env: vec![env.into()],
-                ..Wanted::default()
+                ..ExecOptions::default()
             };
             Ready::read(&wanted, Path::new("/"), &[]).map(|_| ()).map_err(|error| error.to_string())
         };
