@@ -8,18 +8,14 @@ use gpu_suites::id::RunId;
 use crate::artifacts::{self, Budget};
 use crate::folder::{Folder, RunDir};
 
-/// Why the artifacts were not sent.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum FetchError {
-    /// There is no such run.
     #[error("run {run:?} is not on this node; its lease may have ended")]
     NoSuchRun { run: String },
-    /// The stream broke off.
     #[error("failed to send the artifacts of run {run}")]
     Send { run: RunId, source: io::Error },
 }
 
-/// Writes the stream to standard output.
 pub(crate) fn fetch(folder: &Folder, run: &RunId) -> Result<(), FetchError> {
     let dir = folder.run(run);
     if !run.is_valid() || !dir.cases().is_dir() {

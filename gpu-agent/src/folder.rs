@@ -6,12 +6,10 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use gpu_suites::cache::{self, VARIABLE};
 use gpu_suites::id::{CaseId, RunId, Sha256};
 
-/// The environment variable that moves the folder.
-pub(crate) const VARIABLE: &str = "GPU_HARNESS_CACHE";
-
-/// The agent's folder: `$GPU_HARNESS_CACHE`, else `$XDG_CACHE_HOME/gpu-harness`, else `~/.cache/gpu-harness`.
+/// The agent's folder.
 #[derive(Debug, Clone)]
 pub(crate) struct Folder(PathBuf);
 
@@ -22,13 +20,9 @@ pub(crate) struct NoFolder;
 
 impl Folder {
     pub(crate) fn from_environment() -> Result<Self, NoFolder> {
-        let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        set(VARIABLE)
-            .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
-            .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))
-            // Paths below it are handed to processes that run elsewhere.
-            .map(|path| Self(std::path::absolute(&path).unwrap_or(path)))
-            .ok_or(NoFolder)
+        let path = cache::folder().ok_or(NoFolder)?;
+        // Paths below it are handed to processes that run elsewhere.
+        Ok(Self(std::path::absolute(&path).unwrap_or(path)))
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -38,7 +38,6 @@ pub(crate) fn touch(blob: &Path) {
     }
 }
 
-/// Makes a blob a program.
 pub(crate) fn make_executable(blob: &Path) -> std::io::Result<()> {
     if fs::metadata(blob)?.mode() & 0o111 == 0 {
         fs::set_permissions(blob, fs::Permissions::from_mode(0o555))?;

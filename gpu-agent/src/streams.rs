@@ -2,7 +2,6 @@
 
 use std::io::{self, Write};
 
-/// Prints a line to standard output.
 pub(crate) fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(format!("{line}\n").as_bytes())?;

@@ -19,20 +19,16 @@ pub(crate) struct Cuda {
     pub(crate) compiled: bool,
     /// A tensor was made and summed on a device.
     pub(crate) usable: bool,
-    /// Why it is not usable.
     pub(crate) why_not: Option<String>,
-    /// Version of the driver, e.g. `580.82.07`.
     pub(crate) driver: Option<String>,
     /// The devices that the process may use, in their order.
     pub(crate) devices: Vec<Gpu>,
 }
 
-/// One GPU, as its driver describes it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Gpu {
     pub(crate) name: String,
     pub(crate) uuid: String,
-    /// Compute capability, e.g. `[9, 0]`.
     pub(crate) compute: [i32; 2],
     pub(crate) memory_bytes: u64,
 }

@@ -76,12 +76,20 @@ impl Emitter {
         self.line(&json!({"@artifact": name}))
     }
 
+    /// Writes everything that was measured into an artifact of that name.
+    pub(crate) fn record(&mut self, name: &str, record: &serde_json::Value) -> Result<()> {
+        let path = self.artifact_path(name);
+        let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };
+        let file = File::create(&path).map_err(|error| wrong(error.to_string()))?;
+        serde_json::to_writer_pretty(file, record).map_err(|error| wrong(error.to_string()))?;
+        self.artifact(name)
+    }
+
     /// A check cannot be judged here.
     pub(crate) fn skip(&mut self, check: &CheckName, reason: &str) -> Result<()> {
         self.line(&json!({"@skip": {"check": check, "reason": reason}}))
     }
 
-    /// Facts about what the case runs on.
     pub(crate) fn device(&mut self, facts: &serde_json::Value) -> Result<()> {
         self.line(&json!({"@device": facts}))
     }
@@ -108,7 +116,6 @@ pub(crate) fn number(value: impl Into<f64>) -> Value {
     Value::Number(value.into())
 }
 
-/// A count as a metric's value.
 pub(crate) fn count(value: usize) -> Value {
     Value::Number(value as f64)
 }

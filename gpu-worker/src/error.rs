@@ -128,7 +128,6 @@ impl WorkerError {
         }
     }
 
-    /// What to do next.
     pub(crate) fn hint(&self) -> Cow<'static, str> {
         Cow::Borrowed(match self {
             Self::Case { .. } => "use the gpu-worker that came with this gpu-harness",

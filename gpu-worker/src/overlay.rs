@@ -32,7 +32,6 @@ pub(crate) fn pictures(
     ])
 }
 
-/// Writes a picture as a PNG file.
 pub(crate) fn write(path: &Path, picture: &RgbImage) -> Result<()> {
     let wrong = |error: image::ImageError| WorkerError::Artifact {
         path: PathBuf::from(path),

@@ -143,7 +143,6 @@ impl Drop for Autocast {
     }
 }
 
-/// The state of a device's random generator.
 pub(crate) fn rng_state(device: tch::Device) -> Result<Tensor> {
     let mut state = std::ptr::null_mut();
     // SAFETY: on success the shim stores a tensor that is ours.
@@ -260,7 +259,6 @@ pub(crate) fn grad_norm(parameters: &[Tensor]) -> Result<f64> {
     Ok(norm)
 }
 
-/// Drops the gradients of all of these.
 pub(crate) fn clear_grads(parameters: &[Tensor]) -> Result<()> {
     let list = pointers(parameters);
     // SAFETY: a list of live tensors.

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 use std::path::Path;
 
-use gpu_suites::checks::{End, Evaluator, ProcessEnd};
+use gpu_suites::checks::{End, ProcessEnd};
+use gpu_suites::evaluation::Evaluator;
 use gpu_suites::event::{Artifact, CaseFinished, CaseStarted, CaseSummary, Event, Record, RunCreated};
 use gpu_suites::id::Sha256;
 use gpu_suites::lines::{Line, Lines};
@@ -247,7 +248,7 @@ fn in_a_file(data: &[u8], name: &str, look: impl FnOnce(&Path)) {
 /// What a node says it has.
 pub fn facts(data: &[u8]) {
     let Ok(facts) = serde_json::from_slice::<gpu_suites::facts::NodeFacts>(data) else { return };
-    if let Err(problems) = crate::node::health::judge(&facts, &crate::node::health::Wanted::default()) {
+    if let Err(problems) = crate::node::health::judge(&facts, &crate::node::health::Requirements::default()) {
         for problem in problems {
             let _ = problem.to_string();
         }
@@ -258,7 +259,7 @@ pub fn facts(data: &[u8]) {
 pub fn metrics(data: &[u8]) {
     let mut evaluator = Evaluator::for_case(&case());
     for line in data.split(|byte| *byte == b'\n') {
-        match gpu_suites::metrics::parse(line) {
+        match gpu_suites::metric_lines::parse(line) {
             Ok(line) => {
                 let _ = evaluator.observe(&line);
             }

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 
 use clap::Parser as _;
 use gpu_harness::cli::Cli;
+use gpu_harness::files::cache;
 use gpu_harness::init::{Change, Ci, Values, change};
 use serde_yaml::Value;
 use tempfile::TempDir;
@@ -291,12 +292,7 @@ fn the_command_writes_once_then_is_up_to_date_and_leaves_a_foreign_file_alone() 
 /// Runs a validator over text that stands in a file of that name.
 fn validate(program: &str, arguments: &[&str], name: &str, text: &str) -> Output {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = || {
-        set("GPU_HARNESS_CACHE")
-            .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
-            .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))
-    };
-    let programs = set(VALIDATORS).or_else(|| Some(cache()?.join("validators/current/bin"))).unwrap();
+    let programs = set(VALIDATORS).or_else(|| Some(cache::folder()?.join("validators/current/bin"))).unwrap();
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(name), text).unwrap();
     let mut command = Command::new(programs.join(program));

@@ -15,10 +15,8 @@ use rustix::io::Errno;
 /// The folder in which a checkout's credentials lie beside its history.
 const GIT: &str = ".git";
 
-/// Why a path means no file of the project's.
 #[derive(Debug, thiserror::Error)]
 pub enum BeneathError {
-    /// A link on the way leads elsewhere.
     #[error("a link leads out of {}", root.display())]
     Outside {
         /// The folder that it leads out of.
@@ -27,7 +25,6 @@ pub enum BeneathError {
     /// It lies in `.git`, where CI services leave their tokens.
     #[error("it lies in .git, which may hold credentials")]
     Git,
-    /// It cannot be found.
     #[error(transparent)]
     Io(#[from] io::Error),
 }

@@ -15,15 +15,12 @@ pub const ARMED: &str = "/run/gpu-harness-armed";
 /// Everything that is known of a node. `gpu-agent selfcheck --json` prints it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeFacts {
-    /// Version of the agent.
     pub agent: String,
-    /// The machine.
     pub machine: Machine,
     /// The agent's folder.
-    pub folder: Place,
+    pub folder: FolderFacts,
     /// The machine's clock.
     pub clock: Clock,
-    /// The GPUs.
     pub gpus: Gpus,
     /// What the driver has complained of to the kernel.
     #[serde(default)]
@@ -41,18 +38,14 @@ pub struct NodeFacts {
     pub clock_skew_ms: Option<f64>,
 }
 
-/// The machine itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// Its host name.
     pub host: String,
     /// Its kernel's name, release and architecture.
     pub kernel: String,
-    /// Its processor.
     pub cpu: Option<String>,
     /// What the agent may use.
     pub cores: Option<usize>,
-    /// Its memory.
     pub memory_bytes: Option<u64>,
     /// What of it is free.
     pub memory_available_bytes: Option<u64>,
@@ -60,10 +53,8 @@ pub struct Machine {
 
 /// The agent's folder and the disk below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
-    /// Where it is.
+pub struct FolderFacts {
     pub path: PathBuf,
-    /// What is free there.
     pub free_bytes: Option<u64>,
     /// Why nothing can be written there, if so.
     pub unwritable: Option<String>,
@@ -105,7 +96,6 @@ pub struct Gpu {
     pub name: Option<String>,
     /// Which one it is.
     pub uuid: Option<String>,
-    /// Its memory.
     pub memory_bytes: Option<u64>,
     /// What of it is in use.
     pub memory_used_bytes: Option<u64>,
@@ -188,7 +178,6 @@ impl Throttle {
         known.map_or_else(|| Self::Other(name.to_owned()), |(_, reason)| reason.clone())
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         match self {
             Self::Other(name) => name,
@@ -200,9 +189,7 @@ impl Throttle {
 /// Somebody who computes on a GPU.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Process {
-    /// The process.
     pub pid: u32,
-    /// Its program.
     pub name: Option<String>,
     /// The GPU's memory that it holds.
     pub memory_bytes: Option<u64>,
@@ -249,7 +236,6 @@ pub struct Xid {
 pub enum Libtorch {
     /// There is one.
     Found {
-        /// Where.
         root: PathBuf,
         /// Who named it.
         from: String,

@@ -19,13 +19,9 @@ const STAYED: u32 = 5;
 /// The least, the mean and the largest of what was sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Range {
-    /// The least.
     pub least: f64,
-    /// The mean.
     pub mean: f64,
-    /// The largest.
     pub most: f64,
-    /// How many there were.
     #[serde(skip)]
     count: u32,
 }
@@ -93,9 +89,7 @@ pub struct Look {
 /// Somebody on the GPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Company {
-    /// The process.
     pub pid: u32,
-    /// Whose it is.
     pub whose: Whose,
 }
 

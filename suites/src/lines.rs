@@ -85,7 +85,6 @@ impl Lines {
 /// What ended a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Its newline.
     Newline,
     /// It was longer than any line may be, and was passed over.
     TooLong,

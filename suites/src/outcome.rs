@@ -59,7 +59,6 @@ impl Outcome {
         Self::Cancelled,
     ];
 
-    /// Whose fault it is.
     pub fn blame(self) -> Blame {
         match self {
             Self::Passed | Self::Skipped => Blame::Nobody,

@@ -42,7 +42,6 @@ pub struct Plan {
 /// A case and the content of its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedCase {
-    /// `suite::case`.
     pub id: CaseId,
     /// What the suite file says.
     pub spec: Case,
@@ -84,7 +83,6 @@ pub enum OnExpiry {
 /// What `gpu-worker` reads: its case, with the inputs linked in the working folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerCase {
-    /// `suite::case`.
     pub id: CaseId,
     /// What the suite file says.
     pub spec: Case,

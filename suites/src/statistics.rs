@@ -7,7 +7,6 @@ const IQR_IN_SIGMA: f64 = 1.349;
 /// The middle of some numbers, and their scatter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Spread {
-    /// The median.
     pub median: f64,
     /// The interquartile range, scaled so that it is the standard deviation where the numbers are normally distributed.
     pub sigma: f64,

@@ -12,7 +12,6 @@ use crate::id::{RunId, Sha256};
 use crate::plan::Plan;
 use crate::seal::Key;
 
-/// What the harness asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "kebab-case")]
 pub enum Request {
@@ -25,7 +24,6 @@ pub enum Request {
     },
     /// Start a run (idempotent: a run that exists is attached to), then send its journal.
     Start {
-        /// What to run.
         plan: Box<Plan>,
         /// What whoever speaks for the run has to show.
         #[serde(default)]
@@ -33,7 +31,6 @@ pub enum Request {
     },
     /// Send the journal of a run.
     Attach {
-        /// The run.
         run: RunId,
         /// The first `seq` to send.
         from: u64,
@@ -56,7 +53,6 @@ pub enum Request {
     Bye,
 }
 
-/// What the agent answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "kebab-case")]
 pub enum Reply {
@@ -64,7 +60,6 @@ pub enum Reply {
     Hello {
         /// [`crate::plan::PROTOCOL`] of the agent.
         protocol: u32,
-        /// Version of the agent.
         agent: String,
         /// The node's clock, for the skew.
         at: Timestamp,
@@ -76,11 +71,9 @@ pub enum Reply {
     },
     /// The run is under way; journal lines follow.
     Started,
-    /// The answer to [`Request::Renew`].
     Alive,
     /// The request cannot be carried out; nothing was started.
     Refused {
-        /// Why.
         error: Refusal,
     },
     /// The run's supervisor has died without ending the run; the journal was sent as far as it goes.
@@ -107,25 +100,19 @@ impl Answer for Reply {
 /// A line of a stream of records with answers between them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Heard<A> {
-    /// An answer.
     Answer(A),
-    /// A record.
     Record(Box<Record>),
 }
 
-/// Why a line is neither.
 #[derive(Debug, thiserror::Error)]
 pub enum HeardError {
-    /// It begins like an answer.
     #[error("a reply: {0}")]
     Answer(serde_json::Error),
-    /// It does not.
     #[error(transparent)]
     Record(#[from] RecordError),
 }
 
 impl<A: Answer> Heard<A> {
-    /// Reads a line.
     pub fn parse(line: &str) -> Result<Self, HeardError> {
         let tagged = line.strip_prefix("{\"").and_then(|rest| rest.strip_prefix(A::TAG));
         if tagged.is_some_and(|rest| rest.starts_with("\":")) {
@@ -139,44 +126,25 @@ impl<A: Answer> Heard<A> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[serde(tag = "refusal", rename_all = "kebab-case")]
 pub enum Refusal {
-    /// Harness and agent are of different versions.
     #[error(
         "the agent speaks protocol {agent}, the harness {harness}; use the gpu-agent that came with this gpu-harness"
     )]
-    Protocol {
-        /// The agent's protocol.
-        agent: u32,
-        /// The harness's protocol.
-        harness: u32,
-    },
+    Protocol { agent: u32, harness: u32 },
     /// The store or the run folder cannot be written.
     #[error(
         "cannot write to {path} on the node: {cause}; name a writable folder with GPU_HARNESS_CACHE there"
     )]
-    Unwritable {
-        /// The path on the node.
-        path: String,
-        /// The operating system's word.
-        cause: String,
-    },
+    Unwritable { path: String, cause: String },
     /// What came does not have the sha256 that was announced.
     #[error("what arrived as {wanted} has sha256 {got}: it was damaged on its way; run again")]
     Damaged {
-        /// The announced sha256.
         wanted: Sha256,
         /// That of what came.
         got: Sha256,
     },
     /// No such run on this node: its lease ended, or it never started here.
     #[error("run {run} is not on this node; its lease may have ended")]
-    NoSuchRun {
-        /// The run.
-        run: RunId,
-    },
-    /// A line that is no request.
+    NoSuchRun { run: RunId },
     #[error("not a request: {cause}")]
-    BadRequest {
-        /// What is wrong with it.
-        cause: String,
-    },
+    BadRequest { cause: String },
 }

@@ -37,14 +37,12 @@ fn errors(bytes: &[u8]) -> String {
 
 const DATA: &str = "data: { image: a.png, boxes: a.csv, task: segment, size: 64 }";
 
-/// A train case with some keys more.
 fn train(keys: &str) -> String {
     format!(
         "suite: s\ncases:\n  - name: a\n    train:\n      model: {{ builtin: unet }}\n      {DATA}\n{keys}\n"
     )
 }
 
-/// A command case with some keys more.
 fn command(keys: &str) -> String {
     format!("suite: s\ncases:\n  - name: a\n    command: {{ run: [prog] }}\n{keys}\n")
 }

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use gpu_suites::metrics::{Line, MAX_METRICS, MAX_NAME, Value, parse};
+use gpu_suites::metric_lines::{MAX_METRICS, parse};
+use gpu_suites::metrics::{Line, MAX_NAME, Value};
 use proptest::prelude::*;
 
 fn metrics(line: &str) -> Vec<(String, Value)> {

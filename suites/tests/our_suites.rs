@@ -5,9 +5,8 @@ mod editor;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use gpu_suites::checks::selected;
 use gpu_suites::load::{discover, load};
-use gpu_suites::metrics::parse;
+use gpu_suites::metric_lines::parse;
 use tempfile::TempDir;
 
 fn root() -> PathBuf {
@@ -30,7 +29,7 @@ fn every_suite_of_the_repository_loads_and_holds_against_the_schema() {
     for path in &paths {
         let loaded = load(path, Path::new("/")).unwrap_or_else(|error| panic!("{error}"));
         for case in &loaded.suite.cases {
-            assert!(!selected(case).is_empty(), "{} checks nothing", case.name);
+            assert!(!case.selected_checks().is_empty(), "{} checks nothing", case.name);
         }
     }
     let texts = paths.iter().map(|path| fs::read_to_string(path).expect("there"));

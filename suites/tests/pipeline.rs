@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use gpu_suites::checks::{self, End, Evaluator, ProcessEnd, judge, selected};
-use gpu_suites::metrics::parse;
+use gpu_suites::checks::{self, End, ProcessEnd};
+use gpu_suites::evaluation::{Evaluator, judge};
+use gpu_suites::metric_lines::parse;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::Case;
 
@@ -32,9 +33,12 @@ fn rows(errors: u32, missing: u32, doubled: u32, foreign: u32) -> String {
 
 #[test]
 fn a_pipeline_runs_the_checks_of_its_kind() {
-    assert_eq!(selected(&case("", "{}")), [checks::Finite::NAME, checks::Shards::NAME]);
+    assert_eq!(case("", "{}").selected_checks(), [checks::Finite::NAME, checks::Shards::NAME]);
     let golden = case(", golden: g.json", "{}");
-    assert_eq!(selected(&golden), [checks::Finite::NAME, checks::Shards::NAME, checks::Predictions::NAME]);
+    assert_eq!(
+        golden.selected_checks(),
+        [checks::Finite::NAME, checks::Shards::NAME, checks::Predictions::NAME]
+    );
     assert_eq!(golden.inputs().len(), 1);
 }
 

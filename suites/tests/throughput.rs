@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use gpu_suites::checks::{self, End, Evaluator, ProcessEnd, judge, selected};
+use gpu_suites::checks::{self, End, ProcessEnd};
+use gpu_suites::evaluation::{Evaluator, judge};
 use gpu_suites::event::Finding;
-use gpu_suites::metrics::parse;
+use gpu_suites::metric_lines::parse;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::Case;
 
@@ -57,7 +58,7 @@ fn shown(findings: &[Finding]) -> String {
 #[test]
 fn a_throughput_case_runs_the_checks_of_its_kind() {
     assert_eq!(
-        selected(&case("")),
+        case("").selected_checks(),
         [checks::Finite::NAME, checks::ValidWindows::NAME, checks::Rate::NAME],
         "finite, the rules, and the spread"
     );

@@ -6,7 +6,6 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    /// A table with these titles.
     pub(crate) fn new<const N: usize>(titles: [&str; N]) -> Self {
         Self { rows: vec![titles.map(str::to_owned).to_vec(), titles.map(|_| "---".to_owned()).to_vec()] }
     }

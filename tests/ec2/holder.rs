@@ -51,7 +51,6 @@ fn on_the_cloud(fixture: &Fixture<'_>, arguments: &[&str]) -> Child {
     start(run)
 }
 
-/// The instances of a run.
 fn instances(folder: &std::path::Path) -> Vec<String> {
     let events = events_in(folder);
     let made = events.iter().filter_map(|record| match &record.event {

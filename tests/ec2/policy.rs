@@ -284,7 +284,6 @@ fn no_part_is_too_many(policy: &Value, requests: &BTreeSet<Request>) {
     }
 }
 
-/// The actions that a policy allows.
 fn allowed(policy: &Value) -> BTreeSet<String> {
     let statements = list(&policy["Statement"]).into_iter();
     let actions = statements.flat_map(|statement| list(&statement["Action"]));

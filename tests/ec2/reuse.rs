@@ -26,7 +26,6 @@ struct Run {
     out: PathBuf,
 }
 
-/// What came of it.
 struct Ended {
     output: Output,
     events: Vec<Record>,
@@ -91,7 +90,7 @@ impl Ended {
 
     fn instances(&self) -> Vec<&str> {
         let had = self.events.iter().filter_map(|record| match &record.event {
-            Event::Had(had) => Some(had.instance.as_str()),
+            Event::NodeProvisioned(had) => Some(had.instance.as_str()),
             _ => None,
         });
         had.collect()
@@ -182,7 +181,7 @@ fn a_run_whose_predecessor_was_killed_has_its_own_node() {
     first.harness.kill().unwrap();
     first.harness.wait().unwrap();
     let instance = first.events().into_iter().find_map(|record| match record.event {
-        Event::Had(had) => Some(had.instance),
+        Event::NodeProvisioned(had) => Some(had.instance),
         _ => None,
     });
     let second = second.end();
@@ -244,7 +243,9 @@ fn a_node_that_was_left_and_is_no_more_is_forgotten_by_the_next_run_and_by_reap(
     leave("2020-01-01T00:00:00Z");
     let run = start(&project, "second", "quick").end();
     run.passed();
-    assert!(run.has(|event| matches!(event, Event::Warning(one) if one.message.contains("it is no more"))));
+    assert!(
+        run.has(|event| matches!(event, Event::Warning(one) if one.message.contains("it no longer exists")))
+    );
     assert_eq!((run.instances().len(), file.exists()), (1, false));
     nothing_is_left(&ec2);
 }

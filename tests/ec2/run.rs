@@ -123,7 +123,7 @@ cases:
     std::fs::write(nights.project.path().join("share"), "0.8").unwrap();
     let run = nights.night();
     assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
-    assert!(run.stdout.contains("is slow or sick, and another node is had"), "{}", run.stdout);
+    assert!(run.stdout.contains("is slow or sick; another node is launched"), "{}", run.stdout);
     assert_eq!(receipt(&run)["nodes"].as_array().unwrap().len(), 2);
     let entries = nights.project.gpu_harness(&["history", "--history", "history", "--json"]);
     let entries: Value = serde_json::from_str(&entries.stdout).unwrap();
@@ -165,7 +165,7 @@ fn from_the_start_to_the_launch_there_are_four_calls_in_sequence_at_most() {
     // Half a second of ours: calls that could be made side by side show that they are.
     ec2.fault(&json!({ "fault": "slow-api", "seconds": 30 }));
     let mut harness = project.start(&["--node", "cloud", "--case", "where"]);
-    project.await_event(&mut harness, |event| matches!(event, Event::Had(_)));
+    project.await_event(&mut harness, |event| matches!(event, Event::NodeProvisioned(_)));
     ec2.clear_faults();
     let run = project.collect(harness);
     assert_eq!(run.code(), 0, "{run:?}");

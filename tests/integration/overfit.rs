@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use gpu_harness_tests::project::Project;
 use gpu_harness_tests::sshd::Sshd;
 use gpu_harness_tests::xml;
-use gpu_suites::checks::{self, selected};
+use gpu_suites::checks;
 use gpu_suites::event::{Event, Verdict};
 use gpu_suites::id::CheckName;
 use gpu_suites::load::load;
 use gpu_suites::outcome::Outcome;
+use gpu_suites::spec::Case;
 
 fn suite() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("suites").join("overfit-one-image.yaml")
@@ -47,7 +48,7 @@ fn one_real_image_is_overfitted_on_a_node_and_reported_as_junit() {
     };
     // Each check that the suite asks for was judged somewhere and held; mixed precision may be skipped, with its reason.
     let asked = load(&suite(), Path::new("/")).expect("the suite is right").suite.cases;
-    let asked: BTreeSet<CheckName> = asked.iter().flat_map(selected).collect();
+    let asked: BTreeSet<CheckName> = asked.iter().flat_map(Case::selected_checks).collect();
     assert!(asked.len() >= 15, "{asked:?}");
     for check in asked {
         let verdicts: Vec<Verdict> = findings()

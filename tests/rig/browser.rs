@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-/// An open browser with one page.
 pub struct Browser {
     driver: Child,
     session: String,
@@ -30,9 +29,6 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 impl Browser {
     /// Starts it; `None`, with a note, where it could not be installed: without root nobody can. CI has root.
-    ///
-    /// # Panics
-    /// Where it does not start, or is missing in CI.
     pub fn start() -> Option<Self> {
         let found = on_path("chromedriver").zip(CHROMIUM.into_iter().find_map(on_path));
         let Some((driver, chromium)) = found else {
@@ -99,9 +95,6 @@ impl Browser {
     }
 
     /// Opens a file at a part of it, `#case-1`.
-    ///
-    /// # Panics
-    /// Where there is no such file.
     pub fn open_at(&self, page: &Path, part: &str) {
         let page = page.canonicalize().expect("the page exists");
         self.call("/url", &json!({ "url": format!("file://{}{part}", page.display()) }));
@@ -113,9 +106,6 @@ impl Browser {
     }
 
     /// Waits until a script's body returns true.
-    ///
-    /// # Panics
-    /// Where it does not for ten seconds.
     pub fn wait(&self, script: &str) {
         let begun = std::time::Instant::now();
         while self.run(script) != Value::Bool(true) {
@@ -149,9 +139,6 @@ impl Browser {
     }
 
     /// What the console was told since it was last asked: errors, and what the page's policy refused.
-    ///
-    /// # Panics
-    /// Where chromedriver answers with something else.
     pub fn console(&self) -> Vec<String> {
         let entries = self.call("/se/log", &json!({ "type": "browser" }));
         let entries = entries.as_array().expect("a list").iter();
@@ -159,9 +146,6 @@ impl Browser {
     }
 
     /// Every address that a file's page has asked for since it was last asked.
-    ///
-    /// # Panics
-    /// Where chromedriver answers with something else.
     pub fn requests(&self) -> Vec<String> {
         let entries = self.call("/se/log", &json!({ "type": "performance" }));
         let asked = |entry: &Value| {

@@ -17,9 +17,6 @@ pub struct Served {
 
 impl Served {
     /// Serves the folders below `root`, on a port (0 is any).
-    ///
-    /// # Panics
-    /// Where it does not start.
     pub fn start(root: &Path, port: u16, keys: Option<&Keys>) -> Self {
         let libtorch = std::env::var("LIBTORCH").expect("`cargo xtask test` sets LIBTORCH");
         let mut command = Command::new(program("gpu-worker"));
@@ -49,17 +46,10 @@ impl Served {
     }
 
     /// One of these variables.
-    ///
-    /// # Panics
-    /// Where it is none of them.
     pub fn said(&self, name: &str) -> &str {
         &self.env.iter().find(|(found, _)| found == name).expect("it says this").1
     }
 
-    /// Its port.
-    ///
-    /// # Panics
-    /// Where it said none.
     pub fn port(&self) -> u16 {
         let endpoint = self.said("AWS_ENDPOINT_URL_S3");
         endpoint.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("it has a port")
@@ -73,9 +63,6 @@ impl Served {
     }
 
     /// Ends its standard input, and waits for its end.
-    ///
-    /// # Panics
-    /// Where it does not end well.
     pub fn end(self) {
         let Self { mut server, stdin, .. } = self;
         drop(stdin);
@@ -83,9 +70,6 @@ impl Served {
     }
 
     /// Kills it.
-    ///
-    /// # Panics
-    /// Where it ended by itself.
     pub fn kill(mut self) {
         self.server.kill().expect("it can be killed");
         self.server.wait().expect("it can be waited for");
@@ -93,9 +77,6 @@ impl Served {
 }
 
 /// The Python that has moto, boto3, pyarrow and DuckDB.
-///
-/// # Panics
-/// Where set-up did not make it.
 pub fn python() -> std::ffi::OsString {
     std::env::var_os("GPU_HARNESS_EC2_PYTHON").expect("`cargo xtask test` sets it")
 }

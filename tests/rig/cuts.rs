@@ -27,19 +27,15 @@ print('{"@artifact": "result.txt"}', file=metrics, flush=True)
 "#;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct Tally {
     pub rounds: usize,
-    /// Connections that were cut in them.
     pub cuts: u64,
     /// Runs that were cut more than once.
     pub several: usize,
 }
 
 /// Runs a case over a connection that is cut at random bytes until `places` cuts have been made, and checks every run.
-///
-/// # Panics
-/// Where a run lost an event, had one twice, or came to another verdict.
-pub fn check(places: u64, seed: u64) -> Seen {
+pub fn check(places: u64, seed: u64) -> Tally {
     let sshd = Sshd::start();
     let project = Project::with_suite(
         "suite: s\ncases:\n  - name: writes\n    command: { run: [python3, writes.py], files: [writes.py] }\n    checks: { loss-drop: {} }\n",
@@ -54,7 +50,7 @@ pub fn check(places: u64, seed: u64) -> Seen {
         length = proxy.delivered(Direction::Both);
     }
     let mut random = StdRng::seed_from_u64(seed);
-    let mut seen = Seen::default();
+    let mut seen = Tally::default();
     while seen.cuts < places {
         let cuts: Vec<Cut> = (0..random.random_range(1..=5)).map(|_| any_cut(&mut random, length)).collect();
         let (run, proxy) = run_over(&project, &sshd, cuts.clone());

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use gpu_suites::cache;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -30,7 +31,6 @@ const LONGEST_REAL_LAG: Duration = Duration::from_secs(5);
 /// How long the server may take to end its hosts.
 const END: Duration = Duration::from_secs(20);
 
-/// How a test EC2 is started.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// How much faster than this machine's its clock runs.
@@ -54,9 +54,6 @@ pub enum Weather {
 
 impl Weather {
     /// As the environment says; `None`: it says nothing.
-    ///
-    /// # Panics
-    /// Where the environment's value is none.
     pub fn of_the_environment() -> Option<Self> {
         let set = env::var(SEED).ok().filter(|value| !value.is_empty())?;
         Some(match set.as_str() {
@@ -68,9 +65,6 @@ impl Weather {
     }
 
     /// As the environment says, or else hard.
-    ///
-    /// # Panics
-    /// Where the environment's value is none.
     pub fn of_this_test() -> Self {
         Self::of_the_environment().unwrap_or(Self::Seed(USUAL_SEED))
     }
@@ -83,7 +77,6 @@ impl Weather {
     }
 }
 
-/// A running test EC2.
 #[derive(Debug)]
 pub struct Ec2 {
     server: Child,
@@ -97,53 +90,35 @@ pub struct Ec2 {
 
 impl Ec2 {
     /// Starts one, and waits until it answers. It is as hard as [`Weather::of_this_test`].
-    ///
-    /// # Panics
-    /// Where it does not start: its log is told.
     pub fn start(options: Options) -> Self {
         let longest = LONGEST_LAG.min(LONGEST_REAL_LAG.mul_f64(options.clock_factor));
         Self::start_with(options, Weather::of_this_test(), longest, &[])
     }
 
     /// Starts one as hard as a soak says, with lags as long as EC2's.
-    ///
-    /// # Panics
-    /// Where it does not start: its log is told.
     pub fn start_in(weather: Weather, options: Options) -> Self {
         Self::start_with(options, weather, LONGEST_LAG, &[])
     }
 
     /// Starts one that is kind whatever the environment says: for what tells of the fixture itself, or counts calls. Whoever
     /// starts it says why.
-    ///
-    /// # Panics
-    /// Where it does not start: its log is told.
     pub fn start_kind(options: Options) -> Self {
         Self::start_with(options, Weather::Kind, LONGEST_LAG, &[])
     }
 
     /// Starts one whose instances are records only: for what concerns the account and no node. It is as hard as
     /// [`Weather::of_this_test`].
-    ///
-    /// # Panics
-    /// Where it does not start: its log is told.
     pub fn without_hosts(options: Options) -> Self {
         let longest = LONGEST_LAG.min(LONGEST_REAL_LAG.mul_f64(options.clock_factor));
         Self::start_with(options, Weather::of_this_test(), longest, &["--hosts", "none"])
     }
 
     /// The same, as hard as a soak says, with lags as long as EC2's.
-    ///
-    /// # Panics
-    /// Where it does not start: its log is told.
     pub fn without_hosts_in(weather: Weather, options: Options) -> Self {
         Self::start_with(options, weather, LONGEST_LAG, &["--hosts", "none"])
     }
 
     /// Like [`Ec2::without_hosts`], and kind: for what counts calls.
-    ///
-    /// # Panics
-    /// Where it does not start: its log is told.
     pub fn kind_without_hosts(options: Options) -> Self {
         Self::start_with(options, Weather::Kind, LONGEST_LAG, &["--hosts", "none"])
     }
@@ -171,7 +146,6 @@ impl Ec2 {
         self.pid
     }
 
-    /// `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
@@ -235,66 +209,42 @@ impl Ec2 {
     }
 
     /// Makes something go wrong from now on, e.g. `{"fault": "capacity", "times": 2}`.
-    ///
-    /// # Panics
-    /// Where the server knows no such fault.
     pub fn fault(&self, fault: &Value) {
         self.tell("POST", "/_test/faults", Some(fault));
     }
 
     /// Takes every fault back.
-    ///
-    /// # Panics
-    /// Where the server does not answer.
     pub fn clear_faults(&self) {
         self.tell("DELETE", "/_test/faults", None);
     }
 
     /// All resources by kind, those that ended too.
-    ///
-    /// # Panics
-    /// Where the server does not answer.
     pub fn state(&self) -> Value {
         self.tell("GET", "/_test/state", None)
     }
 
     /// The resources by kind that still exist and are not in a final state.
-    ///
-    /// # Panics
-    /// Where the server does not answer.
     pub fn left(&self) -> Value {
         self.tell("GET", "/_test/left", None)
     }
 
     /// Every call of the API so far.
-    ///
-    /// # Panics
-    /// Where the server does not answer.
     pub fn calls(&self) -> Value {
         self.tell("GET", "/_test/calls", None)
     }
 
     /// Has the market take an instance back: notice now, its end after `within` of EC2's time.
-    ///
-    /// # Panics
-    /// Where there is no such instance.
     pub fn reclaim(&self, instance: &str, within: Duration) {
         let what = json!({ "instance": instance, "in": within.as_secs_f64() });
         self.tell("POST", "/_test/reclaim", Some(&what));
     }
 
     /// Cuts an instance's network, or mends it.
-    ///
-    /// # Panics
-    /// Where there is no such instance.
     pub fn network(&self, instance: &str, up: bool) {
         self.tell("POST", "/_test/network", Some(&json!({ "instance": instance, "up": up })));
     }
 
     /// Like [`Ec2::network`]; an instance that is gone already has none to cut.
-    ///
-    /// # Panics
-    /// Where the server does not answer.
     pub fn try_network(&self, instance: &str, up: bool) {
         let what = json!({ "instance": instance, "up": up });
         let answered = request(self.port, "POST", "/_test/network", Some(&what));
@@ -303,9 +253,6 @@ impl Ec2 {
     }
 
     /// EC2's time.
-    ///
-    /// # Panics
-    /// Where the server does not answer.
     pub fn now(&self) -> Timestamp {
         let clock = self.tell("GET", "/_test/clock", None);
         let now = clock["now"].as_str().and_then(|now| now.parse().ok());
@@ -313,17 +260,11 @@ impl Ec2 {
     }
 
     /// Puts EC2's clock forward: what was to come until then comes now. What hosts have armed is not moved.
-    ///
-    /// # Panics
-    /// Where the server does not answer.
     pub fn forward(&self, time: Duration) {
         self.tell("POST", "/_test/clock", Some(&json!({ "forward": time.as_secs_f64() })));
     }
 
     /// Waits until nothing is left, for at most that much of EC2's time, and longer where EC2 is slow.
-    ///
-    /// # Panics
-    /// Where something still is: it is told.
     pub fn wait_until_nothing_is_left(&self, within: Duration) {
         let (begun, within) = (Instant::now(), self.real(within + self.hardship()));
         loop {
@@ -336,7 +277,6 @@ impl Ec2 {
         }
     }
 
-    /// What the server has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
@@ -366,9 +306,6 @@ impl Drop for Ec2 {
 }
 
 /// The Python of the test EC2, as root, about to run something beside its package; arguments are still to come.
-///
-/// # Panics
-/// Where the set-up has not made it.
 pub fn python() -> Command {
     let python = env::var_os(PYTHON).map(PathBuf::from).or_else(in_the_cache);
     let python = python.expect("the test EC2 is not set up: run the tests by `cargo xtask test`, as root");
@@ -386,11 +323,7 @@ pub fn python() -> Command {
 
 /// Where `cargo xtask setup` links the environment that it made.
 fn in_the_cache() -> Option<PathBuf> {
-    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("GPU_HARNESS_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))?;
-    Some(cache.join("ec2-python/current/bin/python")).filter(|python| python.exists())
+    Some(cache::folder()?.join("ec2-python/current/bin/python")).filter(|python| python.exists())
 }
 
 /// The port and the process id that the server tells when it answers there; `None` where it ends before.

@@ -57,9 +57,6 @@ fn confined(command: &mut Command) {
 }
 
 /// What came of `gpu-harness ARGUMENTS` on such a node.
-///
-/// # Panics
-/// Where it does not end by itself.
 pub fn met(mode: &str, arguments: &[&str]) -> (Project, Finished) {
     let project = Project::with_suite(SUITE).env("EVIL", mode);
     let project = project.env("GPU_HARNESS_AGENT", agent().display().to_string());
@@ -140,16 +137,13 @@ fn ends_well(mode: &str, ends: &str) -> Result<(), String> {
 }
 
 #[derive(Debug)]
-pub struct Seen {
+pub struct Tally {
     /// Tricks that were met.
     pub tricks: usize,
 }
 
 /// Meets every `every`th trick, beginning at the `seed`th, some at a time.
-///
-/// # Panics
-/// Where a run does not end as its node's trick has to end it.
-pub fn check(every: u64, seed: u64) -> Seen {
+pub fn check(every: u64, seed: u64) -> Tally {
     let every = usize::try_from(every.max(1)).expect("a number of tricks");
     let first = usize::try_from(seed % every as u64).expect("less than a usize");
     let due = Vec::from_iter(modes().into_iter().skip(first).step_by(every));
@@ -169,5 +163,5 @@ pub fn check(every: u64, seed: u64) -> Seen {
     });
     let wrong = wrong.into_inner().expect("nobody panics with it");
     assert!(wrong.is_empty(), "{} went wrong:\n\n{}", wrong.len(), wrong.join("\n\n"));
-    Seen { tricks }
+    Tally { tricks }
 }

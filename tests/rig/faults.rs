@@ -15,7 +15,6 @@ use gpu_suites::spec::{Case, Suite};
 
 use crate::project::{Project, program};
 
-/// What came of one case.
 #[derive(Debug)]
 pub struct Judged {
     pub outcome: Outcome,

@@ -24,9 +24,6 @@ impl Fixture<'_> {
     /// `cargo nextest run ARGUMENTS`, not started yet; its JUnit is [`Fixture::junit`].
     ///
     /// The crate is built first: whoever waits for what its tests do waits neither for a compiler nor for another cargo's lock.
-    ///
-    /// # Panics
-    /// Where the project cannot be written to, or the crate does not build.
     pub fn nextest(&self, arguments: &[&str]) -> Command {
         let settings = self.project.path().join("nextest.toml");
         let store = format!("[store]\ndir = \"{}\"\n", self.project.path().join("nextest").display());
@@ -44,9 +41,6 @@ impl Fixture<'_> {
     }
 
     /// The JUnit report of the latest nextest.
-    ///
-    /// # Panics
-    /// Where there is none.
     pub fn junit(&self) -> String {
         fs::read_to_string(self.project.path().join("nextest/gpu/junit.xml")).expect("a JUnit report")
     }
@@ -59,9 +53,6 @@ impl Fixture<'_> {
     }
 
     /// `gpu-harness run --node NODE -- cargo nextest run ARGUMENTS` in the project's folder, not started yet.
-    ///
-    /// # Panics
-    /// Where the project cannot be written to.
     pub fn nextest_with_a_node(&self, node: &str, arguments: &[&str]) -> Command {
         let inner = self.nextest(arguments);
         let mut command = self.project.command(&["run", "--node", node, "--"]);
@@ -78,9 +69,6 @@ impl Fixture<'_> {
     }
 
     /// The test program itself, not started yet.
-    ///
-    /// # Panics
-    /// Where cargo does not say where it is.
     pub fn program(&self, arguments: &[&str]) -> Command {
         let mut build = self.as_users(Command::new("cargo"));
         build.arg("test").args(TARGET).arg("--no-run");
@@ -120,7 +108,6 @@ impl Fixture<'_> {
         command
     }
 
-    /// Every run's folder, oldest first.
     pub fn runs(&self) -> Vec<PathBuf> {
         let found =
             fs::read_dir(self.project.path().join("gpu-harness-runs")).into_iter().flatten().flatten();
@@ -132,9 +119,6 @@ impl Fixture<'_> {
     }
 
     /// The folder of the one run, once its holder has ended it.
-    ///
-    /// # Panics
-    /// Where there is not one run.
     pub fn the_run(&self) -> PathBuf {
         let runs = self.runs();
         let [run] = &runs[..] else { panic!("not one run: {runs:?}") };
@@ -158,9 +142,6 @@ impl Fixture<'_> {
 }
 
 /// What became of it.
-///
-/// # Panics
-/// Where it cannot be started.
 pub fn ended(mut command: Command) -> Output {
     command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
@@ -171,9 +152,6 @@ pub fn said(output: &Output) -> String {
 }
 
 /// The workspace's folder.
-///
-/// # Panics
-/// Never: this package lies in it.
 pub fn workspace() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a package lies in its workspace")
 }

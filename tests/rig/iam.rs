@@ -49,9 +49,6 @@ impl Request {
 }
 
 /// Whether the policy allows it: something allows, and nothing denies.
-///
-/// # Panics
-/// Where the policy uses what is not known here.
 pub fn allows(policy: &Value, request: &Request) -> bool {
     let statements = list(&policy["Statement"]);
     let matching = Vec::from_iter(statements.into_iter().filter(|statement| is_about(statement, request)));

@@ -21,11 +21,8 @@ pub struct Pipeline {
     env: Vec<(String, String)>,
 }
 
-/// How a worker ended.
 pub struct Ran {
-    /// As the system says it.
     pub output: Output,
-    /// The last value of each metric.
     pub figures: Map<String, Value>,
     /// What it said that it cannot go on for, and what to do.
     pub error: Option<(String, String)>,
@@ -33,9 +30,6 @@ pub struct Ran {
 
 impl Pipeline {
     /// A pipeline with a small model, from the folder `in` to the folder `out`.
-    ///
-    /// # Panics
-    /// Where no temporary folder can be made, or the repository's own files are missing.
     #[expect(clippy::new_without_default, reason = "a new one is a new folder on disk")]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -68,7 +62,6 @@ impl Pipeline {
         self.spec.remove(key);
     }
 
-    /// Sets a variable for the worker.
     pub fn env(&mut self, name: &str, value: &str) {
         self.env.push((name.to_owned(), value.to_owned()));
     }
@@ -78,9 +71,6 @@ impl Pipeline {
     }
 
     /// Adds an image.
-    ///
-    /// # Panics
-    /// Where it cannot be written.
     pub fn image(&self, key: &str, bytes: &[u8]) {
         let path = self.path().join(IMAGES).join(key);
         fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("the folder is writable");
@@ -88,9 +78,6 @@ impl Pipeline {
     }
 
     /// The worker, not started yet; what it measures goes to a file.
-    ///
-    /// # Panics
-    /// Where it was not built.
     pub fn worker(&self) -> Command {
         let case = json!({ "id": "s::c", "spec": { "name": "c", "device": "cpu", "pipeline": self.spec } });
         fs::write(self.path().join("case.json"), case.to_string()).expect("the folder is writable");
@@ -108,17 +95,11 @@ impl Pipeline {
     }
 
     /// Runs the worker to its end.
-    ///
-    /// # Panics
-    /// Where it cannot be started.
     pub fn run(&self) -> Ran {
         self.ran(&mut self.worker())
     }
 
     /// Runs a command that becomes the worker.
-    ///
-    /// # Panics
-    /// Where it cannot be started.
     pub fn ran(&self, command: &mut Command) -> Ran {
         let _ = fs::remove_file(self.metrics());
         let output = command.output().expect("gpu-worker starts");
@@ -137,9 +118,6 @@ impl Pipeline {
     }
 
     /// The tables of every shard, by name.
-    ///
-    /// # Panics
-    /// Where one cannot be read.
     pub fn tables(&self) -> BTreeMap<String, Table> {
         let entries = fs::read_dir(self.path().join(SHARDS)).into_iter().flatten().flatten();
         let shards =
@@ -154,9 +132,6 @@ impl Pipeline {
     }
 
     /// Every row: key and error, sorted by key.
-    ///
-    /// # Panics
-    /// Where a shard cannot be read, or has no such columns.
     pub fn rows(&self) -> Vec<(String, Option<String>)> {
         let mut rows = Vec::new();
         for table in self.tables().values() {
@@ -177,9 +152,6 @@ impl Pipeline {
 
 impl Ran {
     /// A figure that was measured.
-    ///
-    /// # Panics
-    /// Where it was not.
     pub fn figure(&self, name: &str) -> f64 {
         let found = self.figures.get(name).and_then(Value::as_f64);
         found.unwrap_or_else(|| panic!("{name} among {:?}; {}", self.figures, self.said()))

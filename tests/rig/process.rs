@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use gpu_suites::process::Stat;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A process that runs.
 #[derive(Debug)]
 pub struct Process {
     pub pid: i32,
@@ -28,9 +27,6 @@ impl Process {
 }
 
 /// Every process that has a command line: zombies and the kernel's own have none.
-///
-/// # Panics
-/// Where there is no `/proc`.
 pub fn processes() -> impl Iterator<Item = Process> {
     fs::read_dir("/proc").expect("Linux has it").flatten().filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse().ok()?;
@@ -50,17 +46,11 @@ pub fn lives(pid: &str) -> bool {
 
 /// Ends a process, if it is there. By the system call: the `kill` of procps 4.0.2 reads only the first digit of a group's
 /// number, and group 1 is everybody.
-///
-/// # Panics
-/// Where it is nobody's id.
 pub fn kill(pid: i32) {
     let _ = kill_process(Pid::from_raw(pid).expect("a process's id"), Signal::KILL);
 }
 
 /// Waits until `holds`.
-///
-/// # Panics
-/// Where it does not within `limit`.
 pub fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

@@ -15,21 +15,16 @@ pub struct Project {
     env: Vec<(String, String)>,
 }
 
-/// What came of one run.
 #[derive(Debug)]
 pub struct Finished {
     pub status: ExitStatus,
     pub stdout: String,
-    /// What it printed to standard error.
     pub stderr: String,
     /// The run's folder, where one was made.
     pub run_dir: Option<PathBuf>,
 }
 
 /// A program of this workspace, built by `cargo xtask test`.
-///
-/// # Panics
-/// Where it was not built.
 pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("this program has a path");
     let found = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
@@ -38,9 +33,6 @@ pub fn program(name: &str) -> PathBuf {
 
 impl Project {
     /// An empty project.
-    ///
-    /// # Panics
-    /// Where no temporary folder can be made.
     #[expect(clippy::new_without_default, reason = "a new project is a new folder on disk")]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -55,9 +47,6 @@ impl Project {
     }
 
     /// Adds a file.
-    ///
-    /// # Panics
-    /// Where it cannot be written.
     #[must_use]
     pub fn file(self, name: &str, content: impl AsRef<[u8]>) -> Self {
         let path = self.path().join(name);
@@ -108,9 +97,6 @@ impl Project {
     }
 
     /// Runs gpu-harness to its end.
-    ///
-    /// # Panics
-    /// Where it cannot be started.
     pub fn gpu_harness(&self, arguments: &[&str]) -> Finished {
         let output = self.command(arguments).output().expect("gpu-harness starts");
         self.finished(output.status, &output.stdout, &output.stderr)
@@ -122,18 +108,12 @@ impl Project {
     }
 
     /// Starts `gpu-harness run ARGUMENTS` and lets it go on; what it prints is kept for [`Project::collect`].
-    ///
-    /// # Panics
-    /// Where it cannot be started.
     pub fn start(&self, arguments: &[&str]) -> Child {
         let mut command = self.command(&[&["run"], arguments].concat());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("gpu-harness starts")
     }
 
     /// Waits for a started run.
-    ///
-    /// # Panics
-    /// Where its output cannot be read.
     pub fn collect(&self, child: Child) -> Finished {
         let output = child.wait_with_output().expect("the output of gpu-harness");
         self.finished(output.status, &output.stdout, &output.stderr)
@@ -144,15 +124,12 @@ impl Project {
         Finished { status, stdout: text(stdout), stderr: text(stderr), run_dir: self.latest() }
     }
 
-    /// The newest run's folder.
     pub fn latest(&self) -> Option<PathBuf> {
         fs::canonicalize(self.path().join("gpu-harness-runs/latest")).ok()
     }
 
     /// Waits until the newest run has an event that `wanted` accepts, for as long as what makes it goes on.
-    ///
-    /// # Panics
-    /// Where that ends without the event: those that there were are told.
+    /// Where that ends without the event, the test fails and those that there were are told.
     pub fn await_event(&self, running: &mut Child, wanted: impl Fn(&Event) -> bool) {
         await_event(running, || self.latest(), wanted);
     }
@@ -160,9 +137,7 @@ impl Project {
 
 /// Waits until the run in that folder has an event that `wanted` accepts, for as long as what makes it goes on. How long that may
 /// be on a slow machine, whoever runs the tests says.
-///
-/// # Panics
-/// Where that ends without the event: those that there were are told.
+/// Where that ends without the event, the test fails and those that there were are told.
 pub fn await_event(
     running: &mut Child,
     folder: impl Fn() -> Option<PathBuf>,
@@ -185,17 +160,11 @@ pub fn await_event(
 
 impl Finished {
     /// The exit code.
-    ///
-    /// # Panics
-    /// Where a signal ended it.
     pub fn code(&self) -> i32 {
         self.status.code().unwrap_or_else(|| panic!("gpu-harness was ended by a signal: {self:?}"))
     }
 
     /// The run's folder.
-    ///
-    /// # Panics
-    /// Where none was made.
     pub fn folder(&self) -> &Path {
         self.run_dir.as_deref().unwrap_or_else(|| panic!("no run's folder was made: {self:?}"))
     }
@@ -205,9 +174,6 @@ impl Finished {
     }
 
     /// The last outcome of `case`, with its reason.
-    ///
-    /// # Panics
-    /// Where it has none.
     pub fn outcome(&self, case: &str) -> (Outcome, String) {
         let events = self.events();
         let last = events.iter().rev().find_map(|record| match &record.event {
@@ -230,18 +196,12 @@ impl Finished {
     }
 
     /// The JUnit report.
-    ///
-    /// # Panics
-    /// Where there is none.
     pub fn junit(&self) -> String {
         fs::read_to_string(self.folder().join("junit.xml")).expect("a JUnit report")
     }
 }
 
 /// The records in a run's folder; half a line at the end is no record yet.
-///
-/// # Panics
-/// Where a whole line is no record.
 pub fn events_in(folder: &Path) -> Vec<Record> {
     let text = fs::read(folder.join("events.ndjson")).unwrap_or_default();
     let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);

@@ -22,14 +22,11 @@ const TICK: Duration = Duration::from_millis(20);
 /// Which bytes a [`Cut`] counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
-    /// From the client to the server.
     Up,
-    /// From the server to the client.
     Down,
     Both,
 }
 
-/// How a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// In order, as by a program that ends.
@@ -82,9 +79,6 @@ struct Shared {
 
 impl Proxy {
     /// A proxy to a loopback port.
-    ///
-    /// # Panics
-    /// Where no port or thread is to be had.
     pub fn to(server: u16, network: Network) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("its number").port();
@@ -118,7 +112,6 @@ impl Proxy {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Connections that were cut so far.
     pub fn cuts(&self) -> u64 {
         self.shared.cut.load(Ordering::Relaxed)
     }

@@ -46,9 +46,6 @@ pub const KEYS: [(&str, &str); 6] = [
 
 impl S3 {
     /// Starts one, and waits until it answers.
-    ///
-    /// # Panics
-    /// Where it does not start.
     pub fn start() -> Self {
         let python = std::env::var(PYTHON).expect("`cargo xtask test` sets it");
         let port = free_port();
@@ -66,9 +63,6 @@ impl S3 {
     }
 
     /// Writes an object.
-    ///
-    /// # Panics
-    /// Where the server refuses.
     pub fn put(&self, key: &str, bytes: &[u8]) {
         assert_eq!(self.ask("PUT", key, bytes).0, 200, "{key}");
     }
@@ -144,9 +138,6 @@ impl Weather {
     }
 
     /// A way to the server on this port of this machine. Its threads end with the test's process.
-    ///
-    /// # Panics
-    /// Where no port is free.
     pub fn before(server: u16, seed: u64) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = listener.local_addr().expect("it is bound").port();

@@ -16,9 +16,6 @@ pub struct Service {
 
 impl Service {
     /// Starts a script below `fixtures/`.
-    ///
-    /// # Panics
-    /// Where it does not start.
     pub fn start(script: &str, arguments: &[&str]) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("fixtures").join(script);
         let mut command = Command::new("python3");

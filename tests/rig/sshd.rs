@@ -32,17 +32,11 @@ pub struct Sshd {
 
 impl Sshd {
     /// A server that accepts the client's key.
-    ///
-    /// # Panics
-    /// Where there is no sshd, or it does not start.
     pub fn start() -> Self {
         Self::with(&[])
     }
 
     /// The same, with more lines for its configuration, which win over the usual ones.
-    ///
-    /// # Panics
-    /// Where there is no sshd, or it does not start.
     pub fn with(options: &[&str]) -> Self {
         assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing: run `cargo xtask setup`");
         let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a temporary folder");
@@ -111,9 +105,6 @@ impl Sshd {
     }
 
     /// The public half of the host key: `ssh-ed25519 AAAA…`.
-    ///
-    /// # Panics
-    /// Where the file cannot be read.
     pub fn host_key(&self) -> String {
         let file = self.host_key_file("ed25519").with_extension("pub");
         let line = fs::read_to_string(file).expect("a public host key");
@@ -126,9 +117,6 @@ impl Sshd {
     }
 
     /// Adds that line for a port, such as a proxy's.
-    ///
-    /// # Panics
-    /// Where the file cannot be written.
     pub fn trust(&self, port: u16) {
         let mut file =
             fs::OpenOptions::new().create(true).append(true).open(self.known_hosts()).expect("known_hosts");
@@ -136,9 +124,6 @@ impl Sshd {
     }
 
     /// Gives the server another host key, as a machine that was set up anew has. Connections that stand are not touched.
-    ///
-    /// # Panics
-    /// Where the server does not start again.
     pub fn rotate_host_key(&mut self) {
         self.stop_listening();
         let file = self.host_key_file("ed25519");
@@ -148,9 +133,6 @@ impl Sshd {
     }
 
     /// Makes a key pair of the client's that is not accepted, protected where a passphrase is given.
-    ///
-    /// # Panics
-    /// Where ssh-keygen fails.
     pub fn other_key(&self, name: &str, passphrase: &str) -> PathBuf {
         let file = self.path("client/.ssh").join(name);
         keygen(&file, "ed25519", passphrase);
@@ -158,18 +140,12 @@ impl Sshd {
     }
 
     /// Accepts one more public key.
-    ///
-    /// # Panics
-    /// Where a file cannot be read or written.
     pub fn authorize(&self, private: &Path) {
         let public = fs::read_to_string(private.with_extension("pub")).expect("a public key");
         self.let_in(public.trim_end());
     }
 
     /// Accepts one more public key, given as the line of its `.pub` file.
-    ///
-    /// # Panics
-    /// Where the file cannot be written.
     pub fn let_in(&self, line: &str) {
         let mut file =
             fs::OpenOptions::new().append(true).open(self.path("etc/authorized_keys")).expect("a file");
@@ -329,9 +305,6 @@ pub struct KeyAgent {
 
 impl KeyAgent {
     /// An agent without keys that listens at `socket`.
-    ///
-    /// # Panics
-    /// Where there is no ssh-agent, or it does not come up.
     pub fn start(socket: &Path) -> Self {
         let mut program = Command::new("ssh-agent");
         let process = program.arg("-D").arg("-a").arg(socket).stdout(Stdio::null()).spawn();
@@ -345,9 +318,6 @@ impl KeyAgent {
     }
 
     /// Gives it a key; one that is not protected takes any passphrase.
-    ///
-    /// # Panics
-    /// Where it does not take it.
     pub fn add(&self, key: &Path, passphrase: &str) {
         let ask = key.with_extension("ask");
         fs::write(&ask, format!("#!/bin/sh\necho '{passphrase}'\n")).expect("the key's folder is ours");
@@ -392,10 +362,6 @@ fn kill(pid: u32, signal: Signal) {
 }
 
 /// All that a program says on its standard output.
-///
-/// # Panics
-///
-/// Where the connection breaks, or it is no text.
 pub async fn output_of(exec: &mut Exec) -> String {
     let mut said = Vec::new();
     while let Some(chunk) = exec.stdout.recv().await {

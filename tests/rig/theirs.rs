@@ -66,9 +66,6 @@ pub struct Crate {
 
 impl Crate {
     /// A crate that is not built yet.
-    ///
-    /// # Panics
-    /// Where there is no git, or no ssh server.
     #[expect(clippy::new_without_default, reason = "a new crate is a new folder on disk, and a server")]
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -118,17 +115,11 @@ impl Crate {
     }
 
     /// What became of `gpu-harness cargo ARGUMENTS` on the node, with `more` in its environment and sent along.
-    ///
-    /// # Panics
-    /// Where it does not start.
     pub fn cargo(&self, more: &[(&str, &str)], arguments: &[&str]) -> Output {
         self.cargo_at(&self.sshd.address(), more, arguments)
     }
 
     /// The same, with the node at another address, such as a proxy's.
-    ///
-    /// # Panics
-    /// Where it does not start.
     pub fn cargo_at(&self, address: &str, more: &[(&str, &str)], arguments: &[&str]) -> Output {
         let names = more.iter().flat_map(|(name, _)| ["--env", *name]);
         let flags: Vec<&str> =
@@ -139,9 +130,6 @@ impl Crate {
     }
 
     /// The test binary, where it is built.
-    ///
-    /// # Panics
-    /// Where it is not.
     pub fn binary(&self) -> PathBuf {
         let deps = self.path().join("target/debug/deps");
         let entries = std::fs::read_dir(deps).expect("built").flatten().map(|entry| entry.path());

@@ -46,25 +46,16 @@ fn parse(xml: &str) -> Parsed {
 }
 
 /// Parses it.
-///
-/// # Panics
-/// Where it is not well-formed.
 pub fn check(xml: &str) {
     parse(xml);
 }
 
 /// The test cases by name: `passed`, `failure`, `error` or `skipped`.
-///
-/// # Panics
-/// Where it is not well-formed.
 pub fn cases(xml: &str) -> BTreeMap<String, String> {
     parse(xml).cases
 }
 
 /// All text and all attribute values.
-///
-/// # Panics
-/// Where it is not well-formed.
 pub fn text(xml: &str) -> String {
     parse(xml).text
 }

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::cargo;
 
 /// The crates whose `lib.rs` has such a table.
-const CRATES: [&str; 1] = ["harness/src"];
+const CRATES: [&str; 2] = ["suites/src", "harness/src"];
 /// Rooms that look into all others and that nobody may use: entry points of tests.
 const ABOVE_ALL: [&str; 1] = ["fuzz"];
 
@@ -59,9 +59,9 @@ pub(crate) fn check() -> Result<()> {
 
 /// The rooms in the order of the documentation's table.
 fn order(lib: &str) -> Vec<String> {
-    let rows = lib.lines().filter_map(|line| line.strip_prefix("//! | [`")?.split('|').next());
-    let names = rows.flat_map(|cell| cell.split(',').map(|name| name.trim().trim_start_matches("[`")));
-    Vec::from_iter(names.map(|name| name.trim_end_matches("`]").to_owned()))
+    let rows = lib.lines().filter_map(|line| line.strip_prefix("//! | ")?.split('|').next());
+    let names = rows.filter(|cell| cell.contains('`')).flat_map(|cell| cell.split(','));
+    Vec::from_iter(names.map(|name| name.trim().trim_matches(['[', '`', ']']).to_owned()))
 }
 
 /// `x` of `pub mod x;`
@@ -107,7 +107,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>> {
 mod tests {
     use super::*;
 
-    const LIB: &str = "//! | room | question |\n//! | --- | --- |\n//! | [`text`] | words? |\n//! | [`node`], [`report`] | x? |\n";
+    const LIB: &str = "//! | room | question |\n//! | --- | --- |\n//! | `text` | words? |\n//! | [`node`], [`report`] | x? |\n";
 
     #[test]
     fn a_room_uses_what_stands_before_it_and_nothing_after() {

@@ -22,7 +22,6 @@ const LOOK: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 /// The same where the file system tells nothing.
 const LOOK_OFTEN: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
-/// What came of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     /// Lines were sent; there may be more.
@@ -133,7 +132,6 @@ fn is_last(lines: &[u8]) -> bool {
     memchr::memmem::find(head, b",\"kind\":\"run-finished\"").is_some()
 }
 
-/// Whether the journal on disk is complete.
 pub(super) fn has_finished(dir: &RunDir) -> bool {
     let tail = || {
         let mut file = File::open(dir.journal())?;

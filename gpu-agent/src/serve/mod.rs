@@ -29,17 +29,11 @@ use hear::{Heard, Hearing};
 /// A supervisor takes this long at most to remove its run's folder.
 const BYE: Duration = Duration::from_secs(3);
 
-/// Why the conversation broke off.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServeError {
     /// The harness is gone, or the machine cannot do what every machine can.
     #[error("failed to {doing}")]
-    Io {
-        /// What was being done.
-        doing: &'static str,
-        /// The operating system's word.
-        source: io::Error,
-    },
+    Io { doing: &'static str, source: io::Error },
 }
 
 fn to<T>(doing: &'static str, result: io::Result<T>) -> Result<T, ServeError> {

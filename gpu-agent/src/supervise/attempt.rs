@@ -12,7 +12,8 @@ use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use gpu_suites::budget;
-use gpu_suites::checks::{End, Evaluator, ProcessEnd};
+use gpu_suites::checks::{End, ProcessEnd};
+use gpu_suites::evaluation::Evaluator;
 use gpu_suites::event::{CaseStarted, Check, Device, Finding, GpusWatched, ProcessEnded, Stream};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::PlannedCase;
@@ -20,7 +21,7 @@ use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 
 use super::disk::DiskWatch;
-use super::ending::{Seen, ending};
+use super::ending::{Observations, ending};
 use super::gpus::{self, GpuWatch};
 use super::intake::Intake;
 use super::log::{Log, Tail};
@@ -35,7 +36,6 @@ const GRACE: Duration = Duration::from_secs(5);
 /// How long output may wait to be written together with what follows.
 const BATCHING: Duration = Duration::from_millis(10);
 
-/// A try under way.
 pub(super) struct Attempt<'r, 'a> {
     run: &'r mut Run<'a>,
     case: &'a PlannedCase,
@@ -269,7 +269,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
             Some(_) => Vec::<Finding>::new(),
         };
         let (mut outcome, mut reason) = ending(
-            &Seen {
+            &Observations {
                 case: &case.spec,
                 findings: &findings,
                 process,

@@ -13,7 +13,6 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::folder::{self, CaseDir, Folder};
 
-/// What could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("the case's folder could not be made: {}: {cause}", path.display())]
 pub(super) struct FolderError {

@@ -18,7 +18,6 @@ const TIGHT: u64 = 256 << 20;
 const NO_SPACE: [&str; 2] = ["No space left on device", "ENOSPC"];
 const NO_QUOTA: [&str; 2] = ["Disk quota exceeded", "EDQUOT"];
 
-/// The file systems that a case writes to.
 pub(super) struct DiskWatch {
     places: Vec<Place>,
     next: Instant,

@@ -28,7 +28,6 @@ fn goes_along(name: &str, pipeline: bool) -> bool {
     !is_secret(name) || (pipeline && name.starts_with("AWS_"))
 }
 
-/// The environment of a case's process.
 pub(super) fn of_case(
     case: &PlannedCase,
     run: &RunDir,

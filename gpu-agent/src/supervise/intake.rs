@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 
 use gpu_suites::lines::{self, Lines};
-use gpu_suites::metrics::{self, Line};
+use gpu_suites::metric_lines;
+use gpu_suites::metrics::Line;
 
 /// The longest line that is taken.
 const LONGEST: usize = 64 << 10;
@@ -13,7 +14,6 @@ const COMPLAINTS: usize = 10;
 /// How much of a bad line is shown.
 const SHOWN: usize = 100;
 
-/// The lines of one case.
 #[derive(Debug)]
 pub(super) struct Intake {
     lines: Lines,
@@ -66,7 +66,7 @@ impl Intake {
         if line.trim_ascii().is_empty() {
             return;
         }
-        match metrics::parse(line) {
+        match metric_lines::parse(line) {
             Ok(line) => each(Taken::Line(line)),
             Err(error) => {
                 let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);

@@ -142,7 +142,6 @@ fn keep_lock(dir: &RunDir) -> io::Result<Lock> {
     Ok(kept.into())
 }
 
-/// A run under way.
 struct Run<'a> {
     plan: &'a Plan,
     key: &'a Key,
@@ -152,9 +151,7 @@ struct Run<'a> {
     watch: Arc<Watch>,
     inbox: Receiver<Message>,
     outbox: SyncSender<Message>,
-    /// `None` where no case needs it.
     libtorch: Option<Result<Libtorch, NotFound>>,
-    /// What the run's artifacts may still take.
     budget: Budget,
     /// Whether the journal has the cloud's notice.
     reclaim_told: bool,

@@ -19,7 +19,6 @@ use rustix::process::{
 /// A process in the kernel's hands (a hanging disk or GPU driver) may not end even by SIGKILL.
 const UNKILLABLE: Duration = Duration::from_secs(10);
 
-/// The process of a case.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
@@ -59,7 +58,6 @@ impl Process {
         self.pid
     }
 
-    /// Asks the whole process group to end.
     pub(super) fn terminate(&self) {
         let _ = kill_process_group(self.pid, Signal::TERM);
     }

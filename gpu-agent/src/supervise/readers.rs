@@ -33,7 +33,6 @@ pub(super) enum Message {
 /// Makes a message of what was read.
 type Wrap = fn(Vec<u8>) -> Message;
 
-/// The readers of one case.
 #[derive(Debug)]
 pub(super) struct Readers {
     stop: Arc<OwnedFd>,

@@ -15,7 +15,6 @@ use super::readers::Message;
 use crate::control::{self, Control, Letter};
 use crate::node_lease::NodeLease;
 
-/// Why a case is ended from outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Stop {
     /// Nobody renewed the lease.

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use crate::rig::{Node, ends, plan, sh, warnings};
 
-/// A node with one GPU.
 struct Gpu {
     node: Node,
 }

@@ -73,7 +73,6 @@ fn a_machine_goes_with_its_lease_and_after_everything_that_ran_there() {
     assert!(!node.run_dir("r").exists());
 }
 
-/// Seconds since the machine was started.
 fn uptime() -> u64 {
     let text = std::fs::read_to_string("/proc/uptime").unwrap();
     text.split('.').next().unwrap().parse().unwrap()

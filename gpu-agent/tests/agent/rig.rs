@@ -22,7 +22,6 @@ pub(crate) const AGENT: &str = env!("CARGO_BIN_EXE_gpu-agent");
 /// Nothing here takes longer, unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A node: a cache folder of its own.
 pub(crate) struct Node {
     folder: TempDir,
     environment: Vec<(String, String)>,
@@ -80,7 +79,6 @@ impl Node {
         command
     }
 
-    /// A conversation that has been opened.
     pub(crate) fn talk(&self) -> Talk {
         self.talk_through(Command::new(AGENT), &["serve"])
     }
@@ -96,7 +94,6 @@ impl Node {
         talk
     }
 
-    /// Runs a plan to its end.
     pub(crate) fn run(&self, plan: Plan) -> Vec<Record> {
         let mut talk = self.talk();
         talk.start(plan);
@@ -110,7 +107,6 @@ impl Node {
 }
 
 impl Drop for Node {
-    /// Ends the supervisors of this node.
     fn drop(&mut self) {
         let runs = self.cache().join("runs").display().to_string();
         for pid in processes(&runs) {
@@ -119,23 +115,19 @@ impl Drop for Node {
     }
 }
 
-/// Ends a process group.
 pub(crate) fn kill_group(leader: u32) {
     assert!(leader > 1);
     let _ = kill_process_group(Pid::from_raw(leader.cast_signed()).unwrap(), Signal::KILL);
 }
 
-/// The processes whose command line holds `text`.
 pub(crate) fn processes(text: &str) -> Vec<i32> {
     process::processes().filter(|process| process.says(text)).map(|process| process.pid).collect()
 }
 
-/// Waits for something that must come true.
 pub(crate) fn wait_until(what: &str, holds: impl FnMut() -> bool) {
     within(PATIENCE, what, holds);
 }
 
-/// A conversation with `gpu-agent serve`.
 pub(crate) struct Talk {
     pub(crate) child: Child,
     pub(crate) input: Option<ChildStdin>,

@@ -11,7 +11,6 @@ use sha2::{Digest, Sha256};
 
 use crate::rig::{Node, ends, log, plan, sh};
 
-/// The sha256 of `hello`.
 pub(crate) const SHA_OF_HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
 
 /// A zstd tar stream of regular files.

@@ -34,7 +34,6 @@ impl Rect {
         }
     }
 
-    /// The area that both cover.
     pub(crate) fn overlap(self, other: Self) -> f64 {
         let width = self.xmax.min(other.xmax) - self.xmin.max(other.xmin);
         let height = self.ymax.min(other.ymax) - self.ymin.max(other.ymin);

@@ -28,7 +28,6 @@ pub(crate) fn read(path: &Path) -> Result<RgbImage> {
     encoded.decode().map_err(|Unusable(why)| failed(why))
 }
 
-/// The image at `size` × `size` pixels.
 pub(crate) fn squared(image: &RgbImage, size: u32) -> RgbImage {
     image::imageops::resize(image, size, size, FilterType::Triangle)
 }

@@ -23,7 +23,6 @@ const CROWN_CLASSES: i64 = 2;
 /// ImageNet's, with which rates of such models are told.
 const IMAGENET_CLASSES: i64 = 1000;
 
-/// A model with its tensors.
 pub(crate) struct Model {
     network: Network,
     /// Every parameter by name, frozen ones included.

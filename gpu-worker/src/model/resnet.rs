@@ -19,7 +19,6 @@ pub(crate) enum Depth {
 }
 
 impl Depth {
-    /// Blocks of each stage.
     fn blocks(self) -> [usize; 4] {
         match self {
             Self::Eighteen => [2, 2, 2, 2],

@@ -17,7 +17,6 @@ use crate::error::Result;
 const SAMPLES: usize = 64;
 const SAMPLE_BYTES: usize = 64 << 20;
 
-/// Images and bytes a second.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Rate {
     pub(super) items: f64,

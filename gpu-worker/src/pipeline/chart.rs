@@ -23,7 +23,6 @@ const COLOURS: [RGBColor; 5] = [
 
 type Outcome = Result<(), Box<dyn Error>>;
 
-/// What the picture's heading says.
 pub(super) struct Heading<'a> {
     /// Images a second over the whole run.
     pub(super) rate: f64,
@@ -40,7 +39,6 @@ struct Panel<'a> {
     mark: Option<(String, f64)>,
 }
 
-/// Draws the timeline as an SVG.
 pub(super) fn svg(points: &[Point], heading: &Heading<'_>) -> Result<String, Box<dyn Error>> {
     let mut text = String::new();
     {

@@ -18,7 +18,6 @@ use crate::error::Result;
 /// Values of a row group before compression: what readers take at a time.
 const GROUP_BYTES: usize = 64 << 20;
 
-/// A shard with all its rows.
 pub(super) struct Full {
     shard: usize,
     rows: Vec<Row>,

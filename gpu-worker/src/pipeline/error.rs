@@ -10,7 +10,6 @@ use gpu_suites::metrics::Blame;
 
 use crate::error::{Trouble, WorkerError};
 
-/// Why a pipeline cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PipelineError {
     #[error(transparent)]

@@ -232,7 +232,6 @@ fn watch(
     }
 }
 
-/// Threads of each stage.
 fn threads(job: &Job<'_>) -> [usize; STAGES.len()] {
     let replicas = job.replicas.len();
     [job.wanted.clients.get() as usize, job.decoders, replicas, replicas, WRITERS]

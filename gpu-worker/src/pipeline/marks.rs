@@ -19,10 +19,8 @@ use crate::error::{Result, WorkerError};
 
 const DONE: &str = "_done/";
 
-/// The mark of a shard that is done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
-    /// The plan that the shard belongs to.
     pub(super) plan: String,
     pub(super) key: String,
     pub(super) rows: usize,

@@ -36,7 +36,7 @@ mod fetch;
 mod flow;
 mod gate;
 mod halt;
-mod lane;
+mod host_transfer;
 mod local;
 mod marks;
 mod meter;
@@ -51,7 +51,6 @@ mod seats;
 mod taps;
 mod timeline;
 
-use std::fs::File;
 use std::num::NonZeroU32;
 use std::path::Path;
 use std::sync::Arc;
@@ -66,7 +65,7 @@ use serde_json::json;
 pub(crate) use self::error::PipelineError;
 use self::local::Local;
 use self::plan::Plan;
-use crate::device::Place;
+use crate::device::Placement;
 use crate::emit::{Emitter, count, number};
 use crate::error::{Result, WorkerError};
 
@@ -84,12 +83,11 @@ const TRIES_OF_OBJECT: u32 = 3;
 /// Everything that the stages share.
 struct Job<'a> {
     wanted: &'a Pipeline,
-    place: Place,
+    place: Placement,
     seed: u64,
     images: Arc<dyn Store>,
     shards: Arc<dyn Store>,
     decoders: usize,
-    /// The device of each replica.
     replicas: Vec<tch::Device>,
 }
 
@@ -104,7 +102,7 @@ impl Job<'_> {
 pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     // Replicas and decoders are the threads: none of them is to start others of its own.
-    let place = Place::prepare(case.spec.wanted_device(), Some(NonZeroU32::MIN), false)?;
+    let place = Placement::prepare(case.spec.wanted_device(), Some(NonZeroU32::MIN), false)?;
     let cores = case.spec.limits.threads.map_or(cores, |threads| threads.get() as usize);
     let each = if place.device.is_cuda() { REPLICAS_OF_GPU } else { cores };
     let as_usize =
@@ -144,7 +142,6 @@ pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -
     write(&job, &plan, (record.as_ref(), audit.removed.as_slice()), emitter)
 }
 
-/// The stores of images and shards.
 struct Stores {
     images: Arc<dyn Store>,
     shards: Arc<dyn Store>,
@@ -208,11 +205,7 @@ fn write(
         "flow": flow,
         "removed": removed,
     });
-    let path = emitter.artifact_path(RECORD);
-    let wrong = |cause: String| WorkerError::Artifact { path: path.clone(), cause };
-    let file = File::create(&path).map_err(|error| wrong(error.to_string()))?;
-    serde_json::to_writer_pretty(file, &record).map_err(|error| wrong(error.to_string()))?;
-    emitter.artifact(RECORD)
+    emitter.record(RECORD, &record)
 }
 
 fn rate(items: f64, time: Duration) -> f64 {

@@ -7,7 +7,6 @@ use tch::Device;
 
 use super::seats;
 
-/// The devices of a run.
 pub(super) struct Occupancy(Vec<(Device, Mutex<State>)>);
 
 #[derive(Default)]
@@ -19,7 +18,6 @@ struct State {
     images: u64,
 }
 
-/// What one device did.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Load {
     /// e.g. `cuda:1`.

@@ -22,7 +22,6 @@ pub(super) enum Verdict {
     All(StoreError),
 }
 
-/// The refusals of a run.
 pub(super) struct Refused {
     state: Mutex<State>,
 }

@@ -6,17 +6,14 @@ use gpu_suites::spec::Output;
 
 use super::picture::About;
 
-/// The longest error that a row keeps.
 const MOST_ERROR: usize = 500;
 
-/// What became of one input.
 pub(super) struct Row {
     pub(super) input: usize,
     about: Option<About>,
     said: Result<Prediction, String>,
 }
 
-/// What the model says of one image.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Prediction {
     /// The likeliest classes with their probabilities.

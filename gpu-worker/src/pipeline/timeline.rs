@@ -46,7 +46,6 @@ pub(super) struct Timeline {
     last: Instant,
     items: u64,
     busy: [Duration; STAGES.len()],
-    /// Threads of each stage.
     threads: [usize; STAGES.len()],
     /// Bytes that the process had at each look since the last point.
     memory: Vec<f64>,
@@ -128,7 +127,6 @@ pub(super) fn memory(points: &[Point]) -> Option<Memory> {
     Some(Memory { median_bytes: median(&bytes)?, growth })
 }
 
-/// The points as `pipeline.json` has them.
 pub(super) fn record(points: &[Point]) -> Vec<serde_json::Value> {
     let record = |point: &Point| {
         let mut record = json!({

@@ -17,7 +17,6 @@ pub(super) struct Knee {
 }
 
 impl Knee {
-    /// The next size to try, if any.
     pub(super) fn next(&self) -> Option<NonZeroU32> {
         let Some((last, _)) = self.tried.last() else { return (!self.over).then_some(NonZeroU32::MIN) };
         let flat = self.tried.len() - 1 - self.best_index();
@@ -50,7 +49,6 @@ impl Knee {
         self.tried.get(self.best_index()).map(|(batch, _)| *batch)
     }
 
-    /// Every size that was tried, with its rate.
     pub(super) fn tried(&self) -> &[(NonZeroU32, f64)] {
         &self.tried
     }

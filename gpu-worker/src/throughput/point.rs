@@ -25,7 +25,6 @@ const TRIES: usize = 2;
 /// A measurement that is shorter is said to be short (MLPerf Inference asks for 60 s, and for 600 s in the end).
 const SHORT_BELOW: Duration = Duration::from_secs(60);
 
-/// What a point showed.
 #[derive(Debug, Serialize)]
 pub(super) struct Point {
     dtype: Dtype,

@@ -26,7 +26,6 @@ pub(super) struct Subject {
     shape: Vec<i64>,
 }
 
-/// The inputs of one batch size.
 pub(super) struct Inputs {
     tensors: Vec<Tensor>,
     next: usize,

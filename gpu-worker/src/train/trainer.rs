@@ -19,7 +19,6 @@ pub(super) enum Precision {
     Mixed,
 }
 
-/// A run of training.
 pub(super) struct Trainer<'a> {
     job: &'a Job<'a>,
     pub(super) model: Model,
@@ -29,13 +28,11 @@ pub(super) struct Trainer<'a> {
     pub(super) done: u64,
 }
 
-/// What a step showed.
 pub(super) struct Step {
     pub(super) loss: f64,
     pub(super) grad_norm: f64,
     /// The logits before the update.
     pub(super) logits: Tensor,
-    /// The target of this step.
     pub(super) target: Tensor,
     /// The weights were updated: not where the loss or a gradient was not finite.
     pub(super) updated: bool,
@@ -57,7 +54,6 @@ impl<'a> Trainer<'a> {
         Ok(Self { job, model, adam, input, precision, done: 0 })
     }
 
-    /// Steps of a whole run.
     pub(super) fn steps(&self) -> u64 {
         u64::from(self.job.train.steps.get())
     }
@@ -83,7 +79,6 @@ impl<'a> Trainer<'a> {
         Ok(Step { loss, grad_norm, logits: logits.f_detach()?, target, updated, census })
     }
 
-    /// The target of the next step.
     fn target(&self) -> Result<Tensor> {
         let target = &self.job.batch.target;
         if self.job.train.control != Some(Control::ShuffledLabels) {
@@ -117,7 +112,6 @@ impl<'a> Trainer<'a> {
         logits
     }
 
-    /// The metric in training or evaluation mode.
     pub(super) fn metric(&self, train: bool) -> Result<f64> {
         score::metric(self.task(), &self.evaluate(&self.input, train)?, &self.job.batch.target)
     }

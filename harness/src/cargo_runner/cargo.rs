@@ -21,25 +21,21 @@ pub const RUNNER: &str = "target-runner";
 /// Set where cargo runs a program: `--list` is then an argument like any other.
 pub(super) const PROGRAM: &str = "GPU_HARNESS_CARGO_PROGRAM";
 
-/// Why cargo was not started.
 #[derive(Debug, thiserror::Error)]
 pub enum CargoError {
     /// It is not known for which machine cargo builds.
     #[error("failed to ask rustc for this machine's target (`rustc -vV`)")]
     Rustc(#[source] io::Error),
-    /// This program's own path is not known.
     #[error("failed to find the path of gpu-harness itself")]
     Own(#[source] io::Error),
     /// There is no place for a name of this program that cargo can be told.
     #[error("failed to make a link to gpu-harness: its own path has a blank, at which cargo would cut it")]
     Link(#[source] io::Error),
-    /// The user's runner would run the tests here.
     #[error("--config {runner} would run the tests on this machine; leave it out")]
     Runner {
         /// It, as it was said.
         runner: String,
     },
-    /// Cargo was not run.
     #[error(transparent)]
     Command(#[from] CommandError),
 }
@@ -66,7 +62,7 @@ pub async fn run(
         return Err(CargoError::Runner { runner: one_line(runner, 200) });
     }
     for runner in &config.runners {
-        here.voice.tell(&format!(
+        here.console.tell(&format!(
             "gpu-harness: not used, since the tests run on the node: {}",
             one_line(runner, 200)
         ));
@@ -84,7 +80,7 @@ pub async fn run(
     let command = std::iter::once("cargo".into()).chain(arguments).collect();
     let Done { code, has_run } = command::run(node, command, here, variables).await?;
     if code == ExitCode::SUCCESS && kind.runs() && !has_run {
-        here.voice.tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
+        here.console.tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
     }
     Ok(code)
 }

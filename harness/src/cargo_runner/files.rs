@@ -23,19 +23,15 @@ pub struct Files {
     pub links: BTreeMap<InputPath, String>,
     /// Those that the binary cannot do without: itself and its libraries.
     pub needs: BTreeSet<InputPath>,
-    /// The binary's name there.
     pub binary: String,
     /// What a person should know.
     pub notes: Vec<String>,
 }
 
-/// Why that cannot be found out.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
-    /// The package's folder cannot be read.
     #[error(transparent)]
     Tree(#[from] TreeError),
-    /// The binary is not there.
     #[error("failed to find the test binary {}", path.display())]
     Binary {
         /// Where it should be.

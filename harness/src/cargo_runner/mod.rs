@@ -48,24 +48,18 @@ const TIMEOUT: Span = Span(std::time::Duration::from_secs(24 * 3600));
 const START: &str = r#"export CARGO_MANIFEST_DIR="$PWD" LD_LIBRARY_PATH="$PWD/.gpu-harness/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; "#;
 const BECOME: &str = r#"exec "$@""#;
 
-/// Why a test binary was not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunnerError {
-    /// Nobody holds a node.
     #[error(
         "no node is held for this: start it by `gpu-harness cargo test …` or `gpu-harness cargo nextest run …`"
     )]
     NoHolder,
-    /// The binary cannot be listed here.
     #[error("failed to start {}", path.display())]
     Here { path: PathBuf, source: std::io::Error },
-    /// What it needs cannot be found out.
     #[error(transparent)]
     Files(#[from] FilesError),
-    /// The holder did not run it.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// An argument is no text.
     #[error("an argument is not UTF-8: {0}")]
     Argument(String),
 }
@@ -92,7 +86,7 @@ pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCod
     let files = Files::of(binary, cwd)?;
     let program = program(&files, binary, arguments, cwd)?;
     for note in &files.notes {
-        here.voice.tell(&format!("gpu-harness: {note}"));
+        here.console.tell(&format!("gpu-harness: {note}"));
     }
     let client = Client::at(socket.into(), cwd.clone(), Vec::new());
     let mut through = Through::of_test();
@@ -120,7 +114,8 @@ pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCod
         }
         (outcome, _) => {
             let reason = verdict.reason.as_deref().map(log_line).unwrap_or_default();
-            here.voice.tell(&format!("gpu-harness: {outcome}, which says nothing about the tests: {reason}"));
+            here.console
+                .tell(&format!("gpu-harness: {outcome}, which says nothing about the tests: {reason}"));
             Ok(ExitCode::from(INFRASTRUCTURE))
         }
     }

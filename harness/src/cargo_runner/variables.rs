@@ -22,7 +22,6 @@ const PREFIXES: [&str; 7] = [
 ];
 const OTHERS: [&str; 2] = ["CARGO_MANIFEST_PATH", "RUST_MIN_STACK"];
 
-/// The variables of a test.
 pub fn of_tests(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
     let all: BTreeMap<String, String> =
         all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();

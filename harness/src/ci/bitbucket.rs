@@ -14,7 +14,7 @@ use gpu_suites::outcome::Blame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::annotation::{self, Annotation, Level, Place};
+use super::annotation::{self, Annotation, Level, PathBase};
 use super::{Access, BitbucketStep};
 use crate::report::RunState;
 use crate::report::look::Look;
@@ -41,43 +41,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const AT_MOST: Duration = Duration::from_secs(15);
 const AT_MOST_INTERRUPTED: Duration = Duration::from_secs(2);
 
-/// Why Bitbucket was not told.
 #[derive(Debug, thiserror::Error)]
 pub enum BitbucketError {
-    /// No connection can be set up.
     #[error("failed to set up a connection to {address}")]
-    Client {
-        /// The proxy, or the API.
-        address: String,
-        source: reqwest::Error,
-    },
-    /// The request did not get through.
+    Client { address: String, source: reqwest::Error },
     #[error(
         "failed to reach {address}; outside of a Bitbucket step, or in a container of one, set \
              GPU_HARNESS_BITBUCKET_PROXY=http://host.docker.internal:29418 or GPU_HARNESS_BITBUCKET_TOKEN"
     )]
-    Send {
-        /// The proxy, or the API.
-        address: String,
-        source: reqwest::Error,
-    },
-    /// It is not allowed.
+    Send { address: String, source: reqwest::Error },
     #[error(
         "Bitbucket does not allow it ({status}); give the step GPU_HARNESS_BITBUCKET_TOKEN, a repository access \
              token with the scope `repository`"
     )]
-    Forbidden {
-        /// 401 or 403.
-        status: u16,
-    },
-    /// Bitbucket says no, or goes on failing.
+    Forbidden { status: u16 },
     #[error("Bitbucket answers {status}: {message}")]
-    Refused {
-        status: u16,
-        /// The beginning of its answer.
-        message: String,
-    },
-    /// It takes too long.
+    Refused { status: u16, message: String },
     #[error("Bitbucket did not take it within {0:?}")]
     TooSlow(Duration),
 }
@@ -140,7 +119,7 @@ impl Api {
             segment(&step.step)
         );
         self.send(reqwest::Method::PUT, &report, &report_body(state, exit)).await?;
-        let notes = annotation::of_run(state, Place { root: step.root.as_deref(), cwd });
+        let notes = annotation::of_run(state, PathBase { root: step.root.as_deref(), cwd });
         let bodies = annotation_bodies(&notes);
         for lot in bodies.chunks(LOT) {
             self.send(reqwest::Method::POST, &format!("{report}/annotations"), &json!(lot)).await?;
@@ -291,7 +270,7 @@ mod tests {
         insta::assert_json_snapshot!(report_body(&state, state.exit()));
         insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(
             &state,
-            Place { root: None, cwd: Path::new("/repo") }
+            PathBase { root: None, cwd: Path::new("/repo") }
         )));
     }
 

@@ -31,12 +31,10 @@ pub fn commands(annotations: &[Annotation]) -> String {
     text
 }
 
-/// Text as a command's data.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
-/// Text as a command's property.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
@@ -84,7 +82,7 @@ mod tests {
         for records in [sample::every_outcome(), sample::hostile()] {
             let text = commands(&of_run(
                 &sample::state(&records),
-                crate::ci::annotation::Place { root: None, cwd: Path::new("/repo") },
+                crate::ci::annotation::PathBase { root: None, cwd: Path::new("/repo") },
             ));
             assert!(!text.is_empty());
             for line in text.lines() {

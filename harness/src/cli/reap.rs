@@ -15,10 +15,10 @@ use super::table::Table;
 use super::{project, runtime, say};
 use crate::cloud::consistency::CONSISTENT;
 use crate::cloud::error::CloudError;
-use crate::cloud::found::{Verdict, Wanted};
 use crate::cloud::provider::Region;
 use crate::cloud::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
 use crate::cloud::reap_actions::{ReapAction, ReapResult};
+use crate::cloud::tagged::{ReapFilter, Verdict};
 use crate::cloud::who::Who;
 use crate::cloud::{hand_on, kept, providers, stale_keys};
 use crate::files::run_dir::DEFAULT_PARENT;
@@ -88,7 +88,7 @@ impl Reap {
 
     async fn in_regions(&self, clouds: &[Region]) -> Result<Exit, Failure> {
         let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
-        let wanted = Wanted {
+        let wanted = ReapFilter {
             run: self.run.clone(),
             older_than: self.older_than.map(|older_than| older_than.0),
             owner: (!self.all_owners).then(owner),
@@ -178,7 +178,7 @@ fn json(actions: &[ReapAction]) -> serde_json::Value {
 
 fn text(actions: &[ReapAction]) -> String {
     if actions.is_empty() {
-        return "nothing of gpu-harness is there\n".to_owned();
+        return "nothing of gpu-harness was found\n".to_owned();
     }
     let mut table = Table::new(["resource", "id", "region", "run", "state", "expires", "what"]);
     for action in actions {
@@ -219,7 +219,7 @@ fn what(action: &ReapAction) -> String {
         (ReapResult::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
         (ReapResult::Nothing, Verdict::Anothers) => {
             let owner = action.found.owner.owner.as_deref().map(log_line);
-            format!("left: made by {}", owner.unwrap_or_else(|| "nobody knows whom".to_owned()))
+            format!("left: made by {}", owner.unwrap_or_else(|| "an unknown owner".to_owned()))
         }
         (ReapResult::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
         (ReapResult::Nothing, _) => "lives".to_owned(),
@@ -235,13 +235,13 @@ mod tests {
     use gpu_suites::event::ResourceKind;
 
     use super::*;
-    use crate::cloud::found::{Found, Owner};
     use crate::cloud::reap_actions::Refused;
+    use crate::cloud::tagged::{Owner, TaggedResource};
 
     fn action(resource: ResourceKind, id: &str, verdict: Verdict, did: ReapResult) -> ReapAction {
         let expires_at = (verdict != Verdict::Unreadable).then(|| "2026-11-23T10:00:00.5Z".parse().unwrap());
         ReapAction {
-            found: Found {
+            found: TaggedResource {
                 resource,
                 id: id.into(),
                 region: "us-east-1".into(),

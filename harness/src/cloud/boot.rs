@@ -39,32 +39,21 @@ const LOOK_AGAIN: Duration = Duration::from_secs(5);
 const KNOCK: Duration = Duration::from_secs(2);
 /// Between two tries at the port, or at logging in.
 const PAUSE: Duration = Duration::from_millis(250);
-/// How long one login may take.
 const LOGIN: Duration = Duration::from_secs(30);
 /// How long the agent may take to come and to look at the node, also where booting took nearly all of its time.
 const EXAMINED: Duration = Duration::from_secs(30);
 
-/// A node that can be used.
 pub(super) struct Booted {
     pub(super) remote: Remote,
-    /// The instance, as it was last seen.
     pub(super) instance: InstanceSeen,
     /// What keeps it alive.
     pub(super) renewal: Renewal,
 }
 
-/// Why an instance did not become a node.
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    /// It is no good; another may be.
-    #[error("{instance} is no good: {}", told(*.unfit, .last))]
-    Unfit {
-        instance: String,
-        unfit: Unfit,
-        /// What was last seen of it.
-        last: String,
-    },
-    /// The cloud cannot be asked.
+    #[error("{instance} is not usable: {}", told(*.unfit, .last))]
+    Unfit { instance: String, unfit: Unfit, last: String },
     #[error(transparent)]
     Cloud(#[from] CloudError),
     /// What has to go to the node is not here.
@@ -86,7 +75,6 @@ fn told(unfit: Unfit, last: &str) -> String {
     }
 }
 
-/// A node's way up.
 pub(super) struct Boot<'a> {
     pub(super) cloud: &'a dyn Provider,
     pub(super) ledger: &'a Ledger,
@@ -95,14 +83,13 @@ pub(super) struct Boot<'a> {
     pub(super) keys: &'a Arc<NodeKeys>,
     /// Learns the way in as soon as there is one.
     pub(super) access: &'a OnceLock<Access>,
-    pub(super) health: health::Wanted,
+    pub(super) health: health::Requirements,
     pub(super) sink: &'a UnboundedSender<Event>,
-    /// When the cloud was asked for it.
     pub(super) asked_at: Timestamp,
 }
 
 /// Where the way up stands.
-struct Way {
+struct BootProgress {
     instance: InstanceSeen,
     seen: Observed,
     remote: Option<Remote>,
@@ -129,7 +116,7 @@ impl Boot<'_> {
     async fn lead_up(&self, id: &str) -> Result<Booted, BootError> {
         let now = Instant::now();
         let instance = observe::instance(self.cloud, id).await?;
-        let mut way = Way {
+        let mut way = BootProgress {
             seen: Observed {
                 instance: Some(instance.state),
                 contact: Contact::None,
@@ -185,7 +172,7 @@ impl Boot<'_> {
     }
 
     /// Asks the cloud again, `every` so often.
-    async fn look(&self, way: &mut Way, every: Duration) -> Result<(), BootError> {
+    async fn look(&self, way: &mut BootProgress, every: Duration) -> Result<(), BootError> {
         if way.looked_at.elapsed() < every {
             sleep(PAUSE).await;
             return Ok(());
@@ -218,12 +205,12 @@ impl Boot<'_> {
         Ok(())
     }
 
-    fn runs(&self, way: &mut Way) {
+    fn runs(&self, way: &mut BootProgress) {
         self.phase(way, StartPhase::Pending);
         "it runs, and its ssh port does not answer".clone_into(&mut way.last);
     }
 
-    async fn knock(&self, way: &mut Way) {
+    async fn knock(&self, way: &mut BootProgress) {
         let Some(host) = way.instance.address.clone() else {
             "it runs and has no address that can be reached".clone_into(&mut way.last);
             return;
@@ -238,7 +225,7 @@ impl Boot<'_> {
         }
     }
 
-    async fn log_in(&self, way: &mut Way) -> Result<(), BootError> {
+    async fn log_in(&self, way: &mut BootProgress) -> Result<(), BootError> {
         let Some(host) = way.instance.address.clone() else {
             way.seen.contact = Contact::None;
             return Ok(());
@@ -274,7 +261,7 @@ impl Boot<'_> {
     }
 
     /// Brings the agent and lets it look at the GPU.
-    async fn examine(&self, way: &mut Way) -> Result<(), BootError> {
+    async fn examine(&self, way: &mut BootProgress) -> Result<(), BootError> {
         let Some(remote) = &mut way.remote else {
             way.seen.contact = Contact::None;
             return Ok(());
@@ -318,7 +305,7 @@ impl Boot<'_> {
         Ok(())
     }
 
-    fn phase(&self, way: &mut Way, phase: StartPhase) {
+    fn phase(&self, way: &mut BootProgress, phase: StartPhase) {
         let seconds = way.phase_at.elapsed().as_secs_f64();
         way.phase_at = Instant::now();
         let _ = self.sink.send(Phase { node: self.node.name.clone(), phase, seconds }.into());

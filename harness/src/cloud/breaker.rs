@@ -13,7 +13,6 @@ const MANY: usize = 2;
 const WITHIN: SignedDuration = SignedDuration::from_mins(15);
 /// end spot for so long after the last of them.
 const REST: SignedDuration = SignedDuration::from_mins(30);
-/// The file's name in the cache folder.
 pub const FILE: &str = "spot-reclaims";
 /// No more times than this are kept.
 const KEPT: usize = 16;

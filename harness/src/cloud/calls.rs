@@ -11,18 +11,13 @@ use jiff::Timestamp;
 #[derive(Debug, Clone)]
 pub struct Call {
     pub region: String,
-    /// The service, such as `EC2`.
     pub service: String,
-    /// The operation, such as `CreateFleet`.
     pub operation: String,
-    /// When it began, by this machine's clock.
     pub at: Timestamp,
     pub begun: Instant,
     /// How long it took, pauses between tries included.
     pub took: Duration,
-    /// How often it was sent.
     pub attempts: u32,
-    /// Why it failed, where it did.
     pub error: Option<String>,
 }
 

@@ -77,7 +77,6 @@ impl ApiClock {
         Self(Mutex::new(Clock { anchor, unheard: None, is_theirs }))
     }
 
-    /// The cloud's time now.
     pub fn now(&self) -> Timestamp {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).anchor.read(Instant::now())
     }

@@ -9,15 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use gpu_suites::event::{
-    Cost, Had as HadEvent, HandedOn, Node as NodeEvent, NodeState, TakenOver, Waiting, Warning,
-};
+use gpu_suites::event::{Cost, HandedOn, Node as NodeEvent, NodeState, TakenOver, Waiting, Warning};
 use gpu_suites::id::RunId;
 use gpu_suites::unit::Span;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
-use super::boot::Boot;
 use super::consistency::CONSISTENT;
 use super::error::CloudError;
 use super::keys::NodeKeys;
@@ -27,11 +24,12 @@ use super::limits::still_needed;
 use super::observe::{self, InstanceSeen};
 use super::provider::Region;
 use super::providers;
-use super::provision::{Book, Provision, SETTLE, signed};
-use super::provisioned::{Price, ProvisionedNode};
+use super::provision::books::{Book, SETTLE};
+use super::provision::lead_up::Instance;
+use super::provision::{Provision, signed};
+use super::provisioned::ProvisionedNode;
 use super::reuse::{self, Job, LeftNode, Turn};
-use super::{CloudSettings, Usd, meter};
-use crate::node::health;
+use super::{Usd, meter};
 use crate::text::chain;
 
 /// How often a run looks whether it is its turn.
@@ -61,7 +59,7 @@ impl Provision {
         };
         let instance = left.instance.clone();
         match self.adopt(left).await {
-            Ok(had) => Some(had),
+            Ok(ready) => Some(ready),
             Err(why) => {
                 self.warn(format!("{instance}, which the run before has left, is not used: {why}"));
                 None
@@ -112,10 +110,9 @@ impl Provision {
         // One that the cloud does not show may only not be known yet; past its end it is no more.
         let is_over = cloud.now() > left.expires_at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
         let is_there = !(is_over && matches!(&seen, Ok(seen) if seen.is_empty()));
-        let ledger = self.take(&left, &cloud, is_there);
-        if !is_there {
-            return Err("it is no more".to_owned());
-        }
+        let Some(ledger) = self.take(&left, &cloud, is_there) else {
+            return Err("it no longer exists".to_owned());
+        };
         let (instance, run) = (left.instance.clone(), left.run.clone());
         self.tell(TakenOver { node: self.order.node.name.clone(), instance, run });
         let seen = match seen {
@@ -128,7 +125,7 @@ impl Provision {
             Err(error) => Err(chain(&error)),
         };
         if led.is_err() {
-            self.drop_book(&ledger, left.expires_at);
+            self.books.give_back(&ledger, left.expires_at);
         }
         led
     }
@@ -142,13 +139,10 @@ impl Provision {
     }
 
     /// Moves what belongs to the node from the file into a ledger, where the node is there.
-    fn take(&mut self, left: &LeftNode, cloud: &Region, is_there: bool) -> Ledger {
-        let ledger = Ledger::new(self.order.node.name.clone(), self.sink.clone());
-        if is_there {
-            for (resource, id) in &left.resources {
-                ledger.made(*resource, id, &left.region);
-            }
-            self.books.push(Book::new(cloud.clone(), ledger.clone()));
+    fn take(&mut self, left: &LeftNode, cloud: &Region, is_there: bool) -> Option<Ledger> {
+        let ledger = is_there.then(|| self.books.open(cloud.clone()));
+        for (resource, id) in left.resources.iter().filter(|_| is_there) {
+            ledger.as_ref()?.made(*resource, id, &left.region);
         }
         if let Some(Err(error)) = self.turn.as_ref().map(Turn::forget) {
             // No other run reads it while this one has the turn.
@@ -165,8 +159,9 @@ impl Provision {
         let left = self.turn.as_ref()?.node().ok().flatten()?;
         match self.cloud_of(&left).await {
             Ok(cloud) => {
-                let ledger = self.take(&left, &cloud, true);
-                self.drop_book(&ledger, left.expires_at);
+                if let Some(ledger) = self.take(&left, &cloud, true) {
+                    self.books.give_back(&ledger, left.expires_at);
+                }
             }
             Err(why) => self.warn(format!("{} is left until its own end: {why}", left.instance)),
         }
@@ -199,10 +194,7 @@ impl Provision {
         let keys = NodeKeys::of_running(&left.client_key, &left.host_key).map_err(|error| chain(&error))?;
         let keys = Arc::new(keys);
         seen.note(ledger, cloud.region());
-        self.meter.begin(&seen.id, now, price);
-        if let Some(book) = self.books.iter_mut().find(|book| book.ledger.is_same(ledger)) {
-            book.price = Some(Price { instance: seen.id.clone(), per_hour: price, since: now });
-            book.gpus.clone_from(&left.gpus);
+        if let Some(book) = self.books.get_mut(ledger) {
             book.made_by = Some(left.run.clone());
         }
         self.tell(NodeEvent {
@@ -210,81 +202,62 @@ impl Provision {
             state: NodeState::Requested,
             detail: format!("{} of run {}", seen.id, left.run),
         });
-        self.tell(HadEvent {
-            node: self.order.node.name.clone(),
-            instance: seen.id.clone(),
-            instance_type: seen.instance_type.clone(),
-            zone: seen.zone.clone(),
-            market: seen.purchase.to_string(),
-            usd_per_hour: price.map(|usd| usd.0),
-            expires_at: left.expires_at,
-        });
-        let settings = CloudSettings {
-            boot_timeout: self.order.settings.boot_timeout.min(REACHED),
-            ..(*self.order.settings).clone()
-        };
-        let mut health = health::Wanted::from(&self.order.need);
-        if let Some((count, name)) = &left.gpus {
-            health.gpus = health.gpus.max(*count);
-            health.name = Some(name.clone());
-        }
-        let place = self.place_of(ledger);
-        let access = place.map(|place| Arc::clone(&self.books[place].access)).unwrap_or_default();
-        let boot = Boot {
-            cloud: &**cloud,
-            ledger,
-            settings: &settings,
-            node: &self.order.node,
-            keys: &keys,
-            access: &access,
-            health,
-            sink: &self.sink,
+        let instance = Instance {
+            cloud: cloud.clone(),
+            ledger: ledger.clone(),
+            seen,
+            keys,
+            per_hour: price,
+            since: now,
             asked_at: now,
+            gpus: left.gpus.clone(),
+            expires_at: left.expires_at,
+            boot_timeout: order.settings.boot_timeout.min(REACHED),
         };
-        let budget = self.budget(&**cloud, price);
-        let booted = boot.lead(&seen.id, budget.as_ref()).await.map_err(|error| chain(&error))?;
-        Ok(ProvisionedNode::new(booted, (cloud.clone(), ledger.clone()), keys, left.expires_at, budget))
+        self.lead_up(instance).await.map_err(|error| chain(&error))
     }
 
     /// Leaves the node to the next run, where one waits for it and it lives for long enough; else the node comes back.
-    pub async fn hand_on(&mut self, mut had: ProvisionedNode) -> Option<ProvisionedNode> {
-        if !self.is_awaited() || !had.ledger.settle(SETTLE).await || !had.ledger.doubts().is_empty() {
-            return Some(had);
+    pub async fn hand_on(&mut self, mut ready: ProvisionedNode) -> Option<ProvisionedNode> {
+        if !self.is_awaited() || !ready.ledger.settle(SETTLE).await || !ready.ledger.doubts().is_empty() {
+            return Some(ready);
         }
-        let now = had.cloud.now();
-        let left = lasts(had.expires_at, now);
+        let now = ready.cloud.now();
+        let left = lasts(ready.expires_at, now);
         if left < still_needed(&self.order.settings, self.order.work) {
-            return Some(had);
+            return Some(ready);
         }
         if self.turn.is_none() {
-            return Some(had);
+            return Some(ready);
         }
         // Where the next run does not come, the node ends.
         let bound = self.order.pause.saturating_add(self.order.node.lease);
-        if let Err(why) = had.leave(&self.order.settings, bound).await {
-            self.warn(format!("{} is not handed on but given back: {why}", had.instance()));
-            return Some(had);
+        if let Err(why) = ready.leave(&self.order.settings, bound).await {
+            self.warn(format!("{} is not handed on but given back: {why}", ready.instance()));
+            return Some(ready);
         }
-        let (Some(turn), Some(at)) = (&self.turn, self.place_of(&had.ledger)) else { return Some(had) };
-        let node = left_node(&had, &self.books[at], &self.order.labels.run);
+        let (Some(turn), Some(book)) = (&self.turn, self.books.get(&ready.ledger)) else {
+            return Some(ready);
+        };
+        let node = left_node(&ready, book, &self.order.labels.run);
         if let Err(error) = turn.leave(&node) {
             self.warn(format!("{} is not handed on but given back: {error}", node.instance));
-            return Some(had);
+            return Some(ready);
         }
         // From here on the node is the next run's, which gives it back.
-        let book = self.books.remove(at);
-        self.meter.end(&node.instance, now);
+        let book = self.books.take(&ready.ledger);
+        self.books.meter.end(&node.instance, now);
         let (name, instance) = (self.order.node.name.clone(), node.instance.clone());
-        if let Some(price) = book.price {
+        if let Some(price) = book.and_then(|book| book.price) {
             let lasted = lasts(now, price.since);
             let usd = price.per_hour.map(|usd| meter::bill(lasted, usd));
             let (node, instance) = (name.clone(), instance.clone());
             self.tell(Cost { node, instance, seconds: lasted.as_secs_f64(), usd });
         }
         let resources = node.resources.iter().map(|(_, id)| id.clone()).collect();
-        self.tell(HandedOn { node: name, instance, resources, until: had.expires_at });
+        self.tell(HandedOn { node: name, instance, resources, until: ready.expires_at });
         // The connection is closed before another run has the turn.
-        drop(had);
+        drop(ready);
         self.turn = None;
         None
     }
@@ -325,17 +298,17 @@ pub async fn forget_gone(cache: &Path, clouds: &[Region]) -> Result<(), CloudErr
 }
 
 /// All that the next run needs to know.
-fn left_node(had: &ProvisionedNode, book: &Book, run: &RunId) -> LeftNode {
+fn left_node(ready: &ProvisionedNode, book: &Book, run: &RunId) -> LeftNode {
     LeftNode {
         run: book.made_by.as_ref().unwrap_or(run).clone(),
-        region: had.cloud.region().to_owned(),
-        instance: had.instance.id.clone(),
-        client_key: had.keys.client.private_pem().to_owned(),
-        host_key: had.keys.host.public_line().to_owned(),
-        expires_at: had.expires_at,
+        region: ready.cloud.region().to_owned(),
+        instance: ready.instance.id.clone(),
+        client_key: ready.keys.client.private_pem().to_owned(),
+        host_key: ready.keys.host.public_line().to_owned(),
+        expires_at: ready.expires_at,
         usd_per_hour: book.price.as_ref().and_then(|price| price.per_hour).map(|usd| usd.0),
         gpus: book.gpus.clone(),
-        resources: had.ledger.left().into_iter().map(|made| (made.resource, made.id)).collect(),
+        resources: ready.ledger.left().into_iter().map(|made| (made.resource, made.id)).collect(),
     }
 }
 

@@ -22,7 +22,6 @@ pub struct Door<'a> {
     pub host_key: &'a str,
 }
 
-/// Why the key could not be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to keep the key of {instance} in {}", path.display())]
 pub struct KeepError {

@@ -48,7 +48,6 @@ impl fmt::Debug for KeyPair {
     }
 }
 
-/// The keys of one node.
 #[derive(Debug)]
 pub struct NodeKeys {
     /// What we log in with.
@@ -58,7 +57,6 @@ pub struct NodeKeys {
 }
 
 impl NodeKeys {
-    /// New keys for a node.
     pub fn new() -> Result<Self, KeyError> {
         Ok(Self { client: KeyPair::new("gpu-harness")?, host: KeyPair::new("gpu-harness-node")? })
     }
@@ -83,9 +81,6 @@ impl NodeKeys {
     }
 
     /// The only host key to accept.
-    ///
-    /// # Panics
-    /// Never: the line is of our own making.
     pub fn pinned(&self) -> HostKey {
         HostKey::parse(self.host.public_line()).expect("a public key that was just written")
     }

@@ -11,9 +11,7 @@ use super::who::Who;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Labels {
     pub run: RunId,
-    /// The node's name in the settings.
     pub node: NodeName,
-    /// Who started the run.
     pub who: Who,
 }
 

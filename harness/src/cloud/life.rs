@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-/// What the cloud says of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InstanceState {
     /// It is being made.
@@ -38,16 +37,13 @@ pub enum Contact {
 /// All that is known at one moment of a node that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observed {
-    /// The instance, once there is one.
     pub instance: Option<InstanceState>,
     pub contact: Contact,
-    /// Since it was launched.
     pub age: Duration,
     /// For how long a stranger has answered.
     pub stranger_for: Duration,
 }
 
-/// What to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// Look again at what the cloud has done.

@@ -15,12 +15,9 @@ const MARGIN: Duration = Duration::from_secs(15 * 60);
 /// Whoever wants a node for longer says so with `ttl:`.
 const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The work that a node is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Work {
-    /// The timeouts of all cases together.
     pub cases: Duration,
-    /// How often a case may be tried again.
     pub retries: u32,
     /// How long the whole run may take, where that was said.
     pub run: Option<Duration>,
@@ -41,10 +38,8 @@ impl Work {
     }
 }
 
-/// The money that a node may cost.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CostCap {
-    /// US dollars that are left for it.
     pub left: f64,
     /// What an hour costs at most.
     pub per_hour: Usd,
@@ -63,7 +58,6 @@ impl CostCap {
     }
 }
 
-/// What a time to live follows from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TtlReason {
     /// The timeouts of the suites' cases.
@@ -78,7 +72,6 @@ pub enum TtlReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ttl {
     pub duration: Duration,
-    /// What it follows from.
     pub why: TtlReason,
 }
 

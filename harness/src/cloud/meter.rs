@@ -33,7 +33,6 @@ impl Running {
     }
 }
 
-/// The money of a run.
 #[derive(Debug, Clone)]
 pub struct Meter {
     limit: Option<Usd>,
@@ -42,12 +41,10 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// A run that may cost so much.
     pub fn new(limit: Option<Usd>) -> Self {
         Self { limit, ended: 0.0, running: Vec::new() }
     }
 
-    /// The most that the run may cost.
     pub fn limit(&self) -> Option<Usd> {
         self.limit
     }

@@ -16,7 +16,6 @@ use super::provider::Provider;
 /// Between two looks for one, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(5));
 
-/// An instance as the cloud tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSeen {
     pub id: String,
@@ -29,18 +28,14 @@ pub struct InstanceSeen {
     pub address: Option<String>,
     pub instance_type: String,
     pub zone: String,
-    /// How it is paid for.
     pub purchase: Purchase,
-    /// When it was launched.
     pub launched_at: Option<Timestamp>,
-    /// When it began to end.
     pub ended_at: Option<Timestamp>,
     /// Why it is in that state, e.g. `Client.InstanceInitiatedShutdown: Instance initiated shutdown`.
     pub reason: Option<String>,
     pub volumes: Vec<String>,
     /// Of these, those that the cloud deletes with it.
     pub goes_with: Vec<String>,
-    /// The spot request that it came from.
     pub spot_request: Option<String>,
 }
 

@@ -15,11 +15,11 @@ use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 
 use super::error::CloudError;
-use super::found::{Found, Owner};
 use super::keys::NodeKeys;
 use super::labels::Labels;
-use super::ledger::{Doubt, Evidence, Ledger};
+use super::ledger::{Evidence, Ledger, UnconfirmedCall};
 use super::observe::InstanceSeen;
+use super::tagged::{Owner, TaggedResource};
 use super::user_data::UserData;
 use super::{Purchase, Usd};
 use crate::node::NodeSpec;
@@ -38,7 +38,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn now(&self) -> Timestamp;
 
     /// Looks up what there is, and makes what all tries in the region share.
-    async fn look_up(&self, wanted: &Wanted<'_>) -> Result<Box<dyn Ground>, LookUpError>;
+    async fn look_up(&self, wanted: &LookUpRequest<'_>) -> Result<Box<dyn Launcher>, LookUpError>;
 
     /// These instances, as the cloud shows them; those that it does not know (any more) are missing. Never asked for none.
     async fn observe(&self, instances: &[String]) -> Result<Vec<InstanceSeen>, CloudError>;
@@ -47,16 +47,16 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn end(&self, resource: ResourceKind, id: &str) -> Result<End, CloudError>;
 
     /// What a call has made whose answer never came.
-    async fn traces(&self, doubt: &Doubt) -> Result<Traces, CloudError>;
+    async fn traces(&self, doubt: &UnconfirmedCall) -> Result<Traces, CloudError>;
 
     /// Everything of ours, by tags alone; what is found may be in a final state.
-    async fn inventory(&self) -> Result<Vec<Found>, CloudError>;
+    async fn inventory(&self) -> Result<Vec<TaggedResource>, CloudError>;
 
     /// Reads the tags of one thing again; `None` where it has none of ours any more.
     async fn owner_now(&self, id: &str) -> Result<Option<Owner>, CloudError>;
 
     /// US dollars an hour of these instances, by id; what nobody knows is missing.
-    async fn prices(&self, instances: &[Found]) -> HashMap<String, Usd>;
+    async fn prices(&self, instances: &[TaggedResource]) -> HashMap<String, Usd>;
 
     /// Examines what a node would lack here; makes and changes nothing. Whether there is any use in looking at the next
     /// region. `number`: which of the node's regions it is, from 0.
@@ -65,7 +65,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
 
 /// Who wants a node, and what for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct LookUpRequest<'a> {
     /// The GPUs that node and suites need together.
     pub need: &'a GpuNeed,
     /// How long from now what is made may be in use: its tag must not have it reaped while the run still waits for
@@ -78,7 +78,7 @@ pub struct Wanted<'a> {
 
 /// What a region has for a node.
 #[async_trait]
-pub trait Ground: Send + Sync {
+pub trait Launcher: Send + Sync {
     /// Who is let in, where a person is to be told.
     fn ingress(&self) -> Option<String>;
 
@@ -119,7 +119,6 @@ pub struct NoneFits {
 /// One try to have an instance.
 #[derive(Debug, Clone, Copy)]
 pub struct Launch<'a> {
-    /// How it is paid for.
     pub purchase: Purchase,
     /// The US dollars that may be spent on it, where there is a limit.
     pub left: Option<f64>,
@@ -134,11 +133,9 @@ pub struct Launch<'a> {
     pub ledger: &'a Ledger,
 }
 
-/// What came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Launched {
     Instance {
-        /// The cloud's name for it.
         id: String,
         /// When it was asked for, by the cloud's clock.
         asked_at: Timestamp,
@@ -154,7 +151,6 @@ pub struct Refused {
     pub clauses: Vec<String>,
     /// Whether it may be had in a while.
     pub may_pass: bool,
-    /// What a person can do.
     pub advice: Option<String>,
 }
 
@@ -172,7 +168,6 @@ impl From<CloudError> for LaunchError {
     }
 }
 
-/// Why nothing can be launched in a region.
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpError {
     #[error(transparent)]
@@ -217,13 +212,11 @@ impl LookUpError {
 /// What there is of a thing whose end was asked for.
 #[derive(Debug, Clone)]
 pub struct End {
-    /// How far it is.
     pub state: EndState,
     /// The instances that were seen on the way: those that it has made, or that hold it.
     pub instances: Vec<InstanceSeen>,
 }
 
-/// How far a thing's end is.
 #[derive(Debug, Clone)]
 pub enum EndState {
     /// It is no more; the cloud's word for that.
@@ -268,6 +261,5 @@ impl From<EndState> for End {
 pub struct Traces {
     /// The things that it was to make.
     pub ids: Vec<String>,
-    /// The instances that came of these.
     pub instances: Vec<InstanceSeen>,
 }

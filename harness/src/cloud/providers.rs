@@ -13,16 +13,12 @@ use crate::config::{Config, Provider};
 use crate::node::{NodeError, NodeSpec, Origin};
 use crate::text::Explain;
 
-/// Why a cloud cannot be asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// Its API cannot be set up.
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// The node's settings make no sense.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// The program was built without it.
     #[error("this build of gpu-harness has no {0}; build it with its feature `{0}`")]
     NotBuilt(Provider),
 }

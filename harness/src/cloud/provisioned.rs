@@ -1,4 +1,4 @@
-//! A node that was had: its agent, what it may cost, and the eye that is kept on it.
+//! A provisioned node: its agent, what it may cost, and whether the cloud has ended it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,21 +21,18 @@ use crate::session::Budget;
 /// How often the cloud is asked whether it has ended a node that is in use.
 const WATCH: Duration = Duration::from_secs(15);
 
-/// A node that is ready for the run.
 pub struct ProvisionedNode {
     pub remote: Remote,
     pub(super) cloud: Region,
     pub(super) ledger: Ledger,
     pub(super) keys: Arc<NodeKeys>,
     pub(super) instance: InstanceSeen,
-    /// When the cloud ends it by itself.
     pub(super) expires_at: Timestamp,
     budget: Option<Budget>,
     /// Keeps it alive for as long as this run has it.
     renewal: Option<Renewal>,
 }
 
-/// What an instance costs.
 #[derive(Debug, Clone)]
 pub(super) struct Price {
     pub(super) instance: String,

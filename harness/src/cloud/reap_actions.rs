@@ -13,21 +13,17 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::consistency::CONSISTENT;
-use super::found::{Found, Verdict, Wanted, age, judge};
+use super::tagged::{ReapFilter, TaggedResource, Verdict, age, judge};
 
-/// A thing and what was done with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReapAction {
-    /// The thing as it was last seen.
     #[serde(flatten)]
-    pub found: Found,
+    pub found: TaggedResource,
     /// What was to become of it when it was first seen.
     pub verdict: Verdict,
-    /// What became of it.
     pub did: ReapResult,
 }
 
-/// What became of a thing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReapResult {
@@ -66,14 +62,14 @@ pub const ORDER: [ResourceKind; 6] = [
     ResourceKind::SecurityGroup,
 ];
 
-fn place(found: &Found) -> (u8, String) {
+fn place(found: &TaggedResource) -> (u8, String) {
     let place = ORDER.iter().position(|kind| *kind == found.resource).unwrap_or(ORDER.len());
     (u8::try_from(place).unwrap_or(u8::MAX), found.id.clone())
 }
 
 impl ReapActions {
     /// Takes in a look at the cloud, and judges what it shows.
-    pub fn look(&mut self, found: Vec<Found>, now: Timestamp, wanted: &Wanted) {
+    pub fn look(&mut self, found: Vec<TaggedResource>, now: Timestamp, wanted: &ReapFilter) {
         let seen: HashSet<_> = found.iter().map(place).collect();
         let ended: HashSet<String> = self.ended_instances();
         for (_, action) in
@@ -125,7 +121,7 @@ impl ReapActions {
     }
 
     /// The things that are to be ended and are still there, of one kind.
-    pub fn due(&self, kind: ResourceKind) -> Vec<Found> {
+    pub fn due(&self, kind: ResourceKind) -> Vec<TaggedResource> {
         let due = self.0.values().filter(|action| action.is_due() && action.found.resource == kind);
         due.map(|action| action.found.clone()).collect()
     }
@@ -140,8 +136,7 @@ impl ReapActions {
         })
     }
 
-    /// Notes what became of a thing.
-    pub fn did(&mut self, found: &Found, did: ReapResult) {
+    pub fn did(&mut self, found: &TaggedResource, did: ReapResult) {
         if let Some(action) = self.0.get_mut(&place(found)) {
             action.did = did;
         }
@@ -162,7 +157,6 @@ impl ReapActions {
         })
     }
 
-    /// The actions, in their order.
     pub fn into_vec(self) -> Vec<ReapAction> {
         self.0.into_values().collect()
     }
@@ -188,15 +182,15 @@ impl ReapAction {
 
 #[cfg(test)]
 mod tests {
-    use super::super::found::Owner;
+    use super::super::tagged::Owner;
     use super::*;
 
     const NOW: &str = "2026-11-23T10:00:00Z";
     const PAST: &str = "2026-11-23T09:00:00Z";
     const LATER: &str = "2026-11-23T11:00:00Z";
 
-    fn thing(resource: ResourceKind, id: &str, expires_at: &str) -> Found {
-        Found {
+    fn thing(resource: ResourceKind, id: &str, expires_at: &str) -> TaggedResource {
+        TaggedResource {
             resource,
             id: id.into(),
             region: "us-east-1".into(),
@@ -209,8 +203,8 @@ mod tests {
         }
     }
 
-    fn look(actions: &mut ReapActions, found: &[Found]) {
-        actions.look(found.to_vec(), NOW.parse().unwrap(), &Wanted::default());
+    fn look(actions: &mut ReapActions, found: &[TaggedResource]) {
+        actions.look(found.to_vec(), NOW.parse().unwrap(), &ReapFilter::default());
     }
 
     fn told(actions: ReapActions) -> Vec<(String, ReapResult)> {
@@ -238,9 +232,9 @@ mod tests {
         let mut actions = ReapActions::default();
         let (gone, last) = (
             thing(ResourceKind::Volume, "gone", PAST),
-            Found { is_final: true, ..thing(ResourceKind::Instance, "final", PAST) },
+            TaggedResource { is_final: true, ..thing(ResourceKind::Instance, "final", PAST) },
         );
-        look(&mut actions, &[gone, Found { is_final: false, ..last.clone() }]);
+        look(&mut actions, &[gone, TaggedResource { is_final: false, ..last.clone() }]);
         assert!(actions.has_instance("r") && actions.is_worth_another_try());
         look(&mut actions, &[last]);
         assert!(!actions.has_instance("r") && !actions.is_worth_another_try());
@@ -249,10 +243,12 @@ mod tests {
 
     #[test]
     fn a_young_thing_that_is_not_found_again_is_not_called_ended_and_an_old_one_is() {
-        let wanted = Wanted { run: Some("r".into()), ..Wanted::default() };
+        let wanted = ReapFilter { run: Some("r".into()), ..ReapFilter::default() };
         for (made_at, ended) in [("2026-11-23T09:56:00Z", false), ("2026-11-23T09:50:00Z", true)] {
-            let young =
-                Found { made_at: made_at.parse().ok(), ..thing(ResourceKind::Instance, "i-1", LATER) };
+            let young = TaggedResource {
+                made_at: made_at.parse().ok(),
+                ..thing(ResourceKind::Instance, "i-1", LATER)
+            };
             let group = thing(ResourceKind::SecurityGroup, "sg-1", LATER);
             let mut actions = ReapActions::default();
             actions.look(vec![young, group], NOW.parse().unwrap(), &wanted);
@@ -266,7 +262,7 @@ mod tests {
     fn what_was_moved_between_two_looks_is_spared_and_what_is_final_at_first_is_not_told() {
         let mut actions = ReapActions::default();
         look(&mut actions, &[thing(ResourceKind::Instance, "moved", PAST)]);
-        let over = Found { is_final: true, ..thing(ResourceKind::Instance, "over", PAST) };
+        let over = TaggedResource { is_final: true, ..thing(ResourceKind::Instance, "over", PAST) };
         look(&mut actions, &[thing(ResourceKind::Instance, "moved", LATER), over]);
         assert!(actions.due(ResourceKind::Instance).is_empty());
         assert_eq!(told(actions), [("moved".into(), ReapResult::Spared)]);
@@ -274,11 +270,12 @@ mod tests {
 
     #[test]
     fn what_was_dated_by_an_instance_that_is_gone_keeps_its_date() {
-        let wanted = Wanted { older_than: Some(Duration::from_secs(60)), ..Wanted::default() };
-        let dated = Found { made_at: PAST.parse().ok(), ..thing(ResourceKind::SecurityGroup, "sg", LATER) };
+        let wanted = ReapFilter { older_than: Some(Duration::from_secs(60)), ..ReapFilter::default() };
+        let dated =
+            TaggedResource { made_at: PAST.parse().ok(), ..thing(ResourceKind::SecurityGroup, "sg", LATER) };
         let mut actions = ReapActions::default();
         actions.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);
-        actions.look(vec![Found { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
+        actions.look(vec![TaggedResource { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
         assert_eq!(actions.due(ResourceKind::SecurityGroup).len(), 1);
     }
 

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::error::CloudError;
-use super::ledger::{Doubt, Evidence, Ledger};
+use super::ledger::{Evidence, Ledger, UnconfirmedCall};
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
 use super::provider::{End, EndState, Provider};
@@ -24,7 +24,6 @@ use crate::text::chain;
 const PAUSE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_secs(4));
 /// A no that does not pass by itself, such as a missing permission, is heard this often before it is believed.
 const REFUSALS: u32 = 5;
-/// What came of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Released {
     /// What is still there, as far as anybody knows.
@@ -39,17 +38,14 @@ pub struct Leftover {
     pub resource: ResourceKind,
     /// The cloud's name for it; for a call that was never answered, what it would be found by.
     pub id: String,
-    /// Why it is still there.
     pub why: String,
     /// Whether nobody knows if it was ever made: the call that was to make it was never answered.
     pub is_in_doubt: bool,
 }
 
-/// What an instance is paid for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bill {
     pub instance: String,
-    /// When it was launched.
     pub launched_at: Timestamp,
     /// When it began to end, by the cloud's account.
     pub ended_at: Timestamp,
@@ -61,7 +57,6 @@ impl Bill {
         Duration::try_from(self.launched_at.max(at).duration_until(self.ended_at)).unwrap_or_default()
     }
 
-    /// How long that is.
     pub fn lasted(&self) -> Duration {
         self.since(self.launched_at)
     }
@@ -132,7 +127,7 @@ impl Release<'_> {
     /// Looks what the calls have made whose answers never came.
     async fn clear_up(&mut self) {
         for doubt in self.ledger.doubts() {
-            let Doubt { resource, by } = &doubt;
+            let UnconfirmedCall { resource, by } = &doubt;
             let traces = match self.cloud.traces(&doubt).await {
                 Ok(traces) => traces,
                 Err(error) => {

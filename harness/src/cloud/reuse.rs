@@ -45,7 +45,7 @@ pub struct Turn {
 
 /// A run's place among those that wait, for as long as the value lives.
 #[derive(Debug)]
-pub struct Place {
+pub struct QueuePlace {
     _lock: File,
 }
 
@@ -61,9 +61,7 @@ pub struct LeftNode {
     pub client_key: String,
     /// What it proves itself with: `ssh-ed25519 AAAA…`.
     pub host_key: String,
-    /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
-    /// US dollars an hour, where known.
     pub usd_per_hour: Option<f64>,
     /// How many GPUs its type has, and their name.
     pub gpus: Option<(u32, String)>,
@@ -104,11 +102,11 @@ impl Job {
     }
 
     /// A place among those that wait: whoever has the turn sees it.
-    pub fn wait(&self) -> io::Result<Place> {
+    pub fn wait(&self) -> io::Result<QueuePlace> {
         let lock = open(&self.folder, WAITING)?;
         // Nobody holds it alone for longer than a look takes.
         lock.lock_shared()?;
-        Ok(Place { _lock: lock })
+        Ok(QueuePlace { _lock: lock })
     }
 }
 
@@ -145,7 +143,6 @@ pub struct Left {
     file: PathBuf,
     pub region: String,
     pub instance: String,
-    /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
 }
 

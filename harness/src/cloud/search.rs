@@ -12,21 +12,20 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::CloudNode;
-use super::asked::{Asked, order};
 use super::limits::Work;
+use super::node_options::{NodeOptions, order};
 use super::provision::Provision;
-use super::reuse::{Job, Place};
+use super::reuse::{Job, QueuePlace};
 use crate::files::cache;
 use crate::files::run_dir;
 use crate::node::{NodeSpec, Origin};
 
-/// A search that goes on.
 #[derive(Debug)]
 pub struct Search {
     node: NodeSpec,
     settings: CloudNode,
     root: PathBuf,
-    place: Option<Place>,
+    place: Option<QueuePlace>,
 }
 
 impl Search {
@@ -51,7 +50,7 @@ impl Search {
         self.place = None;
         let Self { node, settings, root, .. } = self;
         let (sink, mut events) = unbounded_channel();
-        let asked = Asked { settings, need: GpuNeed::default(), keep: None, root, runs: 1 };
+        let asked = NodeOptions { settings, need: GpuNeed::default(), keep: None, root, runs: 1 };
         let work = Work { cases: std::time::Duration::ZERO, retries: 0, run: None };
         let mut provision =
             Provision::new(order(node, asked, run_dir::new_run_id(Timestamp::now()), work), sink);

@@ -5,14 +5,11 @@
 
 /// The run. What carries it is ours.
 pub const RUN: &str = "gpu-harness:run";
-/// The node's name in gpu-harness.yaml.
 pub const NODE: &str = "gpu-harness:node";
 /// The launch: the client token of the call that asked for the fleet. What carries it came of that one call, also where
 /// its answer was lost.
 pub const LAUNCH: &str = "gpu-harness:launch";
-/// Who started the run, and where.
 pub const OWNER: &str = "gpu-harness:owner";
-/// The address of the pipeline that started it.
 pub const PIPELINE: &str = "gpu-harness:pipeline";
 /// When it ends, by the cloud's clock: RFC 3339 in UTC.
 pub const EXPIRES_AT: &str = "gpu-harness:expires-at";

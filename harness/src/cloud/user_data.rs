@@ -37,7 +37,6 @@ pub struct UserData {
     text: Zeroizing<String>,
 }
 
-/// How long a node lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Life {
     /// From its boot on, whatever happens.

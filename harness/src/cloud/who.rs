@@ -4,7 +4,6 @@
 pub struct Who {
     /// `user@machine`, or the repository whose pipeline this is.
     pub owner: String,
-    /// The pipeline's address, in CI.
     pub pipeline: Option<String>,
 }
 

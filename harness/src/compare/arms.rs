@@ -16,10 +16,8 @@ use crate::files::content::Blob;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::text::Explain;
 
-/// One of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Arm {
-    /// What is compared with.
     Base,
     Head,
 }
@@ -34,27 +32,19 @@ pub struct Ready {
     pairs: usize,
 }
 
-/// Why there is nothing to compare.
 #[derive(Debug, thiserror::Error)]
 pub enum ArmsError {
-    /// A version's suites or inputs are wrong.
     #[error("in {version}")]
     Plan { version: String, source: PlanError },
-    /// The two have no case in common.
     #[error("{base} and {head} have no case in common; {head} has: {}", known.join(", "))]
     NothingInCommon { base: String, head: String, known: Vec<String> },
-    /// No case has such an input.
     #[error("no case that was chosen has an input named {name}, so {} replaces none", path.display())]
     NotAnInput { path: PathBuf, name: String },
-    /// The file cannot be read.
     #[error("failed to read {}", path.display())]
     File { path: PathBuf, source: std::io::Error },
     /// A case would have to be repeated too seldom.
     #[error("--pairs {pairs}: it takes {LEAST} pairs or more to tell a difference from chance")]
-    Pairs {
-        /// What was asked for.
-        pairs: usize,
-    },
+    Pairs { pairs: usize },
 }
 
 impl Explain for ArmsError {
@@ -81,7 +71,6 @@ impl Arm {
 }
 
 impl Ready {
-    /// Reads the suites of both versions.
     pub fn read(
         (base, head): (&Version, &Version),
         suites: &[PathBuf],

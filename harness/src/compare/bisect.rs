@@ -18,7 +18,6 @@ pub enum Tested {
     Untestable,
 }
 
-/// A search that goes on.
 #[derive(Debug)]
 pub struct Search {
     /// The commits after the base, the head last.

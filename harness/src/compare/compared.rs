@@ -6,7 +6,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::Direction;
-use gpu_suites::regression::pairs::{Found, LEAST, Ratio, without_ratio};
+use gpu_suites::regression::pairs::{LEAST, PairVerdict, Ratio, without_ratio};
 use serde::Serialize;
 
 use super::arms::Arm;
@@ -15,10 +15,8 @@ use crate::history::judge::Judge;
 use crate::report::RunState;
 use crate::report::case::CaseState;
 
-/// A comparison that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Compared {
-    /// What was compared with.
     pub base: String,
     pub head: String,
     pub node: String,
@@ -26,11 +24,9 @@ pub struct Compared {
     pub cases: Vec<ComparedCase>,
 }
 
-/// A case of both versions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedCase {
     pub case: CaseId,
-    /// Pairs of which both ended with figures.
     pub pairs: usize,
     /// Why there is nothing to compare, where there is not.
     pub why_not: Option<String>,
@@ -42,7 +38,6 @@ pub struct ComparedCase {
     pub gone: Vec<String>,
 }
 
-/// A figure of both versions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedMetric {
     pub metric: String,
@@ -53,7 +48,7 @@ pub struct ComparedMetric {
     /// Head by base; nothing where a value is none that has a ratio.
     pub ratio: Option<Ratio>,
     /// What that says, where it is known which way is better.
-    pub found: Option<Found>,
+    pub found: Option<PairVerdict>,
 }
 
 impl Compared {
@@ -68,7 +63,7 @@ impl Compared {
     pub fn worse(&self) -> impl Iterator<Item = (&CaseId, &ComparedMetric)> {
         let all =
             self.cases.iter().flat_map(|case| case.metrics.iter().map(move |metric| (&case.case, metric)));
-        all.filter(|(_, metric)| metric.found == Some(Found::Worse))
+        all.filter(|(_, metric)| metric.found == Some(PairVerdict::Worse))
     }
 
     /// How a process ends that was to find this out, where the run itself ended so.

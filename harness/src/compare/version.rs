@@ -11,7 +11,6 @@ use crate::report::{self, ReportError};
 use crate::text::Explain;
 use crate::text::clean::one_line;
 
-/// A version of the project.
 #[derive(Debug)]
 pub enum Version {
     /// What lies in the working folder.
@@ -22,7 +21,6 @@ pub enum Version {
     File(PathBuf),
 }
 
-/// A commit's files, as long as this lives.
 #[derive(Debug)]
 pub struct Checkout {
     /// Twelve digits of it.
@@ -32,35 +30,19 @@ pub struct Checkout {
     below: PathBuf,
 }
 
-/// Why a version cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum VersionError {
     #[error("`{text}` is no file, no run's folder and no commit: {message}")]
-    Unknown {
-        /// What was asked for.
-        text: String,
-        message: String,
-    },
-    /// A folder that is no run's.
+    Unknown { text: String, message: String },
     #[error("failed to read the run in {}", path.display())]
     Run { path: PathBuf, source: ReportError },
     /// A run of a tree that is not to be had again.
     #[error("the run in {} was of {of}, which cannot be had again; name a commit", path.display())]
-    NoCommit {
-        path: PathBuf,
-        /// What it was of.
-        of: String,
-    },
+    NoCommit { path: PathBuf, of: String },
     #[error("git {verb} failed: {message}")]
-    Git {
-        /// What was asked of it.
-        verb: String,
-        message: String,
-    },
-    /// There is no place for a commit's files.
+    Git { verb: String, message: String },
     #[error("failed to make a folder for the files of {commit}")]
     Folder { commit: String, source: io::Error },
-    /// What prepares a version fails.
     #[error("`{command}` ended with {status} in the files of {commit}")]
     Prepare { command: String, status: String, commit: String },
 }
@@ -98,7 +80,6 @@ impl Version {
         Checkout::of(text, cwd, prepare).map(Self::Commit)
     }
 
-    /// What it is called in a report.
     pub fn name(&self) -> String {
         match self {
             Self::Working => "the working tree".to_owned(),

@@ -28,7 +28,6 @@ const SHOWN: usize = 120;
 /// As many names of missing files as are told.
 const TOLD: usize = 3;
 
-/// A file that a case has made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Announcement {
     pub(crate) bytes: u64,
@@ -39,7 +38,6 @@ pub(crate) struct Announcement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
     pub case: CaseId,
-    /// What of it, for a person.
     pub what: String,
 }
 
@@ -57,10 +55,10 @@ impl Announced {
         let is_below =
             Path::new(&artifact.path).components().all(|part| matches!(part, Component::Normal(_)));
         if artifact.path.is_empty() || !is_below || artifact.path.len() > LONGEST_PATH {
-            return Err("an artifact whose path is none below a folder".into());
+            return Err("an artifact whose path does not lie below a folder".into());
         }
         if !artifact.sha256.is_valid() {
-            return Err("an artifact whose sha256 is none".into());
+            return Err("an artifact whose sha256 is not one".into());
         }
         self.note(artifact);
         if self.count > MOST_FILES || self.bytes > MOST_BYTES {

@@ -11,34 +11,18 @@ use crate::text::Explain;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Program {
     Agent,
-    /// The process that links libtorch.
     Worker,
 }
 
-/// Why a program is not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum ProgramError {
-    /// It lies in none of the places.
     #[error(
         "{name} is not beside gpu-harness ({}); build it with `{build}`, or name it in {variable}",
         looked_at.display()
     )]
-    Missing {
-        name: &'static str,
-        /// Where it was looked for.
-        looked_at: PathBuf,
-        /// The environment variable that names it.
-        variable: &'static str,
-        /// The command that makes it.
-        build: &'static str,
-    },
-    /// It cannot be read.
+    Missing { name: &'static str, looked_at: PathBuf, variable: &'static str, build: &'static str },
     #[error("failed to read {}", path.display())]
-    Read {
-        path: PathBuf,
-        /// The operating system's word.
-        source: std::io::Error,
-    },
+    Read { path: PathBuf, source: std::io::Error },
 }
 
 impl Explain for ProgramError {

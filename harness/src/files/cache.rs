@@ -1,19 +1,6 @@
-//! The one cache folder: what the set-up fetched, and the local node's store.
+//! The cache folder, as the harness uses it.
 
-use std::path::PathBuf;
-
-/// The environment variable that moves the cache folder.
-pub const VARIABLE: &str = "GPU_HARNESS_CACHE";
+pub use gpu_suites::cache::{VARIABLE, folder};
 
 /// Where in it the files lie that suites name by `cache:`. Beside it lie keys of nodes, which nobody may name.
 pub const DATA: &str = "data";
-
-/// `$GPU_HARNESS_CACHE`, else `$XDG_CACHE_HOME/gpu-harness`, else `~/.cache/gpu-harness`.
-///
-/// `None` where there is no home folder either.
-pub fn folder() -> Option<PathBuf> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set(VARIABLE)
-        .or_else(|| set("XDG_CACHE_HOME").map(|base| base.join("gpu-harness")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/gpu-harness")))
-}

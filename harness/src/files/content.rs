@@ -10,15 +10,11 @@ use gpu_suites::id::Sha256;
 use gpu_suites::spec::InputPath;
 use sha2::Digest;
 
-/// A local file and its content's sha256.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Blob {
-    /// Where it lies here.
     pub path: PathBuf,
     pub sha256: Sha256,
-    /// Its size in bytes.
     pub bytes: u64,
-    /// Whether it is a program.
     pub executable: bool,
     /// What a plan calls it, where it is an input of a case.
     pub name: Option<InputPath>,

@@ -22,7 +22,6 @@ enum Form {
     TorchScript,
 }
 
-/// The inputs of a run, each read once.
 #[derive(Debug, Default)]
 pub struct Inputs {
     read: BTreeMap<PathBuf, Blob>,

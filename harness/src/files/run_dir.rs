@@ -18,7 +18,6 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use crate::text::Explain;
 
-/// The default parent of run folders.
 pub const DEFAULT_PARENT: &str = "gpu-harness-runs";
 
 #[derive(Debug, Clone)]
@@ -28,7 +27,6 @@ pub struct RunDir {
     pub path: PathBuf,
 }
 
-/// Why a run's folder could not be made.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to make the run's folder {}; choose another place with --out", path.display())]
 pub struct RunDirError {

@@ -21,7 +21,6 @@ use crate::report::case::CaseState;
 use crate::report::words;
 use crate::text::Explain;
 
-/// What the project says about judging.
 #[derive(Debug, Clone)]
 pub struct Judge {
     rule: Rule,
@@ -44,7 +43,6 @@ impl Explain for PatternError {
 }
 
 impl Judge {
-    /// By the project's settings.
     pub fn of(config: &Config) -> Result<Self, PatternError> {
         let matcher = |(pattern, better): (&String, &Better)| match Glob::new(pattern) {
             Ok(glob) => Ok((glob.compile_matcher(), *better)),

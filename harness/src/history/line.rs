@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     pub run: RunId,
-    /// When the case ended.
     pub at: Timestamp,
     pub suite: String,
     pub case: String,
@@ -27,7 +26,6 @@ pub struct Line {
     /// The commit of the tree that holds the suites.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
-    /// How the case ended.
     pub outcome: Outcome,
     /// Whether it passed only at a later try.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -44,7 +42,6 @@ pub struct Line {
 pub struct Key {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The format of its numbers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -38,19 +38,15 @@ pub use store::{Put, Store};
 use crate::report::{self, ReportError, RunState};
 use crate::text::Explain;
 
-/// Why a run was not added to the history.
 #[derive(Debug, thiserror::Error)]
 pub enum AddError {
-    /// The run's events cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// It has no name, so that it could be added twice.
     #[error("the events name no run, so it cannot be told whether it is in the history already")]
     NoRun,
-    /// It may still change.
     #[error("run {run} has not ended; add it when it has")]
     GoesOn { run: String },
-    /// The history's place refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -72,7 +68,6 @@ impl Explain for AddError {
     }
 }
 
-/// Adds a run's folder, however old.
 pub fn add(run_dir: &Path, store: &Store) -> Result<Put, AddError> {
     let state = report::read(run_dir)?;
     if state.closed.is_none() && !state.cut_off {

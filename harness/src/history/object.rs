@@ -18,34 +18,21 @@ struct Head {
     lines: usize,
 }
 
-/// Why an object tells nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
     #[error("it is not a run's object of gpu-harness")]
     Foreign,
-    /// Of a later gpu-harness.
     #[error(
         "it was written by a later gpu-harness (version {0} of the history, this one knows {VERSION}); update this one"
     )]
     Version(u32),
     /// It ends too early, or goes on too long.
     #[error("it has {have} lines of {want}: it was cut off or changed")]
-    Torn {
-        /// Lines that follow the head.
-        have: usize,
-        /// Lines that were written.
-        want: usize,
-    },
-    /// A line is none.
+    Torn { have: usize, want: usize },
     #[error("line {line} cannot be read: {cause}")]
-    Line {
-        /// Its number, from 1.
-        line: usize,
-        cause: String,
-    },
+    Line { line: usize, cause: String },
 }
 
-/// The name of a run's object.
 pub fn name(run: &RunId) -> String {
     format!("{run}{ENDING}")
 }
@@ -66,7 +53,6 @@ pub fn write(run: &RunId, lines: &[Line]) -> String {
     text
 }
 
-/// The lines of an object, all or none.
 pub fn read(text: &str) -> Result<Vec<Line>, ObjectError> {
     let mut lines = text.lines();
     let head = lines.next().ok_or(ObjectError::Foreign)?;

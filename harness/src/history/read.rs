@@ -8,15 +8,11 @@ use super::store::Store;
 /// What runs measured, the earliest first.
 #[derive(Debug, Default)]
 pub struct History {
-    /// Every line of every whole object.
     pub lines: Vec<Line>,
-    /// Objects that tell nothing.
     pub skipped: Vec<Skipped>,
-    /// How many runs were read.
     pub runs: usize,
 }
 
-/// An object that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skipped {
     pub name: String,

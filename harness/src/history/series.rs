@@ -14,7 +14,6 @@ use super::{History, Key, Line};
 pub struct SeriesId {
     pub case: CaseId,
     pub metric: String,
-    /// What it was measured on.
     pub key: Key,
 }
 
@@ -43,7 +42,6 @@ pub fn all(history: &History) -> All<'_> {
 #[derive(Debug)]
 pub struct Nights<'a> {
     pub history: &'a History,
-    /// See [`all`].
     pub all: All<'a>,
 }
 

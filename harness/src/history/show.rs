@@ -23,20 +23,17 @@ const CHANGES: usize = 120;
 pub struct Entry {
     pub case: CaseId,
     pub metric: String,
-    /// What it was measured on.
     pub key: Key,
     /// Which way it is better, where that is known.
     pub better: Option<Direction>,
     /// What the rule says of the latest run.
     #[serde(flatten)]
     pub verdict: Option<Verdict>,
-    /// The runs, the earliest first.
     pub values: Vec<Point>,
     /// Where the level changed: places in `values`.
     pub changes: Vec<Change>,
 }
 
-/// A value of a series.
 #[derive(Debug, Serialize)]
 pub struct Point {
     pub run: String,

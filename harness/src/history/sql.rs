@@ -41,23 +41,15 @@ const COLUMNS: [(&str, &str); 21] = [
     ("node", "VARCHAR"),
 ];
 
-/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
-    /// There is no DuckDB.
     #[error(
         "failed to start `{}`, which --sql asks: install it (pip install duckdb-cli), or name it in {PROGRAM}",
         program.display()
     )]
-    Start {
-        program: OsString,
-        /// Why it was not.
-        source: io::Error,
-    },
-    /// It did not take the lines.
+    Start { program: OsString, source: io::Error },
     #[error("failed to hand the history to DuckDB")]
     Write(#[source] io::Error),
-    /// It does not answer; it has said why.
     #[error("DuckDB refused the query ({0})")]
     Refused(ExitStatus),
 }

@@ -13,7 +13,6 @@ use crate::text::Explain;
 
 const PATIENCE: Patience = Patience { at_most: Duration::from_secs(20), of_object: 3 };
 
-/// A place for objects.
 #[derive(Clone)]
 pub struct Store {
     objects: Arc<dyn gpu_stores::Store>,
@@ -57,7 +56,6 @@ impl Store {
         })
     }
 
-    /// The content of an object.
     pub fn get(&self, name: &str) -> Result<Vec<u8>, StoreError> {
         patiently(|| self.objects.read(name))
     }

@@ -21,7 +21,6 @@ const NAME_BYTES: usize = 8;
 /// A holder's files: they lie side by side and differ in their ending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// What it listens on.
     pub socket: PathBuf,
 }
 

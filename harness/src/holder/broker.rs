@@ -30,7 +30,7 @@ use crate::node::remote::Remote;
 use crate::plan::Selection;
 use crate::recorder::{Recorder, Records as _};
 use crate::report::RunState;
-use crate::run::{Asked, NodeSource, Nodes, ReadyNode, RunError};
+use crate::run::{NodeSource, Nodes, ReadyNode, RunError, RunOptions};
 use crate::session::selfcheck;
 use crate::session::{Budget, SessionError};
 use crate::text::explained;
@@ -38,14 +38,13 @@ use crate::text::explained;
 /// How long the last events of a node that is gone may take.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
 
-/// How the node stands.
 #[derive(Clone)]
 pub(super) enum Stage {
     /// Nobody has asked for it yet, or it is being had.
     Awaited,
     There(ReadyFor),
     /// It could not be had: that is everybody's answer from now on.
-    NotHad(String),
+    NoNode(String),
     /// Its money is spent, and it is given back: so is this.
     Spent(String),
 }
@@ -58,12 +57,10 @@ pub(super) struct ReadyFor {
     pub(super) budget: Option<Budget>,
 }
 
-/// Why the holder ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HolderEnd {
     /// Nobody needs it any more; why.
     Ended(&'static str),
-    /// The node is gone, for this reason.
     Lost {
         why: String,
         /// Whether the cloud took it back.
@@ -143,7 +140,6 @@ impl Broker {
         }
     }
 
-    /// The node as the user named it.
     pub(super) fn node(&self) -> &NodeSpec {
         &self.node
     }
@@ -157,7 +153,6 @@ impl Broker {
         });
     }
 
-    /// The cases of those suites; read once.
     pub(super) fn selection(&self, project: PathBuf, suites: Vec<PathBuf>) -> Result<Selection, RunError> {
         let key = (project, suites);
         if let Some(read) = self.suites.borrow().get(&key) {
@@ -183,7 +178,6 @@ impl Broker {
         Ok(blob)
     }
 
-    /// The run's folder, where there is one already.
     pub(super) fn run_dir(&self) -> Option<PathBuf> {
         self.records.borrow().as_ref().map(|records| records.borrow().folder().to_owned())
     }
@@ -239,14 +233,14 @@ impl Broker {
             return Ok(());
         }
         let need = |node: &GpuNeed| what.gpu_need(node);
-        let source = NodeSource::of(&self.node, &Asked::default(), what.root(), need)?;
+        let source = NodeSource::of(&self.node, &RunOptions::default(), what.root(), need)?;
         let work = Work { cases: what.work(), retries: 0, run: None };
         let (nodes, events) = source.begin(self.run.clone(), work);
         self.is_wanted.set(true);
         *self.held.lock().await = Some(Held { nodes, node: None });
         let kept = tokio::task::spawn_local(Self::keep_events(Rc::clone(self), events));
         *self.events.borrow_mut() = Some(kept);
-        self.spawn(Self::have(Rc::clone(self)));
+        self.spawn(Self::acquire(Rc::clone(self)));
         Ok(())
     }
 
@@ -260,22 +254,22 @@ impl Broker {
         }
     }
 
-    async fn have(self: Rc<Self>) {
+    async fn acquire(self: Rc<Self>) {
         let mut over = self.over.subscribe();
         let mut held = self.held.lock().await;
         let Some(held) = held.as_mut() else { return };
-        let having = async {
-            let node = held.node.insert(held.nodes.have().await?);
+        let acquiring = async {
+            let node = held.node.insert(held.nodes.acquire().await?);
             Ok::<_, SessionError>((node.another().await?, &*node))
         };
         let had = tokio::select! {
-            had = having => had,
+            had = acquiring => had,
             _ = over.wait_for(Option::is_some) => return,
         };
         match had {
             Ok((remote, node)) => self.is_there(remote, node),
             Err(error) => {
-                self.stage.send_replace(Stage::NotHad(explained(&error)));
+                self.stage.send_replace(Stage::NoNode(explained(&error)));
             }
         }
     }

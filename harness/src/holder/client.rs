@@ -16,7 +16,7 @@ use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, LONGEST_ANSWER, Program, Said, Verdict, line};
+use super::wire::{LONGEST_ANSWER, Program, Request, Response, Verdict, line};
 use crate::text::Explain;
 
 /// How often a holder that ends just when it is asked is replaced.
@@ -38,33 +38,23 @@ enum Holder {
     Ours(Box<Order>),
 }
 
-/// Why a case has no outcome.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// It cannot be told for whom the node is to be held.
     #[error("failed to find the process above the tests")]
     Owner(#[source] io::Error),
-    /// There is nowhere to listen.
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
-    /// There is no holder.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// The holder that was named is not there.
     #[error("failed to reach the node holder at {}", socket.display())]
-    Reach {
-        socket: PathBuf,
-        /// The operating system's word.
-        source: io::Error,
-    },
-    /// The holder went away.
+    Reach { socket: PathBuf, source: io::Error },
     #[error(
         "the node holder{} ended while the case ran; its node ends by its own lease and time to live, and the \
          next test run starts another",
         pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     Gone { pid: Option<u32> },
-    /// What the holder says makes no sense.
     #[error("the node holder says what cannot be understood: {0}")]
     Odd(String),
     /// The asker wants to hear no more: the case is cancelled.
@@ -90,7 +80,6 @@ impl Explain for ClientError {
 }
 
 impl Client {
-    /// To the holder that listens there.
     pub fn at(socket: PathBuf, project: PathBuf, suites: Vec<PathBuf>) -> Self {
         Self { holder: Holder::At(socket), project, suites }
     }
@@ -116,7 +105,7 @@ impl Client {
         slot: Option<u32>,
         mut heard: impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
-        let ask = Ask::Case {
+        let ask = Request::Case {
             project: self.project.clone(),
             suites: self.suites.clone(),
             case: case.clone(),
@@ -131,12 +120,12 @@ impl Client {
         program: Program,
         mut heard: impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
-        self.ask(&Ask::Program(Box::new(program)), &mut heard)
+        self.ask(&Request::Program(Box::new(program)), &mut heard)
     }
 
     fn ask(
         &self,
-        ask: &Ask,
+        ask: &Request,
         mut heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
         let mut tries = 0;
@@ -161,7 +150,7 @@ impl Client {
 
 fn converse(
     mut stream: UnixStream,
-    ask: &Ask,
+    ask: &Request,
     heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
 ) -> Result<Verdict, ClientError> {
     let mut pid = None;
@@ -182,10 +171,10 @@ fn converse(
             Heard::Record(_) => continue,
         };
         match said {
-            Said::Accepted { pid: its } => pid = Some(its),
-            Said::Ended(verdict) => return Ok(verdict),
-            Said::Refused { reason, exit } => return Err(ClientError::Refused { reason, exit }),
-            Said::Ending { .. } => {
+            Response::Accepted { pid: its } => pid = Some(its),
+            Response::Ended(verdict) => return Ok(verdict),
+            Response::Refused { reason, exit } => return Err(ClientError::Refused { reason, exit }),
+            Response::Ending { .. } => {
                 return Err(ClientError::Odd("an answer to what was not asked".to_owned()));
             }
         }

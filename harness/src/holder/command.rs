@@ -16,38 +16,27 @@ use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, LONGEST_ANSWER, Said, line};
+use super::wire::{LONGEST_ANSWER, Request, Response, line};
 use crate::ci::Service;
-use crate::here::{Here, Voice};
+use crate::here::{Console, Here};
 use crate::report;
 use crate::session::interrupt::Interrupts;
 use crate::text::{Explain, chain};
 
-/// The environment variable that names the node.
 pub const NODE: &str = "GPU_HARNESS_NODE";
 
-/// Why a command was not run.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// This process cannot be told from others.
     #[error("failed to look at this process")]
     Owner(#[source] io::Error),
-    /// There is nowhere to listen.
     #[error(transparent)]
     NoPlace(#[from] NoPlace),
-    /// There is no holder.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] io::Error),
-    /// The command does not start.
     #[error("failed to run {program}")]
-    Spawn {
-        program: String,
-        /// The operating system's word.
-        source: io::Error,
-    },
+    Spawn { program: String, source: io::Error },
 }
 
 impl Explain for CommandError {
@@ -60,7 +49,6 @@ impl Explain for CommandError {
     }
 }
 
-/// What came of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Done {
     pub code: ExitCode,
@@ -86,12 +74,12 @@ pub async fn run(
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
     let mut has_run = false;
     tokio::select! {
-        folder = end(address.socket, here.voice.clone()) => {
+        folder = end(address.socket, here.console.clone()) => {
             has_run = folder.is_some();
             tell(folder, here).await;
         }
         // The holder goes on giving the node back.
-        by = signals.next() => here.voice.tell(&format!("gpu-harness: {by}: the node is given back by itself")),
+        by = signals.next() => here.console.tell(&format!("gpu-harness: {by}: the node is given back by itself")),
     }
     ended.map(|status| Done { code: ExitCode::from(code(status)), has_run })
 }
@@ -144,21 +132,21 @@ async fn tell(folder: Option<PathBuf>, here: &Here) {
     match report::read(&folder) {
         Ok(state) => service.tell(&state, state.exit(), here).await,
         Err(error) => {
-            here.voice.tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
+            here.console.tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
         }
     }
 }
 
 /// Asks the holder to give the node back, and waits until it has; gives the folder of its run, where anything was run.
-async fn end(socket: PathBuf, voice: Voice) -> Option<PathBuf> {
+async fn end(socket: PathBuf, console: Console) -> Option<PathBuf> {
     let ended = tokio::task::spawn_blocking(move || {
         let mut run_dir = None;
         let mut stream = UnixStream::connect(socket)?;
-        stream.write_all(line(&Ask::Stop).as_bytes())?;
+        stream.write_all(line(&Request::Stop).as_bytes())?;
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
-            if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                voice.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
+            if let Ok(Response::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
+                console.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }
         }

@@ -24,30 +24,17 @@ const TOLD: u64 = 4 << 10;
 /// Files of holders that are older than any node lives are removed.
 const OLD: Duration = Duration::from_secs(8 * 24 * 3600);
 
-/// Why there is no holder.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The program is not there.
     #[error(
         "the program gpu-harness, which holds the node, is neither beside the tests nor in PATH; \
          install it with `cargo install --path harness`, or name it in {PROGRAM}"
     )]
     NoProgram,
-    /// The holder's files cannot be made.
     #[error("failed to write {}", path.display())]
-    File {
-        path: PathBuf,
-        /// The operating system's word.
-        source: io::Error,
-    },
-    /// The program does not start.
+    File { path: PathBuf, source: io::Error },
     #[error("failed to start {}", path.display())]
-    Spawn {
-        path: PathBuf,
-        /// The operating system's word.
-        source: io::Error,
-    },
-    /// It ended at once.
+    Spawn { path: PathBuf, source: io::Error },
     #[error("the node holder ended at once: {said}")]
     Ended {
         said: String,
@@ -153,7 +140,6 @@ fn tail(log: &mut File) -> String {
     if text.is_empty() { "it said nothing".to_owned() } else { text }
 }
 
-/// Removes what holders of long ago have left.
 fn sweep(folder: &Path) {
     let now = SystemTime::now();
     for file in fs::read_dir(folder).into_iter().flatten().flatten() {

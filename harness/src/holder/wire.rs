@@ -1,7 +1,7 @@
 //! What a test and the holder say to each other: a request is a line, and so is each answer.
 //!
-//! The answers to a request for a case are [`Said::Accepted`], the records of the case as they come, each as it stands
-//! in the node's journal, and a [`Said::Ended`]. A request is over when its connection ends: the case is then cancelled.
+//! The answers to a request for a case are [`Response::Accepted`], the records of the case as they come, each as it stands
+//! in the node's journal, and a [`Response::Ended`]. A request is over when its connection ends: the case is then cancelled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -20,9 +20,8 @@ pub(super) const LONGEST_ANSWER: usize = 16 << 20;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
-pub enum Ask {
+pub enum Request {
     Case {
-        /// The folder that suites are looked for in.
         project: PathBuf,
         /// Suite files and folders of them; none means `suites/`.
         suites: Vec<PathBuf>,
@@ -38,11 +37,8 @@ pub enum Ask {
 /// A program to run on the node, and the files that it needs there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Program {
-    /// What it is called in the records.
     pub id: CaseId,
-    /// The folder that it belongs to.
     pub root: PathBuf,
-    /// How it is run.
     pub spec: Case,
     /// Where the content of each of its files lies here.
     pub files: BTreeMap<InputPath, PathBuf>,
@@ -52,13 +48,12 @@ pub struct Program {
     /// Where each of its links leads.
     #[serde(default)]
     pub links: BTreeMap<InputPath, String>,
-    /// See [`Ask::Case`].
     pub slot: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "said", rename_all = "kebab-case")]
-pub enum Said {
+pub enum Response {
     /// The request is understood and waits for its turn.
     Accepted { pid: u32 },
     /// The request was carried out.
@@ -76,22 +71,20 @@ pub enum Said {
     },
 }
 
-impl Said {
+impl Response {
     pub(super) fn refused<E: Explain + 'static>(error: &E) -> Self {
         Self::Refused { reason: explained(error), exit: error.exit() }
     }
 }
 
-impl Answer for Said {
+impl Answer for Response {
     const TAG: &'static str = "said";
 }
 
-/// What came of a case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
     pub outcome: Outcome,
     pub reason: Option<String>,
-    /// The folder of the holder's run.
     pub run_dir: PathBuf,
 }
 

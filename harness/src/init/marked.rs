@@ -5,7 +5,6 @@ use super::{Ci, Values};
 const START: &str = "# >>> gpu-harness";
 const END: &str = "# <<< gpu-harness";
 
-/// What is to be done with a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     /// It is not there: this is its text.

@@ -25,7 +25,6 @@ impl Explain for ValueError {
 pub struct Value(String);
 
 impl Value {
-    /// The value of `variable`.
     pub fn new(variable: &'static str, text: &str) -> Result<Self, ValueError> {
         let fits = |c: char| c.is_ascii_alphanumeric() || ":/_.@+=,-".contains(c);
         if text.is_empty() || !text.chars().all(fits) {

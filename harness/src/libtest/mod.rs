@@ -18,7 +18,7 @@
 
 mod command_line;
 mod need;
-mod place;
+mod test_node;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use gpu_suites::spec::Case;
 use crate::plan::Selection;
 use crate::text::chain;
 use command_line::CommandLine;
-use place::Place;
+use test_node::TestNode;
 
 /// The tests are the cases of the folder `suites` of this package, or of the nearest folder above that has one.
 pub fn main() -> ExitCode {
@@ -62,7 +62,7 @@ pub enum TestsError {
     Plan(#[from] crate::plan::PlanError),
     /// There is no such node.
     #[error(transparent)]
-    Place(#[from] place::PlaceError),
+    TestNode(#[from] test_node::TestNodeError),
     /// A runner that asks for one test has to get that one.
     #[error("--exact {name}: {count} tests have this name, not one; list them again")]
     NotOne {
@@ -100,7 +100,7 @@ impl Suites {
     fn execute(self, arguments: &CommandLine) -> Result<ExitCode, TestsError> {
         let project = self.project()?;
         let selection = Selection::read(&self.files, &[], &project)?;
-        let place = Place::choose(arguments, &project)?;
+        let place = TestNode::choose(arguments, &project)?;
         let says = arguments.says_what_it_ignores();
         let trials = trial::Trials::new(&place, &project, self.files, arguments.streams());
         let trials = Arc::new(trials);

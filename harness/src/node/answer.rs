@@ -14,7 +14,6 @@ pub(crate) struct Bounds {
     pub(crate) within: Duration,
 }
 
-/// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AnswerError {
     #[error(transparent)]

@@ -19,7 +19,7 @@ const SHOWN: usize = 120;
 
 /// What a node is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Requirements {
     /// How many GPUs, at least; with 0 nothing is asked of GPUs, and those that there are are not looked at.
     pub gpus: u32,
     /// The memory that each is sold with, at least.
@@ -30,39 +30,29 @@ pub struct Wanted {
     pub name: Option<String>,
 }
 
-impl From<&GpuNeed> for Wanted {
+impl From<&GpuNeed> for Requirements {
     fn from(need: &GpuNeed) -> Self {
         Self { gpus: need.count.get(), memory: need.memory, architectures: need.arch.clone(), name: None }
     }
 }
 
-/// What is wrong with a node.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Unhealthy {
     NoDriver {
-        /// Why, in the agent's words.
         why: String,
     },
-    /// There are fewer GPUs than were asked for.
     TooFew {
-        /// How many there are.
         seen: usize,
-        /// How many were asked for.
         wanted: u32,
     },
-    /// It is another GPU than was asked for.
     Another {
         gpu: Which,
-        /// What is there: its name, its compute capability.
         seen: String,
-        /// What was asked for.
         wanted: String,
     },
-    /// It has less memory than was asked for.
     TooLittleMemory {
         gpu: Which,
         seen: ByteSize,
-        /// What was asked for.
         wanted: ByteSize,
     },
     /// Errors in its memory could not be corrected.
@@ -72,18 +62,27 @@ pub enum Unhealthy {
         seen: u64,
     },
     /// The driver reported an error after which a GPU is not to be used.
-    Xid { seen: Xid, meaning: &'static str },
+    Xid {
+        seen: Xid,
+        meaning: &'static str,
+    },
     /// A bad row of its memory could not be replaced: it is worn out.
-    RowRemapFailed { gpu: Which },
+    RowRemapFailed {
+        gpu: Which,
+    },
     /// Bad memory is in use until the GPU is reset.
-    RepairPending { gpu: Which },
+    RepairPending {
+        gpu: Which,
+    },
     /// Somebody else computes on it.
-    InUse { gpu: Which, by: Process },
+    InUse {
+        gpu: Which,
+        by: Process,
+    },
     /// It is slowed down by heat or by its power supply before anything runs on it.
     Throttled {
         gpu: Which,
         reason: Throttle,
-        /// How warm it is, in °C.
         temperature: Option<u32>,
     },
     /// Its clock and the harness's are too far apart.
@@ -93,7 +92,6 @@ pub enum Unhealthy {
     },
 }
 
-/// A GPU of a node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Which {
     /// Its number, from 0 on.
@@ -141,7 +139,7 @@ impl fmt::Display for Unhealthy {
             }
             Self::InUse { gpu, by } => {
                 let name = by.name.as_deref().map_or("a process".to_owned(), shown);
-                write!(f, "{gpu} is in use by {name} (process {}); nobody else was to be there", by.pid)
+                write!(f, "{gpu} is in use by {name} (process {}); it should be idle", by.pid)
             }
             Self::Throttled { gpu, reason, temperature } => {
                 let at = temperature.map_or(String::new(), |celsius| format!(" at {celsius} °C"));
@@ -149,7 +147,7 @@ impl fmt::Display for Unhealthy {
             }
             Self::ClockSkew { seconds } => write!(
                 f,
-                "the node's clock and this machine's are {seconds:+.0} s apart; at most {:.0} s are borne: one of both is wrong",
+                "the node's clock and this machine's are {seconds:+.0} s apart; at most {:.0} s are tolerated: one of the two is wrong",
                 MOST_SKEW_MS / 1e3
             ),
         }
@@ -157,7 +155,7 @@ impl fmt::Display for Unhealthy {
 }
 
 /// Whether the node is fit for what is wanted of it; else everything that is wrong with it.
-pub fn judge(facts: &NodeFacts, wanted: &Wanted) -> Result<(), Vec<Unhealthy>> {
+pub fn judge(facts: &NodeFacts, wanted: &Requirements) -> Result<(), Vec<Unhealthy>> {
     let mut wrong = Vec::new();
     if wanted.gpus > 0 {
         match &facts.gpus {
@@ -184,7 +182,7 @@ pub fn judge(facts: &NodeFacts, wanted: &Wanted) -> Result<(), Vec<Unhealthy>> {
 }
 
 /// Whether it is the GPU that was asked for.
-fn fits(index: usize, device: &Gpu, wanted: &Wanted, wrong: &mut Vec<Unhealthy>) {
+fn fits(index: usize, device: &Gpu, wanted: &Requirements, wrong: &mut Vec<Unhealthy>) {
     let gpu = which(index, device);
     let is_called = |name: &str| device.name.as_deref().is_none_or(|seen| has_words(seen, name));
     if let Some(name) = wanted.name.as_deref().filter(|name| !is_called(name)) {
@@ -293,8 +291,8 @@ mod tests {
     }
 
     /// An L4 of 24 GiB.
-    fn wanted() -> Wanted {
-        Wanted {
+    fn wanted() -> Requirements {
+        Requirements {
             gpus: 1,
             memory: Some(ByteSize(24 << 30)),
             architectures: vec![Architecture::Ada],
@@ -303,7 +301,7 @@ mod tests {
     }
 
     /// What is wrong with the healthy node once `change` is made to it.
-    fn wrong(change: &Change<'_>, wanted: &Wanted) -> Vec<String> {
+    fn wrong(change: &Change<'_>, wanted: &Requirements) -> Vec<String> {
         let mut facts = healthy();
         change(&mut facts);
         let facts: NodeFacts = serde_json::from_value(facts).unwrap();
@@ -397,7 +395,7 @@ mod tests {
             ),
             (
                 &|facts| gpu(facts)["processes"] = json!([{ "pid": 4711, "name": "xmrig\u{1b}[2J" }]),
-                "GPU 0 (NVIDIA L4) is in use by xmrig (process 4711); nobody else was to be there",
+                "GPU 0 (NVIDIA L4) is in use by xmrig (process 4711); it should be idle",
             ),
             (
                 &|facts| gpu(facts)["throttled"] = json!(["hw power brake slowdown"]),
@@ -405,7 +403,7 @@ mod tests {
             ),
             (
                 &|facts| facts["clock_skew_ms"] = json!(-3_600_000.0),
-                "the node's clock and this machine's are -3600 s apart; at most 300 s are borne: one of both is wrong",
+                "the node's clock and this machine's are -3600 s apart; at most 300 s are tolerated: one of the two is wrong",
             ),
         ];
         for (change, text) in troubles {
@@ -419,15 +417,15 @@ mod tests {
             gpu(facts)["throttled"] = json!(["sw thermal slowdown", "hw thermal slowdown"]);
             gpu(facts)["ecc_uncorrected"] = json!(1);
         };
-        assert_eq!(wrong(&change, &Wanted { gpus: 2, ..wanted() }).len(), 4);
+        assert_eq!(wrong(&change, &Requirements { gpus: 2, ..wanted() }).len(), 4);
     }
 
     #[test]
     fn a_node_that_needs_no_gpu_is_not_blamed_for_one() {
         let change = |facts: &mut Value| facts["gpus"] = json!({ "absent": "no NVIDIA driver" });
-        assert_eq!(wrong(&change, &Wanted::default()), [""; 0]);
+        assert_eq!(wrong(&change, &Requirements::default()), [""; 0]);
         let skewed = |facts: &mut Value| facts["clock_skew_ms"] = json!(1e9);
-        assert_eq!(wrong(&skewed, &Wanted::default()).len(), 1);
+        assert_eq!(wrong(&skewed, &Requirements::default()).len(), 1);
     }
 
     #[test]

@@ -19,13 +19,10 @@ use crate::text::Explain;
 /// No network renews faster than this.
 const LEAST_LEASE: Duration = Duration::from_secs(1);
 
-/// A node that can be reached.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
-    /// What the user calls it.
     pub name: NodeName,
-    /// How it is reached.
-    pub place: Place,
+    pub place: Endpoint,
     /// The agent's folder there, where it is not the default one.
     pub cache: Option<PathBuf>,
     /// Where libtorch is there, where the user says so.
@@ -34,11 +31,9 @@ pub struct Node {
     pub lease: Duration,
 }
 
-/// Where a node is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Place {
+pub enum Endpoint {
     Local,
-    /// A machine that is reached by ssh.
     Ssh {
         /// `ssh://[user@]host[:port]`.
         address: String,
@@ -52,9 +47,7 @@ pub enum Place {
 /// A node as the user wants it: there is none yet where a cloud has to make it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeSpec {
-    /// What the user calls it.
     pub name: NodeName,
-    /// Where it comes from.
     pub origin: Origin,
     /// The agent's folder there, where it is not the default one.
     pub cache: Option<PathBuf>,
@@ -64,28 +57,20 @@ pub struct NodeSpec {
     pub lease: Duration,
 }
 
-/// Where a node comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    There(Place),
+    There(Endpoint),
     /// A cloud makes it.
     Cloud(Box<CloudNode>),
 }
 
-/// Why there is no such node.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
-    /// The name is nowhere defined.
     #[error("no node is named `{name}`; {}", name_known(.known))]
-    Unknown {
-        name: NodeName,
-        /// The names that there are.
-        known: Vec<String>,
-    },
+    Unknown { name: NodeName, known: Vec<String> },
     /// The lease is over before it can be renewed.
     #[error("node `{name}`: a `lease` of less than 1s is over before it is renewed; leave it out for 2m")]
     Lease { name: NodeName },
-    /// The node's settings make no sense.
     #[error("node `{name}`: {problem}")]
     Cloud { name: NodeName, problem: CloudSettingsError },
     /// The node is made for a run, and there is none before.
@@ -123,16 +108,16 @@ impl NodeSpec {
             asked.map(NodeName::from).or_else(|| config.default.clone()).unwrap_or_else(|| "local".into());
         if name.as_str().starts_with("ssh://") {
             let address = name.0.clone();
-            return Ok(Self::plain(name, Place::Ssh { address, identity: None, known_hosts: None }));
+            return Ok(Self::plain(name, Endpoint::Ssh { address, identity: None, known_hosts: None }));
         }
         match config.nodes.get(name.as_str()) {
             Some(settings) => Self::configured(name, settings),
-            None if name.as_str() == "local" => Ok(Self::plain(name, Place::Local)),
+            None if name.as_str() == "local" => Ok(Self::plain(name, Endpoint::Local)),
             None => Err(NodeError::Unknown { name, known: config.nodes.keys().cloned().collect() }),
         }
     }
 
-    fn plain(name: NodeName, place: Place) -> Self {
+    fn plain(name: NodeName, place: Endpoint) -> Self {
         Self::of(name, Origin::There(place), Machine::default())
     }
 
@@ -147,9 +132,9 @@ impl NodeSpec {
             Err(problem) => Err(NodeError::Cloud { name: name.clone(), problem }),
         };
         let (origin, machine) = match settings {
-            NodeConfig::Local(config) => (Origin::There(Place::Local), config.machine()),
+            NodeConfig::Local(config) => (Origin::There(Endpoint::Local), config.machine()),
             NodeConfig::Ssh(config) => {
-                let place = Place::Ssh {
+                let place = Endpoint::Ssh {
                     address: config.address.clone(),
                     identity: config.identity.as_deref().map(from_home),
                     known_hosts: config.known_hosts.as_deref().map(from_home),
@@ -166,17 +151,16 @@ impl NodeSpec {
         Ok(Self::of(name, origin, machine))
     }
 
-    /// Who has the node.
     pub fn provider(&self) -> Provider {
         match &self.origin {
-            Origin::There(Place::Local) => Provider::Local,
-            Origin::There(Place::Ssh { .. }) => Provider::Ssh,
+            Origin::There(Endpoint::Local) => Provider::Local,
+            Origin::There(Endpoint::Ssh { .. }) => Provider::Ssh,
             Origin::Cloud(settings) => settings.provider(),
         }
     }
 
     /// The node, once it is at this place.
-    pub fn at(&self, place: Place) -> Node {
+    pub fn at(&self, place: Endpoint) -> Node {
         let Self { name, cache, libtorch, lease, .. } = self.clone();
         Node { name, place, cache, libtorch, lease }
     }
@@ -209,11 +193,11 @@ mod tests {
                 .unwrap();
         let none = Config::default();
         let place = |asked, config| NodeSpec::choose(asked, config).unwrap().there().unwrap().place;
-        assert_eq!(place(None, &none), Place::Local);
-        assert!(matches!(place(None, &config), Place::Ssh { address, .. } if address == "ssh://gpu-box"));
-        assert_eq!(place(Some("local"), &config), Place::Local);
+        assert_eq!(place(None, &none), Endpoint::Local);
+        assert!(matches!(place(None, &config), Endpoint::Ssh { address, .. } if address == "ssh://gpu-box"));
+        assert_eq!(place(Some("local"), &config), Endpoint::Local);
         assert!(
-            matches!(place(Some("ssh://me@h:2"), &none), Place::Ssh { address, .. } if address == "ssh://me@h:2")
+            matches!(place(Some("ssh://me@h:2"), &none), Endpoint::Ssh { address, .. } if address == "ssh://me@h:2")
         );
         let home = std::env::var("HOME").unwrap();
         assert_eq!(from_home(Path::new("~/.ssh/lab")), Path::new(&home).join(".ssh/lab"));

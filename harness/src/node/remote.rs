@@ -14,7 +14,7 @@ use crate::files::artifacts;
 use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
 use crate::node::answer::{self, AnswerError, Bounds};
-use crate::node::{Node, Place};
+use crate::node::{Endpoint, Node};
 use crate::text::{Explain, chain};
 use crate::transport::{Command, Exec, ExitStatus, Transport, TransportError, UploadError, quote};
 
@@ -24,7 +24,6 @@ const NO_AGENT: i32 = 91;
 /// What tells CUDA which GPUs there are.
 const VISIBLE: &str = "CUDA_VISIBLE_DEVICES";
 
-/// The agent of one node.
 #[derive(Debug)]
 pub struct Remote {
     node: Node,
@@ -34,19 +33,15 @@ pub struct Remote {
     gpu: Option<u32>,
 }
 
-/// What cannot be done on a node.
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
-    /// The agent's program is not here.
     #[error(transparent)]
     Program(#[from] ProgramError),
     /// The node cannot be reached, or not any more.
     #[error("failed to {}", chain(.0))]
     Transport(TransportError),
-    /// A file did not arrive.
     #[error("failed to {}", chain(.0))]
     Upload(UploadError),
-    /// The node was asked and did not answer.
     #[error("{node} has not answered for {} s{}", silence.as_secs(), instead(said))]
     Silent {
         node: String,
@@ -56,20 +51,10 @@ pub enum RemoteError {
     },
     /// The node did not do in time what it was asked.
     #[error("{node} did not {doing} within {}", gpu_suites::unit::Span(*.limit))]
-    Slow {
-        node: String,
-        /// What it was asked.
-        doing: &'static str,
-        limit: Duration,
-    },
+    Slow { node: String, doing: &'static str, limit: Duration },
     /// The agent could not be put into the node's store.
     #[error("failed to put gpu-agent on {node}: {said}")]
-    Bootstrap {
-        node: String,
-        /// What the node's shell said.
-        said: String,
-        hint: &'static str,
-    },
+    Bootstrap { node: String, said: String, hint: &'static str },
     #[error("{node} refuses")]
     Refused {
         node: String,
@@ -78,43 +63,19 @@ pub enum RemoteError {
     },
     /// The agent ended without doing what it was asked.
     #[error("gpu-agent {verb} on {node} ended with {status}: {said}")]
-    Ended {
-        verb: &'static str,
-        node: String,
-        status: ExitStatus,
-        /// The end of its standard error.
-        said: String,
-    },
+    Ended { verb: &'static str, node: String, status: ExitStatus, said: String },
     /// The agent answers what no agent does, or nothing.
     #[error("gpu-agent {verb} on {node} does not answer as an agent does: {problem}")]
-    Answer {
-        verb: &'static str,
-        node: String,
-        /// What is wrong with it.
-        problem: String,
-    },
+    Answer { verb: &'static str, node: String, problem: String },
     /// The artifacts that came are not those that were announced.
     #[error("the artifacts of {node} are not taken in: {problem}")]
-    Artifacts {
-        node: String,
-        /// What is wrong with them.
-        problem: String,
-    },
+    Artifacts { node: String, problem: String },
     /// What the agent said of the node cannot be understood.
     #[error("what gpu-agent says of {node} cannot be read: {cause}")]
-    Facts {
-        node: String,
-        /// What is wrong with it.
-        cause: String,
-    },
+    Facts { node: String, cause: String },
     /// A local file could not be read while it was sent, or written while it was fetched.
     #[error("failed to {doing}")]
-    File {
-        /// What was being done, to what.
-        doing: String,
-        /// The operating system's word.
-        source: io::Error,
-    },
+    File { doing: String, source: io::Error },
 }
 
 impl From<TransportError> for RemoteError {
@@ -164,7 +125,6 @@ impl Remote {
         &self.node
     }
 
-    /// The size of the agent's program.
     pub fn agent_bytes(&self) -> u64 {
         self.agent.bytes
     }
@@ -199,8 +159,8 @@ impl Remote {
     /// Starts an agent command there.
     pub async fn start(&self, arguments: &[&str]) -> Result<Exec, RemoteError> {
         let command = match &self.node.place {
-            Place::Local => self.local(arguments),
-            Place::Ssh { .. } => Command::shell(self.script(&format!(
+            Endpoint::Local => self.local(arguments),
+            Endpoint::Ssh { .. } => Command::shell(self.script(&format!(
                 "if [ -x \"$A\" ]; then exec \"$A\" {}; fi; exit {NO_AGENT}",
                 arguments.join(" ")
             ))),
@@ -274,7 +234,7 @@ impl Remote {
     /// meanwhile.
     pub(crate) async fn send(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
-        let far = !matches!(self.node.place, Place::Local);
+        let far = !matches!(self.node.place, Endpoint::Local);
         if far && bytes >= SIDE_BY_SIDE {
             self.send_side_by_side(blobs).await
         } else {
@@ -331,7 +291,6 @@ impl Remote {
         if status.success() && !path.is_empty() { Ok(path) } else { Err(self.ended("mktemp", status, &exec)) }
     }
 
-    /// The answer of `gpu-agent receive`.
     async fn received(&self, mut exec: Exec) -> Result<(), RemoteError> {
         let (said, status) = self.answer("receive", &mut exec, RECEIVED).await?;
         match serde_json::from_slice(&said) {

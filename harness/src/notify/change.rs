@@ -23,13 +23,11 @@ pub struct Change {
     /// The metric, where it is one of them that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metric: Option<String>,
-    /// What it is now.
     pub now: Now,
     /// In a sentence; clean.
     pub said: String,
 }
 
-/// What something has become.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Now {

@@ -11,7 +11,6 @@ use crate::text::figures::count;
 /// The most changes that a chat's message names; the rest is counted.
 const MOST: usize = 20;
 
-/// The changes of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct Message {
     /// Always `state-changed`: what may be told later has another name.

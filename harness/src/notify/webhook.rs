@@ -21,31 +21,21 @@ const RETRIES: usize = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 /// A step must not hang because somebody cannot be told.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What secrets begin with.
 const SECRET: &str = "whsec_";
 
 /// Why somebody was not told. The address is a secret, and in none of these.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// There is no address.
     #[error("the environment variable {name} is not set")]
     Unset { name: String },
-    /// The address will not do.
     #[error("the environment variable {name} is no address that begins with https://")]
     Address { name: String },
-    /// The secret will not do.
     #[error("the environment variable {name} is no secret: whsec_ and 24 to 64 bytes in base64")]
     Secret { name: String },
-    /// It did not get through.
     #[error("the message did not get through")]
     Send(#[source] reqwest::Error),
-    /// The service says no, or goes on failing.
     #[error("the service answers {status}: {message}")]
-    Refused {
-        status: u16,
-        /// The beginning of its answer.
-        message: String,
-    },
+    Refused { status: u16, message: String },
 }
 
 pub async fn tell(to: &NotifyConfig, message: &Message, env: &Env) -> Result<(), WebhookError> {

@@ -31,12 +31,10 @@ const PLOTS: &str = include_str!("plots.js");
 #[error("failed to fill in the page; this is a mistake in gpu-harness")]
 pub struct PageError(#[from] minijinja::Error);
 
-/// A kind of page.
 #[derive(Debug, Clone, Copy)]
 pub struct Kind {
     /// The template, which fills the blocks of `base.html`.
     pub template: &'static str,
-    /// The page's own script.
     pub script: &'static str,
 }
 

@@ -15,39 +15,26 @@ use crate::report::case::CaseState;
 use crate::report::{self, ReportError, RunState, events, write_atomic};
 use crate::text::Explain;
 
-/// Losses that were added to a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Added {
     pub case: CaseId,
     pub path: PathBuf,
-    /// What they were measured on.
     pub key: String,
     pub steps: usize,
 }
 
-/// What came of a run.
 #[derive(Debug, Default)]
 pub struct Outcomes {
     pub added: Vec<Added>,
-    /// Cases that are left out, and why.
     pub left_out: Vec<(CaseId, String)>,
 }
 
-/// Why nothing could be added.
 #[derive(Debug, thiserror::Error)]
 pub enum GoldenError {
-    /// The run cannot be read.
     #[error(transparent)]
     Report(#[from] ReportError),
-    /// A file cannot be read or written.
     #[error("failed to {verb} {}", path.display())]
-    File {
-        /// What was to be done.
-        verb: &'static str,
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    /// A file holds something else.
+    File { verb: &'static str, path: PathBuf, source: std::io::Error },
     #[error("{} is no file of golden losses", path.display())]
     Foreign { path: PathBuf, source: serde_json::Error },
 }

@@ -29,33 +29,20 @@ pub struct Selection {
     chosen: Vec<(usize, usize)>,
 }
 
-/// Why there is nothing to run.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A suite file is wrong.
     #[error(transparent)]
     Load(#[from] LoadError),
-    /// A `--case` pattern is no pattern.
     #[error("--case {pattern}: {problem}")]
-    Pattern {
-        pattern: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// No case has such a name.
+    Pattern { pattern: String, problem: String },
     #[error("no case matches --case {}; there are: {}", patterns.join(" --case "), known.join(", "))]
-    NoMatch {
-        patterns: Vec<String>,
-        /// The ids that there are.
-        known: Vec<String>,
-    },
+    NoMatch { patterns: Vec<String>, known: Vec<String> },
     /// Two suites have the same name, so that their cases could not be told apart.
     #[error("{} and {} are both named `{name}`; rename one", first.display(), second.display())]
     DuplicateSuite { name: String, first: PathBuf, second: PathBuf },
     /// Files that the cases need are missing or are not what they should be.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))]
     Inputs(Vec<Diagnostic>),
-    /// A program for the node is not there.
     #[error(transparent)]
     Program(#[from] ProgramError),
 }
@@ -76,15 +63,10 @@ impl Explain for PlanError {
 /// How the user wants it run.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// See [`Plan::lease`].
     pub lease: Lease,
-    /// See [`Plan::fail_fast`].
     pub fail_fast: bool,
-    /// See [`Plan::retries`].
     pub retries: u32,
-    /// See [`Plan::timeout`].
     pub timeout: Option<Span>,
-    /// See [`Plan::libtorch`].
     pub libtorch: Option<PathBuf>,
 }
 
@@ -93,13 +75,11 @@ pub struct Options {
 pub struct Prepared {
     /// The plan; it leaves out the cases in `skipped`.
     pub plan: Plan,
-    /// Every case of the run in order.
     pub cases: Vec<CaseSummary>,
     /// Cases that their suite leaves out, with the reason.
     pub skipped: Vec<(CaseId, String)>,
     /// The inputs, for the report.
     pub inputs: Vec<Input>,
-    /// The local files behind the plan's blobs.
     pub blobs: Vec<Blob>,
 }
 
@@ -142,7 +122,6 @@ impl Selection {
         Ok(selection)
     }
 
-    /// The chosen cases in order.
     pub fn cases(&self) -> Vec<CaseSummary> {
         self.chosen.iter().map(|&(s, c)| self.summary(s, c)).collect()
     }

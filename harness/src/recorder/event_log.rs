@@ -31,13 +31,11 @@ impl Numbering {
     }
 }
 
-/// The open log of a run.
 pub(super) struct EventLog {
     path: PathBuf,
     file: BufWriter<Box<dyn Write + Send>>,
 }
 
-/// Why an event could not be kept.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to write {}", path.display())]
 pub struct EventLogError {

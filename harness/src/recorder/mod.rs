@@ -26,11 +26,10 @@ use crate::report::case::{CaseState, Exited, Phase};
 use crate::report::{self, Against, ReportError, Reporter, RunState};
 pub use event_log::EventLogError;
 use event_log::{EventLog, Numbering};
-use writer::{Desk, Writer};
+use writer::{Writer, WriterState};
 
 /// What a session tells: where its events go.
 pub trait Records {
-    /// Keeps an event that the harness itself saw.
     fn keep(&mut self, event: Event);
     /// Keeps a record of the node's journal.
     fn node(&mut self, record: Record);
@@ -45,7 +44,6 @@ pub trait Records {
     fn folder(&self) -> PathBuf;
 }
 
-/// The records of one run.
 pub struct Recorder {
     folder: RunDir,
     node: NodeName,
@@ -57,13 +55,10 @@ pub struct Recorder {
     log: RunLog,
 }
 
-/// Why something could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub enum RecorderError {
-    /// The events cannot be written.
     #[error(transparent)]
     Log(#[from] EventLogError),
-    /// A report cannot be written.
     #[error(transparent)]
     Report(#[from] ReportError),
     /// There is no thread to be had for it.
@@ -125,7 +120,7 @@ impl Recorder {
         reporter: Box<dyn Reporter>,
     ) -> Result<Self, RecorderError> {
         let kept = RunLog::open(&folder.path, folder.run.as_str());
-        let writer = Writer::begin(Desk::new(folder.path.clone(), junit, log, reporter))?;
+        let writer = Writer::begin(WriterState::new(folder.path.clone(), junit, log, reporter))?;
         Ok(Self {
             folder,
             node,
@@ -138,7 +133,6 @@ impl Recorder {
         })
     }
 
-    /// What the events so far amount to.
     pub fn state(&self) -> &RunState {
         &self.state
     }
@@ -147,13 +141,11 @@ impl Recorder {
         &self.folder.path
     }
 
-    /// Keeps an event that the harness itself saw.
     pub fn own(&mut self, event: impl Into<Event>) {
         let record = self.numbering.own(event.into());
         self.take(record);
     }
 
-    /// The node that runs now.
     pub fn node_name(&self) -> &NodeName {
         &self.node
     }

@@ -71,7 +71,6 @@ fn start(case: &mut CaseState, at: Timestamp, attempt: u32) {
     case.stumbled |= old.phase == Phase::Running;
 }
 
-/// The latest attempt ended.
 pub(super) fn finish(case: &mut CaseState, at: Timestamp, event: &event::CaseFinished) {
     let said_before = case.last_ended().is_some_and(|last| last.number == event.attempt);
     if said_before {

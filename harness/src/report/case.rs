@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use super::excerpt::Excerpt;
 use super::series::Series;
 
-/// One case, as far as the events tell.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaseState {
     /// The case, its description and where it is written.
@@ -23,35 +22,27 @@ pub struct CaseState {
     pub ended: VecDeque<Attempt>,
     /// Whether an attempt before the latest had not been good; one whose node was taken away does not count.
     pub stumbled: bool,
-    /// When the latest attempt started.
     pub started: Option<Timestamp>,
     /// How the process of the latest attempt ended, where it did.
     pub exit: Option<Exited>,
-    /// What the checks of the latest attempt found.
     pub findings: Vec<Finding>,
-    /// The numbers of the latest attempt.
     pub metrics: BTreeMap<String, Series>,
     /// The facts (texts and flags) among the metrics of the latest attempt: the last value of each.
     pub facts: BTreeMap<String, String>,
     /// What the latest attempt runs on.
     pub device: BTreeMap<String, String>,
-    /// How far the latest attempt has come.
     pub progress: Option<Progress>,
     /// What was seen of the GPUs during the latest attempt.
     pub gpus: Vec<GpuSeen>,
     /// What was wrong with the GPUs during the latest attempt.
     pub unwell: Option<String>,
-    /// Standard output of the latest attempt.
     pub stdout: Excerpt,
-    /// Standard error of the latest attempt.
     pub stderr: Excerpt,
     /// Bytes of log that the node dropped, over all attempts.
     pub log_dropped: u64,
-    /// Files that the case made.
     pub artifacts: Vec<Artifact>,
 }
 
-/// How a process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exited {
     /// By itself, with this code.
@@ -59,17 +50,13 @@ pub enum Exited {
     Signal(i32),
 }
 
-/// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Waiting,
-    /// An attempt is running.
     Running,
-    /// The latest attempt has ended.
     Finished,
 }
 
-/// An attempt that ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
     /// 1 for the first, 0 where the case was never started.
@@ -79,7 +66,6 @@ pub struct Attempt {
     /// Its wall time, from 0 to 10⁹.
     pub seconds: f64,
     pub at: Timestamp,
-    /// The last value of each metric.
     pub figures: BTreeMap<String, f64>,
     /// Whether its node was found to be slower than such nodes are.
     pub on_slow_node: bool,
@@ -94,7 +80,6 @@ impl Attempt {
     }
 }
 
-/// A file that the case made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Artifact {
     /// Path below the case's artifact folder, as the node gave it.
@@ -106,7 +91,6 @@ pub struct Artifact {
 /// How far an attempt has come, and how fast.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Progress {
-    /// What it is doing.
     pub phase: Option<String>,
     pub step: u64,
     pub steps: Option<u64>,
@@ -154,7 +138,6 @@ impl Progress {
         (seconds > 0.0 && last > first).then(|| (last - first) as f64 / seconds)
     }
 
-    /// Seconds left at this rate.
     pub fn seconds_left(&self) -> Option<f64> {
         let left = self.steps?.checked_sub(self.step)?;
         Some(left as f64 / self.rate()?)
@@ -173,7 +156,6 @@ pub fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
 }
 
 impl CaseState {
-    /// A case that has not started.
     pub fn new(summary: CaseSummary) -> Self {
         Self {
             summary,
@@ -201,7 +183,6 @@ impl CaseState {
         &self.summary.id
     }
 
-    /// The log kept of a stream.
     pub fn log(&self, stream: Stream) -> &Excerpt {
         match stream {
             Stream::Stdout => &self.stdout,
@@ -225,7 +206,6 @@ impl CaseState {
         self.ended.iter().take(before).filter(|attempt| attempt.outcome == Outcome::Interrupted)
     }
 
-    /// The findings of checks that did not hold.
     pub fn broken(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.verdict == Verdict::Broke)
     }

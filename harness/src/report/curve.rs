@@ -15,7 +15,6 @@ use super::case::seconds_between;
 use super::pace::Pace;
 use crate::text::limits::NAME;
 
-/// Points of one curve.
 const LONGEST: usize = 1_024;
 /// However many curves there are, this many points of each are kept.
 const SHORTEST: usize = 16;
@@ -25,12 +24,10 @@ const BUDGET: usize = 60_000;
 const OF_CASE: usize = 128;
 const OF_ALL: usize = 20_000;
 
-/// A value, and where it belongs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
     /// Its step; one without counts as the next.
     pub step: u64,
-    /// Seconds since the attempt began.
     pub seconds: f64,
     pub value: f64,
 }
@@ -129,18 +126,15 @@ impl Curve {
         points
     }
 
-    /// The last value that is a number.
     pub fn last(&self) -> Option<Point> {
         self.last
     }
 
-    /// Whether values were left out.
     pub fn is_thinned(&self) -> bool {
         self.group > 1
     }
 }
 
-/// The curves of a case.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OfCase {
     began: Option<Timestamp>,
@@ -155,13 +149,11 @@ impl OfCase {
         self.curves.iter().map(|(name, curve)| (name.as_str(), curve))
     }
 
-    /// The curve of a metric.
     pub fn get(&self, metric: &str) -> Option<&Curve> {
         self.curves.get(metric)
     }
 }
 
-/// The curves of a run.
 #[derive(Debug, Clone)]
 pub struct Curves {
     cases: HashMap<CaseId, OfCase>,

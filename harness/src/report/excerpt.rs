@@ -15,7 +15,6 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// Adds what was written.
     pub fn push(&mut self, text: &str) {
         let bytes = text.as_bytes();
         self.total = self.total.saturating_add(bytes.len() as u64);
@@ -29,12 +28,10 @@ impl Excerpt {
         self.tail.extend(rest);
     }
 
-    /// How many bytes were written in all.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// How many bytes are kept.
     pub fn kept(&self) -> usize {
         self.head.len() + self.tail.len()
     }
@@ -64,7 +61,6 @@ impl Excerpt {
         format!("{head}\n… {left_out} bytes left out …\n{tail}")
     }
 
-    /// The last lines, oldest first.
     pub fn last_lines(&self, count: usize) -> Vec<String> {
         let text = self.text();
         let lines: Vec<&str> = text.lines().collect();

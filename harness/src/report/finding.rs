@@ -9,7 +9,6 @@ use crate::report::look::Look;
 use crate::text::clean::one_line;
 use crate::text::limits::MESSAGE;
 
-/// One thing that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub about: String,
@@ -20,7 +19,6 @@ pub struct Finding {
     pub hint: Option<String>,
 }
 
-/// How a thing is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
@@ -51,7 +49,6 @@ impl Finding {
         Self { about: about.into(), state, said: said.into(), hint: None }
     }
 
-    /// The same, with what to do.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -118,7 +115,6 @@ fn wrap(said: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// The findings for a program.
 pub fn json(findings: &[Finding]) -> serde_json::Value {
     let failed = findings.iter().any(|finding| finding.state == State::Failed);
     serde_json::json!({ "ok": !failed, "findings": findings })

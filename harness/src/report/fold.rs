@@ -31,19 +31,14 @@ const UNLISTED_CASES: usize = 1_000;
 /// What the logs of ended cases may take together before further ones are shortened.
 const LOG_BUDGET: usize = 16 << 20;
 
-/// A run, as far as its events tell.
 #[derive(Debug, Clone, Default)]
 pub struct RunState {
     pub run: Option<RunId>,
-    /// Version of the harness.
     pub harness: Option<String>,
-    /// The node that was asked for.
     pub node: Option<NodeName>,
     /// The commit of the tree that holds the suites.
     pub commit: Option<String>,
-    /// The time of the first record.
     pub began: Option<Timestamp>,
-    /// The time of the latest record.
     pub latest: Option<Timestamp>,
     /// The node as it introduced itself.
     pub hello: Option<event::Hello>,
@@ -53,15 +48,13 @@ pub struct RunState {
     pub upload: Option<event::Upload>,
     /// Times that the connection was lost, oldest first.
     pub losses: Vec<Loss>,
-    /// How often the connection was lost.
     pub loss_count: u64,
     /// Notices that a node will be taken away, oldest first.
     pub reclaims: Vec<event::ReclaimNotice>,
     /// Warnings, oldest first; of very many, the first.
     pub warnings: Vec<event::Warning>,
-    /// Warnings that are not in the list.
     pub warnings_left_out: u64,
-    /// What was had from a cloud.
+    /// What a cloud provided.
     pub receipt: Receipt,
     /// By what the run was interrupted.
     pub interrupted: Option<String>,
@@ -69,17 +62,13 @@ pub struct RunState {
     pub node_reason: Option<String>,
     /// Whether the latest node has ended the run.
     pub node_finished: bool,
-    /// What the history says of the cases.
     pub judged: BTreeMap<CaseId, event::Judged>,
     /// The cases whose own tests' reports cannot be read, and why.
     pub unread: BTreeMap<CaseId, Vec<String>>,
     /// The cases whose own tests' reports tell of failures that their commands' exit codes do not.
     pub tests_failed: BTreeMap<CaseId, event::TestsFailed>,
-    /// The cases in quarantine.
     pub quarantined: BTreeMap<CaseId, event::Quarantined>,
-    /// The curves of the cases, for plots.
     pub curves: Curves,
-    /// The end of the run.
     pub closed: Option<event::RunClosed>,
     /// Whether the events end although the run has not: the harness was killed.
     pub cut_off: bool,
@@ -88,7 +77,6 @@ pub struct RunState {
     ended_log_bytes: usize,
 }
 
-/// A state that the node reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeStep {
     pub at: Timestamp,
@@ -97,7 +85,6 @@ pub struct NodeStep {
     pub detail: String,
 }
 
-/// A time without connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Loss {
     pub at: Timestamp,
@@ -107,7 +94,6 @@ pub struct Loss {
 }
 
 impl RunState {
-    /// Takes one more record in.
     pub fn apply(&mut self, record: &Record) {
         let at = record.at;
         self.began.get_or_insert(at);
@@ -130,7 +116,7 @@ impl RunState {
             Event::Waiting(_)
             | Event::ResourceMade(_)
             | Event::ResourceGone(_)
-            | Event::Had(_)
+            | Event::NodeProvisioned(_)
             | Event::Phase(_)
             | Event::TakenOver(_)
             | Event::HandedOn(_)
@@ -292,7 +278,6 @@ impl RunState {
         self.closed.is_none() && !self.cut_off
     }
 
-    /// The cases in their order.
     pub fn cases(&self) -> &[CaseState] {
         &self.cases
     }
@@ -339,7 +324,6 @@ impl RunState {
         Ending { outcome, reason, seconds, standing: Standing::of(outcome, circumstances) }
     }
 
-    /// Outcome, reason and seconds of a case.
     fn end(&self, case: &CaseState) -> (Outcome, Option<String>, f64) {
         if let Some(end) = case.last_ended() {
             let (outcome, reason) = match self.told_by_its_tests(case, end) {
@@ -370,7 +354,6 @@ impl RunState {
         (outcome, Some(format!("{what}: {why}")), seconds)
     }
 
-    /// How many cases end in each way.
     pub fn tally(&self) -> BTreeMap<Outcome, usize> {
         let mut tally = BTreeMap::new();
         for case in &self.cases {
@@ -396,7 +379,6 @@ impl RunState {
     }
 }
 
-/// Whether the history fails the build.
 fn fails(judged: &event::Judged) -> bool {
     judged.metrics.iter().any(|metric| metric.fails) || judged.answers.iter().any(|answers| answers.fails)
 }

@@ -35,7 +35,6 @@ use crate::text::clean;
 use crate::text::figures;
 use crate::text::limits::{MESSAGE, NAME};
 
-/// The report. `run_dir` is where its attachments lie.
 pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {
     let mut suites: Vec<TestSuite> = Vec::new();
     let mut places = BTreeMap::new();
@@ -63,7 +62,6 @@ pub fn xml(state: &RunState, run_dir: &Path) -> Vec<u8> {
     xml
 }
 
-/// `junit.xml`.
 pub struct JUnit;
 
 impl Report for JUnit {

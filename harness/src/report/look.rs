@@ -5,10 +5,8 @@ use gpu_suites::outcome::Outcome;
 
 use super::standing::Tone;
 
-/// Colour and width of what is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Whether to use colours.
     pub colour: bool,
     /// Columns, where lines have to fit.
     pub width: Option<usize>,
@@ -51,7 +49,6 @@ impl Look {
         self.styled(Style::new().cyan(), text)
     }
 
-    /// Text in the colour of an outcome.
     pub fn outcome(self, outcome: Outcome, text: &str) -> String {
         self.tone(Tone::of(outcome), text)
     }
@@ -67,7 +64,6 @@ impl Look {
     }
 }
 
-/// The sign of an outcome.
 pub fn sign(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Passed => "✓",

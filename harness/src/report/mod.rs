@@ -14,7 +14,7 @@
 //! | [`summary`] | what does a person get at the end? |
 //! | [`html`] | what does a person get who looks with a browser? |
 //! | [`show`] | what does a person get who looks again? |
-//! | [`receipt`] | what was had from a cloud, is it gone, what did it cost? |
+//! | [`receipt`] | what a cloud provided, is it gone, what did it cost? |
 //! | [`terminal`] | what does a person see meanwhile? |
 //! | [`log_files`] | where do the cases' logs go? |
 //! | [`look`], [`words`] | how are outcomes and verdicts set? |
@@ -29,7 +29,6 @@ pub mod excerpt;
 pub mod finding;
 pub mod fold;
 pub mod html;
-pub mod hush;
 pub mod junit;
 pub mod list;
 pub mod log_files;
@@ -41,6 +40,7 @@ pub mod receipt;
 pub mod series;
 pub mod show;
 pub mod standing;
+pub mod stop_commands;
 pub mod summary;
 pub mod terminal;
 pub mod words;
@@ -71,19 +71,14 @@ pub trait Reporter: Send {
     fn finish(&mut self, state: &RunState, run_dir: &Path, exit: Exit);
 }
 
-/// Why a report could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportError {
-    /// The events cannot be read.
     #[error("failed to read the events in {}; name the folder of a run, such as gpu-harness-runs/latest", path.display())]
     Read { path: PathBuf, source: io::Error },
-    /// There is no event in the file.
     #[error("{} has no events of a run", path.display())]
     NoEvents { path: PathBuf },
-    /// A report cannot be written.
     #[error("failed to write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    /// `report.html` cannot be made.
     #[error(transparent)]
     Page(#[from] crate::page::PageError),
 }

@@ -25,9 +25,7 @@ const NODES: usize = 100;
 pub struct Receipt {
     /// The instances that the run had, oldest first.
     pub nodes: Vec<Bill>,
-    /// Everything that was made, oldest first.
     pub resources: Vec<Resource>,
-    /// Seconds spent waiting for capacity.
     pub seconds_waited: f64,
     /// The node that lives on after the run, so that somebody can look at it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,19 +35,15 @@ pub struct Receipt {
     pending: BTreeMap<StartPhase, f64>,
 }
 
-/// An instance and what it cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bill {
-    /// The node that it was.
     pub node: String,
     pub instance: String,
     pub instance_type: String,
     pub zone: String,
     /// `spot` or `on-demand`.
     pub market: String,
-    /// US dollars an hour, where known.
     pub usd_per_hour: Option<f64>,
-    /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
     /// Seconds that each part of its start-up took.
     pub start_up: BTreeMap<StartPhase, f64>,
@@ -59,24 +53,18 @@ pub struct Bill {
     pub usd: Option<f64>,
 }
 
-/// A node that lives on after the run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Kept {
     pub instance: String,
-    /// When it ends by itself.
     pub until: Timestamp,
-    /// The ssh command that gets in.
     pub command: String,
 }
 
-/// A thing that was made in the cloud.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Resource {
     pub resource: ResourceKind,
-    /// The cloud's name for it.
     pub id: String,
     pub region: String,
-    /// When the cloud's answer came.
     pub made_at: Timestamp,
     /// When it was confirmed gone; `None`: nobody has confirmed it.
     pub gone_at: Option<Timestamp>,
@@ -93,7 +81,6 @@ pub struct Resource {
     pub made_by: Option<String>,
 }
 
-/// `receipt.json`.
 pub struct ReceiptFile;
 
 impl Report for ReceiptFile {
@@ -123,7 +110,7 @@ impl Receipt {
             Event::Waiting(event) => self.seconds_waited += sane_seconds(event.seconds),
             Event::ResourceMade(event) => self.made(at, event),
             Event::ResourceGone(event) => self.gone(at, event),
-            Event::Had(event) if self.nodes.len() < NODES => self.had(event),
+            Event::NodeProvisioned(event) if self.nodes.len() < NODES => self.provisioned(event),
             Event::Phase(event) => {
                 let phases = self.nodes.last_mut().map_or(&mut self.pending, |node| &mut node.start_up);
                 // Looking up and asking begin a new node's start.
@@ -186,7 +173,7 @@ impl Receipt {
         }
     }
 
-    fn had(&mut self, event: &event::Had) {
+    fn provisioned(&mut self, event: &event::NodeProvisioned) {
         self.nodes.push(Bill {
             node: short(event.node.as_str()),
             instance: short(&event.instance),
@@ -201,7 +188,6 @@ impl Receipt {
         });
     }
 
-    /// Whether there is anything to tell.
     pub fn is_empty(&self) -> bool {
         self.resources.is_empty() && self.nodes.is_empty()
     }
@@ -321,7 +307,7 @@ pub fn waiting_line(event: &event::Waiting) -> String {
 }
 
 /// What a person is told when there is.
-pub fn had_line(event: &event::Had) -> String {
+pub fn provisioned_line(event: &event::NodeProvisioned) -> String {
     let price = event.usd_per_hour.map_or_else(
         || "at a price that is not known".to_owned(),
         |price| format!("at {} an hour", figures::dollars(sane_seconds(price))),
@@ -375,7 +361,7 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gpu_suites::event::{Cost, Had, HandedOn, Phase, ResourceGone, ResourceMade, TakenOver};
+    use gpu_suites::event::{Cost, HandedOn, NodeProvisioned, Phase, ResourceGone, ResourceMade, TakenOver};
     use gpu_suites::id::{NodeName, RunId};
 
     use super::*;
@@ -388,7 +374,7 @@ mod tests {
     fn run(gone: &[(ResourceKind, &str)]) -> Receipt {
         let mut receipt = Receipt::default();
         let phase = |phase, seconds| Phase { node: "cloud".into(), phase, seconds }.into();
-        let had = Had {
+        let had = NodeProvisioned {
             node: "cloud".into(),
             instance: "i-1".into(),
             instance_type: "g6.xlarge".into(),

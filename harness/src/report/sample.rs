@@ -14,7 +14,6 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::RunState;
 
-/// A run being written.
 pub(crate) struct Script {
     pub(crate) records: Vec<Record>,
     now: Timestamp,

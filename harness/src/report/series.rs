@@ -3,16 +3,13 @@
 /// The most points kept of one metric.
 pub const POINTS: usize = 256;
 
-/// What is kept of one metric.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// How many values came, non-finite ones included.
     pub count: u64,
     /// How many of them were NaN or infinite.
     pub non_finite: u64,
-    /// The first value, finite or not.
     pub first: f64,
-    /// The last value, finite or not.
     pub last: f64,
     /// The least finite value; infinite where there was none.
     pub min: f64,
@@ -24,7 +21,6 @@ pub struct Series {
 }
 
 impl Series {
-    /// A series of one value.
     pub fn new(step: Option<u64>, value: f64) -> Self {
         let mut series = Self {
             count: 0,

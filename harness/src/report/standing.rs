@@ -10,7 +10,6 @@ use super::look::sign;
 pub struct Ending {
     pub outcome: Outcome,
     pub reason: Option<String>,
-    /// Wall time of the latest attempt.
     pub seconds: f64,
     /// What that amounts to, with what the history says.
     pub standing: Standing,

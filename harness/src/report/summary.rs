@@ -40,7 +40,6 @@ pub fn summary(state: &RunState, look: Look) -> String {
     lines.join("\n") + "\n"
 }
 
-/// `summary.txt`.
 pub struct Summary;
 
 impl Report for Summary {
@@ -193,7 +192,6 @@ fn troubles(state: &RunState, look: Look) -> Vec<String> {
     lines
 }
 
-/// A case's outcome and reason.
 fn headline(state: &RunState, case: &CaseState, look: Look) -> String {
     let ending = state.ending(case);
     let why = ending.reason.as_deref().map(log_line).filter(|why| !why.is_empty());
@@ -298,7 +296,6 @@ pub fn finding(finding: &Finding) -> String {
     }
 }
 
-/// The check, with what it is about.
 pub fn check_name(finding: &Finding) -> String {
     match &finding.subject {
         Some(subject) => format!("{} {}", finding.check, cell(subject)),
@@ -334,7 +331,6 @@ pub fn tally(state: &RunState, look: Look) -> String {
     format!("{cases}{flaky}{regressed} in {}", figures::seconds(state.seconds()))
 }
 
-/// What an exit code means.
 pub fn meaning(exit: Exit) -> &'static str {
     match exit {
         Exit::AllPassed => "every case passed",
@@ -350,7 +346,6 @@ fn cell(text: &str) -> String {
     log_line(&one_line(text, CELL))
 }
 
-/// The text in at most so many columns.
 pub fn fit(text: &str, columns: usize) -> String {
     console::truncate_str(text, columns, "…").into_owned()
 }

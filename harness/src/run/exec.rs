@@ -32,40 +32,27 @@ const SIGPIPE: u8 = 128 + 13;
 /// All that a command prints is passed on; beyond, somebody has mistaken it for a way to bring files.
 const MOST_OUTPUT: ByteSize = ByteSize(1 << 30);
 
-/// What is to be run.
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// The program and its arguments.
+pub struct ExecOptions {
     pub command: Vec<String>,
-    /// Whether the working tree goes along.
     pub sync: bool,
-    /// Files and folders to bring back.
     pub bring: Vec<String>,
     /// JUnit reports to bring back and to merge into ours.
     pub junit: Vec<String>,
     /// Environment variables: `NAME`, with the value that it has here, or `NAME=VALUE`.
     pub env: Vec<String>,
-    /// How long it may take.
     pub timeout: Option<Span>,
 }
 
-/// Why a command cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ExecError {
-    /// The working tree cannot be sent.
     #[error(transparent)]
     Tree(#[from] TreeError),
     /// A path does not lie below the working folder.
     #[error("{flag} {path}: name a file or folder below the working folder, without `..`")]
-    Path {
-        flag: &'static str,
-        /// What it was given.
-        path: String,
-    },
-    /// A variable has no value here.
+    Path { flag: &'static str, path: String },
     #[error("--env {name}: it is not set here; set it, or write --env {name}=VALUE")]
     Unset { name: String },
-    /// A variable cannot be one.
     #[error("--env {name}: no environment variable has such a name")]
     Name { name: String },
 }
@@ -76,7 +63,6 @@ impl Explain for ExecError {
     }
 }
 
-/// A command that is ready to be sent.
 #[derive(Debug)]
 pub struct Ready {
     /// What is said of it before.
@@ -88,7 +74,7 @@ pub struct Ready {
 
 impl Ready {
     /// Reads what the command needs; nothing that lies in `ours` goes along.
-    pub fn read(wanted: &Wanted, cwd: &Path, ours: &[PathBuf]) -> Result<Self, ExecError> {
+    pub fn read(wanted: &ExecOptions, cwd: &Path, ours: &[PathBuf]) -> Result<Self, ExecError> {
         let files = if wanted.sync { Tree::read(cwd, ours)? } else { Tree::default() };
         let paths = |flag, paths: &[String]| {
             let checked = |path: &String| {
@@ -116,7 +102,6 @@ impl Ready {
         Ok(Self { notes, id: CaseId::new(SUITE, &case.name), case, files })
     }
 
-    /// The plan for a node.
     pub fn prepare(self, run: RunId, options: &Options) -> Prepared {
         Prepared::program(self.id, self.case, self.files.files, self.files.links, run, options)
     }
@@ -172,7 +157,7 @@ pub fn exit_status(state: &RunState) -> u8 {
 
 /// Puts what was brought back where it would have been written here: files with their mode, links that stay below the working
 /// folder, empty folders. Says what could not be, in a sentence each.
-pub fn put_back(state: &RunState, run_dir: &Path, wanted: &Wanted, cwd: &Path) -> Vec<String> {
+pub fn put_back(state: &RunState, run_dir: &Path, wanted: &ExecOptions, cwd: &Path) -> Vec<String> {
     let Some(from) = state.cases().first().and_then(|case| results::case_folder(run_dir, case.id())) else {
         return Vec::new();
     };
@@ -285,11 +270,11 @@ mod tests {
     #[test]
     fn what_leads_out_of_the_working_folder_is_refused_before_anything_is_had() {
         let read = |bring: &str, env: &str| {
-            let wanted = Wanted {
+            let wanted = ExecOptions {
                 command: vec!["x".into()],
                 bring: vec![bring.into()],
                 env: vec![env.into()],
-                ..Wanted::default()
+                ..ExecOptions::default()
             };
             Ready::read(&wanted, Path::new("/"), &[]).map(|_| ()).map_err(|error| error.to_string())
         };

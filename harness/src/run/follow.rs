@@ -49,11 +49,9 @@ fn work(plan: &Plan) -> Work {
     Work { cases, retries: plan.retries, run: plan.timeout.map(|limit| limit.0) }
 }
 
-/// A run and what it reports to.
 struct Job<'a> {
     course: Course<'a>,
     keep: Option<Duration>,
-    /// What happens to nodes.
     events: UnboundedReceiver<Event>,
     /// Whether a node was given back for being slow.
     had_a_slow_node: bool,
@@ -63,7 +61,6 @@ struct Job<'a> {
 enum NodeEnd {
     /// It has run everything.
     Finished,
-    /// It was taken away, for this reason.
     Taken(String),
     /// It has run everything, and was slower than such nodes are; this is left for another one.
     Slow(Box<Plan>),
@@ -76,7 +73,7 @@ impl Job<'_> {
         let mut plan = self.course.prepared.plan.clone();
         let mut taken = 0;
         loop {
-            let node = self.have(nodes).await?;
+            let node = self.acquire(nodes).await?;
             match self.on_node(nodes, node, &mut plan, begun).await? {
                 NodeEnd::Finished => return Ok(()),
                 NodeEnd::Slow(left) => plan = *left,
@@ -102,8 +99,8 @@ impl Job<'_> {
     }
 
     /// Waits for a node, unless somebody stops it.
-    async fn have(&mut self, nodes: &mut Nodes) -> Result<ReadyNode, SessionError> {
-        let mut having = Box::pin(nodes.have());
+    async fn acquire(&mut self, nodes: &mut Nodes) -> Result<ReadyNode, SessionError> {
+        let mut acquiring = Box::pin(nodes.acquire());
         loop {
             if self.course.recorder.is_broken() {
                 return Err(SessionError::Unrecorded);
@@ -112,7 +109,7 @@ impl Job<'_> {
                 biased;
                 Some(event) = self.events.recv() => self.course.recorder.own(event),
                 by = self.course.interrupts.next() => return Err(SessionError::Interrupted { by }),
-                had = &mut having => {
+                had = &mut acquiring => {
                     self.catch_up();
                     return had;
                 }
@@ -189,7 +186,7 @@ impl Job<'_> {
             self.had_a_slow_node = true;
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
             let message = format!(
-                "{} is slow or sick, and another node is had: {why}",
+                "{} is slow or sick; another node is launched: {why}",
                 self.course.recorder.node_name()
             );
             self.course.recorder.own(Warning { case: None, message });

@@ -41,20 +41,15 @@ use crate::text::{Explain, chain, explained};
 pub use source::connect;
 pub(crate) use source::{NodeSource, Nodes, ReadyNode};
 
-/// What the user asks for.
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct RunOptions {
     /// Suite files and folders of them; default: `suites/`.
     pub suites: Vec<PathBuf>,
-    /// `--case` patterns; default: every case.
     pub cases: Vec<String>,
-    /// `--node`.
     pub node: Option<String>,
-    /// `--out`: the parent of run folders.
     pub out: PathBuf,
     /// `--junit`: where else the JUnit report goes.
     pub junit: Option<PathBuf>,
-    /// `--timeout`: the whole run's limit.
     pub timeout: Option<Span>,
     /// `--wait`: how long to go on asking a cloud without capacity.
     pub wait: Option<Span>,
@@ -62,11 +57,8 @@ pub struct Asked {
     pub max_cost: Option<f64>,
     /// `--keep-node-on-failure`: how long a node lives on after a case that was not good.
     pub keep_node_on_failure: Option<Span>,
-    /// `--fail-fast`.
     pub fail_fast: bool,
-    /// `--retries`.
     pub retries: u32,
-    /// `--history`.
     pub history: Option<Location>,
     /// The search that the run belongs to.
     pub search: Option<OfSearch>,
@@ -80,40 +72,29 @@ pub struct OfSearch {
     pub runs: u32,
 }
 
-/// Why nothing was run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The working folder is gone.
     #[error("failed to find the working folder")]
     Cwd(#[source] std::io::Error),
-    /// `gpu-harness.yaml` is wrong.
     #[error(transparent)]
     Config(#[from] LoadError),
-    /// `gpu-harness.yaml` names metrics by what is no pattern.
     #[error(transparent)]
     Pattern(#[from] PatternError),
-    /// There is no such node.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// The suites or their inputs are wrong.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// The run's folder cannot be made.
     #[error(transparent)]
     RunDir(#[from] RunDirError),
-    /// The results cannot be kept.
     #[error(transparent)]
     Recorder(#[from] RecorderError),
-    /// The two versions cannot be compared.
     #[error(transparent)]
     Compare(#[from] ArmsError),
     /// A file that a program needs cannot be read.
     #[error("failed to read {}", path.display())]
     File { path: PathBuf, source: std::io::Error },
-    /// `--max-cost` is no amount of money.
     #[error("--max-cost: {0}")]
     MaxCost(String),
-    /// The program was built without the node's provider.
     #[error(
         "node `{name}` has provider {provider}, and this gpu-harness was built without the feature `{provider}`"
     )]
@@ -122,10 +103,8 @@ pub enum RunError {
         /// Who would make it.
         provider: Provider,
     },
-    /// A flag says nothing of such a node.
-    #[error("{flag} says nothing of node `{name}`, whose provider is {provider}")]
+    #[error("{flag} does not apply to node `{name}`, whose provider is {provider}")]
     Flag { flag: &'static str, name: NodeName, provider: Provider },
-    /// Signals cannot be listened for.
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),
 }
@@ -179,9 +158,7 @@ impl Explain for RunError {
 pub struct RunContext {
     /// Its folder, its environment, and who hears what is said beside the report.
     pub here: Here,
-    /// What may ask it to stop.
     pub stop: Stop,
-    /// Who tells the user as it goes.
     pub reporter: Box<dyn Reporter>,
 }
 
@@ -196,7 +173,7 @@ impl RunContext {
 ///
 /// Whatever goes wrong once the run's folder is there is told by its report and by the exit code; an error means
 /// that nothing was run. A CI service whose step this is is told too.
-pub async fn run(context: RunContext, asked: Asked) -> Result<Exit, RunError> {
+pub async fn run(context: RunContext, asked: RunOptions) -> Result<Exit, RunError> {
     let here = context.here.clone();
     let service = Service::of(&here.env);
     let state = match all(context, asked).await {
@@ -215,7 +192,7 @@ pub async fn run(context: RunContext, asked: Asked) -> Result<Exit, RunError> {
     Ok(exit)
 }
 
-async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError> {
+async fn all(context: RunContext, mut asked: RunOptions) -> Result<RunState, RunError> {
     let here = context.here.clone();
     asked.suites.iter_mut().for_each(|path| *path = here.path(path));
     let selection = Selection::read(&asked.suites, &asked.cases, &here.folder)?;
@@ -248,7 +225,7 @@ async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError
 /// Runs a command on a node; gives what came of it and the run's folder.
 pub async fn exec(
     context: RunContext,
-    asked: Asked,
+    asked: RunOptions,
     command: crate::run::exec::Ready,
 ) -> Result<(RunState, PathBuf), RunError> {
     let here = context.here.clone();
@@ -266,7 +243,7 @@ pub async fn exec(
 /// Runs two versions in turn on a node; gives what came of it and the run's folder.
 pub async fn compare(
     context: RunContext,
-    asked: Asked,
+    asked: RunOptions,
     ready: &compare::Ready,
 ) -> Result<(RunState, PathBuf), RunError> {
     let job = Job {
@@ -280,9 +257,7 @@ pub async fn compare(
     perform(context, asked, job).await
 }
 
-/// What is to be run.
 struct Job<'a, N, P> {
-    /// The folder that it belongs to.
     root: &'a Path,
     config: &'a Config,
     /// What it is judged by.
@@ -295,7 +270,7 @@ struct Job<'a, N, P> {
 /// Has a node, runs what the job is on it, and keeps all that comes of it.
 async fn perform<N, P>(
     context: RunContext,
-    asked: Asked,
+    asked: RunOptions,
     job: Job<'_, N, P>,
 ) -> Result<(RunState, PathBuf), RunError>
 where

@@ -16,17 +16,16 @@ use crate::recorder::Recorder;
 use crate::report::RunState;
 use crate::text::chain;
 
-/// What a run is judged by.
 #[derive(Debug)]
 pub struct RunHistory {
     config: Config,
     judge: Judge,
-    kept: Option<Kept>,
+    kept: Option<LoadedHistory>,
 }
 
 /// A history, as it was before the run.
 #[derive(Debug)]
-struct Kept {
+struct LoadedHistory {
     place: Location,
     store: Option<Store>,
     before: History,
@@ -37,7 +36,7 @@ impl RunHistory {
     /// Reads the history at `place`, else that of the settings; without either only the quarantine counts.
     pub fn begin(place: Option<Location>, config: Config) -> Result<Self, PatternError> {
         let judge = Judge::of(&config)?;
-        let kept = place.or_else(|| config.history.clone()).map(Kept::read);
+        let kept = place.or_else(|| config.history.clone()).map(LoadedHistory::read);
         Ok(Self { config, judge, kept })
     }
 
@@ -86,13 +85,12 @@ impl RunHistory {
         Message::of(state, change::of_run(&self.judge, &kept.before, state), env)
     }
 
-    /// Whom the settings name.
     pub fn everybody(&self) -> &[NotifyConfig] {
         &self.config.notify
     }
 }
 
-impl Kept {
+impl LoadedHistory {
     fn read(place: Location) -> Self {
         // The first run begins it: a place without runs is not in trouble.
         let mut trouble = None;

@@ -4,23 +4,18 @@
 use crate::session::interrupt::Interrupts;
 use crate::session::moment::Moment;
 
-/// What the node may cost, in time.
 #[derive(Debug, Clone)]
 pub struct Budget {
-    /// When to warn, and with which words.
     pub warn_at: Option<(Moment, String)>,
-    /// When the run has to end, and why.
     pub end_at: (Moment, String),
 }
 
-/// Something that somebody has to do something about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Alarm {
     /// The user, or CI, wants the run to end.
     Signal(&'static str),
     /// The money is as good as spent, in these words.
     Warning(String),
-    /// The money is spent.
     Spent(String),
     /// The run's time limit was reached, and the agent had time to say so.
     Limit,

@@ -9,28 +9,23 @@ use gpu_suites::unit::Span;
 use crate::node::remote::RemoteError;
 use crate::text::{Explain, chain};
 
-/// Why a run was not followed to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The node refused, or could not be set up.
     #[error(transparent)]
     Remote(#[from] RemoteError),
-    /// What comes cannot be kept here.
     #[error("the run was ended, since what happens cannot be recorded")]
     Unrecorded,
     /// The node was out of reach, or nothing got on there, for longer than its lease.
     #[error("{node} {how}")]
     Lost {
         node: String,
-        /// Which of them, and for how long.
         how: String,
         #[source]
         last: Box<RemoteError>,
     },
-    /// The agent's supervisor died.
     #[error("the agent on {node} died in mid-run; its log is supervisor.log in the run's folder there")]
     AgentDied { node: String },
-    /// The agent sent something that no agent sends.
     #[error("{node} sent what no agent sends: {problem}")]
     Protocol { node: String, problem: String },
     /// The run's time limit was reached and the agent did not end the run.
@@ -40,7 +35,6 @@ pub enum SessionError {
     #[error("{node} has not {} in the {} that this may take", if *.started { "ended its cases" } else { "started the run" }, Span(*.within))]
     Overdue {
         node: String,
-        /// Whether the run had started.
         started: bool,
         /// All that it may take: of the cases, their timeouts, each as often as it may be tried, and what the agent needs
         /// around them.
@@ -58,10 +52,8 @@ pub enum SessionError {
     /// A file was not the same any more when it was sent.
     #[error("{path} was written or removed while it was sent; run again")]
     Changed { path: String },
-    /// No node could be had.
     #[error("{}", chain(&**.0))]
-    NotHad(Box<dyn Explain + Send + Sync>),
-    /// The user wants it to end now.
+    NoNode(Box<dyn Explain + Send + Sync>),
     #[error("interrupted by {by}")]
     Interrupted { by: &'static str },
 }
@@ -71,7 +63,7 @@ impl Explain for SessionError {
         match self {
             Self::Remote(error) => error.hint(),
             Self::Lost { last, .. } => last.hint(),
-            Self::NotHad(error) => error.hint(),
+            Self::NoNode(error) => error.hint(),
             _ => None,
         }
     }

@@ -16,7 +16,6 @@ use crate::files::announced::Announced;
 /// bytes of one; the longest is the answer that names each file of a tree that is missing.
 pub(crate) const LONGEST_LINE: usize = 8 << 20;
 
-/// What becomes of a record.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Taken {
     /// It is taken in.
@@ -28,13 +27,11 @@ pub(crate) enum Taken {
     },
 }
 
-/// What a plan's node may still say.
 #[derive(Debug)]
 pub(crate) struct Intake {
     /// What each case may still begin and end.
     cases: HashMap<CaseId, Turns>,
     left: u64,
-    /// Records that were left out.
     pub(crate) left_out: u64,
     has_hello: bool,
     has_notice: bool,

@@ -23,7 +23,6 @@ enum Source {
     Inside(UnboundedReceiver<&'static str>),
 }
 
-/// What may ask a run to stop.
 #[derive(Debug, Default)]
 pub enum Stop {
     /// Ctrl-C and a CI system's stop: for the one run that a process is there for.

@@ -66,7 +66,6 @@ use stop::Stop;
 /// How much longer than the run's own limit the harness waits for the agent to say that it was reached.
 const LIMIT_GRACE: Duration = Duration::from_secs(30);
 
-/// How a run on a node ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
     /// The node has run what it was given.
@@ -75,7 +74,6 @@ pub enum Followed {
     Reclaimed,
 }
 
-/// How one conversation ended.
 enum Ended {
     Finished,
     NoAgent,
@@ -97,13 +95,11 @@ struct Asked {
     renewals: u64,
 }
 
-/// What to open a conversation with.
 enum Opening {
     Start,
     Attach,
 }
 
-/// A run on a node, being followed.
 pub struct Session<'a> {
     remote: &'a mut Remote,
     recorder: &'a mut dyn Records,

@@ -25,7 +25,6 @@ impl Moment {
         Self(Self::now().0.saturating_add(time))
     }
 
-    /// How long it is until then.
     pub fn left(self) -> Duration {
         self.0.saturating_sub(Self::now().0)
     }

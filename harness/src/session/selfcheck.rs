@@ -69,7 +69,6 @@ fn unreadable(remote: &Remote, cause: &str) -> RemoteError {
     RemoteError::Facts { node: remote.node().name.to_string(), cause: cause.to_owned() }
 }
 
-/// All that the agent answers.
 async fn ask(remote: &Remote, arguments: &[&str]) -> Result<Vec<u8>, RemoteError> {
     let mut exec = remote.start(arguments).await?;
     exec.stdin.close();

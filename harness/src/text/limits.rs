@@ -4,7 +4,6 @@
 pub const LINE: usize = 4 << 10;
 /// A message that has a place of its own: an attribute of JUnit, a finding of `doctor`.
 pub const MESSAGE: usize = 1 << 10;
-/// A cell of a table.
 pub const CELL: usize = 400;
 /// Words of others within a sentence of ours: a service's answer, what changed.
 pub const QUOTE: usize = 300;

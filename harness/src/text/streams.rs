@@ -38,7 +38,6 @@ fn noted<T>(done: io::Result<T>) -> io::Result<T> {
     done
 }
 
-/// Prints to standard output.
 pub fn say(text: &str) {
     let _ = Stdout.write_all(text.as_bytes()).and_then(|()| Stdout.flush());
 }

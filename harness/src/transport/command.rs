@@ -103,7 +103,6 @@ fn octal(text: &str) -> String {
     written
 }
 
-/// `text` as one word of a POSIX shell.
 pub fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@%+,".contains(c);
     if !text.is_empty() && text.chars().all(plain) {

@@ -12,11 +12,9 @@ use gpu_suites::exit::Exit;
 use super::ssh::HostKey;
 use crate::text::Explain;
 
-/// Who is at the other end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
     pub user: String,
-    /// The name or address that is connected to.
     pub host: String,
     pub port: u16,
 }
@@ -28,13 +26,10 @@ impl fmt::Display for Peer {
     }
 }
 
-/// A line of a `known_hosts` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KnownKey {
     pub file: PathBuf,
-    /// The line there, counted from 1.
     pub line: usize,
-    /// The key that stands there.
     pub key: HostKey,
     /// The name that it was found by.
     pub name: String,
@@ -49,19 +44,13 @@ impl fmt::Display for KnownKey {
 /// What failed on the way to a command's end.
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
-    /// The address is not one.
     #[error("read the address `{address}`: {reason}")]
-    Address {
-        address: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    Address { address: String, reason: String },
     /// The ssh configuration cannot be read, or makes no sense.
     #[error("read the ssh configuration: {place}")]
     Config {
         /// The file, or the line with what is wrong there.
         place: String,
-        /// The operating system's word.
         source: Option<io::Error>,
     },
     /// The jumps of the ssh configuration lead in a circle.
@@ -79,10 +68,8 @@ pub enum TransportError {
         way: String,
         said: String,
     },
-    /// The name has no address.
     #[error("find the address of {peer}")]
     Resolve { peer: Peer, source: io::Error },
-    /// No address accepted a TCP connection.
     #[error("connect to {peer} (tried {})", .tried.join(", "))]
     Connect {
         peer: Peer,
@@ -90,21 +77,11 @@ pub enum TransportError {
         tried: Vec<String>,
         source: io::Error,
     },
-    /// The ssh handshake failed.
     #[error("agree with {peer} on an ssh session")]
-    Handshake {
-        peer: Peer,
-        /// libssh2's word.
-        source: ssh2::Error,
-    },
+    Handshake { peer: Peer, source: ssh2::Error },
     /// A file of known host keys cannot be read.
     #[error("read the known host keys in {}", path.display())]
-    KnownHosts {
-        path: PathBuf,
-        /// The operating system's word.
-        source: io::Error,
-    },
-    /// No known key for this host.
+    KnownHosts { path: PathBuf, source: io::Error },
     #[error("trust {peer}: its host key is not known\n{unknown}")]
     HostKeyUnknown {
         peer: Peer,
@@ -125,7 +102,6 @@ pub enum TransportError {
         /// Where another key is written.
         known: Box<KnownKey>,
     },
-    /// The key is marked `@revoked`.
     #[error("trust {peer}: its host key {} {} is marked @revoked in {marked}", .key.kind(), .key.fingerprint())]
     HostKeyRevoked {
         peer: Peer,
@@ -133,13 +109,8 @@ pub enum TransportError {
         /// Where it is marked.
         marked: Box<KnownKey>,
     },
-    /// Its certificate is none that we go by.
     #[error("trust {peer}: it shows a certificate that does not hold: {reason}")]
-    HostCertificate {
-        peer: Peer,
-        /// What is wrong with it.
-        reason: String,
-    },
+    HostCertificate { peer: Peer, reason: String },
     /// Not the one key that this node was given.
     #[error(
         "trust {peer}: it shows the host key {} {}, and the node was given {} {}\n\
@@ -152,7 +123,6 @@ pub enum TransportError {
         /// The only key that is accepted.
         pinned: HostKey,
     },
-    /// No key of ours is accepted.
     #[error("log in to {peer}: {}", login(tried, looked_for))]
     Auth {
         peer: Peer,
@@ -163,12 +133,7 @@ pub enum TransportError {
     },
     /// The far side lets a connection have no command at all.
     #[error("start `{command}` at {peer}: the server lets no command run ({reason})")]
-    OpenChannel {
-        peer: Peer,
-        /// The command that was to run.
-        command: String,
-        reason: String,
-    },
+    OpenChannel { peer: Peer, command: String, reason: String },
     /// The far side lets a connection have no further command, and a further connection could not be made.
     #[error(
         "start `{command}` at {peer}: the server lets this connection have no further command (MaxSessions), \
@@ -176,7 +141,6 @@ pub enum TransportError {
     )]
     SecondConnection {
         peer: Peer,
-        /// The command that was to run.
         command: String,
         /// What became of the second connection.
         reason: String,
@@ -190,38 +154,19 @@ pub enum TransportError {
         to: String,
         reason: String,
     },
-    /// The far side refused to run the command.
     #[error("start `{command}` at {peer}")]
-    Start {
-        peer: Peer,
-        command: String,
-        /// libssh2's word.
-        source: ssh2::Error,
-    },
-    /// The connection ended before the command did.
+    Start { peer: Peer, command: String, source: ssh2::Error },
     #[error("{0}")]
     ConnectionLost(Box<Lost>),
     /// A program on this machine could not be started.
     #[error("start `{program}` on this machine")]
-    Spawn {
-        program: String,
-        /// The operating system's word.
-        source: io::Error,
-    },
+    Spawn { program: String, source: io::Error },
     /// A program on this machine could not be waited for.
     #[error("wait for `{program}` on this machine")]
-    Wait {
-        program: String,
-        /// The operating system's word.
-        source: io::Error,
-    },
+    Wait { program: String, source: io::Error },
     /// An operating system resource for the connection could not be had.
     #[error("set up the connection to {peer}")]
-    Setup {
-        peer: Peer,
-        /// The operating system's word.
-        source: io::Error,
-    },
+    Setup { peer: Peer, source: io::Error },
     /// The end of the command was told before, or its transport is gone.
     #[error("learn how the command ended: its connection is closed")]
     Gone,
@@ -253,16 +198,13 @@ impl TransportError {
     seconds(*after)
 )]
 pub struct Lost {
-    /// Who was at the other end.
     pub peer: Peer,
     /// What it was used for at that moment.
     pub doing: String,
-    /// How long it had stood.
     pub after: Duration,
     pub cause: LostCause,
 }
 
-/// What ended a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LostCause {
     /// The other end closed it, or something in between did.
@@ -294,17 +236,14 @@ fn seconds(duration: Duration) -> String {
 pub struct TriedKey {
     /// The key file, or the agent and the key's comment.
     pub key: String,
-    /// What came of it.
     pub result: String,
 }
 
-/// A host key that nothing is known about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnknownKey {
     /// The name that it would be known by.
     pub name: String,
     pub key: HostKey,
-    /// Where known keys are kept.
     pub file: PathBuf,
     /// Whether ssh-keyscan would ask the same machine, by the same name.
     pub scan: bool,

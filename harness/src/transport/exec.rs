@@ -18,17 +18,14 @@ const STDERR_TAIL: usize = 16 << 10;
 /// Told whenever the caller did something that its transport may wait for.
 pub(super) type Nudge = Arc<dyn Fn() + Send + Sync>;
 
-/// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ExitStatus {
-    /// It exited with this code.
     Code(i32),
     /// A signal ended it; the name without `SIG`, such as `KILL`.
     Signal(String),
 }
 
 impl ExitStatus {
-    /// Whether it exited with 0.
     pub fn success(&self) -> bool {
         *self == Self::Code(0)
     }
@@ -49,9 +46,7 @@ impl fmt::Display for ExitStatus {
 pub struct Exec {
     // First, so that it is closed first: the streams then wake the transport, which looks at this.
     ended: Ended,
-    /// The command's standard input.
     pub stdin: Stdin,
-    /// The command's standard output.
     pub stdout: Stdout,
     stderr: Tail,
     noise: Tail,
@@ -116,7 +111,6 @@ impl Drop for Ended {
 #[error("the command reads no more input")]
 pub struct StdinClosed;
 
-/// The standard input of a command.
 pub struct Stdin {
     chunks: Option<mpsc::Sender<Vec<u8>>>,
     nudge: Nudge,
@@ -181,7 +175,6 @@ impl fmt::Debug for Stdout {
     }
 }
 
-/// The last bytes of a stream.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Tail(Arc<Mutex<Vec<u8>>>);
 
@@ -217,7 +210,6 @@ pub(super) struct FarSide {
     pub(super) stdin: mpsc::Receiver<Vec<u8>>,
     /// Where output goes; dropped at its end. Only the transport sends, so room that was seen stays.
     pub(super) stdout: Option<mpsc::Sender<Result<Vec<u8>, TransportError>>>,
-    /// Where standard error goes.
     pub(super) stderr: Tail,
     /// Where goes what was said before the command began; empty from then on.
     pub(super) noise: Tail,

@@ -18,7 +18,6 @@ pub use exec::{Exec, ExitStatus, Stdin, StdinClosed, Stdout};
 pub use ssh::{ClientKey, HostKey, HostKeyError, Link, SshOptions};
 pub use upload::UploadError;
 
-/// A way to run commands on a node.
 #[derive(Debug)]
 pub enum Transport {
     Local,
@@ -27,7 +26,6 @@ pub enum Transport {
 }
 
 impl Transport {
-    /// Commands on this machine.
     pub fn local() -> Self {
         Self::Local
     }
@@ -64,7 +62,6 @@ impl Transport {
         }
     }
 
-    /// The place, for messages.
     pub fn describe(&self) -> String {
         match self {
             Self::Local => "this machine".to_owned(),

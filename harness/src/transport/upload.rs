@@ -19,27 +19,14 @@ const SMALLEST: u64 = 1 << 20;
 /// What is read from the file and written to a channel at once; stripes begin at multiples of it.
 const CHUNK: u32 = 256 << 10;
 
-/// Why a file did not arrive.
 #[derive(Debug, thiserror::Error)]
 pub enum UploadError {
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// The file cannot be read here.
     #[error("read {path} to send it")]
-    Read {
-        path: String,
-        /// The operating system's word.
-        source: io::Error,
-    },
-    /// The file cannot be written there.
+    Read { path: String, source: io::Error },
     #[error("write {path} on the node: dd ended with {status} and said: {said}")]
-    Write {
-        path: String,
-        /// How the writer ended.
-        status: ExitStatus,
-        /// The end of its standard error.
-        said: String,
-    },
+    Write { path: String, status: ExitStatus, said: String },
 }
 
 impl Transport {

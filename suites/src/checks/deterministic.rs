@@ -3,10 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
-
 use super::parity::{Compared, Parity};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The same seed gives the same losses, bit by bit. Write `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,7 +12,7 @@ use super::{Check, Fold};
 pub struct Deterministic {}
 
 impl Check for Deterministic {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Parity::new(&REPEATED))
     }
 }

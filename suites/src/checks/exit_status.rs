@@ -7,12 +7,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Blame;
-use crate::spec::Case;
 
+use super::observations::Observations;
 use super::ruling::{Kind, Ruling};
-use super::seen::Seen;
 use super::text::clip;
-use super::{Check, Fold, LastWord, ProcessEnd};
+use super::{CaseFacts, Check, Fold, LastWord, ProcessEnd};
 
 /// The exit status that the program must end with.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,14 +22,14 @@ pub struct ExitStatus {
 }
 
 impl Check for ExitStatus {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(self)
     }
 }
 
 /// What a case writes says nothing of how its process ends: the evaluator asks [`of_command`] and [`of_worker`].
 impl Fold for ExitStatus {
-    fn conclude(&self, _: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, _: &Observations) -> Vec<Ruling> {
         Vec::new()
     }
 }
@@ -67,7 +66,7 @@ const OWN_DOING: [(&str, &str); 9] = [
     ("SIGXCPU", "it used up its CPU time limit"),
 ];
 
-pub(super) fn of_command(end: &ProcessEnd, wanted: ExitStatus) -> Ruling {
+pub(crate) fn of_command(end: &ProcessEnd, wanted: ExitStatus) -> Ruling {
     let target = format!("exit code {}", wanted.code);
     match end {
         ProcessEnd::Exited(code) => {
@@ -89,7 +88,7 @@ pub(super) fn of_command(end: &ProcessEnd, wanted: ExitStatus) -> Ruling {
 }
 
 /// Nothing where the worker ended well.
-pub(super) fn of_worker(end: &ProcessEnd, error: Option<&LastWord>) -> Option<Ruling> {
+pub(crate) fn of_worker(end: &ProcessEnd, error: Option<&LastWord>) -> Option<Ruling> {
     let wanted = "exit code 0 of the worker";
     let errored =
         |observed: String, cause: String| Ruling { cause: Some(cause), ..Ruling::skipped(observed, wanted) };
@@ -125,7 +124,7 @@ fn usually(cause: &str) -> String {
 }
 
 /// Whether the process was ended by somebody else, so that the program cannot be blamed.
-pub(super) fn is_from_outside(ruling: &Ruling) -> bool {
+pub(crate) fn is_from_outside(ruling: &Ruling) -> bool {
     ruling.kind == Kind::Skipped && ruling.cause.is_some()
 }
 

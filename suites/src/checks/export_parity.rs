@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::violations::Violations;
 
 use super::figure::at_most;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The exported model gives the same output.
 /// `export_max_abs_diff`: the largest difference between the model's output and the exported model's.
@@ -27,11 +27,11 @@ impl Default for ExportParity {
 }
 
 impl Check for ExportParity {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        found.tolerance("within", self.within);
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.tolerance("within", self.within);
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, difference: None })
     }
 }
@@ -49,7 +49,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let wanted = format!("at most {}", short(self.wanted.within));
         let Some(difference) = self.difference else {
             return vec![seen.missing("export_max_abs_diff", &wanted)];

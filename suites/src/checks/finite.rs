@@ -3,12 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
-
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{at, clip, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// No metric is NaN or infinite. Write `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,11 +14,11 @@ use super::{Check, Fold};
 pub struct Finite {}
 
 impl Check for Finite {
-    fn by_default(_: &Case) -> Option<Self> {
+    fn by_default(_: CaseFacts<'_>) -> Option<Self> {
         Some(Self {})
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running::default())
     }
 }
@@ -51,7 +49,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, _: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, _: &Observations) -> Vec<Ruling> {
         let wanted = "every metric a finite number";
         vec![match &self.broken {
             Some(Broken { name, step, value }) => {

@@ -7,14 +7,14 @@ use std::collections::VecDeque;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::figure::{at_most, larger, middle};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{count, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The gradient norm fell.
 /// Last `grad_norm` ≤ to × the largest of the first steps.
@@ -33,11 +33,11 @@ impl Default for GradNormDrop {
 }
 
 impl Check for GradNormDrop {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        found.share("to", Some(self.to));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.share("to", Some(self.to));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running {
             wanted: self,
             came: 0,
@@ -70,7 +70,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let Some((step, _)) = self.last.back() else {
             return vec![seen.missing("grad_norm", "a `grad_norm` for each step")];
         };

@@ -7,13 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Value;
-use crate::spec::Case;
 
 use super::figure::at_least;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Every trainable tensor has a gradient and moves; frozen ones do not.
 /// The census after the first step. How many parameters may be frozen is the one thing that it cannot know.
@@ -26,7 +25,7 @@ pub struct Gradients {
 }
 
 impl Check for Gradients {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, counts: BTreeMap::new(), names: BTreeMap::new() })
     }
 }
@@ -72,7 +71,7 @@ struct Running {
 
 impl Running {
     /// The verdict on how many are frozen, where the suite says how many are meant to be and there are others.
-    fn of_frozen(&self, seen: &Seen) -> Option<Ruling> {
+    fn of_frozen(&self, seen: &Observations) -> Option<Ruling> {
         let meant = self.wanted.frozen?;
         let wanted = format!("{meant} frozen");
         let Some((step, frozen)) = self.counts.get(FROZEN) else {
@@ -111,7 +110,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let needed = std::iter::once(TOTAL).chain(CENSUS.iter().map(|row| row.0));
         let wanted = "every trainable parameter with a finite gradient other than zero, and changed by step 1; no frozen one changed";
         if let Some(name) = needed.into_iter().find(|name| !self.counts.contains_key(name)) {

@@ -5,14 +5,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::figure::{at_least, at_most};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{at, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The first loss is near its analytic value.
 /// Metric `loss` at the first step against its analytic value (ln K for K balanced classes).
@@ -38,12 +38,12 @@ impl Default for InitialLoss {
 }
 
 impl Check for InitialLoss {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        found.finite("near", self.near);
-        found.share("within", Some(self.within));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.finite("near", self.near);
+        violations.share("within", Some(self.within));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, first: None, expected: None })
     }
 }
@@ -69,7 +69,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let Some((step, loss)) = self.first else { return vec![seen.missing("loss", "a first `loss`")] };
         let Some(near) = self.wanted.near.or(self.expected) else {
             let wanted = "`expected_initial_loss`, or `near` in the suite file";

@@ -6,15 +6,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::curve::{Shape, shape};
 use super::figure::{at_most, larger};
+use super::observations::Observations;
 use super::ruling::Ruling;
-use super::seen::Seen;
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// The loss fell far enough, without a plateau above the floor.
 /// Final `loss` ≤ max(floor, to × the first); of a first loss below 0, ≤ first − (1 − to) × its size.
@@ -35,12 +35,12 @@ impl Default for LossDrop {
 }
 
 impl Check for LossDrop {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        found.share("to", Some(self.to));
-        found.finite("floor", Some(self.floor));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.share("to", Some(self.to));
+        violations.finite("floor", Some(self.floor));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running(self))
     }
 }
@@ -53,7 +53,7 @@ impl Fold for Running {
         &["loss"]
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let series = seen.series("loss");
         let Some((series, first, last)) =
             series.and_then(|series| Some((series, series.first?, series.last?)))

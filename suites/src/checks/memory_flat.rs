@@ -7,14 +7,13 @@ use std::collections::VecDeque;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
 use crate::unit::ByteSize;
 
 use super::figure::{at_most, middle};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::count;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Memory does not grow.
 /// `memory_bytes` from a step on.
@@ -35,7 +34,7 @@ impl Default for MemoryFlat {
 }
 
 impl Check for MemoryFlat {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running {
             wanted: self,
             came: 0,
@@ -89,7 +88,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let from = self.wanted.from_step;
         if self.came == 0 {
             return vec![seen.missing("memory_bytes", "a `memory_bytes` for each step")];

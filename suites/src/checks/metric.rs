@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::violations::Violations;
 
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{at, clip, count, short};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Metrics reach their figures, each with a verdict of its own.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,32 +50,38 @@ pub enum When {
 }
 
 impl Check for Metric {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
         if self.0.is_empty() {
-            found.add("", "no metric is listed", "write `- name: eval/iou` and `at-least: 0.99`");
+            violations.add("", "no metric is listed", "write `- name: eval/iou` and `at-least: 0.99`");
         }
         for (index, check) in self.0.iter().enumerate() {
-            of_figures(&mut found.below(format!("[{index}]")), check);
+            of_figures(&mut violations.below(format!("[{index}]")), check);
         }
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         let watched =
             |check| Watched { check, came: 0, last: None, best: None, mean: 0.0, first_wrong: None };
         Box::new(Running(self.0.into_iter().map(watched).collect()))
     }
 }
 
-fn of_figures(found: &mut Found<'_>, check: &MetricCheck) {
-    found.metric_name(&check.name);
+fn of_figures(violations: &mut Violations<'_>, check: &MetricCheck) {
+    violations.metric_name(&check.name);
     match (check.at_least, check.at_most) {
-        (None, None) => found.add("", "a metric check without a figure", "add `at-least:` or `at-most:`"),
+        (None, None) => {
+            violations.add("", "a metric check without a figure", "add `at-least:` or `at-most:`")
+        }
         (Some(least), Some(most)) if least > most => {
-            found.add("at-most", format!("no number is at least {least} and at most {most}"), "swap them");
+            violations.add(
+                "at-most",
+                format!("no number is at least {least} and at most {most}"),
+                "swap them",
+            );
         }
         (least, most) => {
             let odd = |figure: &f64| !figure.is_finite();
-            found.finite("", [least, most].into_iter().flatten().find(odd));
+            violations.finite("", [least, most].into_iter().flatten().find(odd));
         }
     }
 }
@@ -173,7 +179,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let rule = |metric: &Watched| {
             let name = clip(&metric.check.name, 128);
             let Some((point, observed)) = metric.counted() else {

@@ -2,14 +2,12 @@
 //!
 //! A new one is a file and a line in the list below; CONTRIBUTING.md leads through it.
 //!
-//! [`Evaluator`] hands every line to the checks that the case runs, and collects their verdicts when its process has
-//! ended; [`judge`] turns the verdicts into the case's outcome. A check keeps figures, not lines: memory stays
-//! bounded however long a case runs.
+//! A check keeps figures, not lines: memory stays bounded however long a case runs. [`crate::evaluation`] hands it the
+//! lines. It knows of its case what [`CaseFacts`] says, and no more.
 
 mod curve;
 mod deterministic;
-mod evaluator;
-mod exit_status;
+pub(crate) mod exit_status;
 mod export_parity;
 mod figure;
 mod finite;
@@ -17,11 +15,11 @@ mod golden;
 mod grad_norm_drop;
 mod gradients;
 mod initial_loss;
-mod judge;
 mod loss_drop;
 mod memory_flat;
 mod metric;
 mod mixed_precision;
+pub(crate) mod observations;
 mod parity;
 mod points;
 mod predictions;
@@ -29,12 +27,11 @@ mod rate;
 mod registry;
 mod resume_parity;
 mod rows;
-mod ruling;
+pub(crate) mod ruling;
 mod same_batch;
-mod seen;
 mod shards;
 mod steps;
-mod text;
+pub(crate) mod text;
 mod time_budget;
 mod twins;
 mod valid_windows;
@@ -47,20 +44,17 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use evaluator::Evaluator;
 pub use golden::GoldenCheck;
-pub use judge::judge;
 pub use metric::{MetricCheck, When};
 pub use rate::RateCheck;
-pub use registry::{names, selected};
+pub use registry::names;
 pub use varied::VariedCheck;
 
 use crate::id::CheckName;
 use crate::metrics::Blame;
-use crate::spec::Case;
-pub(crate) use registry::{Check, Known, known, known_with_reasons, rules};
+use observations::{Observations, Sample};
+pub(crate) use registry::{CaseFacts, Check, Known, Sweep, known, known_with_reasons};
 use ruling::Ruling;
-use seen::{Sample, Seen};
 
 // In the order in which they are judged and reported.
 registry::checks! {
@@ -123,10 +117,10 @@ pub enum ProcessEnd {
 
 /// A worker's own word on why it cannot go on.
 #[derive(Debug)]
-struct LastWord {
-    what: String,
-    hint: Option<String>,
-    fault: Blame,
+pub(crate) struct LastWord {
+    pub(crate) what: String,
+    pub(crate) hint: Option<String>,
+    pub(crate) fault: Blame,
 }
 
 /// One check at work.
@@ -145,5 +139,5 @@ pub(crate) trait Fold: fmt::Debug + Send {
     fn observe(&mut self, _sample: &Sample<'_>) {}
 
     /// What it comes to.
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling>;
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling>;
 }

@@ -3,13 +3,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::violations::Violations;
 
 use super::figure::{at_least, at_most};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Predictions are those that are known to be right. Run in a `pipeline` case that has `golden`.
 /// `predictions/max_abs_diff` ≤ within, with no prediction missing.
@@ -27,11 +27,11 @@ impl Default for Predictions {
 }
 
 impl Check for Predictions {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        found.tolerance("within", self.within);
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.tolerance("within", self.within);
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, difference: None, compared: None, missing: None })
     }
 }
@@ -59,7 +59,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let wanted = format!("all of them within {}", short(self.wanted.within));
         let Some(compared) = self.compared else { return vec![seen.missing(COMPARED, &wanted)] };
         let Some(missing) = self.missing else { return vec![seen.missing(MISSING, &wanted)] };

@@ -4,36 +4,57 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
+use crate::dtype::Dtype;
 use crate::id::CheckName;
-use crate::spec::{Case, Found};
+use crate::unit::Span;
+use crate::violations::Violations;
 
 use super::{CHECKS, Checks, Fold};
+
+/// What a check may know of its case.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CaseFacts<'a> {
+    pub(crate) timeout: Span,
+    /// The metric that says how well the task of its training is done.
+    pub(crate) task_metric: Option<&'static str>,
+    /// What it measures the throughput of.
+    pub(crate) sweep: Option<Sweep<'a>>,
+}
+
+/// The points at which throughput is measured.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sweep<'a> {
+    pub(crate) dtypes: &'a [Dtype],
+    /// `None`: the case looks for the best batch size itself.
+    pub(crate) batches: Option<&'a [NonZeroU32]>,
+}
 
 /// A check, as a suite file names it with its parameters.
 pub(crate) trait Check: Sized {
     /// The parameters with which it runs in a case whose suite does not name it, and whose kind does not ask for it
-    /// (`checks` in the files of [`crate::spec::kinds`]). `None`: there it does not run.
-    fn by_default(_case: &Case) -> Option<Self> {
+    /// (`checks` in the files of `spec/kinds/`). `None`: there it does not run.
+    fn by_default(_case: CaseFacts<'_>) -> Option<Self> {
         None
     }
 
     /// Tells which of its parameters cannot be meant in this case.
-    fn rules(&self, _case: &Case, _found: &mut Found<'_>) {}
+    fn rules(&self, _case: CaseFacts<'_>, _violations: &mut Violations<'_>) {}
 
     /// The check at work.
-    fn start(self, case: &Case) -> Box<dyn Fold>;
+    fn start(self, case: CaseFacts<'_>) -> Box<dyn Fold>;
 }
 
 /// A check of the list.
 pub(crate) struct Listed {
     pub(super) name: CheckName,
     pub(super) runs: fn(&Checks) -> bool,
-    pub(super) rules: fn(&Checks, &Case, &mut Found<'_>),
-    pub(super) start: fn(Checks, &Case) -> Option<Box<dyn Fold>>,
+    pub(super) rules: fn(&Checks, CaseFacts<'_>, &mut Violations<'_>),
+    pub(super) start: fn(Checks, CaseFacts<'_>) -> Option<Box<dyn Fold>>,
 }
 
 macro_rules! checks {
@@ -51,7 +72,6 @@ macro_rules! checks {
         /// and is not run in a `command` case.
         #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields, default)]
-        #[expect(missing_docs, reason = "the type of each says it, in the schema too")]
         pub struct Checks {
             $(
                 #[serde(rename = $name, skip_serializing_if = "Option::is_none")]
@@ -61,9 +81,8 @@ macro_rules! checks {
 
         impl Checks {
             /// Those that run in a case, with the parameters that its suite, its kind or the check itself gives them.
-            pub(crate) fn of(case: &Case) -> Self {
-                let (named, kind) = (case.checks.clone(), case.work.checks());
-                Self { $($module: named.$module.or(kind.$module).or_else(|| $Check::by_default(case)),)* }
+            pub(crate) fn with_defaults(self, kind: Self, case: CaseFacts<'_>) -> Self {
+                Self { $($module: self.$module.or(kind.$module).or_else(|| $Check::by_default(case)),)* }
             }
         }
 
@@ -71,9 +90,9 @@ macro_rules! checks {
         pub(crate) static CHECKS: [registry::Listed; [$($name),*].len()] = [$(registry::Listed {
             name: $Check::NAME,
             runs: |checks| checks.$module.is_some(),
-            rules: |checks, case, found| {
+            rules: |checks, case, violations| {
                 if let Some(check) = &checks.$module {
-                    check.rules(case, &mut found.below($name));
+                    check.rules(case, &mut violations.below($name));
                 }
             },
             start: |checks, case| Some(checks.$module?.start(case)),
@@ -87,25 +106,29 @@ pub fn names() -> impl Iterator<Item = &'static CheckName> {
     CHECKS.iter().map(|check| &check.name)
 }
 
-/// The checks of a case in the order in which they are judged, those left out by `skip-checks` included.
-pub fn selected(case: &Case) -> Vec<CheckName> {
-    let checks = Checks::of(case);
-    CHECKS.iter().filter(|check| (check.runs)(&checks)).map(|check| check.name.clone()).collect()
-}
-
-/// Tells which parameters cannot be meant.
-pub(crate) fn rules(case: &Case, found: &mut Found<'_>) {
-    for check in &CHECKS {
-        (check.rules)(&case.checks, case, found);
+impl Checks {
+    /// The names of those that are there, in the order in which they are judged.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static CheckName> {
+        CHECKS.iter().filter(|check| (check.runs)(self)).map(|check| &check.name)
     }
-}
 
-/// The checks that a case runs, at work.
-pub(super) fn started(case: &Case) -> Vec<(CheckName, Box<dyn Fold>)> {
-    let checks = Checks::of(case);
-    let active = CHECKS.iter().filter(|check| !case.skip_checks.contains_key(&check.name));
-    let start = |check: &Listed| Some((check.name.clone(), (check.start)(checks.clone(), case)?));
-    active.filter_map(start).collect()
+    /// Tells which parameters cannot be meant.
+    pub(crate) fn rules(&self, case: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        for check in &CHECKS {
+            (check.rules)(self, case, violations);
+        }
+    }
+
+    /// Those that are there at work, without the ones that are left out.
+    pub(crate) fn started(
+        &self,
+        case: CaseFacts<'_>,
+        is_left_out: impl Fn(&CheckName) -> bool,
+    ) -> Vec<(CheckName, Box<dyn Fold>)> {
+        let active = CHECKS.iter().filter(|check| !is_left_out(&check.name));
+        let start = |check: &Listed| Some((check.name.clone(), (check.start)(self.clone(), case)?));
+        active.filter_map(start).collect()
+    }
 }
 
 /// The name of a check where somebody wrote it by hand: then only one of ours can be meant.

@@ -6,12 +6,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
-
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, count};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Each input row came out once. Only where it is named.
 /// Each `input_row` has one `row`, and no other row is there.
@@ -26,7 +24,7 @@ pub struct Rows {
 }
 
 impl Check for Rows {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, inputs: 0, outputs: 0, keys: HashMap::new(), cut: false })
     }
 }
@@ -179,7 +177,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let inputs = (self.inputs > 0).then_some(self.inputs);
         let Some(due) = self.wanted.count.or(inputs) else {
             return vec![

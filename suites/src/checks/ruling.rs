@@ -6,17 +6,17 @@ use crate::id::CheckName;
 /// A verdict in the making.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Ruling {
-    pub(super) kind: Kind,
-    pub(super) subject: Option<String>,
-    pub(super) observed: String,
-    pub(super) wanted: String,
-    pub(super) step: Option<u64>,
-    pub(super) cause: Option<String>,
+    pub(crate) kind: Kind,
+    pub(crate) subject: Option<String>,
+    pub(crate) observed: String,
+    pub(crate) wanted: String,
+    pub(crate) step: Option<u64>,
+    pub(crate) cause: Option<String>,
 }
 
 /// What kind of verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Held,
     Broke,
     /// What the check reads never came.
@@ -38,15 +38,15 @@ impl Ruling {
     }
 
     /// Held where `holds`, else broke.
-    pub(super) fn of(holds: bool, observed: impl Into<String>, wanted: impl Into<String>) -> Self {
+    pub(crate) fn of(holds: bool, observed: impl Into<String>, wanted: impl Into<String>) -> Self {
         Self::new(if holds { Kind::Held } else { Kind::Broke }, observed, wanted)
     }
 
-    pub(super) fn broke(observed: impl Into<String>, wanted: impl Into<String>) -> Self {
+    pub(crate) fn broke(observed: impl Into<String>, wanted: impl Into<String>) -> Self {
         Self::of(false, observed, wanted)
     }
 
-    pub(super) fn missing(
+    pub(crate) fn missing(
         observed: impl Into<String>,
         wanted: impl Into<String>,
         cause: impl Into<String>,
@@ -54,16 +54,16 @@ impl Ruling {
         Self { cause: Some(cause.into()), ..Self::new(Kind::Missing, observed, wanted) }
     }
 
-    pub(super) fn skipped(why: impl Into<String>, wanted: impl Into<String>) -> Self {
+    pub(crate) fn skipped(why: impl Into<String>, wanted: impl Into<String>) -> Self {
         Self::new(Kind::Skipped, why, wanted)
     }
 
-    pub(super) fn about(self, subject: impl Into<String>) -> Self {
+    pub(crate) fn about(self, subject: impl Into<String>) -> Self {
         Self { subject: Some(subject.into()), ..self }
     }
 
     /// The step where it went wrong, kept only where the check broke.
-    pub(super) fn at(self, step: Option<u64>) -> Self {
+    pub(crate) fn at(self, step: Option<u64>) -> Self {
         match self.kind {
             Kind::Broke => Self { step, ..self },
             _ => self,
@@ -71,14 +71,14 @@ impl Ruling {
     }
 
     /// The usual cause, kept only where it is asked for: where the check broke.
-    pub(super) fn because(self, cause: impl Into<String>) -> Self {
+    pub(crate) fn because(self, cause: impl Into<String>) -> Self {
         match self.kind {
             Kind::Broke => Self { cause: Some(cause.into()), ..self },
             _ => self,
         }
     }
 
-    pub(super) fn finding(self, check: &CheckName) -> Finding {
+    pub(crate) fn finding(self, check: &CheckName) -> Finding {
         let verdict = match self.kind {
             Kind::Held => Verdict::Held,
             Kind::Broke | Kind::Missing => Verdict::Broke,

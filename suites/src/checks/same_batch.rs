@@ -3,12 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
-
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, count};
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Every step saw the same batch. Write `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +14,7 @@ use super::{Check, Fold};
 pub struct SameBatch {}
 
 impl Check for SameBatch {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running::default())
     }
 }
@@ -48,7 +46,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let Some(first) = &self.first else {
             return vec![seen.missing("batch_hash", "a `batch_hash` for each step")];
         };

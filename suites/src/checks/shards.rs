@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::figure::at_most;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Each input is in exactly one row, and few rows are errors.
 /// `rows/missing`, `rows/doubled`, `rows/foreign` = 0, `rows/errors` ≤ errors × `rows/inputs`.
@@ -31,11 +31,11 @@ impl Default for Shards {
 }
 
 impl Check for Shards {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        found.share("errors", Some(self.errors));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.share("errors", Some(self.errors));
     }
 
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, figures: BTreeMap::new() })
     }
 }
@@ -64,7 +64,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let wanted = "each input in exactly one row";
         let Some(inputs) = self.figures.get(INPUTS).copied() else {
             return vec![seen.missing(INPUTS, wanted)];
@@ -92,7 +92,7 @@ impl Fold for Running {
 }
 
 impl Running {
-    fn errors(&self, seen: &Seen, inputs: f64) -> Ruling {
+    fn errors(&self, seen: &Observations, inputs: f64) -> Ruling {
         let wanted = format!("at most {} of the rows", self.wanted.errors);
         let Some(errors) = self.figures.get(ERRORS).copied() else {
             return seen.missing(ERRORS, &wanted);

@@ -5,12 +5,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
-
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// No step was left out, and each one moved the weights. Only where it is named.
 /// The steps of `loss` follow one another without a gap, and each `update_norm` is above 0.
@@ -23,7 +21,7 @@ pub struct Steps {
 }
 
 impl Check for Steps {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running { wanted: self, still: None, stills: 0, updates: 0, last_update: 0 })
     }
 }
@@ -93,7 +91,7 @@ impl Fold for Running {
         self.still.get_or_insert((self.last_update, norm));
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let wanted = match self.wanted.count {
             Some(count) => format!("{count} steps without a gap, each with an update"),
             None => "steps without a gap, each with an update".to_owned(),

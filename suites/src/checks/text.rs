@@ -1,7 +1,7 @@
 //! How figures are written in findings.
 
 /// Four significant digits: enough to see what is meant.
-pub(super) fn short(number: f64) -> String {
+pub(crate) fn short(number: f64) -> String {
     let size = number.abs();
     if !number.is_finite() {
         return match number {
@@ -29,22 +29,22 @@ pub(super) fn short(number: f64) -> String {
 }
 
 /// Every digit, so that two numbers that differ in one bit are told apart.
-pub(super) fn exact(number: f64) -> String {
+pub(crate) fn exact(number: f64) -> String {
     format!("{number:?}")
 }
 
 /// ` at step 12`, or nothing.
-pub(super) fn at(step: Option<u64>) -> String {
+pub(crate) fn at(step: Option<u64>) -> String {
     step.map_or(String::new(), |step| format!(" at step {step}"))
 }
 
 /// `1 step`, `2 steps`.
-pub(super) fn count(number: usize, noun: &str) -> String {
+pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 /// Untrusted text as part of a sentence: no longer than `limit` characters.
-pub(super) fn clip(text: &str, limit: usize) -> String {
+pub(crate) fn clip(text: &str, limit: usize) -> String {
     match text.char_indices().nth(limit) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text.to_owned(),

@@ -5,14 +5,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::Case;
-
 use super::figure::at_least;
+use super::observations::{Observations, Sample};
 use super::points::{Point, Points};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// Enough windows of the measurement were valid. Write `{}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,7 +18,7 @@ use super::{Check, Fold};
 pub struct ValidWindows {}
 
 impl Check for ValidWindows {
-    fn start(self, _: &Case) -> Box<dyn Fold> {
+    fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
         Box::new(Running::default())
     }
 }
@@ -63,7 +61,7 @@ impl Fold for Running {
         self.0.observe(sample);
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let rulings = Vec::from_iter(
             self.0.all().filter(|point| point.batch.is_some()).filter_map(|point| self.of(point)),
         );

@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::spec::{Case, Found};
+use crate::violations::Violations;
 
 use super::figure::at_most;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
-use super::{Check, Fold};
+use super::{CaseFacts, Check, Fold};
 
 /// A zeroed image scores clearly worse.
 /// `zeroed/<metric>` ≤ `eval/<metric>` − margin.
@@ -29,12 +29,12 @@ impl Default for ZeroedImage {
 }
 
 impl Check for ZeroedImage {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        found.finite("margin", Some(self.margin));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.finite("margin", Some(self.margin));
     }
 
-    fn start(self, case: &Case) -> Box<dyn Fold> {
-        let metric = case.work.train().map(|train| train.data.task.metric());
+    fn start(self, case: CaseFacts<'_>) -> Box<dyn Fold> {
+        let metric = case.task_metric;
         Box::new(Running { wanted: self, metric, pairs: BTreeMap::new() })
     }
 }
@@ -81,7 +81,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let zeroed = Vec::from_iter(
             self.pairs.iter().filter_map(|(name, pair)| Some((name, pair.eval, pair.zeroed?))),
         );

@@ -10,10 +10,8 @@ use crate::id::{CaseId, Sha256};
 use crate::metrics::Value;
 use crate::outcome::Outcome;
 
-/// A case's process was started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseStarted {
-    /// The case.
     pub case: CaseId,
     /// 1 for the first try.
     pub attempt: u32,
@@ -22,7 +20,6 @@ pub struct CaseStarted {
 /// What the case runs on: device, threads, seed, libtorch, driver.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Device {
-    /// The case.
     pub case: CaseId,
     /// The facts, as the case's process gave them.
     pub facts: BTreeMap<String, serde_json::Value>,
@@ -31,14 +28,11 @@ pub struct Device {
 /// How far a case has come.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// The case.
     pub case: CaseId,
     /// What it is doing, where it does several things in turn.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phase: Option<String>,
-    /// Steps done.
     pub step: u64,
-    /// Steps in all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<u64>,
 }
@@ -46,21 +40,17 @@ pub struct Progress {
 /// A line of metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
-    /// The case.
     pub case: CaseId,
     /// The step that they belong to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<u64>,
-    /// The metrics by name.
     pub values: BTreeMap<String, Value>,
 }
 
 /// Output of a case's process. What the events of one stream hold, put together, is the stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Log {
-    /// The case.
     pub case: CaseId,
-    /// Which stream.
     pub stream: Stream,
     /// What was written, newlines included; what is not UTF-8 is replaced.
     pub text: String,
@@ -72,24 +62,18 @@ pub struct Log {
 /// The case wrote more than its log limit; the rest was read and dropped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LogTruncated {
-    /// The case.
     pub case: CaseId,
-    /// Bytes dropped.
     pub dropped: u64,
 }
 
 /// A file that the case made and that can be fetched.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Artifact {
-    /// The case.
     pub case: CaseId,
     /// Path below the case's artifact folder.
     pub path: String,
-    /// Size in bytes.
     pub bytes: u64,
-    /// Its content.
     pub sha256: Sha256,
-    /// Whether it is a program.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub executable: bool,
 }
@@ -97,7 +81,6 @@ pub struct Artifact {
 /// A symbolic link or an empty folder among the files that the case made: all that there is of it is said here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactPlace {
-    /// The case.
     pub case: CaseId,
     /// Path below the case's artifact folder.
     pub path: String,
@@ -109,9 +92,7 @@ pub struct ArtifactPlace {
 /// The process of a case has ended by itself or by a signal; how the case counts is said when it has finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProcessEnded {
-    /// The case.
     pub case: CaseId,
-    /// The try.
     pub attempt: u32,
     /// Its exit code, where it ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,9 +105,7 @@ pub struct ProcessEnded {
 /// What the driver told of the GPUs while a case ran.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpusWatched {
-    /// The case.
     pub case: CaseId,
-    /// The try.
     pub attempt: u32,
     /// Each GPU that it may have used.
     pub gpus: Vec<GpuSeen>,
@@ -137,16 +116,13 @@ pub struct GpusWatched {
 /// A case ended. It is final unless another `case-started` of the same case follows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseFinished {
-    /// The case.
     pub case: CaseId,
     /// 1 for the first try, 0 where it was never started.
     pub attempt: u32,
-    /// How.
     pub outcome: Outcome,
     /// Why, in a sentence or a few lines.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Wall time of this try.
     pub seconds: f64,
 }
 
@@ -154,9 +130,7 @@ pub struct CaseFinished {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
-    /// Standard output.
     Stdout,
-    /// Standard error.
     Stderr,
 }
 

@@ -1,4 +1,4 @@
-//! What is had from a cloud, and has to be given back and paid for.
+//! What a cloud provides, and what has to be given back and paid for.
 
 use std::fmt;
 
@@ -12,53 +12,40 @@ use crate::id::{NodeName, RunId};
 pub struct ResourceMade {
     /// The node that it belongs to.
     pub node: NodeName,
-    /// What it is.
     pub resource: ResourceKind,
-    /// The cloud's name for it.
     pub id: String,
-    /// Where.
     pub region: String,
 }
 
 /// The cloud said that something made for this run is no more, or is in a final state.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResourceGone {
-    /// What it is.
     pub resource: ResourceKind,
-    /// The cloud's name for it.
     pub id: String,
     /// The cloud's word for it, e.g. `terminated`, or `not found`.
     pub state: String,
 }
 
-/// What was had, and what it costs.
+/// A node was provisioned: which, and what it costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Had {
-    /// The node.
+pub struct NodeProvisioned {
     pub node: NodeName,
-    /// The instance.
     pub instance: String,
-    /// Its type.
     pub instance_type: String,
-    /// Its zone.
     pub zone: String,
     /// `spot` or `on-demand`.
     pub market: String,
     /// US dollars an hour; `None` where nobody knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd_per_hour: Option<f64>,
-    /// When the cloud ends it by itself.
     pub expires_at: Timestamp,
 }
 
 /// A node lives on after the run, so that somebody can look at it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Kept {
-    /// The node.
     pub node: NodeName,
-    /// The instance.
     pub instance: String,
-    /// When it ends by itself.
     pub until: Timestamp,
     /// The ssh command that gets in.
     pub command: String,
@@ -67,9 +54,7 @@ pub struct Kept {
 /// The node of an earlier run of the same job is used: it and what belongs to it are this run's from now on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TakenOver {
-    /// The node.
     pub node: NodeName,
-    /// The instance.
     pub instance: String,
     /// The run that made it, which its tags go on naming.
     pub run: RunId,
@@ -78,33 +63,25 @@ pub struct TakenOver {
 /// The node is left to the next run of the same job, which waits for it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HandedOn {
-    /// The node.
     pub node: NodeName,
-    /// The instance.
     pub instance: String,
     /// The cloud's names for everything that goes with it, the instance's among them.
     pub resources: Vec<String>,
-    /// When it ends by itself.
     pub until: Timestamp,
 }
 
 /// The cloud did not end the instance when it was asked to, and the instance itself was told to shut down, over ssh.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShutdownAsked {
-    /// The node.
     pub node: NodeName,
-    /// The instance.
     pub instance: String,
 }
 
 /// What a node has cost so far, by the cloud's own clock; the last one of a node is its bill.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// The node.
     pub node: NodeName,
-    /// The instance.
     pub instance: String,
-    /// Seconds billed.
     pub seconds: f64,
     /// US dollars; `None` where the price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,17 +92,12 @@ pub struct Cost {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ResourceKind {
-    /// A security group.
     SecurityGroup,
-    /// A launch template.
     LaunchTemplate,
-    /// A fleet.
     Fleet,
-    /// A spot request.
     SpotRequest,
     /// An instance: what costs most.
     Instance,
-    /// A volume.
     Volume,
 }
 

@@ -41,13 +41,11 @@ pub struct Record {
 /// The node's record that a harness's record repeats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// The node.
     pub node: NodeName,
     /// `seq` in the node's journal.
     pub seq: u64,
 }
 
-/// Why a line is not a record.
 #[derive(Debug, thiserror::Error)]
 #[error("not an event record: {cause}")]
 pub struct RecordError {
@@ -151,7 +149,7 @@ events! {
     "waiting" => node::Waiting by harness about run,
     "resource-made" => cloud::ResourceMade by harness about run,
     "resource-gone" => cloud::ResourceGone by harness about run,
-    "had" => cloud::Had by harness about run,
+    "had" => cloud::NodeProvisioned by harness about run,
     "phase" => node::Phase by harness about run,
     "kept" => cloud::Kept by harness about run,
     "taken-over" => cloud::TakenOver by harness about run,

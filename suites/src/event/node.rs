@@ -10,9 +10,7 @@ use crate::id::NodeName;
 /// The node reached another state of its life.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// The node.
     pub node: NodeName,
-    /// The state.
     pub state: NodeState,
     /// What a person wants to know about it.
     pub detail: String,
@@ -21,11 +19,9 @@ pub struct Node {
 /// There is nothing to be had; the harness asks again later.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Waiting {
-    /// The node.
     pub node: NodeName,
     /// What was asked for and what each answer was, e.g. `no spot capacity for g6.xlarge, g5.xlarge in 3 zones`.
     pub reason: String,
-    /// Seconds until the next try.
     pub seconds: f64,
     /// When the harness gives up.
     pub until: Timestamp,
@@ -34,38 +30,31 @@ pub struct Waiting {
 /// A part of a node's start-up is over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
-    /// The node.
     pub node: NodeName,
-    /// Which.
     pub phase: StartPhase,
-    /// How long it took.
     pub seconds: f64,
 }
 
 /// Files went to the node's store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Upload {
-    /// How many were sent.
     pub sent: usize,
     /// How many lay there already.
     pub present: usize,
     /// Bytes sent, uncompressed.
     pub bytes: u64,
-    /// How long it took.
     pub seconds: f64,
 }
 
 /// The connection to the node broke; the harness tries to attach again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConnectionLost {
-    /// Why.
     pub error: String,
 }
 
 /// The harness is attached again; nothing was lost.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reattached {
-    /// The first record asked for.
     pub from_seq: u64,
     /// How long the node was out of reach.
     pub seconds: f64,

@@ -7,13 +7,10 @@ use crate::id::{CaseId, NodeName, RunId, Sha256};
 /// The first record of every `events.ndjson`: what was asked for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunCreated {
-    /// The run.
     pub run: RunId,
-    /// Version of the harness.
     pub harness: String,
     /// The node that was asked for.
     pub node: NodeName,
-    /// The cases in their order.
     pub cases: Vec<CaseSummary>,
     /// The commit of the tree that holds the suites, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -25,9 +22,7 @@ pub struct RunCreated {
 pub struct Input {
     /// The name that the suite gives it.
     pub name: String,
-    /// Its content.
     pub sha256: Sha256,
-    /// Its size in bytes.
     pub bytes: u64,
     /// Where it comes from, where that is known (`provenance.json` beside it).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,7 +39,6 @@ pub struct Interrupted {
 /// The last record of an `events.ndjson` whose run ended in good order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunClosed {
-    /// The process's exit code.
     pub exit: u8,
     /// What else there is to say, e.g. the error that ended the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -56,9 +50,7 @@ pub struct RunClosed {
 pub struct Hello {
     /// [`crate::plan::PROTOCOL`] of the agent.
     pub protocol: u32,
-    /// Version of the agent.
     pub agent: String,
-    /// The node's host name.
     pub host: String,
     /// Where libtorch was found, where a case needs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,7 +63,6 @@ pub struct Warning {
     /// The case, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<CaseId>,
-    /// What.
     pub message: String,
 }
 
@@ -110,7 +101,6 @@ pub enum EndCause {
 /// What the reports need to know of a case before it has started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CaseSummary {
-    /// The case.
     pub id: CaseId,
     /// The suite's sentence about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,7 +11,6 @@ use crate::regression::{self, Direction, Standing};
 /// What a case measured was held against its history, and its outcome against those of the runs before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judged {
-    /// The case.
     pub case: CaseId,
     /// Where it stands after its last runs.
     pub standing: Standing,
@@ -25,7 +24,7 @@ pub struct Judged {
     /// Answers that are not those of the nights before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Changed>,
-    /// Metrics that were judged on the nights before, and of which nothing came tonight.
+    /// Metrics that were judged on the nights before, and of which nothing came this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vanished: Vec<Vanished>,
 }
@@ -33,7 +32,6 @@ pub struct Judged {
 /// Reports of a case's own tests cannot be read, or were not left: a case that passed counts as failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestsUnread {
-    /// The case.
     pub case: CaseId,
     /// Which, and why, in a sentence each.
     pub reports: Vec<String>,
@@ -42,9 +40,7 @@ pub struct TestsUnread {
 /// Tests in a case's own reports did not pass, although its command ended with 0: a case that passed counts as failed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TestsFailed {
-    /// The case.
     pub case: CaseId,
-    /// How many of them.
     pub failed: u64,
     /// The first of those, by class and name.
     pub named: Vec<String>,
@@ -62,18 +58,14 @@ impl fmt::Display for TestsFailed {
 /// The case's failures do not fail the build for now.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Quarantined {
-    /// The case.
     pub case: CaseId,
-    /// Why.
     pub reason: String,
     /// The last day on which this holds.
     pub until: jiff::civil::Date,
 }
 
-/// A check was judged.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Check {
-    /// The case.
     pub case: CaseId,
     /// 1 for the first try.
     pub attempt: u32,
@@ -84,12 +76,10 @@ pub struct Check {
 /// A check's verdict with its grounds.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The check.
     pub check: CheckName,
     /// What it is about, where the check is run on several things: a metric's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// The verdict.
     pub verdict: Verdict,
     /// What was seen, e.g. `loss 0.31 after 200 steps`.
     pub observed: String,
@@ -108,9 +98,7 @@ pub struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// It held.
     Held,
-    /// It did not hold.
     Broke,
     /// It was not judged; `observed` says why.
     Skipped,
@@ -119,14 +107,12 @@ pub enum Verdict {
 /// A metric that is not as it was before, or of which that is not known.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Judgement {
-    /// Its name.
     pub metric: String,
     /// Which way it is better.
     pub better: Direction,
     /// What the rule says.
     #[serde(flatten)]
     pub verdict: regression::Verdict,
-    /// Whether it fails the build.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fails: bool,
 }
@@ -135,7 +121,6 @@ pub struct Judgement {
 /// longer run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vanished {
-    /// Its name.
     pub metric: String,
     /// On how many of the last nights it came.
     pub nights: usize,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::MAX_BYTES;
-use super::tree::{Fault, Place};
+use super::tree::{Fault, SourceRange};
 use crate::beneath::BeneathError;
 
 /// The longest part of a line that is shown.
@@ -25,7 +25,6 @@ pub struct Position {
 pub struct Diagnostic {
     /// What is wrong, on one line.
     pub message: String,
-    /// The file.
     pub path: PathBuf,
     /// Where in it, unless it is about the whole file.
     pub position: Option<Position>,
@@ -69,25 +68,12 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// Why suites could not be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file could not be read.
     #[error("cannot read the suite file {}: {cause}", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The operating system's word.
-        cause: io::Error,
-    },
-    /// The file is not the project's own.
+    Unreadable { path: PathBuf, cause: io::Error },
     #[error("{} is not read: {cause}\nhint: put the file itself into the project", .path.display())]
-    NotOfTheProject {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        cause: BeneathError,
-    },
+    NotOfTheProject { path: PathBuf, cause: BeneathError },
     /// The file was read, and these things are wrong with it, in the order of the file.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))]
     Wrong(Vec<Diagnostic>),
@@ -138,7 +124,7 @@ impl Source {
     }
 
     pub(super) fn diagnostic(&self, fault: Fault) -> Diagnostic {
-        let Fault { place: Place { start, width }, message, hint, also } = fault;
+        let Fault { place: SourceRange { start, width }, message, hint, also } = fault;
         let line = self.text.lines().nth(start.line - 1);
         let source = line.filter(|_| start.column <= MAX_SHOWN).map(|line| {
             let clean = |c: char| if c.is_control() { ' ' } else { c };

@@ -5,7 +5,7 @@
 //! more than a double holds.
 
 /// The number that a word without quotes means, where it is one that is not finite.
-pub(super) fn bare(word: &str) -> Option<f64> {
+pub(crate) fn bare(word: &str) -> Option<f64> {
     quoted(word).or_else(|| word.parse().ok().filter(|number: &f64| !number.is_finite()))
 }
 

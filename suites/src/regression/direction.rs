@@ -16,126 +16,36 @@ pub enum Direction {
     Lower,
 }
 
-/// Words of which more is better. Of two that end at the same word the longer one counts.
+/// Words of which more is better, in lines of them. Of two that end at the same word the longer one counts.
 const HIGHER: &[&str] = &[
     // How fast, and how well the machine is used.
-    "per_second",
-    "per_sec",
-    "throughput",
-    "bandwidth",
-    "speedup",
-    "fps",
-    "share_of_ceiling",
-    "efficiency",
+    "per_second per_sec throughput bandwidth speedup fps share_of_ceiling efficiency",
     // How often it is right.
-    "accuracy",
-    "acc",
-    "precision",
-    "recall",
-    "sensitivity",
-    "specificity",
-    "f1",
-    "fbeta",
-    "f_beta",
-    "auc",
-    "auroc",
-    "ap",
-    "m_ap",
-    "average_precision",
-    "mcc",
-    "matthews_corrcoef",
-    "cohen_kappa",
-    "kappa",
-    "exact_match",
-    "hit_rate",
-    "ndcg",
-    "mrr",
-    "true_positives",
-    "true_negatives",
-    "top1",
-    "top5",
+    "accuracy acc precision recall sensitivity specificity f1 fbeta f_beta auc auroc ap m_ap",
+    "average_precision mcc matthews_corrcoef cohen_kappa kappa exact_match hit_rate ndcg mrr",
+    "true_positives true_negatives top1 top5",
     // How much one picture, text or series is like another.
-    "iou",
-    "io_u",
-    "miou",
-    "giou",
-    "jaccard",
-    "dice",
-    "psnr",
-    "ssim",
-    "similarity",
-    "bleu",
-    "rouge",
-    "meteor",
-    "r2",
-    "pearson",
-    "spearman",
-    "corrcoef",
-    "explained_variance",
-    "likelihood",
-    "elbo",
-    "reward",
-    "snr",
-    "sdr",
-    "pesq",
-    "stoi",
+    "iou io_u miou giou jaccard dice psnr ssim similarity bleu rouge meteor r2 pearson spearman",
+    "corrcoef explained_variance likelihood elbo reward snr sdr pesq stoi",
 ];
 
 /// Words of which less is better.
 const LOWER: &[&str] = &[
     // How wrong it is.
-    "error",
-    "err",
-    "mae",
-    "mse",
-    "rmse",
-    "mape",
-    "smape",
-    "msle",
-    "rmsle",
-    "crossentropy",
-    "cross_entropy",
-    "entropy_loss",
-    "bce",
-    "nll",
-    "perplexity",
-    "ppl",
-    "divergence",
-    "kld",
-    "kl_div",
-    "hinge",
-    "logcosh",
-    "cer",
-    "wer",
-    "mer",
-    "wil",
-    "fid",
-    "kid",
-    "lpips",
-    "hamming_distance",
-    "hausdorff",
-    "false_positives",
-    "false_negatives",
-    "fpr",
-    "fnr",
-    "miss_rate",
-    "regret",
-    "brier",
+    "error err mae mse rmse mape smape msle rmsle crossentropy cross_entropy entropy_loss bce nll",
+    "perplexity ppl divergence kld kl_div hinge logcosh cer wer mer wil fid kid lpips hamming_distance",
+    "hausdorff false_positives false_negatives fpr fnr miss_rate regret brier",
     // How long it takes, and what it needs.
-    "latency",
-    "runtime",
-    "duration",
-    "seconds",
-    "secs",
-    "ms",
-    "us",
-    "memory",
-    "vram",
-    "bytes",
+    "latency runtime duration seconds secs ms us memory vram bytes",
 ];
 
 /// Where in a distribution: said of times, where no other word says of what.
-const PERCENTILES: &[&str] = &["p50", "p90", "p95", "p99"];
+const PERCENTILES: &[&str] = &["p50 p90 p95 p99"];
+
+/// The words of a list.
+fn each<'a>(lines: &'a [&'a str]) -> impl Iterator<Item = &'a str> {
+    lines.iter().flat_map(|line| line.split(' '))
+}
 
 impl Direction {
     /// What the name says, e.g. `fp32/items_per_second`; `None` where it says nothing.
@@ -152,13 +62,13 @@ impl Direction {
         let found = [(HIGHER, Self::Higher), (LOWER, Self::Lower)]
             .into_iter()
             .flat_map(|(known, direction)| {
-                known.iter().filter_map(move |word| Some((ends(last, word)?, direction)))
+                each(known).filter_map(move |word| Some((ends(last, word)?, direction)))
             })
             .max_by_key(|(place, _)| *place);
         match found {
             Some((_, direction)) if is_negated(last) => Some(direction.turned()),
             Some((_, direction)) => Some(direction),
-            None => PERCENTILES.iter().any(|word| ends(last, word).is_some()).then_some(Self::Lower),
+            None => each(PERCENTILES).any(|word| ends(last, word).is_some()).then_some(Self::Lower),
         }
     }
 
@@ -239,135 +149,44 @@ mod tests {
     /// Names as the frameworks write them.
     const HIGHER: &[&str] = &[
         // This project's.
-        "fp32/items_per_second",
-        "bf16/batch=16/items_per_second",
-        "eval/iou",
-        "f1",
-        "fp32/share_of_ceiling",
+        "fp32/items_per_second bf16/batch=16/items_per_second eval/iou f1 fp32/share_of_ceiling",
         // Keras.
-        "val_accuracy",
-        "sparse_categorical_accuracy",
-        "top_k_categorical_accuracy",
-        "binary_accuracy",
-        "auc",
-        "val_auc",
-        "precision",
-        "recall_1",
-        "mean_io_u",
-        "cosine_similarity",
-        "f1_score",
-        "fbeta_score",
-        "r2_score",
-        "true_positives",
-        "dice_coef",
-        "val_dice_coefficient",
+        "val_accuracy sparse_categorical_accuracy top_k_categorical_accuracy binary_accuracy auc",
+        "val_auc precision recall_1 mean_io_u cosine_similarity f1_score fbeta_score r2_score",
+        "true_positives dice_coef val_dice_coefficient",
         // Lightning, torchmetrics.
-        "val/acc",
-        "test_acc_epoch",
-        "MulticlassAccuracy",
-        "BinaryAUROC",
-        "MeanAveragePrecision",
-        "val_f1",
-        "psnr",
-        "ms_ssim",
-        "StructuralSimilarityIndexMeasure/ssim",
-        "jaccard",
-        "cohen_kappa",
-        "MatthewsCorrCoef/mcc",
-        "bleu",
-        "rouge1_fmeasure/rouge",
-        "pearson_corrcoef",
-        "explained_variance",
-        "retrieval_hit_rate",
-        "ndcg@10",
-        "si_snr",
-        "mIoU",
-        "meanIoU",
-        "mAP",
-        "val/mAP_50",
+        "val/acc test_acc_epoch MulticlassAccuracy BinaryAUROC MeanAveragePrecision val_f1 psnr",
+        "ms_ssim StructuralSimilarityIndexMeasure/ssim jaccard cohen_kappa MatthewsCorrCoef/mcc bleu",
+        "rouge1_fmeasure/rouge pearson_corrcoef explained_variance retrieval_hit_rate ndcg@10 si_snr",
+        "mIoU meanIoU mAP val/mAP_50",
         // Weights & Biases, Hugging Face, scikit-learn.
-        "eval_samples_per_second",
-        "eval/steps_per_second",
-        "tokens_per_sec",
-        "gpu/fps",
-        "train_steps_per_second",
-        "eval_exact_match",
-        "memory_bandwidth",
-        "neg_mean_squared_error",
-        "neg_log_loss",
-        "log_likelihood",
-        "episode_reward",
-        "throughput_p99",
-        "bytes_per_second",
+        "eval_samples_per_second eval/steps_per_second tokens_per_sec gpu/fps train_steps_per_second",
+        "eval_exact_match memory_bandwidth neg_mean_squared_error neg_log_loss log_likelihood",
+        "episode_reward throughput_p99 bytes_per_second",
     ];
 
     const LOWER: &[&str] = &[
         // This project's.
-        "loss",
-        "fp32/latency_p99_ms",
-        "peak_memory_bytes",
-        "step_seconds",
-        "mixed/loss",
+        "loss fp32/latency_p99_ms peak_memory_bytes step_seconds mixed/loss",
         // Keras.
-        "val_loss",
-        "mae",
-        "mean_absolute_error",
-        "root_mean_squared_error",
-        "mean_squared_logarithmic_error",
-        "msle",
-        "mean_absolute_percentage_error",
-        "kullback_leibler_divergence",
-        "logcosh",
-        "hinge",
-        "binary_crossentropy",
-        "val_categorical_crossentropy",
-        "false_positives",
-        "output_1_loss",
+        "val_loss mae mean_absolute_error root_mean_squared_error mean_squared_logarithmic_error msle",
+        "mean_absolute_percentage_error kullback_leibler_divergence logcosh hinge binary_crossentropy",
+        "val_categorical_crossentropy false_positives output_1_loss",
         // Lightning, torchmetrics.
-        "train_loss_step",
-        "train_loss_epoch",
-        "val/dice_loss",
-        "iou_loss",
-        "ssim_loss",
-        "val/diceLoss",
-        "MSELoss",
-        "BCEWithLogitsLoss",
-        "perceptual_lpips",
-        "fid",
-        "wer",
-        "char_error_rate",
-        "calibration_error",
-        "perplexity",
-        "hamming_distance",
-        "accuracy_loss",
-        "recall_error",
-        "precision_err",
-        "nll",
-        "negative_log_likelihood",
+        "train_loss_step train_loss_epoch val/dice_loss iou_loss ssim_loss val/diceLoss MSELoss",
+        "BCEWithLogitsLoss perceptual_lpips fid wer char_error_rate calibration_error perplexity",
+        "hamming_distance accuracy_loss recall_error precision_err nll negative_log_likelihood",
         // Detection: the kind of loss comes after the word, or in the part before.
-        "loss_iou",
-        "loss_dice",
-        "loss/dice",
-        "losses/bbox",
-        "train/box_loss",
-        "decode.loss_ce",
-        "loss_box_reg",
+        "loss_iou loss_dice loss/dice losses/bbox train/box_loss decode.loss_ce loss_box_reg",
         // Weights & Biases, Hugging Face.
-        "eval_runtime",
-        "train_runtime",
-        "gpu_memory_allocated",
-        "peak_vram_mb",
-        "time/latency",
-        "dice_seconds",
-        "psnr_ms",
-        "request/p95",
-        "eval/rmse",
+        "eval_runtime train_runtime gpu_memory_allocated peak_vram_mb time/latency dice_seconds",
+        "psnr_ms request/p95 eval/rmse",
     ];
 
     #[test]
     fn a_name_says_which_way_is_better() {
         for (names, wanted) in [(HIGHER, Direction::Higher), (LOWER, Direction::Lower)] {
-            for name in names {
+            for name in each(names) {
                 assert_eq!(Direction::of(name), Some(wanted), "{name}");
             }
         }
@@ -375,28 +194,12 @@ mod tests {
 
     #[test]
     fn a_name_that_says_nothing_is_not_judged() {
-        for name in [
-            "forms",
-            "learning_rate",
-            "lr",
-            "epoch",
-            "global_step",
-            "grad_norm",
-            "hp_metric",
-            "loss_scale",
-            "",
-            "/",
-            "golden/loss",
-            "batch_size",
-            "num_samples",
-            "timestamp",
-            "mapping",
-            "usage",
-            "seed",
-            "lossless_ratio",
-            "rows/errors",
+        let names = [
+            "forms learning_rate lr epoch global_step grad_norm hp_metric loss_scale / golden/loss",
+            "batch_size num_samples timestamp mapping usage seed lossless_ratio rows/errors",
             "fp32/ceiling_gflops",
-        ] {
+        ];
+        for name in each(&names).chain([""]) {
             assert_eq!(Direction::of(name), None, "{name}");
         }
     }

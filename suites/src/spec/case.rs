@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{InputPath, Work};
-use crate::checks::{Checks, known, known_with_reasons};
+use crate::checks::{CaseFacts, Checks, Fold, Sweep, known, known_with_reasons};
 use crate::gpu::GpuNeed;
 use crate::id::{CheckName, NAME_PATTERN};
 use crate::unit::{ByteSize, Span};
@@ -116,6 +116,32 @@ impl Case {
             limits: Limits::default(),
             skip: None,
         }
+    }
+
+    /// What its checks may know of it.
+    pub(crate) fn facts(&self) -> CaseFacts<'_> {
+        CaseFacts {
+            timeout: self.timeout,
+            task_metric: self.work.train().map(|train| train.data.task.metric()),
+            sweep: self
+                .work
+                .throughput()
+                .map(|throughput| Sweep { dtypes: &throughput.dtypes, batches: throughput.batch.sizes() }),
+        }
+    }
+
+    fn all_checks(&self) -> Checks {
+        self.checks.clone().with_defaults(self.work.checks(), self.facts())
+    }
+
+    /// Its checks in the order in which they are judged, those left out by `skip-checks` included.
+    pub fn selected_checks(&self) -> Vec<CheckName> {
+        self.all_checks().names().cloned().collect()
+    }
+
+    /// The checks that it runs, at work.
+    pub(crate) fn started_checks(&self) -> Vec<(CheckName, Box<dyn Fold>)> {
+        self.all_checks().started(self.facts(), |check| self.skip_checks.contains_key(check))
     }
 
     /// Whether gpu-worker runs the case.

@@ -1,17 +1,16 @@
 //! What a suite file says: the typed form of `suites/*.yaml`. See docs/suites.md.
 
 mod case;
-mod found;
 mod input;
 mod kinds;
 mod model;
 
+pub use crate::dtype::Dtype;
 pub use case::{Case, Device, Limits};
-pub(crate) use found::{Found, Violation, meant};
 pub use input::InputPath;
 pub use kinds::{
-    BatchSizes, Canary, Command, Control, Cut, Data, Dtype, Images, Layout, Mode, Output, Pipeline, Resize,
-    S3, Task, Throughput, Train, Work,
+    BatchSizes, Canary, Command, Control, Cut, Data, Images, Layout, Mode, Output, Pipeline, Resize, S3,
+    Task, Throughput, Train, Work,
 };
 pub use model::{Builtin, Model};
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use gpu_suites::checks::{self, End, Evaluator, ProcessEnd, judge, selected};
+use gpu_suites::checks::{self, End, ProcessEnd};
+use gpu_suites::evaluation::{Evaluator, judge};
 use gpu_suites::metrics::{Blame, Line, Value};
 use gpu_suites::outcome::Outcome;
 use proptest::prelude::*;
@@ -98,7 +99,7 @@ proptest! {
         let found = evaluator.conclude(&end);
         let (outcome, reason) = judge(&case, &found);
         prop_assert_eq!(outcome == Outcome::Passed, reason.is_none());
-        for check in selected(&case).into_iter().filter(|check| *check != checks::ExitStatus::NAME) {
+        for check in case.selected_checks().into_iter().filter(|check| *check != checks::ExitStatus::NAME) {
             prop_assert!(found.iter().any(|finding| finding.check == check), "{} has no verdict", check);
         }
     }

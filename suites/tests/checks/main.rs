@@ -6,10 +6,12 @@ mod table;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use gpu_suites::checks::{self, Abort, End, Evaluator, ProcessEnd, judge, selected};
+use gpu_suites::checks::{self, Abort, End, ProcessEnd};
+use gpu_suites::evaluation::{Evaluator, judge};
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::id::CheckName;
-use gpu_suites::metrics::{Line, parse};
+use gpu_suites::metric_lines::parse;
+use gpu_suites::metrics::Line;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::Case;
 
@@ -220,7 +222,8 @@ fn a_train_case_runs_every_check_of_its_kind_and_passes() {
 
 #[test]
 fn a_case_runs_the_checks_of_its_kind() {
-    let names = |case: &Case| selected(case).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let names =
+        |case: &Case| case.selected_checks().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     insta::assert_snapshot!(names(&train("")), @"finite initial-loss same-batch gradients loss-drop metric grad-norm-drop zeroed-image deterministic mixed-precision resume-parity memory-flat export-parity");
     insta::assert_snapshot!(names(&train("checks: { time-budget: { at-most: 1m } }")), @"finite initial-loss same-batch gradients loss-drop metric grad-norm-drop zeroed-image deterministic mixed-precision resume-parity memory-flat export-parity time-budget");
     insta::assert_snapshot!(names(&case(COMMAND)), @"exit-status finite");

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use gpu_suites::checks::{self, judge};
+use gpu_suites::checks;
+use gpu_suites::evaluation::judge;
 use gpu_suites::event::{Finding, Verdict};
 use gpu_suites::id::CheckName;
 use gpu_suites::outcome::Outcome;

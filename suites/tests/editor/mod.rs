@@ -38,8 +38,6 @@ pub(crate) fn verdicts(yaml: impl IntoIterator<Item = String>) -> Vec<Option<Str
 /// The environment of `.ci/validators.txt`.
 fn validators() -> PathBuf {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let cache = set("GPU_HARNESS_CACHE")
-        .or_else(|| Some(set("XDG_CACHE_HOME")?.join("gpu-harness")))
-        .or_else(|| Some(set("HOME")?.join(".cache/gpu-harness")));
-    set("GPU_HARNESS_VALIDATORS").or_else(|| Some(cache?.join("validators/current/bin"))).expect("a home")
+    let cached = || Some(gpu_suites::cache::folder()?.join("validators/current/bin"));
+    set("GPU_HARNESS_VALIDATORS").or_else(cached).expect("a home")
 }

@@ -33,7 +33,6 @@ pub(crate) enum Network {
     On(Agent),
 }
 
-/// Why a file could not be fetched.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DownloadError {
     #[error("not downloaded: --offline")]

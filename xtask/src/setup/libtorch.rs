@@ -27,7 +27,6 @@ pub(crate) struct Libtorch {
     new: bool,
 }
 
-/// Why there is no libtorch.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LibtorchError {
     #[error(

@@ -9,7 +9,6 @@ use zip::result::ZipError;
 
 use super::progress::Progress;
 
-/// Why an archive could not be unpacked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum UnpackError {
     #[error("failed to open {}", archive.display())]

@@ -41,7 +41,6 @@ pub(crate) const DEEPFOREST: Wheel = Wheel {
     sha256: "8c2798d8e9be7f0004b194fe207b76c1d9fff6e711b3db67b9508dcd5d00ae54",
 };
 
-/// Why a wheel could not be had.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WheelError {
     #[error("failed to find {file} on {page}: the page does not name it")]

@@ -45,7 +45,6 @@ impl fmt::Display for Processor {
 pub struct GpuFacts {
     /// EC2's name for it, such as `L4`.
     pub name: String,
-    /// Who makes it, such as `NVIDIA`.
     pub manufacturer: String,
     /// How many devices a program sees (`LogicalGpuCount`, or `Count` where that is not told).
     pub count: u32,
@@ -58,9 +57,7 @@ pub struct GpuFacts {
 /// What EC2 says of an instance type in one region.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeFacts {
-    /// Its name, such as `g6.xlarge`.
     pub name: String,
-    /// What its processor is.
     pub processor: Processor,
     /// Its accelerators that EC2 calls GPUs.
     pub gpus: Vec<GpuFacts>,
@@ -72,7 +69,6 @@ pub struct TypeFacts {
     pub zones: Vec<String>,
 }
 
-/// An instance type that will do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
     pub name: String,
@@ -80,7 +76,6 @@ pub struct Candidate {
     pub processor: Processor,
     /// EC2's name for its GPU.
     pub gpu_name: String,
-    /// How many of them.
     pub gpus: u32,
     pub memory: ByteSize,
     /// Their compute capability, where it is known.
@@ -92,14 +87,12 @@ pub struct Candidate {
     pub zones: Vec<String>,
 }
 
-/// An instance type that will not do.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeftOut {
     pub name: String,
     pub why: Why,
 }
 
-/// Why an instance type will not do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Why {
     /// The region does not have it.
@@ -112,39 +105,42 @@ pub enum Why {
     Processor(Processor),
     /// It has too few GPUs.
     Count {
-        /// How many it has.
         has: u32,
-        /// How many are needed.
         needs: u32,
     },
     /// Its GPUs have too little memory.
-    Memory { has: ByteSize, needs: ByteSize },
+    Memory {
+        has: ByteSize,
+        needs: ByteSize,
+    },
     /// Its GPU is of another architecture.
-    Architecture { gpu: String, sm: Sm, needs: String },
+    Architecture {
+        gpu: String,
+        sm: Sm,
+        needs: String,
+    },
     /// An architecture is needed, and that of its GPU is not known.
     UnknownGpu(String),
     /// The default image's driver does not know its GPU.
-    Driver { gpu: String, sm: Sm },
+    Driver {
+        gpu: String,
+        sm: Sm,
+    },
     /// The default image's driver does not serve a part of a GPU.
     Fractional,
     /// It is not sold in this way.
     NotSold(Purchase),
     /// There is a limit on the money, and what it costs in that region is not known.
     NoPrice {
-        /// The way of paying.
         purchase: Purchase,
         region: String,
     },
-    /// It costs more than is to be paid.
     TooDear {
-        /// What it costs an hour.
         costs: Usd,
-        /// What may be paid an hour.
         most: Usd,
     },
     /// The money of the run would not last until it has booted.
     TooDearToBoot {
-        /// What it costs an hour.
         costs: Usd,
         /// What is left of the money, in US dollars.
         left: f64,
@@ -207,12 +203,10 @@ fn plural(count: u32) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// What to ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// The types that will do, in the order of liking: the user's, or by on-demand price. Never empty.
     pub candidates: Vec<Candidate>,
-    /// What was left out.
     pub left_out: Vec<LeftOut>,
     /// `MaxPrice` of each spot pool.
     pub max_price: Option<Usd>,
@@ -253,11 +247,9 @@ pub(super) fn list(left_out: &[LeftOut]) -> String {
 /// What candidates are chosen for.
 #[derive(Debug, Clone, Copy)]
 pub struct For<'a> {
-    /// What the user asks of the node.
     pub settings: &'a Ec2Settings,
     /// The GPUs that the node and the suites need together.
     pub need: &'a GpuNeed,
-    /// How it is paid for.
     pub purchase: Purchase,
     pub region: &'a str,
 }
@@ -309,7 +301,6 @@ fn by_need(facts: &[TypeFacts], wanted: For<'_>) -> Judged {
     (candidates, left_out)
 }
 
-/// Whether one type will do.
 fn judge(facts: &TypeFacts, wanted: For<'_>) -> Result<Candidate, Why> {
     let For { settings, need, purchase, region } = wanted;
     let gpu = facts.gpus.iter().find(|gpu| gpu.manufacturer.eq_ignore_ascii_case("nvidia"));

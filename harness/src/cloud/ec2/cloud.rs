@@ -30,9 +30,7 @@ use crate::text::chain;
 
 /// The header by which AWS names a request that it has answered, as its services spell it.
 const REQUEST_ID: [&str; 2] = ["x-amzn-requestid", "x-amz-request-id"];
-/// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long one try may take.
 const ATTEMPT: Duration = Duration::from_secs(20);
 /// How long a call may take, with all its tries and the pauses between them.
 const OPERATION: Duration = Duration::from_secs(60);
@@ -97,7 +95,6 @@ impl Cloud {
         &self.0.region
     }
 
-    /// EC2.
     pub fn ec2(&self) -> &aws_sdk_ec2::Client {
         &self.0.ec2
     }
@@ -133,7 +130,6 @@ impl Cloud {
         Ok(self.now())
     }
 
-    /// Every call so far.
     pub fn calls(&self) -> Vec<Call> {
         self.0.watch.calls.all()
     }
@@ -153,7 +149,6 @@ struct Watch {
     calls: Arc<Calls>,
 }
 
-/// A call that is on its way.
 #[derive(Debug, Clone, Copy)]
 struct Begun {
     at: Timestamp,

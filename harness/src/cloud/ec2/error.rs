@@ -14,23 +14,18 @@ use crate::text::{Explain, chain};
 /// A call of AWS's that came to nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Ec2Error {
-    /// Nobody says which region is meant.
     #[error("no region is named: write `region:` in gpu-harness.yaml, or set AWS_REGION")]
     NoRegion,
     /// The SDK's chain of credentials has none that work.
     #[error("failed to find AWS credentials for {operation}: {why}")]
     NoCredentials {
-        /// What was asked for.
         operation: &'static str,
         /// What each source of credentials said.
         why: String,
     },
-    /// The cloud said no.
     #[error("AWS refused {operation}{}: {refusal}", place(.region.as_deref()))]
     Refused {
-        /// What was asked for.
         operation: &'static str,
-        /// Where, if that is known.
         region: Option<String>,
         /// Its words, and of which kind they are.
         refusal: Box<Refusal>,
@@ -41,29 +36,11 @@ pub enum Ec2Error {
     },
     /// No answer came. Whether the call was carried out is not known.
     #[error("failed to reach AWS for {operation}: {why}")]
-    OutOfReach {
-        /// What was asked for.
-        operation: &'static str,
-        why: String,
-    },
-    /// The answer cannot be read.
+    OutOfReach { operation: &'static str, why: String },
     #[error("AWS answered {operation}{} with something else than what its API promises: {why}", place(.region.as_deref()))]
-    Unreadable {
-        /// What was asked for.
-        operation: &'static str,
-        /// Where, if that is known.
-        region: Option<String>,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// The call could not be put together.
+    Unreadable { operation: &'static str, region: Option<String>, why: String },
     #[error("failed to write a request for {operation}: {why}")]
-    Request {
-        /// What was asked for.
-        operation: &'static str,
-        /// What is wrong with it.
-        why: String,
-    },
+    Request { operation: &'static str, why: String },
 }
 
 /// A header with the region that an answer came from, which [`super::cloud::Cloud`] writes on every response.
@@ -149,12 +126,10 @@ impl Ec2Error {
         self
     }
 
-    /// The cloud's code for its no.
     pub fn code(&self) -> Option<&str> {
         self.refusal().map(|refusal| refusal.code.as_str())
     }
 
-    /// What was asked for.
     pub fn operation(&self) -> Option<&'static str> {
         match self {
             Self::NoRegion => None,

@@ -29,12 +29,10 @@ const ACCELERATED: [&str; 2] = ["g*", "p*"];
 
 /// What a region has for us.
 #[derive(Debug, Clone)]
-pub struct Ground {
+pub struct RegionCatalog {
     pub region: String,
-    /// The instance types that come into question.
     pub facts: Vec<TypeFacts>,
     pub image: Image,
-    /// One subnet for each zone.
     pub subnets: Vec<Subnet>,
     /// The addresses that are let in; `None` where the user names a security group.
     pub ingress: Option<String>,
@@ -46,11 +44,9 @@ pub struct Ground {
 pub struct Image {
     pub id: String,
     pub name: String,
-    /// The device that it boots from.
     pub root_device: String,
     /// The size of the snapshot behind it: no root volume can be smaller.
     pub min_size: Option<ByteSize>,
-    /// What it is for.
     pub processor: Processor,
 }
 
@@ -61,21 +57,17 @@ pub struct Subnet {
     pub vpc: String,
 }
 
-/// Why nothing can be launched here.
 #[derive(Debug, thiserror::Error)]
 pub enum LookUpError {
     #[error(transparent)]
     Cloud(#[from] CloudError),
-    /// There is no subnet to launch in.
     #[error("{region} has no default VPC: name subnets that the internet reaches in `subnets:`")]
     NoDefaultVpc { region: String },
-    /// One security group serves one network.
     #[error(
         "the subnets belong to different VPCs ({}): name subnets of one VPC in `subnets:`, since the security group \
          belongs to one", .vpcs.join(", ")
     )]
     SeveralVpcs { vpcs: Vec<String> },
-    /// There is no such image.
     #[error("{region} has no image {image}")]
     NoImage {
         region: String,
@@ -83,17 +75,11 @@ pub enum LookUpError {
         image: String,
         hint: &'static str,
     },
-    /// The image is no good for us.
     #[error("image {image} {why}: name another in `image:`")]
-    Image {
-        image: String,
-        /// What is wrong with it.
-        why: String,
-    },
+    Image { image: String, why: String },
     /// Nobody says from where the node is to be reached.
     #[error(transparent)]
     Address(#[from] AddressError),
-    /// No type will do.
     #[error(transparent)]
     NoneFits(#[from] NoneFits),
 }
@@ -145,11 +131,15 @@ enum AskedImage {
     Name { pattern: String, owner: String },
 }
 
-pub async fn look_up(cloud: &Cloud, settings: &Ec2Settings, need: &GpuNeed) -> Result<Ground, LookUpError> {
-    Offer::look_up(cloud, settings).await?.ground(cloud, settings, need).await
+pub async fn look_up(
+    cloud: &Cloud,
+    settings: &Ec2Settings,
+    need: &GpuNeed,
+) -> Result<RegionCatalog, LookUpError> {
+    Offer::look_up(cloud, settings).await?.catalog(cloud, settings, need).await
 }
 
-impl Ground {
+impl RegionCatalog {
     /// Which types will do, paid for in this way. `left`: the US dollars that may be spent on it, where there is a limit.
     pub fn choose(
         &self,
@@ -189,7 +179,6 @@ impl Offer {
         Ok(Self { facts: facts.collect(), image, subnets, ingress })
     }
 
-    /// The network that all subnets are in.
     pub fn vpc(&self) -> Result<&str, LookUpError> {
         let vpcs: BTreeSet<&str> = self.subnets.iter().map(|subnet| subnet.vpc.as_str()).collect();
         match Vec::from_iter(vpcs).as_slice() {
@@ -200,12 +189,12 @@ impl Offer {
         }
     }
 
-    pub async fn ground(
+    pub async fn catalog(
         self,
         cloud: &Cloud,
         settings: &Ec2Settings,
         need: &GpuNeed,
-    ) -> Result<Ground, LookUpError> {
+    ) -> Result<RegionCatalog, LookUpError> {
         let purchases = settings.market.purchases(false);
         let choices =
             Vec::from_iter(purchases.iter().map(|way| {
@@ -222,7 +211,14 @@ impl Offer {
         let prices = async { Ok(prices::spot(cloud, names, cloud.now()).await?) };
         let (image, spot) = tokio::try_join!(image(cloud, &self.image), prices)?;
         let region = cloud.region().to_owned();
-        Ok(Ground { region, facts: self.facts, image, subnets: self.subnets, ingress: self.ingress, spot })
+        Ok(RegionCatalog {
+            region,
+            facts: self.facts,
+            image,
+            subnets: self.subnets,
+            ingress: self.ingress,
+            spot,
+        })
     }
 }
 
@@ -243,7 +239,6 @@ async fn types(cloud: &Cloud, settings: &Ec2Settings) -> Result<Vec<InstanceType
     Ok(all.map_err(|error| Ec2Error::of("DescribeInstanceTypes", &error))?)
 }
 
-/// The types by zone.
 async fn offers(cloud: &Cloud, settings: &Ec2Settings) -> Result<HashMap<String, Vec<String>>, LookUpError> {
     let asked = cloud.ec2().describe_instance_type_offerings().location_type(LocationType::AvailabilityZone);
     let pages = asked.filters(named(settings)).into_paginator().items().send();

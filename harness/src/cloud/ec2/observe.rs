@@ -84,7 +84,6 @@ async fn found(
     Ok(all.iter().flat_map(types::Reservation::instances).filter_map(seen).collect())
 }
 
-/// A time as the SDK has it.
 pub(super) fn timestamp(at: &DateTime) -> Option<Timestamp> {
     Timestamp::from_second(at.secs()).ok()
 }

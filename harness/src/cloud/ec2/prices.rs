@@ -15,12 +15,11 @@ use jiff::Timestamp;
 use super::capped::SpotPrices;
 use super::cloud::{Cloud, Ec2Error};
 use super::{Purchase, Usd};
-use crate::cloud::found::Found;
+use crate::cloud::tagged::TaggedResource;
 
 /// The day of the price list that the tables are taken from.
 pub const TABLE_DATE: &str = "2026-07-20";
 
-/// Where a price is from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PriceSource {
     /// A built-in table: right for its region on one day.
@@ -41,7 +40,6 @@ impl fmt::Display for PriceSource {
 /// What an instance of a type costs an hour on demand.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OnDemandPrice {
-    /// US dollars an hour.
     pub usd: Usd,
     pub source: PriceSource,
 }
@@ -167,7 +165,6 @@ const US_GOV_EAST_1: [(&str, f64); 1] = [("p6-b300.48xlarge", 170.9)];
 /// Types, and US dollars an hour.
 type Table = [(&'static str, f64)];
 
-/// The regions whose prices are known here.
 const TABLES: [(&str, &[&Table]); 3] = [
     ("us-east-1", &[&US_EAST_1]),
     ("us-gov-west-1", &[&US_GOV, &US_GOV_WEST_1]),
@@ -190,12 +187,12 @@ pub fn on_demand(instance_type: &str, region: &str, users: &BTreeMap<String, Usd
 /// US dollars an hour of these instances now, by id.
 pub(super) async fn of_living(
     cloud: &Cloud,
-    instances: &[Found],
+    instances: &[TaggedResource],
     users: &BTreeMap<String, Usd>,
 ) -> HashMap<String, Usd> {
     let types = instances.iter().filter_map(|found| Some(found.instance.as_ref()?.instance_type.clone()));
     let spot = spot(cloud, types.collect(), cloud.now()).await.unwrap_or_default();
-    let price = |found: &Found| {
+    let price = |found: &TaggedResource| {
         let instance = found.instance.clone()?;
         let usd = if instance.market == Purchase::Spot.name() {
             spot.get(&(instance.instance_type, instance.zone)).copied()
@@ -207,7 +204,6 @@ pub(super) async fn of_living(
     instances.iter().filter_map(price).collect()
 }
 
-/// What spot costs now, by type and zone.
 pub(super) async fn spot(
     cloud: &Cloud,
     types: BTreeSet<String>,

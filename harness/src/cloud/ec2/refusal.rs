@@ -44,11 +44,9 @@ impl fmt::Display for RefusalKind {
 /// A no from EC2.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Refusal {
-    /// What kind it is.
     pub kind: RefusalKind,
     /// EC2's code, such as `InsufficientInstanceCapacity`.
     pub code: String,
-    /// EC2's words.
     pub message: String,
 }
 

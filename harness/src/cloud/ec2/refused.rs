@@ -20,7 +20,6 @@ pub struct PoolRefusal {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Round {
     pub region: String,
-    /// How it was to be paid for.
     pub purchase: Purchase,
     /// The types that were asked for, in their order.
     pub types: Vec<String>,

@@ -43,7 +43,6 @@ pub struct List {
     pub left_out: Vec<String>,
 }
 
-/// The files of a tree.
 #[derive(Debug, Default)]
 pub struct Tree {
     /// Each file's content, by its name relative to the tree.
@@ -54,18 +53,14 @@ pub struct Tree {
     pub left_out: Vec<String>,
 }
 
-/// Why a tree cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum TreeError {
-    /// git cannot be run.
     #[error("failed to run git, which says what .gitignore leaves of the working tree; install it")]
     NoGit(#[source] io::Error),
     #[error("git cannot list the working tree: {message}; --sync sends a git working tree")]
     Git { message: String },
-    /// A file cannot be read.
     #[error("failed to read {path}")]
     Read { path: String, source: io::Error },
-    /// There is too much of it.
     #[error("the working tree has more than {most}; put into .gitignore what the command does not need")]
     TooLarge { most: String },
 }

@@ -33,13 +33,10 @@ const VALUES: usize = 120_000;
 /// Values of one series, at most.
 const OF_SERIES: usize = 400;
 
-/// Why the page could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum TrendError {
-    /// It could not be made.
     #[error(transparent)]
     Page(#[from] PageError),
-    /// Its file could not be written.
     #[error("failed to write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
 }
@@ -50,7 +47,6 @@ impl Explain for TrendError {
     }
 }
 
-/// The page, for the template.
 #[derive(Debug, Serialize)]
 struct View<'a> {
     place: String,

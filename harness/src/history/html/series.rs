@@ -14,7 +14,6 @@ use crate::page::plotted;
 use crate::report::words;
 use crate::text::figures::{count, figure};
 
-/// A series, for the template.
 #[derive(Debug, Serialize)]
 pub(super) struct Shown<'a> {
     number: usize,
@@ -28,7 +27,6 @@ pub(super) struct Shown<'a> {
     last: String,
     /// Against the median before, e.g. `−6.0 %`.
     by: String,
-    /// The verdict in words.
     said: String,
     changes: Vec<String>,
     about: String,
@@ -39,7 +37,6 @@ pub(super) struct Data {
     plots: BTreeMap<usize, Plot>,
 }
 
-/// A plot, as the page's script takes it.
 #[derive(Debug, Serialize)]
 struct Plot {
     at: Vec<f64>,
@@ -49,9 +46,7 @@ struct Plot {
     low: Vec<Option<f64>>,
     median: Vec<Option<f64>>,
     high: Vec<Option<f64>>,
-    /// The run and its commit.
     labels: Vec<String>,
-    /// Where a change is marked.
     marks: Vec<f64>,
 }
 

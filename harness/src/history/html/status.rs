@@ -8,7 +8,6 @@ use super::super::show::Entry;
 /// A change counts as news for so many values.
 const NEWS: usize = 30;
 
-/// How a series stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Status {

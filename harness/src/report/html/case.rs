@@ -26,13 +26,11 @@ use crate::text::limits::CELL;
 
 /// Points of a curve in a cell.
 const SPARK: usize = 60;
-/// Files that are listed.
 const FILES: usize = 100;
 
 /// What is written as a number in the way to a file: all that could be a scheme or a query.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'_').remove(b'-');
 
-/// A row of the table.
 #[derive(Debug, Serialize)]
 pub(super) struct Row {
     place: usize,
@@ -49,7 +47,6 @@ pub(super) struct Row {
     pub(super) has_section: bool,
 }
 
-/// How a case ended, or where it stands.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Outcome {
     tone: Tone,
@@ -65,7 +62,6 @@ struct Spark {
     line: String,
 }
 
-/// Everything about a case.
 #[derive(Debug, Serialize)]
 pub(super) struct Section {
     pub(super) place: usize,

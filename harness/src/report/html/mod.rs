@@ -34,7 +34,6 @@ pub fn html(state: &RunState, run_dir: &Path) -> Result<String, PageError> {
     PAGE.page(&view, &data)
 }
 
-/// `report.html`.
 pub struct Page;
 
 impl Report for Page {

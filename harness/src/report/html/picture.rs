@@ -23,7 +23,6 @@ const QUALITY: u8 = 88;
 const LARGEST_FILE: u64 = 32 << 20;
 const LARGEST_SIDE: u32 = 8_192;
 const LARGEST_MEMORY: u64 = 96 << 20;
-/// Pictures of one case.
 const PICTURES: usize = 12;
 /// What is shown side by side, in this order, before others.
 const FIRST: [&str; 5] = ["image", "input", "target", "prediction", "overlay"];
@@ -38,7 +37,6 @@ pub(super) struct Picture {
     pub(super) height: u32,
 }
 
-/// The pictures among the files of a case.
 pub(super) fn of(run_dir: &Path, case: &CaseState, budget: &mut Budget) -> Vec<Picture> {
     let stem = |path: &str| Path::new(path).file_stem().map(|stem| stem.to_string_lossy().into_owned());
     let rank = |path: &str| {

@@ -14,10 +14,8 @@ use crate::page::plotted;
 const LOGARITHMIC: f64 = 30.0;
 /// Curves of one case that are neither losses nor rates nor about the GPU.
 const OTHERS: usize = 24;
-/// Series of one plot.
 const SERIES: usize = 6;
 
-/// A plot, as the page's script takes it.
 #[derive(Debug, Serialize)]
 pub(super) struct Plot {
     /// `step` or `seconds`.
@@ -39,7 +37,6 @@ pub(super) struct Plot {
     pub(super) series: Vec<Series>,
 }
 
-/// One line of a plot.
 #[derive(Debug, Serialize)]
 pub(super) struct Series {
     pub(super) name: String,
@@ -49,7 +46,7 @@ pub(super) struct Series {
 
 /// Where a plot stands on the page.
 #[derive(Debug, Serialize)]
-pub(super) struct Place {
+pub(super) struct PlotSlot {
     /// Its name in the page's data.
     pub(super) id: String,
     pub(super) title: String,
@@ -60,13 +57,12 @@ pub(super) struct Place {
 /// The plots of the page, by name.
 pub(super) type Plots = BTreeMap<String, Plot>;
 
-/// The plots of one case.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Drawn {
-    pub(super) losses: Option<Place>,
-    pub(super) rates: Vec<Place>,
-    pub(super) gpu: Vec<Place>,
-    pub(super) others: Vec<Place>,
+    pub(super) losses: Option<PlotSlot>,
+    pub(super) rates: Vec<PlotSlot>,
+    pub(super) gpu: Vec<PlotSlot>,
+    pub(super) others: Vec<PlotSlot>,
     /// Curves that are not drawn.
     pub(super) left_out: usize,
 }
@@ -117,7 +113,6 @@ pub(super) fn thousandths(seconds: f64) -> f64 {
 
 /// Draws one after another, as long as there is room.
 pub(super) struct Drawing<'a> {
-    /// The number of the case on the page.
     pub(super) case: usize,
     pub(super) plots: &'a mut Plots,
     pub(super) budget: &'a mut Budget,
@@ -125,14 +120,14 @@ pub(super) struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    pub(super) fn add(&mut self, title: &str, note: String, plot: Plot) -> Option<Place> {
+    pub(super) fn add(&mut self, title: &str, note: String, plot: Plot) -> Option<PlotSlot> {
         if plot.series.iter().all(|series| series.x.len() < 2) || !Budget::take(&mut self.budget.plots) {
             return None;
         }
         let id = format!("{}-{}", self.case, self.drawn);
         self.drawn += 1;
         self.plots.insert(id.clone(), plot);
-        Some(Place { id, title: title.to_owned(), note })
+        Some(PlotSlot { id, title: title.to_owned(), note })
     }
 }
 
@@ -202,7 +197,7 @@ pub(super) fn of(curves: Option<&OfCase>, recorded: Vec<gpu::Samples>, drawing: 
     drawn
 }
 
-fn losses(lines: &[(&str, &Curve)], drawing: &mut Drawing<'_>) -> Option<Place> {
+fn losses(lines: &[(&str, &Curve)], drawing: &mut Drawing<'_>) -> Option<PlotSlot> {
     let mut losses = Vec::from_iter(lines.iter().copied().filter(|(name, _)| is_loss(name)));
     // The loss itself before what it is compared with.
     losses.sort_by_key(|(name, _)| (*name != "loss", *name));

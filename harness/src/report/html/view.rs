@@ -38,7 +38,6 @@ pub(super) struct View {
     files: Vec<&'static str>,
 }
 
-/// A name and what it is.
 #[derive(Debug, Serialize)]
 pub(super) struct Fact {
     pub(super) name: String,
@@ -86,7 +85,6 @@ pub(super) struct Data {
     plots: Plots,
 }
 
-/// Everything of a run.
 pub(super) fn of(state: &RunState, run_dir: &Path) -> (View, Data) {
     let rows = state.cases().iter().enumerate().take(ROWS);
     let mut rows = Vec::from_iter(rows.map(|(place, case)| case::row(state, place, case)));

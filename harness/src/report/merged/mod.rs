@@ -39,9 +39,7 @@ const NAME: usize = 120;
 #[derive(Debug, Default)]
 pub(super) struct Merged {
     pub(super) tests: Vec<TestCase>,
-    /// What is to be said of the reports.
     pub(super) notes: Vec<String>,
-    /// What of them is not taken in.
     pub(super) lost: Vec<String>,
 }
 

@@ -26,7 +26,6 @@ const TICK: Duration = Duration::from_millis(120);
 /// A curve is not drawn anew more often than this: a case may report 100,000 times a second.
 const REST: Duration = Duration::from_millis(40);
 
-/// A reporter for a terminal.
 pub struct Live {
     lines: MultiProgress,
     look: Look,
@@ -66,7 +65,6 @@ impl Live {
         columns(self.look)
     }
 
-    /// Prints a line above the moving ones.
     fn say(&self, line: &str) {
         let _ = self.lines.println(summary::fit(line, self.columns()));
     }
@@ -200,7 +198,7 @@ impl Reporter for Live {
                 self.say(&self.look.odd(&format!("connected again after {away}; nothing was lost")));
             }
             Event::Waiting(event) => self.say(&self.look.odd(&receipt::waiting_line(event))),
-            Event::Had(event) => self.say(&self.look.dim(&receipt::had_line(event))),
+            Event::NodeProvisioned(event) => self.say(&self.look.dim(&receipt::provisioned_line(event))),
             Event::TakenOver(event) => self.say(&self.look.dim(&receipt::taken_over_line(event))),
             Event::HandedOn(event) => self.say(&self.look.dim(&receipt::handed_on_line(event))),
             Event::ReclaimNotice(event) => self.say(&self.look.odd(&event.to_string())),

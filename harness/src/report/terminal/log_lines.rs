@@ -10,14 +10,12 @@ use crate::text::clean;
 /// Streams with an unfinished line; more are not waited for.
 const MOST: usize = 64;
 
-/// The unfinished lines of all streams.
 #[derive(Debug, Default)]
 pub(super) struct LogLines {
     open: BTreeMap<(CaseId, Stream), String>,
 }
 
 impl LogLines {
-    /// The lines that a piece completes, cleaned.
     pub(super) fn take(&mut self, event: &Log) -> Vec<String> {
         let key = (event.case.clone(), event.stream);
         if self.open.len() >= MOST && !self.open.contains_key(&key) {
@@ -41,7 +39,6 @@ impl LogLines {
         lines
     }
 
-    /// The unfinished lines of a case that ended.
     pub(super) fn finish(&mut self, case: &CaseId) -> Vec<String> {
         let streams = [Stream::Stdout, Stream::Stderr];
         let open = streams.into_iter().filter_map(|stream| self.open.remove(&(case.clone(), stream)));

@@ -26,7 +26,6 @@ pub use through::Through;
 /// Lines of log that are shown of a case that is not good.
 const TAIL_LINES: usize = 20;
 
-/// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// What is wrong, and the summary.

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use nix::unistd::{Uid, User};
 
-/// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) name: String,
@@ -23,7 +22,6 @@ pub(super) fn own() -> Account {
     )
 }
 
-/// The account of this name.
 pub(super) fn look_up(name: &str) -> Option<Account> {
     User::from_name(name).ok().flatten().map(Account::from)
 }

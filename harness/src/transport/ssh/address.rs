@@ -11,7 +11,6 @@ pub(super) struct Address {
 }
 
 impl Address {
-    /// Reads `ssh://[user@]host[:port]`.
     pub(super) fn parse(address: &str) -> Result<Self, TransportError> {
         address
             .strip_prefix("ssh://")

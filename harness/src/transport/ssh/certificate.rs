@@ -23,7 +23,6 @@ pub(super) struct Certificate {
     pub(super) valid: Range<u64>,
     /// It holds under conditions.
     pub(super) is_conditional: bool,
-    /// The authority's public key.
     pub(super) authority: Vec<u8>,
     signed: Vec<u8>,
     signature: Vec<u8>,

@@ -35,7 +35,6 @@ impl HostKey {
         &self.blob
     }
 
-    /// The key's type, such as `ssh-ed25519`.
     pub fn kind(&self) -> &str {
         let name = self.blob.split_first_chunk::<4>().and_then(|(length, rest)| {
             let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;

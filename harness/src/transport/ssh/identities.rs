@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use super::key_file::{CertificateFile, KeyFile, State};
 use crate::transport::TriedKey;
 
-/// A key to show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Candidate {
     /// The agent's key of this index.
@@ -18,7 +17,6 @@ pub(super) enum Candidate {
     Unusable(TriedKey),
 }
 
-/// A key that an agent has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AgentKey {
     pub(super) blob: Vec<u8>,

@@ -36,7 +36,6 @@ pub(super) enum State {
 }
 
 impl KeyFile {
-    /// Looks at a file.
     pub(super) fn read(path: &Path) -> Self {
         let beside = || {
             let text = std::fs::read_to_string(with_ending(path, ".pub")).ok()?;
@@ -80,11 +79,9 @@ impl KeyFile {
     }
 }
 
-/// A certificate of the user's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CertificateFile {
     pub(super) path: PathBuf,
-    /// The certificate itself, as it is shown.
     pub(super) blob: Vec<u8>,
     /// The public half of the key that it is for.
     pub(super) of: Vec<u8>,

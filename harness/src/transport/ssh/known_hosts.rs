@@ -113,7 +113,6 @@ fn matching(file: &Path, text: &str, name: &str) -> Vec<Entry> {
     found
 }
 
-/// Whether a line is about `name`.
 fn is_about(hosts: &HostPatterns, name: &str) -> bool {
     match hosts {
         HostPatterns::Patterns(patterns) => {

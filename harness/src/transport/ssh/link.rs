@@ -58,7 +58,6 @@ impl Link {
         Ok(())
     }
 
-    /// A second connection, by the same way.
     pub async fn another(&self) -> Result<Self, TransportError> {
         self.route.clone().open().await
     }
@@ -90,7 +89,6 @@ impl Link {
         Ok(())
     }
 
-    /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         &self.route.target.peer
     }

@@ -37,7 +37,6 @@ pub(super) struct Request {
     pub(super) far: FarSide,
 }
 
-/// What a channel is for.
 #[derive(Clone)]
 pub(super) enum What {
     /// A line for the far shell, which begins with writing the mark.
@@ -61,7 +60,6 @@ pub(super) struct Turn<'a> {
     pub(super) opening: bool,
     /// There is the wish for one channel, and there never was another: the server may count one a while after its end.
     pub(super) alone: bool,
-    /// A channel was opened.
     pub(super) opened: bool,
     pub(super) elsewhere: &'a Elsewhere,
 }
@@ -84,7 +82,6 @@ pub(super) struct Worker {
     requests: Receiver<Request>,
     elsewhere: Elsewhere,
     jobs: Vec<Job>,
-    /// Whether there ever was a channel.
     has_opened: bool,
     peer: Peer,
     made: Instant,

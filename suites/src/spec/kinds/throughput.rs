@@ -10,8 +10,10 @@ use serde::de::{self, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::checks::{Checks, Rate, RateCheck, ValidWindows};
-use crate::spec::{Builtin, Case, Found, InputPath, Model};
+use crate::dtype::Dtype;
+use crate::spec::{Builtin, Case, InputPath, Model};
 use crate::unit::{Share, Span};
+use crate::violations::Violations;
 
 use super::Kind;
 
@@ -92,25 +94,25 @@ impl Kind for Throughput {
         Checks { valid_windows: Some(ValidWindows {}), rate: Some(Rate(vec![agree])), ..Checks::default() }
     }
 
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        self.model.rules(&mut found.below("model"));
+    fn rules(&self, _: &Case, violations: &mut Violations<'_>) {
+        self.model.rules(&mut violations.below("model"));
         if self.dtypes.is_empty() {
-            found.add("dtypes", "no dtype is listed", "write e.g. `dtypes: [fp32, bf16]`");
+            violations.add("dtypes", "no dtype is listed", "write e.g. `dtypes: [fp32, bf16]`");
         }
-        found.below("dtypes").once(&self.dtypes, |dtype| format!("`{dtype}`"));
+        violations.below("dtypes").once(&self.dtypes, |dtype| format!("`{dtype}`"));
         let fp16 = self.dtypes.iter().position(|dtype| *dtype == Dtype::Fp16);
         if let Some(index) = fp16.filter(|_| self.mode == Mode::TrainingStep) {
             let hint = "use bf16: half precision needs loss scaling, which this training step does not do";
-            found.add(format!("dtypes[{index}]"), "`fp16` is for `mode: inference` only", hint);
+            violations.add(format!("dtypes[{index}]"), "`fp16` is for `mode: inference` only", hint);
         }
         if let BatchSizes::These(sizes) = &self.batch {
             if sizes.is_empty() {
-                found.add("batch", "no batch size is listed", "write `auto`, a number or a list");
+                violations.add("batch", "no batch size is listed", "write `auto`, a number or a list");
             }
-            found.below("batch").once(sizes, ToString::to_string);
+            violations.below("batch").once(sizes, ToString::to_string);
         }
         if self.input.is_empty() {
-            found.add("input", "an item without a shape", "write e.g. `input: [3, 224, 224]`");
+            violations.add("input", "an item without a shape", "write e.g. `input: [3, 224, 224]`");
         }
         if self.model.builtin.is_some() {
             let sides = match self.input.as_slice() {
@@ -120,18 +122,18 @@ impl Kind for Throughput {
             match (sides, self.model.builtin) {
                 (None, _) => {
                     let hint = "write e.g. `input: [3, 224, 224]`";
-                    found.add("input", "the built-in models take images of 3 channels", hint);
+                    violations.add("input", "the built-in models take images of 3 channels", hint);
                 }
                 (Some(sides), Some(Builtin::Unet)) if sides.iter().any(|side| side % 8 != 0) => {
                     let hint = "use sides like 128, 160 or 256";
-                    found.add("input", "the U-Net halves its input three times", hint);
+                    violations.add("input", "the U-Net halves its input three times", hint);
                 }
                 _ => {}
             }
         }
-        found.share("others", Some(self.others));
+        violations.share("others", Some(self.others));
         if self.measure.0.is_zero() {
-            found.add("measure", "a measurement of no time at all", "write e.g. 60s");
+            violations.add("measure", "a measurement of no time at all", "write e.g. 60s");
         }
     }
 }
@@ -145,38 +147,6 @@ pub enum Mode {
     Inference,
     /// Forward, backward and an Adam update, in training mode; the loss is the output's mean square.
     TrainingStep,
-}
-
-/// A format of numbers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Dtype {
-    /// IEEE 754 single precision.
-    Fp32,
-    /// IEEE 754 half precision; inference only.
-    Fp16,
-    /// bfloat16; in training by autocast, over weights of single precision.
-    Bf16,
-}
-
-impl Dtype {
-    /// Every one of them.
-    pub const ALL: [Self; 3] = [Self::Fp32, Self::Fp16, Self::Bf16];
-
-    /// The name as it is written in suite files.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Fp32 => "fp32",
-            Self::Fp16 => "fp16",
-            Self::Bf16 => "bf16",
-        }
-    }
-}
-
-impl fmt::Display for Dtype {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 /// How the channels of images and filters lie in memory.
@@ -198,6 +168,16 @@ pub enum BatchSizes {
     Auto,
     /// These, each measured in full.
     These(Vec<NonZeroU32>),
+}
+
+impl BatchSizes {
+    /// The sizes that are given.
+    pub(crate) fn sizes(&self) -> Option<&[NonZeroU32]> {
+        match self {
+            Self::Auto => None,
+            Self::These(sizes) => Some(sizes),
+        }
+    }
 }
 
 const WANTED: &str = "`auto`, a number above 0, or a list of such numbers";

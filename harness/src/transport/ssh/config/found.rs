@@ -27,7 +27,6 @@ impl fmt::Display for Origin {
     }
 }
 
-/// The value of an option.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) words: Vec<String>,
@@ -50,7 +49,6 @@ const ADDING: [&str; 2] = ["identityfile", "certificatefile"];
 pub(super) struct Found(HashMap<String, Vec<Value>>);
 
 impl Found {
-    /// Takes a value, unless an earlier one holds.
     pub(super) fn add(&mut self, keyword: &str, value: Value) {
         if keyword == "proxyjump" && !is_none(&value.rest) {
             // Whichever of the two comes first holds, and keeps the other out.

@@ -1,6 +1,5 @@
 //! One line of an ssh configuration, split as OpenSSH splits it.
 
-/// A line that sets something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Line {
     /// In small letters: OpenSSH does not tell `HostName` from `hostname`.
@@ -12,7 +11,6 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Splits a line; `None` where it says nothing.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let line = line.trim_matches([' ', '\t', '\r', '\n', '\x0c']);
         if line.is_empty() || line.starts_with('#') {

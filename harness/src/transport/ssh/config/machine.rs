@@ -22,7 +22,6 @@ pub(super) trait Machine: fmt::Debug {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct This {
-    /// How long a program may take.
     pub(super) limit: Duration,
 }
 

@@ -32,13 +32,10 @@ pub(super) type Subject = Address;
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ConfigError {
-    /// A file cannot be read.
     #[error("{}", path.display())]
     Unreadable { path: PathBuf, source: std::io::Error },
-    /// A value that is needed makes no sense.
     #[error("{at}: {reason}")]
     Value { at: Origin, reason: String },
-    /// ssh itself cannot make sense of it.
     #[error("`ssh -G {host}` says: {said}")]
     Refused { host: String, said: String },
 }

@@ -66,7 +66,6 @@ pub(super) fn read(subject: &Subject, sources: &Sources<'_>) -> Result<Found, Co
 struct Reader<'a> {
     subject: &'a Subject,
     sources: &'a Sources<'a>,
-    /// What `Host` patterns are held against.
     host: String,
     found: Found,
     /// The files are read for the second time.
@@ -128,7 +127,6 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// The files that an `Include` names.
     fn included(&self, name: &str, whose: Whose) -> Result<Vec<PathBuf>, String> {
         let name = variables(&self.known().tokens.percent(name)?)?;
         let folder = match whose {

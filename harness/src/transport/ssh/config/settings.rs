@@ -35,7 +35,6 @@ pub(in crate::transport::ssh) struct Settings {
     pub(in crate::transport::ssh) certificates: Vec<PathBuf>,
 }
 
-/// How a connection to a host is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::transport::ssh) enum Way {
     Direct,
@@ -45,7 +44,6 @@ pub(in crate::transport::ssh) enum Way {
     Jump(Vec<Address>),
 }
 
-/// Which addresses of a host are used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport::ssh) enum Family {
     Any,

@@ -15,7 +15,6 @@ pub(super) struct Tokens(Vec<(char, String)>);
 pub(super) struct Meaning<'a> {
     /// The name that was asked for.
     pub(super) original: &'a str,
-    /// The name or address that is connected to.
     pub(super) host: &'a str,
     pub(super) port: u16,
     pub(super) user: &'a str,

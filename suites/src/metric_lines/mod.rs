@@ -3,24 +3,22 @@
 //! Programs write `NaN`, `inf`, `1e400`, which are not JSON, or no double. Such a line fails in the strict reader; its bare
 //! words are then quoted and it is read once more, so that the lines which are plain JSON pay nothing for it.
 
+mod bare_words;
+mod control;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, Unexpected, Visitor};
 
-use super::bare_words::Quoted;
-use super::control::{alone, control};
-use super::{Line, Value};
-
-/// The longest name of a metric, in bytes.
-pub const MAX_NAME: usize = 128;
+use self::bare_words::Quoted;
+use self::control::{alone, control};
+use crate::metrics::value::ValueOf;
+use crate::metrics::{Line, MAX_NAME};
 
 /// The most metrics in one line.
 pub const MAX_METRICS: usize = 1024;
-
-/// Metrics whose texts are keys of rows, and never numbers.
-const KEYS: [&str; 2] = ["input_row", "row"];
 
 /// Why a line is not understood: where, what was there, what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -107,7 +105,7 @@ impl<'de> Visitor<'de> for LineVisitor {
                 }
                 return control(&name, map);
             } else {
-                let value = map.next_value_seed(ValueSeed(&name))?;
+                let value = map.next_value_seed(ValueOf(Some(&name)))?;
                 check_name(&name)?;
                 if values.len() == MAX_METRICS {
                     return Err(de::Error::custom(format!(
@@ -176,73 +174,7 @@ impl Visitor<'_> for StepSeed {
             )]
             Ok(step as u64)
         } else {
-            Err(E::invalid_value(de::Unexpected::Float(step), &self))
+            Err(E::invalid_value(Unexpected::Float(step), &self))
         }
-    }
-}
-
-/// Reads the value of the named metric.
-struct ValueSeed<'a>(&'a str);
-
-impl ValueSeed<'_> {
-    fn refuse<E: de::Error>(&self, what: &str, instead: &str) -> E {
-        let name: String = self.0.chars().take(MAX_NAME).collect();
-        E::custom(format!("metric `{name}` is {what}: {instead}"))
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for ValueSeed<'_> {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ValueSeed<'_> {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, a text or true/false")
-    }
-
-    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Number(number))
-    }
-
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Number(number as f64))
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Number(number as f64))
-    }
-
-    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
-        Ok(Value::Flag(flag))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        // A file may well be called `inf`.
-        if KEYS.contains(&self.0) { Ok(Value::Text(text.to_owned())) } else { Ok(Value::from_text(text)) }
-    }
-
-    /// What `JSON.stringify` and pandas make of a NaN.
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Number(f64::NAN))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
-        Err(self.refuse(
-            "an object",
-            &format!("write its parts as metrics of their own, such as \"{}/part\"", self.0),
-        ))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<Value, A::Error> {
-        Err(self.refuse(
-            "a list",
-            &format!("write each element as a metric of its own, such as \"{}/0\"", self.0),
-        ))
     }
 }

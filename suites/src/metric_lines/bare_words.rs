@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::not_finite;
+use crate::metrics::not_finite;
 
 /// A line whose bare words for numbers that are not finite were put in quotes: [`super::Value`] reads those as the numbers.
 pub(super) struct Quoted {

@@ -6,35 +6,30 @@ use super::command_line::CommandLine;
 use crate::config::Config;
 use crate::holder::SOCKET;
 use crate::holder::command::NODE;
-use crate::node::{NodeError, NodeSpec, Origin, Place as NodePlace};
+use crate::node::{Endpoint, NodeError, NodeSpec, Origin};
 
 /// Where, and by whose hand.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct TestNode {
     pub(super) node: NodeSpec,
-    /// As the user named it.
     pub(super) name: Option<String>,
     /// The holder that somebody started for these tests.
     pub(super) holder: Option<PathBuf>,
 }
 
-/// Why it is not known where.
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
-    /// `gpu-harness.yaml` is wrong.
+pub enum TestNodeError {
     #[error(transparent)]
     Config(#[from] gpu_suites::load::LoadError),
-    /// There is no such node.
     #[error(transparent)]
     Node(#[from] NodeError),
-    /// Remote it shall be, but where?
     #[error("--gpu-remote: name the node with --node or {NODE}, or as `default:` in gpu-harness.yaml")]
     NotRemote,
 }
 
-impl Place {
+impl TestNode {
     /// `--node`, else `$GPU_HARNESS_NODE`, else with `--gpu-remote` the project's default, else this machine.
-    pub(super) fn choose(arguments: &CommandLine, project: &Path) -> Result<Self, PlaceError> {
+    pub(super) fn choose(arguments: &CommandLine, project: &Path) -> Result<Self, TestNodeError> {
         let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
         let named = arguments.node.clone().or_else(|| set(NODE));
         // Whoever names a node here does not mean the one that is held already.
@@ -48,13 +43,12 @@ impl Place {
         let node = NodeSpec::choose(name.as_deref(), &config)?;
         let place = Self { node, name, holder };
         if arguments.gpu_remote && place.name.is_none() && place.is_here() && place.holder.is_none() {
-            return Err(PlaceError::NotRemote);
+            return Err(TestNodeError::NotRemote);
         }
         Ok(place)
     }
 
-    /// Whether the node is this machine.
     pub(super) fn is_here(&self) -> bool {
-        self.node.origin == Origin::There(NodePlace::Local)
+        self.node.origin == Origin::There(Endpoint::Local)
     }
 }

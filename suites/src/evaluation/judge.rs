@@ -1,11 +1,10 @@
 //! From findings to the outcome of a case.
 
+use crate::checks::{ExitStatus, Finite, TimeBudget, ValidWindows};
 use crate::event::{Finding, Verdict};
 use crate::id::CheckName;
 use crate::outcome::Outcome;
 use crate::spec::Case;
-
-use super::{ExitStatus, Finite, TimeBudget, ValidWindows};
 
 /// The case's outcome by its findings, and the reason where it did not pass.
 ///

@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde::de::{self, IgnoredAny, MapAccess};
 
-use super::{Blame, Line, MAX_NAME};
 use crate::checks::Known;
+use crate::metrics::{Blame, Line, MAX_NAME};
 
 const CONTROLS: [&str; 5] = ["@progress", "@artifact", "@skip", "@device", "@error"];
 

@@ -8,7 +8,7 @@ use crate::metrics::Value;
 use super::ruling::Ruling;
 
 /// The most points that are kept for one case, over all its series.
-pub(super) const MAX_POINTS: usize = 1_000_000;
+pub(crate) const MAX_POINTS: usize = 1_000_000;
 
 /// The most names of metrics that are remembered, for hints.
 const MAX_NAMES: usize = 1024;
@@ -16,43 +16,43 @@ const MAX_NAMES: usize = 1024;
 /// One value of one metric.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample<'a> {
-    pub(super) name: &'a str,
-    pub(super) step: Option<u64>,
-    pub(super) value: &'a Value,
+    pub(crate) name: &'a str,
+    pub(crate) step: Option<u64>,
+    pub(crate) value: &'a Value,
 }
 
 impl Sample<'_> {
     /// The value, where this is the named metric and a number.
-    pub(super) fn number_of(&self, name: &str) -> Option<f64> {
+    pub(crate) fn number_of(&self, name: &str) -> Option<f64> {
         if self.name == name { self.value.number() } else { None }
     }
 }
 
 /// What is kept.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observations {
     series: Vec<(&'static str, Series)>,
     points: usize,
     /// Each metric that came, and whether it came as a number.
     names: BTreeMap<String, bool>,
     /// How long the process ran; known at the end.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
 }
 
 /// The values of one metric. A line without a step counts as the step after the one before it.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Series {
+pub(crate) struct Series {
     /// Step and value: while they come, in the order in which they come.
-    pub(super) points: Vec<(u64, f64)>,
-    pub(super) first: Option<(u64, f64)>,
-    pub(super) last: Option<(u64, f64)>,
+    pub(crate) points: Vec<(u64, f64)>,
+    pub(crate) first: Option<(u64, f64)>,
+    pub(crate) last: Option<(u64, f64)>,
     /// How many came when there was no more room.
     left_out: usize,
 }
 
 impl Series {
     /// The value of a step. Only once the series is [settled](Self::settle).
-    pub(super) fn at(&self, step: u64) -> Option<f64> {
+    pub(crate) fn at(&self, step: u64) -> Option<f64> {
         self.points.binary_search_by_key(&step, |point| point.0).ok().map(|at| self.points[at].1)
     }
 
@@ -71,7 +71,7 @@ impl Series {
     }
 
     /// What to add to a sentence about a series that did not fit.
-    pub(super) fn cut(&self) -> String {
+    pub(crate) fn cut(&self) -> String {
         if self.left_out > 0 {
             format!(" (judged without the last {} values: more are not kept)", self.left_out)
         } else {
@@ -92,8 +92,8 @@ impl Series {
     }
 }
 
-impl Seen {
-    pub(super) fn keep(&mut self, names: &[&'static str]) {
+impl Observations {
+    pub(crate) fn keep(&mut self, names: &[&'static str]) {
         for name in names {
             if self.series(name).is_none() {
                 self.series.push((name, Series::default()));
@@ -101,7 +101,7 @@ impl Seen {
         }
     }
 
-    pub(super) fn observe(&mut self, sample: &Sample<'_>) {
+    pub(crate) fn observe(&mut self, sample: &Sample<'_>) {
         let number = sample.value.number();
         if let Some(as_number) = self.names.get_mut(sample.name) {
             *as_number |= number.is_some();
@@ -117,19 +117,19 @@ impl Seen {
     }
 
     /// Makes the series ready to be judged.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for (_, series) in &mut self.series {
             series.settle();
         }
     }
 
     /// The series of a metric, where it is kept.
-    pub(super) fn series(&self, name: &str) -> Option<&Series> {
+    pub(crate) fn series(&self, name: &str) -> Option<&Series> {
         self.series.iter().find(|(kept, _)| *kept == name).map(|(_, series)| series)
     }
 
     /// The verdict on a check whose metric never came.
-    pub(super) fn missing(&self, name: &str, wanted: &str) -> Ruling {
+    pub(crate) fn missing(&self, name: &str, wanted: &str) -> Ruling {
         if self.names.contains_key(name) {
             let observed = format!("`{name}` came, but never as a number");
             return Ruling::missing(observed, wanted, "it is written as a text: write it without quotes");

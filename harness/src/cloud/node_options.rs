@@ -18,9 +18,8 @@ use crate::node::NodeSpec;
 /// How long the runs of a search may leave their node to the next: what prepares a version may build it.
 const SEARCHED: Duration = Duration::from_secs(30 * 60);
 
-/// What the user asks of the nodes.
 #[derive(Debug)]
-pub struct Asked {
+pub struct NodeOptions {
     pub settings: CloudNode,
     /// The GPUs that node and suites need together.
     pub need: GpuNeed,
@@ -32,8 +31,8 @@ pub struct Asked {
 }
 
 /// What a run with so much work wants of its nodes.
-pub(crate) fn order(node: NodeSpec, asked: Asked, run: RunId, work: Work) -> Order {
-    let Asked { mut settings, need, keep, root, runs } = asked;
+pub(crate) fn order(node: NodeSpec, asked: NodeOptions, run: RunId, work: Work) -> Order {
+    let NodeOptions { mut settings, need, keep, root, runs } = asked;
     let cache = cache::folder().filter(|_| settings.reuse);
     let job = cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings));
     if runs > 1 && settings.ttl.is_none() {

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use crate::checks::observations::{Observations, Sample};
+use crate::checks::ruling::{Kind, Ruling};
+use crate::checks::{
+    Abort, End, ExitStatus, Finite, Fold, LastWord, ProcessEnd, TimeBudget, exit_status, text,
+};
 use crate::event::Finding;
 use crate::id::CheckName;
 use crate::metrics::{Line, Value};
 use crate::spec::Case;
-
-use super::registry::{self, selected};
-use super::ruling::{Kind, Ruling};
-use super::seen::{Sample, Seen};
-use super::{Abort, End, ExitStatus, Finite, Fold, LastWord, ProcessEnd, TimeBudget, exit_status, text};
 
 /// The longest text from a case that a finding repeats.
 const MAX_TEXT: usize = 2000;
@@ -20,7 +20,7 @@ const MAX_TEXT: usize = 2000;
 pub struct Evaluator {
     case: Case,
     folds: Vec<(CheckName, Box<dyn Fold>)>,
-    seen: Seen,
+    seen: Observations,
     /// What the process says cannot be judged here.
     skips: BTreeMap<CheckName, String>,
     /// The worker's own word on why it cannot go on.
@@ -33,8 +33,8 @@ pub struct Evaluator {
 impl Evaluator {
     /// The evaluator of a case that is about to start.
     pub fn for_case(case: &Case) -> Self {
-        let folds = registry::started(case);
-        let mut seen = Seen::default();
+        let folds = case.started_checks();
+        let mut seen = Observations::default();
         for (_, fold) in &folds {
             seen.keep(fold.keeps());
         }
@@ -85,7 +85,7 @@ impl Evaluator {
         }
     }
 
-    /// The verdicts, in the order of [`super::names`].
+    /// The verdicts, in the order of [`crate::checks::names`].
     pub fn conclude(mut self, end: &End) -> Vec<Finding> {
         self.seen.elapsed = end.elapsed;
         self.seen.settle();
@@ -95,7 +95,7 @@ impl Evaluator {
         if let Some(ruling) = process {
             findings.push(ruling.finding(&ExitStatus::NAME));
         }
-        for check in selected(&self.case) {
+        for check in self.case.selected_checks() {
             if let Some(reason) = self.case.skip_checks.get(&check) {
                 if check != ExitStatus::NAME || findings.is_empty() {
                     findings.push(
