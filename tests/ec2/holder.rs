@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::fixture::{Fixture, ended, said};
-use gpu_harness_tests::process::within;
+use gpu_harness_tests::process::{HANG, within};
 use gpu_harness_tests::project::{Project, events_in};
 use gpu_harness_tests::xml;
 use gpu_suites::event::{Event, NodeState, ResourceKind};
@@ -77,7 +77,7 @@ fn ten_nextest_processes_have_one_ec2_node_which_is_given_back() {
         matches!(&record.event, Event::ResourceMade(made) if made.resource == ResourceKind::Instance)
     });
     assert_eq!(made.count(), 1);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(120));
+    ec2.nothing_is_left();
     assert!(fs::read_to_string(folder.join("receipt.json")).unwrap().contains("gone_at"));
 }
 
@@ -102,7 +102,7 @@ fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
     assert!(run.status.success(), "{}", said(&run));
     let folder = fixture.the_run();
     assert_eq!(instances(&folder).len(), 1);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(120));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -116,8 +116,8 @@ fn a_killed_nextest_leaves_no_node() {
     project.await_event(begun);
     run.kill().unwrap();
     run.wait().unwrap();
-    within(Duration::from_secs(60), "the holder ends", || fixture.holders().is_empty());
-    ec2.wait_until_nothing_is_left(Duration::from_secs(120));
+    within(HANG, "the holder ends", || fixture.holders().is_empty());
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -140,17 +140,13 @@ fn a_killed_holder_fails_no_test_as_code_and_its_node_ends_by_itself() {
     let report = project.gpu_harness(&["report", folder.to_str().unwrap()]);
     assert!(report.stdout.contains("NOT confirmed gone") && report.stdout.contains(instance), "{report:?}");
     assert_eq!(xml::cases(&report.junit())["lasting"], "error", "{report:?}");
-    let begun = Instant::now();
-    let lives = || !ec2.left()["instances"].as_array().unwrap().is_empty();
-    while lives() {
-        let allowed = ec2.real(Duration::from_secs(22 * 60) + ec2.hardship());
-        assert!(begun.elapsed() < allowed, "{:#}\n{}", ec2.left(), ec2.log());
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    ec2.await_nothing_that_costs();
+    // Nobody has asked for it.
+    assert_eq!((ec2.count("TerminateInstances"), ec2.count("DeleteFleets")), (0, 0));
     // What costs nothing is left for the reaper, which finds it by the run's name.
     let id = folder.file_name().unwrap().to_string_lossy().into_owned();
     assert_eq!(project.gpu_harness(&["reap", "--run", &id]).code(), 0);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(60));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -168,8 +164,8 @@ fn a_spot_node_that_is_taken_back_fails_no_test_as_code_and_the_next_try_has_ano
     let told = said(&run);
     assert!(run.status.success() && told.contains("1 passed (1 flaky)"), "{told}\n{}", ec2.log());
     assert!(told.contains("Error: infrastructure, not the code under test: "), "{told}");
-    within(Duration::from_secs(60), "the holders end", || fixture.holders().is_empty());
-    ec2.wait_until_nothing_is_left(Duration::from_secs(60));
+    within(HANG, "the holders end", || fixture.holders().is_empty());
+    ec2.nothing_is_left();
     let runs = fixture.runs();
     assert_eq!(runs.len(), 2, "{runs:?}");
     for (folder, outcome) in runs.iter().zip(["error", "passed"]) {
@@ -211,7 +207,7 @@ fn money_that_is_spent_ends_the_node_under_its_tests_and_buys_no_other() {
         _ => None,
     });
     assert!(cost.is_some_and(|usd| usd > 0.0 && usd <= 0.165), "{cost:?}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 /// When a run is told to stop.
