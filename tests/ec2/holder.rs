@@ -89,8 +89,8 @@ fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
     let fixture = Fixture { project: &project };
     let test = fixture.program(&[]);
     let path = test.get_program().to_str().unwrap();
-    // Twice as long as the lease, and nothing runs.
-    let script = format!("{path} c0 && sleep 40 && {path} c1");
+    // Half as long again as the lease, and nothing runs.
+    let script = format!("{path} c0 && sleep 30 && {path} c1");
     let mut run = project.command(&["run", "--node", "cloud", "--", "sh", "-c", &script]);
     for (name, value) in test.get_envs() {
         match value {
