@@ -35,4 +35,6 @@ fn of_libtorch() {
     println!("cargo:rustc-link-search=native={out}");
     // For runs by hand and for tests; on a node LD_LIBRARY_PATH, which comes first, names the node's libtorch.
     println!("cargo:rustc-link-arg-bins=-Wl,--enable-new-dtags,-rpath,{}", lib.display());
+    // It travels to nodes: without debug information half as much is compressed and sent.
+    println!("cargo:rustc-link-arg-bins=-Wl,--strip-debug");
 }

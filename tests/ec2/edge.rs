@@ -129,7 +129,7 @@ impl Run {
         let released = self.release().await;
         assert_eq!(released.left, []);
         assert!(self.ledger.is_clear());
-        self.ec2.wait_until_nothing_is_left(Duration::ZERO);
+        self.ec2.nothing_is_left();
         let (mut made, mut gone) = (Vec::new(), Vec::new());
         while let Ok(event) = self.events.try_recv() {
             match event {

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use gpu_harness_tests::ec2::{self, Ec2, Options};
-use gpu_harness_tests::process::{self, within};
+use gpu_harness_tests::process::{self, HANG, within};
 
 /// Passes the tests of one Python file of fixtures/ec2/tests, or of several: `test_api*`.
 fn passes(files: &str) {
@@ -86,7 +86,7 @@ fn reachable(ec2: &Ec2, instance: &str) -> String {
         }
     }
     let port = format!("{address}:22");
-    within(Duration::from_secs(20), "an ssh server", || TcpStream::connect(&port).is_ok());
+    within(HANG, "an ssh server", || TcpStream::connect(&port).is_ok());
     port
 }
 
@@ -97,7 +97,8 @@ fn an_instance_is_a_real_host_until_it_is_terminated_and_then_nothing_is_left() 
     let port = reachable(&ec2, &instance);
     assert!(ec2.left().to_string().contains(&instance), "{}", ec2.left());
     boto3(&ec2, &format!("ec2.terminate_instances(InstanceIds=['{instance}'])"));
-    ec2.wait_until_nothing_is_left(Duration::from_secs(600));
+    ec2.await_nothing_that_costs();
+    ec2.nothing_is_left();
     assert!(TcpStream::connect_timeout(&port.parse().unwrap(), Duration::from_secs(1)).is_err());
 }
 

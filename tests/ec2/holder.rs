@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::fixture::{Fixture, ended, said};
+use gpu_harness_tests::process::{HANG, within};
 use gpu_harness_tests::project::{Project, events_in};
-use gpu_harness_tests::waiting::until;
 use gpu_harness_tests::xml;
 use gpu_suites::event::{Event, NodeState, ResourceKind};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -33,7 +33,7 @@ const TTL: Duration = Duration::from_secs(4 * 3600);
 /// Lets that time pass at once, and waits until no instance is left.
 fn at_its_time_to_live_no_instance_is_left(ec2: &Ec2) {
     ec2.forward(TTL);
-    until("no instance is left", || ec2.left()["instances"].as_array().unwrap().is_empty());
+    within(HANG, "no instance is left", || ec2.left()["instances"].as_array().unwrap().is_empty());
 }
 
 fn start(mut command: Command) -> Child {
@@ -86,7 +86,7 @@ fn ten_nextest_processes_have_one_ec2_node_which_is_given_back() {
         matches!(&record.event, Event::ResourceMade(made) if made.resource == ResourceKind::Instance)
     });
     assert_eq!(made.count(), 1);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(120));
+    ec2.nothing_is_left();
     assert!(fs::read_to_string(folder.join("receipt.json")).unwrap().contains("gone_at"));
 }
 
@@ -98,8 +98,8 @@ fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
     let fixture = Fixture { project: &project };
     let test = fixture.program(&[]);
     let path = test.get_program().to_str().unwrap();
-    // Twice as long as the lease, and nothing runs.
-    let script = format!("{path} c0 && sleep 40 && {path} c1");
+    // Half as long again as the lease, and nothing runs.
+    let script = format!("{path} c0 && sleep 30 && {path} c1");
     let mut run = project.command(&["run", "--node", "cloud", "--", "sh", "-c", &script]);
     for (name, value) in test.get_envs() {
         match value {
@@ -111,7 +111,7 @@ fn a_node_that_waits_between_two_tests_is_kept_alive_by_its_holder() {
     assert!(run.status.success(), "{}", said(&run));
     let folder = fixture.the_run();
     assert_eq!(instances(&folder).len(), 1);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(120));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -125,8 +125,8 @@ fn a_killed_nextest_leaves_no_node() {
     project.await_event(&mut run, begun);
     run.kill().unwrap();
     run.wait().unwrap();
-    until("the holder ends", || fixture.holders().is_empty());
-    ec2.wait_until_nothing_is_left(Duration::from_secs(120));
+    within(HANG, "the holder ends", || fixture.holders().is_empty());
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -149,11 +149,13 @@ fn a_killed_holder_fails_no_test_as_code_and_its_node_ends_by_itself() {
     let report = project.gpu_harness(&["report", folder.to_str().unwrap()]);
     assert!(report.stdout.contains("NOT confirmed gone") && report.stdout.contains(instance), "{report:?}");
     assert_eq!(xml::cases(&report.junit())["lasting"], "error", "{report:?}");
-    at_its_time_to_live_no_instance_is_left(&ec2);
+    ec2.await_nothing_that_costs();
+    // Nobody has asked for it.
+    assert_eq!((ec2.count("TerminateInstances"), ec2.count("DeleteFleets")), (0, 0));
     // What costs nothing is left for the reaper, which finds it by the run's name.
     let id = folder.file_name().unwrap().to_string_lossy().into_owned();
     assert_eq!(project.gpu_harness(&["reap", "--run", &id]).code(), 0);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(60));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -171,8 +173,8 @@ fn a_spot_node_that_is_taken_back_fails_no_test_as_code_and_the_next_try_has_ano
     let told = said(&run);
     assert!(run.status.success() && told.contains("1 passed (1 flaky)"), "{told}\n{}", ec2.log());
     assert!(told.contains("Error: infrastructure, not the code under test: "), "{told}");
-    until("the holders end", || fixture.holders().is_empty());
-    ec2.wait_until_nothing_is_left(Duration::from_secs(60));
+    within(HANG, "the holders end", || fixture.holders().is_empty());
+    ec2.nothing_is_left();
     let runs = fixture.runs();
     assert_eq!(runs.len(), 2, "{runs:?}");
     for (folder, outcome) in runs.iter().zip(["error", "passed"]) {
@@ -214,7 +216,7 @@ fn money_that_is_spent_ends_the_node_under_its_tests_and_buys_no_other() {
         _ => None,
     });
     assert!(cost.is_some_and(|usd| usd > 0.0 && usd <= 0.165), "{cost:?}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 /// When a run is told to stop.

@@ -1,7 +1,5 @@
 //! What a run may cost is a limit like any other: warned of, kept, and told by the exit code.
 
-use std::time::Duration;
-
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::project::Project;
 use gpu_suites::event::Event;
@@ -33,7 +31,7 @@ fn a_run_warns_at_80_percent_of_its_money_and_ends_at_its_limit_with_exit_code_4
         _ => None,
     });
     assert!(cost.is_some_and(|usd| usd > 0.0 && usd <= 0.15), "{cost:?}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -44,7 +42,7 @@ fn money_that_does_not_even_pay_for_booting_buys_no_node() {
     assert_eq!(run.code(), 4, "{run:?}");
     let calls = ec2.calls();
     assert!(calls.as_array().unwrap().iter().all(|call| call["operation"] != "CreateFleet"), "{calls:#}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -77,7 +75,7 @@ fn money_that_is_spent_while_a_node_boots_ends_the_node_and_the_run_says_so() {
         _ => None,
     });
     assert!(cost.is_some_and(|usd| usd > 0.0 && usd <= 0.13), "{cost:?}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -103,5 +101,5 @@ fn under_a_limit_a_type_without_a_price_in_that_region_is_not_asked_for_and_said
     assert_eq!(run.code(), 4, "{run:?}");
     assert!(run.stdout.contains("give it in `prices:`"), "{}", run.stdout);
     assert_eq!(ec2.state()["fleets"].as_array().unwrap().len(), before);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }

@@ -191,7 +191,7 @@ fn what_cannot_be_ended_is_told_and_is_an_error_and_what_fails_for_a_while_is_en
     assert_eq!(left_of(&ec2, "dead"), [0, 0, 0, 1, 0, 0], "{refused:?}");
     ec2.clear_faults();
     assert_eq!(reap(&project, &[]).code(), 0);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(60));
+    ec2.nothing_is_left();
 }
 
 #[test]

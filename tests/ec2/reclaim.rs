@@ -45,7 +45,7 @@ fn check(within: Duration, factor: f64) {
     assert_eq!(ended("third"), [(1, Outcome::Passed)]);
     assert_eq!(events.iter().filter(|record| matches!(record.event, Event::NodeProvisioned(_))).count(), 2);
     assert!(!run.stdout.contains("flaky"), "{}", run.stdout);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 #[test]

@@ -3,11 +3,9 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Output};
-use std::time::Duration;
 
-use gpu_harness_tests::ec2::{Ec2, Options};
+use gpu_harness_tests::ec2::{BY_ITSELF, Ec2, Options};
 use gpu_harness_tests::project::{Project, await_event, events_in};
-use gpu_harness_tests::waiting::until;
 use gpu_suites::event::{Event, Record};
 use serde_json::{Value, json};
 
@@ -107,10 +105,6 @@ impl Ended {
     }
 }
 
-fn nothing_is_left(ec2: &Ec2) {
-    ec2.wait_until_nothing_is_left(Duration::from_secs(20));
-}
-
 #[test]
 fn two_runs_that_reuse_have_one_node_one_after_the_other_and_the_second_proves_it_gone() {
     let (ec2, project) = cloud(REUSE);
@@ -121,7 +115,7 @@ fn two_runs_that_reuse_have_one_node_one_after_the_other_and_the_second_proves_i
     let (first, second) = (first.end(), second.end());
     first.passed();
     second.passed();
-    nothing_is_left(&ec2);
+    ec2.nothing_is_left();
     let instances = first.instances();
     assert_eq!((instances.len(), &instances), (1, &second.instances()));
     assert_eq!(ec2.state()["instances"].as_array().unwrap().len(), 1);
@@ -168,12 +162,12 @@ fn two_runs_that_do_not_reuse_have_each_its_own_and_share_nothing() {
     assert_ne!(ended[0].instances(), ended[1].instances());
     let gone = ended.each_ref().map(Ended::gone);
     assert!(gone[0].iter().all(|id| !gone[1].contains(id)), "{gone:?}");
-    nothing_is_left(&ec2);
+    ec2.nothing_is_left();
 }
 
 #[test]
 fn a_run_whose_predecessor_was_killed_has_its_own_node() {
-    let (ec2, project) = cloud("types: [g4dn.xlarge]\nreuse: true\nttl: 60m\nlease: 20s");
+    let (ec2, project) = cloud("types: [g4dn.xlarge]\nreuse: true\nttl: 4h\nlease: 20s");
     let mut first = start(&project, "first", "long");
     first.await_its_case();
     let mut second = start(&project, "second", "quick");
@@ -184,12 +178,13 @@ fn a_run_whose_predecessor_was_killed_has_its_own_node() {
         Event::NodeProvisioned(had) => Some(had.instance),
         _ => None,
     });
-    let second = second.end();
+    let (instance, second) = (instance.unwrap(), second.end());
     second.passed();
     assert!(!second.has(|event| matches!(event, Event::TakenOver(_))));
-    assert!(!second.instances().contains(&instance.unwrap().as_str()));
-    // The first one's ends by its lease, as ever.
-    until("no instance is left", || ec2.left()["instances"].as_array().unwrap().is_empty());
+    assert!(!second.instances().contains(&instance.as_str()));
+    // The first one's ends by its lease, as ever: its time to live is twelve minutes here.
+    ec2.await_nothing_that_costs();
+    assert_eq!(ec2.why_ended(&instance), BY_ITSELF);
 }
 
 #[test]
@@ -216,7 +211,7 @@ fn a_node_with_too_little_life_left_for_the_next_run_is_given_back_and_the_next_
     // It has given the first one back too, and proves it.
     let gone = second.gone();
     assert!(gone.contains(&first.instances()[0]) && gone.contains(&second.instances()[0]), "{gone:?}");
-    nothing_is_left(&ec2);
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -247,7 +242,7 @@ fn a_node_that_was_left_and_is_no_more_is_forgotten_by_the_next_run_and_by_reap(
         run.has(|event| matches!(event, Event::Warning(one) if one.message.contains("it no longer exists")))
     );
     assert_eq!((run.instances().len(), file.exists()), (1, false));
-    nothing_is_left(&ec2);
+    ec2.nothing_is_left();
 }
 
 fn interrupt(harness: &Child) {

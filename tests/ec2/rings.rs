@@ -10,13 +10,13 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use gpu_harness_tests::ec2::{Ec2, Options};
-use gpu_harness_tests::process::within;
+use gpu_harness_tests::ec2::{BY_ITSELF, Ec2, Options};
+use gpu_harness_tests::process::{HANG, within};
 use gpu_harness_tests::project::Project;
 use gpu_suites::event::{Event, NodeState, ResourceKind};
 use gpu_suites::outcome::Outcome;
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SUITE: &str = r#"
 suite: s
@@ -26,10 +26,12 @@ cases:
   - { name: short, command: { run: [sh, -c, "echo begun; sleep 3"] } }
 "#;
 
+/// The node counts its lease in this machine's time: it ends none of these.
 const SETTINGS: &str = "types: [g4dn.xlarge]\nttl: 20m\nlease: 1h";
 const TTL: Duration = Duration::from_secs(20 * 60);
-/// What the promise allows beyond the TTL.
 const MINUTE: Duration = Duration::from_secs(60);
+/// Twenty minutes that pass as on this machine's clock: it is a short lease that ends these.
+const SHORT_LEASE: &str = "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s";
 
 fn cloud() -> (Ec2, Project) {
     let ec2 = Ec2::start(Options { clock_factor: 60.0 });
@@ -65,27 +67,10 @@ fn instances(ec2: &Ec2) -> usize {
     ec2.left()["instances"].as_array().unwrap().len()
 }
 
-/// Waits until no instance, volume, spot request or host is left: all that costs money. (A fleet that has launched what
-/// it was asked for launches nothing more; it goes with its own expiry, which is the cloud's ring.)
-fn await_nothing_that_costs(ec2: &Ec2, within: Duration) {
-    let begun = std::time::Instant::now();
-    let costs = |left: &Value| {
-        ["instances", "volumes", "spot_requests", "hosts"]
-            .iter()
-            .any(|kind| !left[*kind].as_array().unwrap().is_empty())
-    };
-    loop {
-        let left = ec2.left();
-        if !costs(&left) {
-            return;
-        }
-        assert!(
-            begun.elapsed() < ec2.real(within + ec2.hardship()),
-            "after {within:?} there is left: {left:#}\n{}",
-            ec2.log()
-        );
-        std::thread::sleep(Duration::from_millis(50));
-    }
+/// Waits for the end of a node that its own system ends, and nobody else.
+fn ends_by_itself(ec2: &Ec2, instance: &str) {
+    ec2.await_nothing_that_costs();
+    assert_eq!(ec2.why_ended(instance), BY_ITSELF);
 }
 
 #[test]
@@ -94,7 +79,7 @@ fn the_owner_alone_is_enough_on_success_failure_and_each_signal() {
     without_node_and_cloud(&ec2);
     let run = project.run(&["--node", "cloud", "--case", "quick"]);
     assert_eq!(run.code(), 0, "{run:?}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         // A folder of its own, so that the events are those of this run.
         let project = ec2.in_project(Project::with_suite(SUITE), SETTINGS);
@@ -106,7 +91,7 @@ fn the_owner_alone_is_enough_on_success_failure_and_each_signal() {
         kill_process(Pid::from_child(&harness), signal).unwrap();
         let run = project.collect(harness);
         assert_eq!(run.code(), 130, "{signal:?}: {run:?}");
-        ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+        ec2.nothing_is_left();
     }
 }
 
@@ -116,19 +101,11 @@ fn an_owner_that_is_interrupted_in_the_launch_gives_back_what_it_does_not_know_y
     without_node_and_cloud(&ec2);
     ec2.fault(&json!({ "fault": "slow-api", "operation": "CreateFleet", "seconds": 60 }));
     let harness = project.start(&["--node", "cloud", "--case", "quick"]);
-    let begun = std::time::Instant::now();
-    let asked = || {
-        let calls = ec2.calls();
-        calls.as_array().unwrap().iter().any(|call| call["operation"] == "CreateFleet")
-    };
-    while !asked() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "{}", ec2.calls());
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    within(HANG, "a fleet is asked for", || ec2.count("CreateFleet") > 0);
     kill_process(Pid::from_child(&harness), Signal::INT).unwrap();
     let run = project.collect(harness);
     assert_eq!(run.code(), 130, "{run:?}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 /// Stops a run right after its launch, of which EC2 shows it nothing yet: all of these kinds are unknown to every call for
@@ -143,8 +120,7 @@ fn gives_back_what_ec2_does_not_show_yet(kinds: &[&str]) {
     let is_fleet =
         |event: &Event| matches!(event, Event::ResourceMade(made) if made.resource == ResourceKind::Fleet);
     project.await_event(&mut harness, is_fleet);
-    // A fleet launches after 20 seconds of EC2's at most, a third of one here.
-    within(Duration::from_secs(5), "an instance", || instances(&ec2) == 1);
+    within(HANG, "an instance", || instances(&ec2) == 1);
     kill_process(Pid::from_child(&harness), Signal::INT).unwrap();
     let run = project.collect(harness);
     assert_eq!(run.code(), 130, "{run:?}\n{}", ec2.log());
@@ -153,7 +129,7 @@ fn gives_back_what_ec2_does_not_show_yet(kinds: &[&str]) {
         "it was shown: {run:?}"
     );
     assert!(run.stdout.contains("each confirmed gone"), "{}", run.stdout);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -170,19 +146,18 @@ fn an_owner_that_is_stopped_right_after_its_launch_gives_back_a_fleet_that_ec2_d
 fn the_end_that_the_node_armed_is_enough() {
     let (ec2, project) = cloud();
     ec2.fault(&json!({ "fault": "no-expiry" }));
-    killed_in_its_case(&project);
+    let instance = killed_in_its_case(&project);
     assert_eq!(instances(&ec2), 1, "the owner was killed, and there it is");
-    await_nothing_that_costs(&ec2, TTL + MINUTE);
+    ends_by_itself(&ec2, &instance);
 }
 
 #[test]
 fn the_lease_that_nobody_renews_is_enough() {
     let ec2 = Ec2::start(Options { clock_factor: 1.0 });
-    let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s");
+    let project = ec2.in_project(Project::with_suite(SUITE), SHORT_LEASE);
     ec2.fault(&json!({ "fault": "no-expiry" }));
-    killed_in_its_case(&project);
-    // Twenty seconds of lease, five of grace for the case, and the cloud's own time.
-    await_nothing_that_costs(&ec2, Duration::from_secs(60));
+    let instance = killed_in_its_case(&project);
+    ends_by_itself(&ec2, &instance);
 }
 
 /// Waits for the harness's event, kills it, and says which instance it had.
@@ -196,34 +171,30 @@ fn killed_when(project: &Project, mut harness: Child, seen: impl Fn(&Event) -> b
 #[test]
 fn a_node_whose_owner_is_killed_while_it_boots_ends_by_its_lease_too() {
     let ec2 = Ec2::start(Options { clock_factor: 1.0 });
-    let settings = "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s\nboot-timeout: 5m";
-    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    let project = ec2.in_project(Project::with_suite(SUITE), &format!("{SHORT_LEASE}\nboot-timeout: 5m"));
     ec2.fault(&json!({ "fault": "no-expiry" }));
     let harness = project.start(&["--node", "cloud", "--case", "quick"]);
-    killed_when(&project, harness, |event| matches!(event, Event::NodeProvisioned(_)));
+    let instance = killed_when(&project, harness, |event| matches!(event, Event::NodeProvisioned(_)));
     assert_eq!(instances(&ec2), 1, "the owner was killed, and there it is");
-    // Nine seconds until it has booted, the least that a login is waited for, and the cloud's own time.
-    await_nothing_that_costs(&ec2, Duration::from_secs(60));
+    ends_by_itself(&ec2, &instance);
 }
 
 #[test]
 fn a_node_whose_boot_never_ends_ends_by_the_time_that_booting_may_take() {
     let ec2 = Ec2::start(Options { clock_factor: 1.0 });
-    let settings = "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s\nboot-timeout: 20s";
-    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    let project = ec2.in_project(Project::with_suite(SUITE), &format!("{SHORT_LEASE}\nboot-timeout: 20s"));
     ec2.fault(&json!({ "fault": "no-expiry" }));
     // Its port is open, and nobody gets in.
     ec2.fault(&json!({ "fault": "ssh-silent" }));
     let harness = project.start(&["--node", "cloud", "--case", "quick"]);
-    killed_when(&project, harness, |event| matches!(event, Event::NodeProvisioned(_)));
-    await_nothing_that_costs(&ec2, Duration::from_secs(60));
+    let instance = killed_when(&project, harness, |event| matches!(event, Event::NodeProvisioned(_)));
+    ends_by_itself(&ec2, &instance);
 }
 
 #[test]
 fn a_node_ends_by_its_lease_also_after_its_last_case() {
     let ec2 = Ec2::start(Options { clock_factor: 1.0 });
-    let settings = "types: [g4dn.xlarge]\nttl: 20m\nlease: 20s";
-    let project = ec2.in_project(Project::with_suite(SUITE), settings);
+    let project = ec2.in_project(Project::with_suite(SUITE), SHORT_LEASE);
     ec2.fault(&json!({ "fault": "no-expiry" }));
     // Nothing that the owner asks for comes about.
     for operation in ["TerminateInstances", "DeleteFleets"] {
@@ -232,8 +203,8 @@ fn a_node_ends_by_its_lease_also_after_its_last_case() {
     let harness = project.start(&["--node", "cloud", "--case", "quick"]);
     let terminating =
         |event: &Event| matches!(event, Event::Node(node) if node.state == NodeState::Terminating);
-    killed_when(&project, harness, terminating);
-    await_nothing_that_costs(&ec2, Duration::from_secs(60));
+    let instance = killed_when(&project, harness, terminating);
+    ends_by_itself(&ec2, &instance);
 }
 
 #[test]
@@ -252,7 +223,7 @@ fn a_node_whose_cloud_refuses_to_end_it_is_told_over_ssh_and_the_receipt_says_so
     assert!(run.stdout.contains("NOT confirmed gone") && run.stdout.contains(&told), "{run:?}");
     let receipt = std::fs::read_to_string(run.folder().join("receipt.json")).unwrap();
     assert!(receipt.contains("told_to_end_at"), "{receipt}");
-    await_nothing_that_costs(&ec2, MINUTE);
+    ec2.await_nothing_that_costs();
 }
 
 #[test]
@@ -273,7 +244,7 @@ fn an_owner_whose_credentials_expire_while_its_case_runs_tells_the_node_over_ssh
     }
     let receipt = std::fs::read_to_string(run.folder().join("receipt.json")).unwrap();
     assert!(receipt.contains("told_to_end_at"), "{receipt}");
-    await_nothing_that_costs(&ec2, MINUTE);
+    ec2.await_nothing_that_costs();
 }
 
 /// `gpu-harness run ARGUMENTS`, which can write no file that is longer than this, nor a standard output at all where it is
@@ -298,10 +269,7 @@ fn with_a_disk_of(project: &Project, bytes: u64, stdout: &str, arguments: &[&str
 fn whatever_cannot_be_written_from_any_moment_on_nothing_is_left_in_the_cloud() {
     let ec2 = Ec2::without_hosts(Options { clock_factor: 60.0 });
     let settings = "types: [g4dn.xlarge]\nmarket: on-demand\nboot-timeout: 30s";
-    let fleets = || {
-        let calls = ec2.calls();
-        calls.as_array().unwrap().iter().filter(|call| call["operation"] == "CreateFleet").count()
-    };
+    let fleets = || ec2.count("CreateFleet");
     let mut filled = 0;
     for blocks in (2..=10).step_by(2) {
         let project = ec2.in_project(Project::with_suite(SUITE), settings);
@@ -310,7 +278,7 @@ fn whatever_cannot_be_written_from_any_moment_on_nothing_is_left_in_the_cloud() 
         let run = with_a_disk_of(&project, blocks * 512, &out, &["--case", "quick"]).output().unwrap();
         let told = String::from_utf8_lossy(&run.stderr).into_owned();
         assert_eq!(run.status.code(), Some(3), "{blocks} blocks: {told}");
-        ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+        ec2.nothing_is_left();
         if fleets() > before {
             // What was provisioned can be read up, or is said.
             let kept = project.latest().is_some_and(|folder| folder.join("receipt.json").exists());
@@ -331,11 +299,11 @@ fn a_disk_that_fills_up_while_a_case_runs_and_a_terminal_that_takes_nothing_leav
     let told = String::from_utf8_lossy(&run.stderr).into_owned();
     assert_eq!(run.status.code(), Some(3), "{told}");
     assert!(told.contains("failed to write") && told.contains("each confirmed gone"), "{told}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 
     let run = with_a_disk_of(&project, 1 << 30, "/dev/full", &["--case", "quick"]).output().unwrap();
     assert!(run.status.code().is_some(), "{run:?}");
-    ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -349,7 +317,7 @@ fn an_owner_that_is_stopped_while_its_node_boots_gives_it_back() {
         let run = project.collect(harness);
         assert_eq!(run.code(), 130, "{run:?}");
         assert!(run.stdout.contains("each confirmed gone"), "{run:?}");
-        ec2.wait_until_nothing_is_left(Duration::from_secs(1));
+        ec2.nothing_is_left();
     }
 }
 
@@ -361,7 +329,7 @@ fn the_clouds_own_end_is_enough_also_where_the_agent_is_dead_and_the_network_cut
     ec2.network(&instance, false);
     assert_eq!(instances(&ec2), 1);
     ec2.forward(TTL);
-    await_nothing_that_costs(&ec2, MINUTE);
+    ec2.await_nothing_that_costs();
 }
 
 #[test]
@@ -380,7 +348,7 @@ fn the_reaper_is_enough_by_the_tags_alone() {
     let elsewhere = ec2.in_project(Project::new(), "types: [g4dn.xlarge]");
     let reaped = elsewhere.gpu_harness(&["reap"]);
     assert_eq!(reaped.code(), 0, "{reaped:?}");
-    ec2.wait_until_nothing_is_left(MINUTE);
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -394,5 +362,5 @@ fn a_killed_run_leaves_a_receipt_that_names_what_nobody_confirmed_gone() {
     assert!(report.stdout.contains(&format!("gpu-harness reap --run {id}")), "{report:?}");
     let reaped = project.gpu_harness(&["reap", "--run", &id]);
     assert_eq!(reaped.code(), 0, "{reaped:?}");
-    ec2.wait_until_nothing_is_left(MINUTE);
+    ec2.nothing_is_left();
 }

@@ -76,7 +76,7 @@ fn a_failed_case_gives_the_node_back_too() {
     let project = ec2.in_project(Project::with_suite(SUITE), "types: [g4dn.xlarge]\nmarket: on-demand");
     let run = project.run(&["--node", "cloud", "--case", "wrong"]);
     assert_eq!(run.code(), 1, "{run:?}");
-    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+    ec2.nothing_is_left();
     assert_eq!(receipt(&run)["nodes"][0]["market"], "on-demand");
 }
 
@@ -102,7 +102,7 @@ cases:
     );
     assert_eq!((started.count(), nodes.len()), (3, 1), "three measurements on one node");
     assert_eq!(receipt(&slow)["nodes"].as_array().unwrap().len(), 1);
-    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+    ec2.nothing_is_left();
 }
 
 #[test]
@@ -131,7 +131,7 @@ cases:
         entries.as_array().unwrap().iter().find(|entry| entry["metric"] == "items_per_second").unwrap();
     let last = rate["values"].as_array().unwrap().last().unwrap();
     assert!(last["value"] == 100.0 && last["healthy"] == true, "what the good node measured: {last}");
-    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+    ec2.nothing_is_left();
 }
 
 /// A project whose runs on EC2 have a history.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
 
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_harness_tests::project::{Finished, Project};
@@ -194,12 +193,12 @@ fn a_search_has_one_node_from_ec2_for_all_its_steps_and_gives_it_back() {
     let (steps, found) = run.stdout.rsplit_once("the first bad commit:").expect(&run.stdout);
     assert!(found.contains("commit 3") && steps.matches("step: ").count() == 2, "{}", run.stdout);
     assert_eq!(instances(), 1, "{}", run.stdout);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(20));
+    ec2.nothing_is_left();
 
     // A search that ends after its first comparison has left the node to a run that does not come.
     let run = repository.compare(&["--base", "HEAD~1", "--bisect", "--node", "cloud"]);
     assert_eq!(run.code(), 0, "{run:?}");
     assert!(run.stdout.contains(" is given back"), "{}", run.stdout);
     assert_eq!(instances(), 2);
-    ec2.wait_until_nothing_is_left(Duration::from_secs(20));
+    ec2.nothing_is_left();
 }

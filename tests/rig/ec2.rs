@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::process::HANG;
 use crate::project::Project;
 
 /// Names the Python that has what the server imports; `cargo xtask test` sets it.
@@ -28,6 +29,8 @@ const USUAL_SEED: u64 = 7;
 const LONGEST_LAG: Duration = Duration::from_secs(300);
 /// And in this machine's: a test with a slow clock is not to wait for minutes.
 const LONGEST_REAL_LAG: Duration = Duration::from_secs(5);
+/// What EC2 says of an instance that its own system has ended.
+pub const BY_ITSELF: &str = "Client.InstanceInitiatedShutdown";
 /// How long the server may take to end its hosts.
 const END: Duration = Duration::from_secs(20);
 
@@ -264,19 +267,43 @@ impl Ec2 {
         self.tell("POST", "/_test/clock", Some(&json!({ "forward": time.as_secs_f64() })));
     }
 
-    /// Waits until nothing is left, for at most that much of EC2's time, and longer where EC2 is slow.
-    pub fn wait_until_nothing_is_left(&self, within: Duration) {
-        let (begun, within) = (Instant::now(), self.real(within + self.hardship()));
-        loop {
-            let left = self.left();
-            if is_nothing(&left) {
-                return;
-            }
-            assert!(begun.elapsed() < within, "after {within:?} there is left: {left:#}");
+    /// Whoever says that all is gone has seen its end, and EC2 shows an end when it is over: so at that moment nothing is
+    /// left, however hard EC2 is.
+    pub fn nothing_is_left(&self) {
+        let left = self.left();
+        assert!(is_nothing(&left), "there is left: {left:#}\n{}", self.log());
+    }
+
+    /// Waits until nothing that costs money is left: no instance, volume, spot request or host. (A fleet that has launched
+    /// what it was asked for launches nothing more; it goes with its own expiry.) What is proved is that it ends at all, so
+    /// whoever waits sees to it that no other end comes within [`HANG`], and asks [`Ec2::why_ended`].
+    pub fn await_nothing_that_costs(&self) {
+        let costs = |left: &Value| {
+            let kinds = ["instances", "volumes", "spot_requests", "hosts"];
+            kinds.iter().any(|kind| !left[*kind].as_array().is_some_and(Vec::is_empty))
+        };
+        let begun = Instant::now();
+        while costs(&self.left()) {
+            assert!(begun.elapsed() < HANG, "there is left: {:#}\n{}", self.left(), self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
+    /// Why an instance ended, in EC2's words, such as [`BY_ITSELF`].
+    pub fn why_ended(&self, instance: &str) -> String {
+        let state = self.state();
+        let mut all = state["instances"].as_array().into_iter().flatten();
+        let told = all.find(|one| one["id"] == instance).and_then(|one| one["reason"].as_str());
+        told.unwrap_or_else(|| panic!("{instance} has not ended: {:#}", state["instances"])).to_owned()
+    }
+
+    /// How often an operation was called.
+    pub fn count(&self, operation: &str) -> usize {
+        let calls = self.calls();
+        calls.as_array().into_iter().flatten().filter(|call| call["operation"] == operation).count()
+    }
+
+    /// What the server has said.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }

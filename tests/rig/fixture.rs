@@ -122,7 +122,7 @@ impl Fixture<'_> {
     pub fn the_run(&self) -> PathBuf {
         let runs = self.runs();
         let [run] = &runs[..] else { panic!("not one run: {runs:?}") };
-        crate::waiting::until("the holder has ended its run", || {
+        crate::process::within(crate::process::HANG, "the holder has ended its run", || {
             // The reports are written after the last event: they are whole once the process is gone.
             events_in(run).iter().any(|record| matches!(record.event, gpu_suites::event::Event::RunClosed(_)))
                 && self.holders().is_empty()

@@ -19,7 +19,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::{Value, json};
 
-use crate::ec2::{Ec2, Options, Weather};
+use crate::ec2::{BY_ITSELF, Ec2, Options, Weather};
+use crate::process::HANG;
 use crate::project::{Project, events_in};
 
 /// Six minutes here: nothing lives so long.
@@ -38,8 +39,6 @@ const BY_LEASE: Duration = Duration::from_secs(100);
 /// How long an instance may be shutting down (EC2 bills it no more): up to five minutes of EC2's, and then a busy machine
 /// takes seconds to clear the host's namespaces away.
 const ENDING: Duration = Duration::from_secs(60);
-/// How long EC2 may take to do what has come due by its clock.
-const EXPIRING: Duration = Duration::from_secs(10);
 /// What is to be gone by then.
 const COSTS: [&str; 6] = ["instances", "volumes", "spot_requests", "fleets", "hosts", "network_interfaces"];
 /// How long past its expiry the reaper lets a thing be.
@@ -179,7 +178,7 @@ pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Tally {
     ec2.forward(TTL + MINUTE);
     let begun = Instant::now();
     let costs = |left: &Value| COSTS.iter().any(|kind| left[kind] != json!([]));
-    while costs(&ec2.left()) && begun.elapsed() < EXPIRING {
+    while costs(&ec2.left()) && begun.elapsed() < HANG {
         std::thread::sleep(Duration::from_millis(100));
     }
     let left = ec2.left();
@@ -195,7 +194,7 @@ pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Tally {
     await_expiry(&ec2, &left);
     let reap = project(&ec2, "reaper").gpu_harness(&["reap"]);
     assert_eq!(reap.code(), 0, "{reap:?}");
-    ec2.wait_until_nothing_is_left(MINUTE);
+    ec2.nothing_is_left();
     Tally {
         killed: killed.into_inner(),
         ended: ended.into_inner(),
@@ -290,9 +289,6 @@ fn kill_one(ec2: &Ec2, round: u64, orphans: &Orphans, random: &mut StdRng) -> bo
     }
     was_running
 }
-
-/// What EC2 says of an instance that its own system has ended.
-const BY_ITSELF: &str = "Client.InstanceInitiatedShutdown";
 
 /// What was seen of an instance.
 #[derive(Debug)]

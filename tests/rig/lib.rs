@@ -5,7 +5,6 @@
 //! | [`project`] | a user's folder, and gpu-harness run in it |
 //! | [`browser`] | a real Chromium |
 //! | [`process`] | whether a process lives |
-//! | [`waiting`] | how a test waits for what has to come |
 //! | [`s3`] | a real S3 server, and bad weather on the way to it |
 //! | [`sshd`] | a real OpenSSH server |
 //! | [`bucket`] | the S3 server that gpu-worker has in it |
@@ -52,5 +51,4 @@ pub mod s3;
 pub mod service;
 pub mod sshd;
 pub mod theirs;
-pub mod waiting;
 pub mod xml;

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 use gpu_suites::process::Stat;
 use rustix::process::{Pid, Signal, kill_process};
 
+/// How long anything that is waited for may take on a machine that is busy: it ends a hang, and judges nothing.
+pub const HANG: Duration = Duration::from_secs(120);
+
 #[derive(Debug)]
 pub struct Process {
     pub pid: i32,
@@ -50,7 +53,7 @@ pub fn kill(pid: i32) {
     let _ = kill_process(Pid::from_raw(pid).expect("a process's id"), Signal::KILL);
 }
 
-/// Waits until `holds`.
+/// Waits until `holds`; the limit, [`HANG`] where nothing speaks against it, only ends a hang.
 pub fn within(limit: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {

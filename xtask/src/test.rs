@@ -1,5 +1,7 @@
 //! Passes the tests: builds the programs that they start, runs the documentation's examples, then the tests.
 
+use std::env;
+use std::num::NonZero;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
@@ -11,11 +13,19 @@ use crate::{cargo, setup};
 const EC2_PYTHON: &str = "GPU_HARNESS_EC2_PYTHON";
 /// Tells them where actionlint, check-jsonschema and shellcheck are.
 const VALIDATORS: &str = "GPU_HARNESS_VALIDATORS";
+/// How many tests nextest runs at once; .config/nextest.toml says which count for more than one.
+const TEST_THREADS: &str = "NEXTEST_TEST_THREADS";
+/// Most tests wait, and take less than a third of a core.
+const TESTS_PER_CORE: usize = 3;
 /// The tests that start the test EC2, or the S3 server that comes along with it, are in one program.
 const WITHOUT_EC2: &str = "not binary(ec2)";
 
-/// Where the tests find what was set up for them, or that those of the test EC2 are left out.
+/// Where the tests find what was set up for them, or that those of the test EC2 are left out, and how many run at once.
 fn tell(command: &mut Command, ready: &Ready) {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    if env::var_os(TEST_THREADS).is_none() {
+        command.env(TEST_THREADS, (cores * TESTS_PER_CORE).to_string());
+    }
     command.envs(ready.validators.as_ref().map(|folder| (VALIDATORS, folder)));
     match &ready.ec2 {
         Some(python) => drop(command.env(EC2_PYTHON, python)),
