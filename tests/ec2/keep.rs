@@ -36,7 +36,7 @@ fn a_failed_case_keeps_its_node_for_a_while_and_the_printed_command_gets_in() {
     // By the ten minutes, a quarter of one here: its time to live is six minutes here.
     ec2.await_nothing_that_costs();
     let had = run.events().into_iter().find_map(|record| match record.event {
-        Event::Had(had) => Some(had.instance),
+        Event::NodeProvisioned(had) => Some(had.instance),
         _ => None,
     });
     assert_eq!(ec2.why_ended(&had.unwrap()), BY_ITSELF);
