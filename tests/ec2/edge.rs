@@ -24,9 +24,9 @@ use gpu_harness::cloud::observe;
 use gpu_harness::cloud::release::{Released, drop_template, release};
 use gpu_harness::cloud::user_data::{Life, UserData};
 use gpu_harness::cloud::who::Who;
+use gpu_harness::config::need::NodeNeed;
 use gpu_harness_tests::ec2::{Ec2, Options};
 use gpu_suites::event::{Event, ResourceKind};
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{NodeName, RunId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -85,7 +85,7 @@ impl Run {
     }
 
     pub(super) async fn preflight(&self) -> Preflight {
-        self.asker().preflight(&GpuNeed::default(), 2 * TTL).await.unwrap()
+        self.asker().preflight(&NodeNeed::default(), 2 * TTL).await.unwrap()
     }
 
     fn expires_at(&self) -> Timestamp {
@@ -97,7 +97,7 @@ impl Run {
         preflight: &mut Preflight,
         purchase: Purchase,
     ) -> Result<Asked, CloudError> {
-        let choice = preflight.ground.choose(&self.settings, &GpuNeed::default(), purchase, None).unwrap();
+        let choice = preflight.ground.choose(&self.settings, &NodeNeed::default(), purchase, None).unwrap();
         let (expires_at, user_data) = (self.expires_at(), &self.user_data);
         self.asker().ask(preflight, &Request { purchase, choice: &choice, expires_at, user_data }).await
     }
@@ -394,7 +394,7 @@ async fn what_makes_a_launch_impossible_is_told_before_anything_is_made() {
         let mut node = json!({"caller-address": endpoint});
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = Ec2Settings::of(&serde_json::from_value::<Ec2Config>(node).unwrap()).unwrap();
-        let error = look_up(&run.cloud, &settings, &GpuNeed::default()).await.unwrap_err();
+        let error = look_up(&run.cloud, &settings, &NodeNeed::default()).await.unwrap_err();
         let error = gpu_harness::text::explained(&error);
         assert!(error.contains(said), "{more}: {error}");
     }

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 
 use super::hand_on::REACHED;
@@ -12,6 +11,7 @@ use super::limits::{self, Work};
 use super::provision::Order;
 use super::who::Who;
 use super::{CloudNode, reuse};
+use crate::config::need::NodeNeed;
 use crate::files::cache;
 use crate::node::NodeSpec;
 
@@ -22,8 +22,8 @@ const SEARCHED: Duration = Duration::from_secs(30 * 60);
 #[derive(Debug)]
 pub struct Asked {
     pub settings: CloudNode,
-    /// The GPUs that node and suites need together.
-    pub need: GpuNeed,
+    /// What node and suites need together.
+    pub need: NodeNeed,
     /// Keep a node this long where a case is not good.
     pub keep: Option<Duration>,
     pub root: PathBuf,

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gpu_suites::event::ResourceKind;
 use gpu_suites::exit::Exit;
-use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 
 use super::error::CloudError;
@@ -22,6 +21,7 @@ use super::ledger::{Doubt, Evidence, Ledger};
 use super::observe::InstanceSeen;
 use super::user_data::UserData;
 use super::{Purchase, Usd};
+use crate::config::need::NodeNeed;
 use crate::node::NodeSpec;
 use crate::report::finding::Finding;
 use crate::text::Explain;
@@ -66,8 +66,8 @@ pub trait Provider: fmt::Debug + Send + Sync {
 /// Who wants a node, and what for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// The GPUs that node and suites need together.
-    pub need: &'a GpuNeed,
+    /// What node and suites need together.
+    pub need: &'a NodeNeed,
     /// How long from now what is made may be in use: its tag must not have it reaped while the run still waits for
     /// capacity.
     pub longest: std::time::Duration,

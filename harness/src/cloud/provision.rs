@@ -13,7 +13,6 @@ use gpu_suites::event::{
     Waiting, Warning,
 };
 use gpu_suites::exit::Exit;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use gpu_suites::unit::Span;
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +42,7 @@ use super::release;
 use super::reuse::{Job, Turn};
 use super::user_data::{Life, UserData};
 use super::{CloudNode, CloudSettings, Purchase, Usd, kept, meter, reap, waiting};
+use crate::config::need::NodeNeed;
 use crate::node::NodeSpec;
 use crate::node::health;
 use crate::session::moment::Moment;
@@ -68,8 +68,8 @@ pub struct Order {
     pub node: NodeSpec,
     /// What the user asks of it.
     pub settings: CloudNode,
-    /// The GPUs that node and suites need together.
-    pub need: GpuNeed,
+    /// What node and suites need together.
+    pub need: NodeNeed,
     /// How long its work can take.
     pub work: Work,
     /// How much longer it may be kept.
@@ -703,7 +703,7 @@ impl Drop for AbortOnDrop {
 }
 
 /// The GPUs that the node has to have: those of its type, if that is more than what was needed.
-fn wanted(need: &GpuNeed, gpus: Option<(u32, String)>) -> health::Wanted {
+fn wanted(need: &NodeNeed, gpus: Option<(u32, String)>) -> health::Wanted {
     let mut wanted = health::Wanted::from(need);
     if let Some((count, name)) = gpus {
         wanted.gpus = wanted.gpus.max(count);

@@ -7,7 +7,6 @@ use std::io;
 use std::path::PathBuf;
 
 use gpu_suites::event::{Event, Warning};
-use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -16,6 +15,7 @@ use super::asked::{Asked, order};
 use super::limits::Work;
 use super::provision::Provision;
 use super::reuse::{Job, Place};
+use crate::config::need::NodeNeed;
 use crate::files::cache;
 use crate::files::run_dir;
 use crate::node::{NodeSpec, Origin};
@@ -51,7 +51,7 @@ impl Search {
         self.place = None;
         let Self { node, settings, root, .. } = self;
         let (sink, mut events) = unbounded_channel();
-        let asked = Asked { settings, need: GpuNeed::default(), keep: None, root, runs: 1 };
+        let asked = Asked { settings, need: NodeNeed::default(), keep: None, root, runs: 1 };
         let work = Work { cases: std::time::Duration::ZERO, retries: 0, run: None };
         let mut provision =
             Provision::new(order(node, asked, run_dir::new_run_id(Timestamp::now()), work), sink);

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use gpu_suites::event::{CaseSummary, Event, NodeState, RunCreated};
 use gpu_suites::facts::Gpus;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use gpu_suites::plan::Lease;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -23,6 +22,7 @@ use tokio::time::Instant;
 use super::case::What;
 use super::records::Silent;
 use crate::cloud::limits::Work;
+use crate::config::need::NodeNeed;
 use crate::files::content::Blob;
 use crate::files::run_dir::{self, RunDir};
 use crate::node::NodeSpec;
@@ -238,7 +238,7 @@ impl Broker {
         if self.is_wanted.get() || self.over.borrow().is_some() {
             return Ok(());
         }
-        let need = |node: &GpuNeed| what.gpu_need(node);
+        let need = |node: &NodeNeed| what.node_need(node);
         let source = NodeSource::of(&self.node, &Asked::default(), what.root(), need)?;
         let work = Work { cases: what.work(), retries: 0, run: None };
         let (nodes, events) = source.begin(self.run.clone(), work);

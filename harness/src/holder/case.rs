@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gpu_suites::event::CaseFinished;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
@@ -18,6 +17,7 @@ use super::broker::{Broker, HolderEnd, ReadyFor, Stage};
 use super::records::CaseRecords;
 use super::saying::Saying;
 use super::wire::{Program, Said, Verdict};
+use crate::config::need::NodeNeed;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
@@ -56,10 +56,10 @@ impl What {
         }
     }
 
-    /// The GPUs that the node has to have.
-    pub(super) fn gpu_need(&self, node: &GpuNeed) -> Result<GpuNeed, PlanError> {
+    /// What the node has to be.
+    pub(super) fn node_need(&self, node: &NodeNeed) -> Result<NodeNeed, PlanError> {
         match self {
-            Self::Case(selection, _) => selection.gpu_need(node),
+            Self::Case(selection, _) => selection.node_need(node),
             Self::Program(_) => Ok(node.clone()),
         }
     }

@@ -10,13 +10,13 @@ use std::sync::Arc;
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{CaseSummary, Input};
 use gpu_suites::exit::Exit;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
 use gpu_suites::plan::{Lease, PROTOCOL, Plan, PlannedCase};
 use gpu_suites::spec::{Case, InputPath};
 use gpu_suites::unit::Span;
 
+use crate::config::need::NodeNeed;
 use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
 use crate::files::inputs::{self, Inputs};
@@ -192,8 +192,8 @@ impl Selection {
         }
     }
 
-    /// The GPUs that the chosen cases need together, on top of `node`'s own.
-    pub fn gpu_need(&self, node: &GpuNeed) -> Result<GpuNeed, PlanError> {
+    /// What the chosen cases need together, on top of what `node` is to be anyway.
+    pub fn node_need(&self, node: &NodeNeed) -> Result<NodeNeed, PlanError> {
         let mut need = node.clone();
         for &(s, c) in &self.chosen {
             let case = &self.suites[s].suite.cases[c];

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use gpu_suites::event::{Event, Node as NodeEvent, NodeState};
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
@@ -19,6 +18,7 @@ use crate::cloud::limits::Work;
 use crate::cloud::providers;
 use crate::cloud::provision::Provision;
 use crate::cloud::provisioned::ProvisionedNode;
+use crate::config::need::NodeNeed;
 use crate::node::remote::{Remote, RemoteError};
 use crate::node::{Node, NodeSpec, Origin, Place};
 use crate::plan::PlanError;
@@ -40,7 +40,7 @@ impl NodeSource {
         node: &NodeSpec,
         asked: &Asked,
         root: &Path,
-        need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+        need: impl Fn(&NodeNeed) -> Result<NodeNeed, PlanError>,
     ) -> Result<Self, RunError> {
         let Origin::Cloud(settings) = &node.origin else {
             let flags = [
@@ -66,7 +66,7 @@ impl NodeSource {
             settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
         }
         settings.reuse |= asked.search.is_some();
-        let need = need(&settings.gpu)?;
+        let need = need(&settings.need)?;
         let keep = asked.keep_node_on_failure.map(|keep| keep.0);
         let alone = OfSearch { root: root.to_owned(), runs: 1 };
         let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);

@@ -14,7 +14,6 @@ use aws_sdk_ec2::types::{
     SpotOptionsRequest, Tag, TagSpecification, TargetCapacitySpecificationRequest,
 };
 use gpu_suites::event::ResourceKind;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
@@ -30,6 +29,7 @@ use crate::cloud::error::CloudError;
 use crate::cloud::labels::Labels;
 use crate::cloud::ledger::Ledger;
 use crate::cloud::user_data::UserData;
+use crate::config::need::NodeNeed;
 
 /// Between two looks for a group whose making went unanswered.
 const LOOK: Duration = Duration::from_secs(1);
@@ -102,7 +102,7 @@ pub struct Pool {
 impl Asker<'_> {
     /// Looks up what there is and makes the security group, where none is given. `longest`: how long from now the group
     /// may be in use; its tag must not have it reaped while the run still waits for capacity.
-    pub async fn preflight(&self, need: &GpuNeed, longest: Duration) -> Result<Preflight, LookUpError> {
+    pub async fn preflight(&self, need: &NodeNeed, longest: Duration) -> Result<Preflight, LookUpError> {
         let offer = Offer::look_up(self.cloud, self.settings).await?;
         let group = async {
             match &self.settings.security_group {

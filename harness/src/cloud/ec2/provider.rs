@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gpu_suites::event::ResourceKind;
-use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 
 use super::ask::{Asker, Preflight, Request};
-use super::candidates::{self, Candidate, LeftOut, Why, list};
+use super::candidates::{self, Candidate};
 use super::capped::dearest;
 use super::cloud::{Cloud, Ec2Error};
 use super::fleet::{self, Followed};
+use super::left_out::{self, LeftOut, Why, list};
 use super::look_up::LookUpError as OwnLookUpError;
 use super::prices::on_demand;
 use super::refusal::Refusal;
@@ -27,6 +27,7 @@ use crate::cloud::provider::{
     Choice, End, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Provider, Refused, Traces,
     Wanted,
 };
+use crate::config::need::NodeNeed;
 use crate::node::NodeSpec;
 use crate::report::finding::Finding;
 
@@ -101,7 +102,7 @@ impl Provider for Ec2 {
 /// What a region has and what was made there, for one node.
 struct Here {
     ec2: Ec2,
-    need: GpuNeed,
+    need: NodeNeed,
     preflight: Preflight,
 }
 
@@ -200,8 +201,8 @@ impl Ground for Here {
     }
 }
 
-impl From<candidates::NoneFits> for NoneFits {
-    fn from(none: candidates::NoneFits) -> Self {
+impl From<left_out::NoneFits> for NoneFits {
+    fn from(none: left_out::NoneFits) -> Self {
         Self { is_for_money: none.is_for_money(), why: none.to_string() }
     }
 }
