@@ -20,7 +20,8 @@ use crate::cloud::provider::Region;
 use crate::cloud::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
 use crate::cloud::reap_actions::{ReapAction, ReapResult};
 use crate::cloud::who::Who;
-use crate::cloud::{hand_on, kept, providers, stale_keys};
+use crate::cloud::{hand_on, providers, stale_keys};
+use crate::files::cache;
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::report;
 use crate::text::clean::log_line;
@@ -87,7 +88,8 @@ impl Reap {
     }
 
     async fn in_regions(&self, clouds: &[Region]) -> Result<Exit, Failure> {
-        let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
+        let env = super::here()?.env;
+        let owner = || self.owner.clone().unwrap_or_else(|| Who::find(&env).owner);
         let wanted = Wanted {
             run: self.run.clone(),
             older_than: self.older_than.map(|older_than| older_than.0),
@@ -111,7 +113,7 @@ impl Reap {
         }
         let actions = each(clouds, &order(self.dry_run)).await?;
         if !self.dry_run
-            && let Some(cache) = kept::place()
+            && let Some(cache) = cache::folder(&env)
         {
             stale_keys::forget(&cache, clouds).await?;
             hand_on::forget_gone(&cache, clouds).await?;

@@ -13,6 +13,7 @@ use super::who::Who;
 use super::{CloudNode, reuse};
 use crate::config::need::NodeNeed;
 use crate::files::cache;
+use crate::here::Env;
 use crate::node::NodeSpec;
 
 /// How long the runs of a search may leave their node to the next: what prepares a version may build it.
@@ -29,24 +30,27 @@ pub struct Asked {
     pub root: PathBuf,
     /// How many runs the node has to live for, this one the first of them.
     pub runs: u32,
+    /// Says whose run it is, and where the cache folder is.
+    pub env: Env,
 }
 
 /// What a run with so much work wants of its nodes.
 pub(crate) fn order(node: NodeSpec, asked: Asked, run: RunId, work: Work) -> Order {
-    let Asked { mut settings, need, keep, root, runs } = asked;
-    let cache = cache::folder().filter(|_| settings.reuse);
+    let Asked { mut settings, need, keep, root, runs, env } = asked;
+    let cache = cache::folder(&env).filter(|_| settings.reuse);
     let job = cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings));
     if runs > 1 && settings.ttl.is_none() {
         settings.ttl = Some(limits::ttl(&settings, work.times(runs), None).duration);
     }
     Order {
         work,
-        labels: Labels { run, node: node.name.clone(), who: Who::find() },
+        labels: Labels { run, node: node.name.clone(), who: Who::find(&env) },
         keep: keep.unwrap_or_default(),
         pause: if runs > 1 { SEARCHED } else { REACHED },
         job,
         node,
         settings,
         need,
+        env,
     }
 }

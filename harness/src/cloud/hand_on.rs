@@ -238,6 +238,7 @@ impl Provision {
             keys: &keys,
             access: &access,
             health,
+            env: &self.order.env,
             sink: &self.sink,
             asked_at: now,
         };

@@ -22,6 +22,7 @@ use super::observe::InstanceSeen;
 use super::user_data::UserData;
 use super::{Purchase, Usd};
 use crate::config::need::NodeNeed;
+use crate::here::Env;
 use crate::node::NodeSpec;
 use crate::report::finding::Finding;
 use crate::text::Explain;
@@ -59,8 +60,17 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn prices(&self, instances: &[Found]) -> HashMap<String, Usd>;
 
     /// Examines what a node would lack here; makes and changes nothing. Whether there is any use in looking at the next
-    /// region. `number`: which of the node's regions it is, from 0.
-    async fn doctor(&self, node: &NodeSpec, number: usize, findings: &mut Vec<Finding>) -> bool;
+    /// region.
+    async fn doctor(&self, patient: &Patient<'_>, findings: &mut Vec<Finding>) -> bool;
+}
+
+/// What `gpu-harness doctor` examines.
+#[derive(Debug, Clone, Copy)]
+pub struct Patient<'a> {
+    pub node: &'a NodeSpec,
+    pub env: &'a Env,
+    /// Which of the node's regions it is, from 0.
+    pub number: usize,
 }
 
 /// Who wants a node, and what for.

@@ -43,6 +43,8 @@ use super::reuse::{Job, Turn};
 use super::user_data::{Life, UserData};
 use super::{CloudNode, CloudSettings, Purchase, Usd, kept, meter, reap, waiting};
 use crate::config::need::NodeNeed;
+use crate::files::cache;
+use crate::here::Env;
 use crate::node::NodeSpec;
 use crate::node::health;
 use crate::session::moment::Moment;
@@ -79,6 +81,8 @@ pub struct Order {
     pub labels: Labels,
     /// The runs of the same job on this machine, where they hand the node on to one another.
     pub job: Option<Job>,
+    /// Says where the cache folder and the programs for the node are.
+    pub env: Env,
 }
 
 /// Why no node was had.
@@ -257,7 +261,7 @@ impl Provision {
     /// For a run of this order; what happens goes to `sink`.
     pub fn new(order: Order, sink: UnboundedSender<Event>) -> Self {
         let meter = Meter::new(order.settings.max_cost);
-        let breaker = crate::files::cache::folder().map(|cache| cache.join(breaker::FILE));
+        let breaker = cache::folder(&order.env).map(|cache| cache.join(breaker::FILE));
         Self {
             order,
             sink,
@@ -516,6 +520,7 @@ impl Provision {
             access: &access,
             health: wanted(&self.order.need, gpus),
             sink: &self.sink,
+            env: &self.order.env,
             asked_at,
         };
         // What is spent, is spent since the launch.
@@ -580,7 +585,7 @@ impl Provision {
     pub async fn keep(&mut self, mut had: ProvisionedNode, keep: Duration) {
         let until =
             had.cloud.now().saturating_add(signed(keep)).unwrap_or(Timestamp::MAX).min(had.expires_at);
-        match keep_on(&mut had, &self.order.settings, keep).await {
+        match keep_on(&mut had, &self.order.settings, keep, &self.order.env).await {
             Ok(command) => {
                 let (node, instance) = (self.order.node.name.clone(), had.instance.id.clone());
                 self.tell(Kept { node, instance, until, command });
@@ -717,12 +722,13 @@ async fn keep_on(
     had: &mut ProvisionedNode,
     settings: &CloudSettings,
     keep: Duration,
+    env: &Env,
 ) -> Result<String, String> {
     let minutes = keep.as_secs().div_ceil(60).max(1);
     had.remote.shut_down_in(minutes).await.map_err(|error| chain(&error))?;
     // The lease is over a little later than that.
     had.leave(settings, Duration::from_secs(minutes.saturating_add(1).saturating_mul(60))).await?;
-    let cache = kept::place().ok_or("there is no cache folder to keep its key in")?;
+    let cache = cache::folder(env).ok_or("there is no cache folder to keep its key in")?;
     let door = kept::Door {
         instance: &had.instance.id,
         user: &settings.user,

@@ -141,6 +141,7 @@ async fn admit(broker: &Broker, asked: &Asked) -> Result<(Prepared, Recorded), R
         retries: 0,
         timeout: None,
         libtorch: node.libtorch.clone(),
+        env: broker.env().clone(),
     };
     let mut prepared = asked.what.prepare(broker, broker.next_run(), &options).await?;
     let summary = prepared.cases.remove(0);

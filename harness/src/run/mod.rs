@@ -228,10 +228,10 @@ async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError
         config: &config,
         run_history: Some(&run_history),
         need: |node: &NodeNeed| selection.node_need(node),
-        prepare: |run, options: &_| {
+        prepare: |run, options: &Options| {
             let mut prepared = selection.prepare(run, options)?;
             if run_history.has_history() {
-                canary::add(&mut prepared, canary).map_err(PlanError::from)?;
+                canary::add(&mut prepared, canary, &options.env).map_err(PlanError::from)?;
             }
             Ok(prepared)
         },
@@ -305,7 +305,7 @@ where
     let RunContext { here, stop, reporter } = context;
     let Job { root, config, run_history, need, prepare } = job;
     let node = NodeSpec::choose(asked.node.as_deref(), config)?;
-    let source = NodeSource::of(&node, &asked, root, need)?;
+    let source = NodeSource::of(&node, &asked, root, &here.env, need)?;
     let mut interrupts = Interrupts::from(stop).map_err(RunError::Signals)?;
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
@@ -313,6 +313,7 @@ where
         retries: asked.retries,
         timeout: asked.timeout,
         libtorch: node.libtorch.clone(),
+        env: here.env.clone(),
     };
     // What can be wrong here is found before a folder, let alone a node, is had.
     let mut prepared = prepare(run_dir::new_run_id(Timestamp::now()), &options)?;

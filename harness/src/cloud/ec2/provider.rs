@@ -24,11 +24,10 @@ use crate::cloud::found::{Found, Owner};
 use crate::cloud::ledger::Doubt;
 use crate::cloud::observe::InstanceSeen;
 use crate::cloud::provider::{
-    Choice, End, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Provider, Refused, Traces,
-    Wanted,
+    Choice, End, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Patient, Provider, Refused,
+    Traces, Wanted,
 };
 use crate::config::need::NodeNeed;
-use crate::node::NodeSpec;
 use crate::report::finding::Finding;
 
 /// How long one fleet may look for capacity before the next way is tried.
@@ -94,8 +93,8 @@ impl Provider for Ec2 {
         prices::of_living(&self.cloud, instances, &self.settings.prices).await
     }
 
-    async fn doctor(&self, node: &NodeSpec, number: usize, findings: &mut Vec<Finding>) -> bool {
-        doctor::examine(&self.cloud, node, &self.settings, number, findings).await
+    async fn doctor(&self, patient: &Patient<'_>, findings: &mut Vec<Finding>) -> bool {
+        doctor::examine(&self.cloud, &self.settings, patient, findings).await
     }
 }
 

@@ -19,9 +19,9 @@ use crate::cloud::ec2::inventory::each;
 use crate::cloud::ec2::refusal::RefusalKind;
 use crate::cloud::error::Fault as _;
 use crate::cloud::found::Found;
+use crate::cloud::provider::Patient;
 use crate::cloud::tags;
 use crate::cloud::who::Who;
-use crate::node::NodeSpec;
 use crate::report::finding::{Finding, State};
 use crate::text::chain;
 
@@ -36,14 +36,15 @@ const NO_FLEET: &str = "fleet-00000000-0000-0000-0000-000000000000";
 /// Tries each of them; those that are allowed are told in one line.
 pub(super) async fn try_each(
     cloud: &Cloud,
-    node: &NodeSpec,
     settings: &Ec2Settings,
+    patient: &Patient<'_>,
     basis: &Basis,
     caller: &str,
 ) -> Vec<Finding> {
     let (looked, ours) = looking(cloud, caller).await;
+    let tags = our_tags(patient);
     let (made, ended) =
-        tokio::join!(making(cloud, node, settings, basis, &ours, caller), ending(cloud, &ours, caller));
+        tokio::join!(making(cloud, &tags, settings, basis, &ours, caller), ending(cloud, &ours, caller));
     let tried = [looked, made, ended].concat();
     let (allowed, mut rest): (Vec<_>, Vec<_>) =
         tried.into_iter().partition(|finding| finding.state == State::Ok);
@@ -75,7 +76,7 @@ async fn looking(cloud: &Cloud, caller: &str) -> (Vec<Finding>, Vec<Found>) {
 /// What makes something is tried as a run would do it, tags and all.
 async fn making(
     cloud: &Cloud,
-    node: &NodeSpec,
+    tags: &[Tag],
     settings: &Ec2Settings,
     basis: &Basis,
     ours: &[Found],
@@ -85,7 +86,7 @@ async fn making(
     let group_of_ours = one_of(ours, ResourceKind::SecurityGroup, NO_GROUP);
     let template_of_ours = one_of(ours, ResourceKind::LaunchTemplate, NO_TEMPLATE);
     let specification = |kind: ResourceType| {
-        TagSpecification::builder().resource_type(kind).set_tags(Some(our_tags(node))).build()
+        TagSpecification::builder().resource_type(kind).set_tags(Some(tags.to_vec())).build()
     };
     let group = async {
         let answer = ec2
@@ -142,7 +143,7 @@ async fn making(
         dry("CreateFleet", answer, caller)
     };
     let run = join_all(settings.market.purchases(false).iter().map(|purchase| {
-        let launch = Launch { cloud, settings, basis, tags: our_tags(node), purchase: *purchase };
+        let launch = Launch { cloud, settings, basis, tags: tags.to_vec(), purchase: *purchase };
         async move { pass_role(launch.dry_run(caller).await, settings, caller) }
     }));
     let (group, ingress, template, fleet, run) = tokio::join!(group, ingress, template, fleet, run);
@@ -258,9 +259,10 @@ async fn ending(cloud: &Cloud, ours: &[Found], caller: &str) -> Vec<Finding> {
 }
 
 /// The tags that a run sets, as far as the policy looks at them.
-fn our_tags(node: &NodeSpec) -> Vec<Tag> {
+fn our_tags(patient: &Patient<'_>) -> Vec<Tag> {
     let tag = |name: &str, value: &str| Tag::builder().key(name).value(value).build();
-    vec![tag(tags::RUN, "doctor"), tag(tags::NODE, node.name.as_str()), tag(tags::OWNER, &Who::find().owner)]
+    let owner = Who::find(patient.env).owner;
+    vec![tag(tags::RUN, "doctor"), tag(tags::NODE, patient.node.name.as_str()), tag(tags::OWNER, &owner)]
 }
 
 /// Something of ours to try a dry run on, or an id that nothing has.
