@@ -262,14 +262,14 @@ mod tests {
     #[test]
     fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
         let refused = Refused { why: "not allowed".into(), may_pass: false };
-        let mut theirs = action(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, ReapResult::Nothing);
+        let mut theirs = action(ResourceKind::of("fleet"), "fleet-1", Verdict::Anothers, ReapResult::Nothing);
         theirs.found.owner.owner = Some("ada@laptop".into());
         let actions = [
-            action(ResourceKind::Instance, "i-1", Verdict::Expired, ReapResult::Ended),
-            action(ResourceKind::Instance, "i-2", Verdict::Live, ReapResult::Nothing),
-            action(ResourceKind::Volume, "vol-1", Verdict::Unreadable, ReapResult::Nothing),
+            action(ResourceKind::INSTANCE, "i-1", Verdict::Expired, ReapResult::Ended),
+            action(ResourceKind::INSTANCE, "i-2", Verdict::Live, ReapResult::Nothing),
+            action(ResourceKind::VOLUME, "vol-1", Verdict::Unreadable, ReapResult::Nothing),
             theirs,
-            action(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, ReapResult::Left(refused)),
+            action(ResourceKind::of("security-group"), "sg-1", Verdict::Asked, ReapResult::Left(refused)),
         ];
         insta::assert_snapshot!(text(&actions));
         insta::assert_json_snapshot!(json(&actions[4..]));

@@ -152,7 +152,7 @@ impl Boot<'_> {
             self.runs(&mut way);
         }
         // The instance is there: its launch template, which holds its host key, is needed no longer.
-        if let Err(error) = release::drop_template(self.cloud, self.ledger).await {
+        if let Err(error) = release::drop_what_launched(self.cloud, self.ledger).await {
             way.last = chain(&error);
         }
         loop {

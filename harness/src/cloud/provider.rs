@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use super::error::CloudError;
 use super::found::{Found, Owner};
 use super::keys::NodeKeys;
+use super::kind::Kind;
 use super::labels::Labels;
 use super::ledger::{Doubt, Evidence, Ledger};
 use super::observe::InstanceSeen;
@@ -43,6 +44,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
 
     /// These instances, as the cloud shows them; those that it does not know (any more) are missing. Never asked for none.
     async fn observe(&self, instances: &[String]) -> Result<Vec<InstanceSeen>, CloudError>;
+
+    /// The kinds of things that are made here, in the order in which a reaper ends them.
+    fn kinds(&self) -> &'static [Kind];
 
     /// Asks for the end of a thing, once more where that was done before, and says what there is of it.
     async fn end(&self, resource: ResourceKind, id: &str) -> Result<End, CloudError>;

@@ -223,7 +223,7 @@ mod tests {
             expires_at: "2026-11-23T10:00:00Z".parse().unwrap(),
             usd_per_hour: Some(0.5),
             gpus: Some((1, "L4".into())),
-            resources: vec![(ResourceKind::Instance, "i-1".into())],
+            resources: vec![(ResourceKind::INSTANCE, "i-1".into())],
         }
     }
 

@@ -13,13 +13,13 @@ use aws_sdk_ec2::types::{
     IpPermission, IpRange, Ipv6Range, OnDemandOptionsRequest, ResourceType, SpotAllocationStrategy,
     SpotOptionsRequest, Tag, TagSpecification, TargetCapacitySpecificationRequest,
 };
-use gpu_suites::event::ResourceKind;
 use gpu_suites::id::RunId;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use super::candidates::Choice;
 use super::cloud::{Cloud, Ec2Error};
+use super::kinds;
 use super::look_up::{Ground, LookUpError, Offer, Subnet};
 use super::template;
 use super::young::once_known;
@@ -140,7 +140,7 @@ impl Asker<'_> {
                 Err(error) => Err(error),
             }
         };
-        let id = self.ledger.make(ResourceKind::SecurityGroup, self.cloud.region(), &name, making).await?;
+        let id = self.ledger.make(kinds::SECURITY_GROUP, self.cloud.region(), &name, making).await?;
         Ok(Group { id, is_open: false, until: Some(until) })
     }
 
@@ -212,7 +212,7 @@ impl Asker<'_> {
             let id = answer.launch_template.and_then(|template| template.launch_template_id);
             id.ok_or_else(|| Ec2Error::lacks("CreateLaunchTemplate", "the template's id"))
         };
-        self.ledger.make(ResourceKind::LaunchTemplate, self.cloud.region(), &name, making).await
+        self.ledger.make(kinds::LAUNCH_TEMPLATE, self.cloud.region(), &name, making).await
     }
 
     async fn fleet(
@@ -278,8 +278,7 @@ impl Asker<'_> {
             });
             answer.await?.fleet_id.ok_or_else(|| Ec2Error::lacks("CreateFleet", "the fleet's id"))
         };
-        let fleet =
-            Box::pin(self.ledger.make(ResourceKind::Fleet, self.cloud.region(), &token, making)).await?;
+        let fleet = Box::pin(self.ledger.make(kinds::FLEET, self.cloud.region(), &token, making)).await?;
         Ok(Asked { fleet, pools, at })
     }
 

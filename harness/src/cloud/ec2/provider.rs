@@ -18,9 +18,10 @@ use super::look_up::LookUpError as OwnLookUpError;
 use super::prices::on_demand;
 use super::refusal::Refusal;
 use super::refused::{PoolRefusal, Round};
-use super::{Ec2Settings, Purchase, Usd, advice, doctor, end, inventory, observe, prices};
+use super::{Ec2Settings, Purchase, Usd, advice, doctor, end, inventory, kinds, observe, prices};
 use crate::cloud::error::CloudError;
 use crate::cloud::found::{Found, Owner};
+use crate::cloud::kind::Kind;
 use crate::cloud::ledger::Doubt;
 use crate::cloud::observe::InstanceSeen;
 use crate::cloud::provider::{
@@ -71,6 +72,10 @@ impl Provider for Ec2 {
 
     async fn observe(&self, instances: &[String]) -> Result<Vec<InstanceSeen>, CloudError> {
         Ok(observe::instances(&self.cloud, instances).await?)
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &kinds::ALL
     }
 
     async fn end(&self, resource: ResourceKind, id: &str) -> Result<End, CloudError> {

@@ -16,6 +16,7 @@ use super::ground::Basis;
 use super::{allow, first_sentence, kind};
 use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::cloud::ec2::inventory::each;
+use crate::cloud::ec2::kinds;
 use crate::cloud::ec2::refusal::RefusalKind;
 use crate::cloud::error::Fault as _;
 use crate::cloud::found::Found;
@@ -83,8 +84,8 @@ async fn making(
     caller: &str,
 ) -> Vec<Finding> {
     let ec2 = cloud.ec2();
-    let group_of_ours = one_of(ours, ResourceKind::SecurityGroup, NO_GROUP);
-    let template_of_ours = one_of(ours, ResourceKind::LaunchTemplate, NO_TEMPLATE);
+    let group_of_ours = one_of(ours, kinds::SECURITY_GROUP, NO_GROUP);
+    let template_of_ours = one_of(ours, kinds::LAUNCH_TEMPLATE, NO_TEMPLATE);
     let specification = |kind: ResourceType| {
         TagSpecification::builder().resource_type(kind).set_tags(Some(tags.to_vec())).build()
     };
@@ -227,11 +228,9 @@ fn pass_role(finding: Finding, settings: &Ec2Settings, caller: &str) -> Finding 
 async fn ending(cloud: &Cloud, ours: &[Found], caller: &str) -> Vec<Finding> {
     let ec2 = cloud.ec2();
     let id = |kind, none| one_of(ours, kind, none);
-    let (instance, group) =
-        (id(ResourceKind::Instance, NO_INSTANCE), id(ResourceKind::SecurityGroup, NO_GROUP));
-    let (template, volume) =
-        (id(ResourceKind::LaunchTemplate, NO_TEMPLATE), id(ResourceKind::Volume, NO_VOLUME));
-    let (request, fleet) = (id(ResourceKind::SpotRequest, NO_REQUEST), id(ResourceKind::Fleet, NO_FLEET));
+    let (instance, group) = (id(ResourceKind::INSTANCE, NO_INSTANCE), id(kinds::SECURITY_GROUP, NO_GROUP));
+    let (template, volume) = (id(kinds::LAUNCH_TEMPLATE, NO_TEMPLATE), id(ResourceKind::VOLUME, NO_VOLUME));
+    let (request, fleet) = (id(kinds::SPOT_REQUEST, NO_REQUEST), id(kinds::FLEET, NO_FLEET));
     let (terminate, delete_group, delete_template, delete_volume, cancel, delete_fleet, instances, history) = tokio::join!(
         ec2.terminate_instances().instance_ids(instance).dry_run(true).send(),
         ec2.delete_security_group().group_id(group).dry_run(true).send(),
