@@ -27,11 +27,10 @@ use super::limits::still_needed;
 use super::observe::{self, InstanceSeen};
 use super::provider::Region;
 use super::providers;
-use super::provision::{Book, Provision, SETTLE, signed};
+use super::provision::{Book, Provision, SETTLE, signed, wanted};
 use super::provisioned::{Price, ProvisionedNode};
 use super::reuse::{self, Job, LeftNode, Turn};
 use super::{CloudSettings, Usd, meter};
-use crate::node::health;
 use crate::text::chain;
 
 /// How often a run looks whether it is its turn.
@@ -223,11 +222,7 @@ impl Provision {
             boot_timeout: self.order.settings.boot_timeout.min(REACHED),
             ..(*self.order.settings).clone()
         };
-        let mut health = health::Wanted::from(&self.order.need);
-        if let Some((count, name)) = &left.gpus {
-            health.gpus = health.gpus.max(*count);
-            health.name = Some(name.clone());
-        }
+        let health = wanted(&self.order.need, left.gpus.as_ref());
         let place = self.place_of(ledger);
         let access = place.map(|place| Arc::clone(&self.books[place].access)).unwrap_or_default();
         let boot = Boot {

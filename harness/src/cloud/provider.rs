@@ -12,6 +12,7 @@ use async_trait::async_trait;
 use gpu_suites::event::ResourceKind;
 use gpu_suites::exit::Exit;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::error::CloudError;
 use super::found::{Found, Owner};
@@ -109,8 +110,16 @@ pub trait Ground: Send + Sync {
     /// What an hour of this instance costs; `None` where nobody knows.
     fn usd_per_hour(&self, seen: &InstanceSeen) -> Option<Usd>;
 
-    /// How many GPUs a type has, and their name; `None` where it has none.
-    fn gpus(&self, instance_type: &str) -> Option<(u32, String)>;
+    /// The GPUs of a type; `None` where it has none.
+    fn gpus(&self, instance_type: &str) -> Option<TypeGpus>;
+}
+
+/// The GPUs that a type of instance has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeGpus {
+    pub count: u32,
+    /// What its cloud calls them, such as `L4`.
+    pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]

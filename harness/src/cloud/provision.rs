@@ -33,7 +33,8 @@ use super::limits::{CostCap, Work, ttl};
 use super::meter::Meter;
 use super::observe;
 use super::provider::{
-    Choice, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Provider, Refused, Region, Wanted,
+    Choice, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Provider, Refused, Region,
+    TypeGpus, Wanted,
 };
 use super::providers::{self, ConnectError};
 use super::provisioned::{Price, ProvisionedNode};
@@ -219,8 +220,8 @@ pub(super) struct Book {
     cloud: Region,
     pub(super) ledger: Ledger,
     pub(super) price: Option<Price>,
-    /// How many GPUs the instance's type has, and their name.
-    pub(super) gpus: Option<(u32, String)>,
+    /// The GPUs of the instance's type.
+    pub(super) gpus: Option<TypeGpus>,
     /// The earlier run that made all this, where it was taken over.
     pub(super) made_by: Option<RunId>,
     /// The way into the instance, from the first login on.
@@ -518,7 +519,7 @@ impl Provision {
             node: &self.order.node,
             keys: &keys,
             access: &access,
-            health: wanted(&self.order.need, gpus),
+            health: wanted(&self.order.need, gpus.as_ref()),
             sink: &self.sink,
             env: &self.order.env,
             asked_at,
@@ -708,11 +709,11 @@ impl Drop for AbortOnDrop {
 }
 
 /// The GPUs that the node has to have: those of its type, if that is more than what was needed.
-fn wanted(need: &NodeNeed, gpus: Option<(u32, String)>) -> health::Wanted {
+pub(super) fn wanted(need: &NodeNeed, gpus: Option<&TypeGpus>) -> health::Wanted {
     let mut wanted = health::Wanted::from(need);
-    if let Some((count, name)) = gpus {
-        wanted.gpus = wanted.gpus.max(count);
-        wanted.name = Some(name);
+    if let Some(gpus) = gpus {
+        wanted.gpus = wanted.gpus.max(gpus.count);
+        wanted.name = Some(gpus.name.clone());
     }
     wanted
 }

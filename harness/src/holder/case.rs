@@ -13,7 +13,7 @@ use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 use tracing::Instrument as _;
 
-use super::broker::{Broker, HolderEnd, ReadyFor, Stage};
+use super::broker::{Broker, HolderEnd, ReadyFor, Slot, Stage};
 use super::records::CaseRecords;
 use super::saying::Saying;
 use super::wire::{Program, Said, Verdict};
@@ -216,7 +216,7 @@ async fn follow(
     records: &mut CaseRecords,
     interrupts: &mut Interrupts,
 ) -> Result<(), SessionError> {
-    let (had, lane, gpu) = tokio::select! {
+    let Turn { had, lane, gpu } = tokio::select! {
         turn = turn(broker, asked.slot) => turn?,
         by = interrupts.next() => return Err(SessionError::Interrupted { by }),
     };
@@ -255,11 +255,17 @@ async fn follow(
     }
 }
 
-/// The node, once it is there, and the lane of that slot.
-async fn turn(
-    broker: &Rc<Broker>,
-    slot: Option<u32>,
-) -> Result<(ReadyFor, super::broker::Slot, Option<u32>), SessionError> {
+/// What a case has when it is its turn.
+struct Turn {
+    had: ReadyFor,
+    /// The connection of its place among the tests.
+    lane: Slot,
+    /// The GPU that it is to see, where there are several.
+    gpu: Option<u32>,
+}
+
+/// The turn of a test in that slot, once the node is there.
+async fn turn(broker: &Rc<Broker>, slot: Option<u32>) -> Result<Turn, SessionError> {
     let mut stage = broker.stage.subscribe();
     let had = tokio::select! {
         stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
@@ -270,7 +276,7 @@ async fn turn(
         why = lost(broker) => return Err(why),
     };
     let (lane, gpu) = broker.lane(slot).await?;
-    Ok((had, lane, gpu))
+    Ok(Turn { had, lane, gpu })
 }
 
 /// Ends when the node is gone.

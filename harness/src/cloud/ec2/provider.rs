@@ -26,7 +26,7 @@ use crate::cloud::ledger::Doubt;
 use crate::cloud::observe::InstanceSeen;
 use crate::cloud::provider::{
     Choice, End, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Patient, Provider, Refused,
-    Traces, Wanted,
+    Traces, TypeGpus, Wanted,
 };
 use crate::config::need::NodeNeed;
 use crate::report::finding::Finding;
@@ -199,9 +199,9 @@ impl Ground for Here {
         }
     }
 
-    fn gpus(&self, instance_type: &str) -> Option<(u32, String)> {
+    fn gpus(&self, instance_type: &str) -> Option<TypeGpus> {
         let facts = self.preflight.ground.facts.iter().find(|facts| facts.name == instance_type)?;
-        facts.gpus.first().map(|gpu| (gpu.count, gpu.name.clone()))
+        facts.gpus.first().map(|gpu| TypeGpus { count: gpu.count, name: gpu.name.clone() })
     }
 }
 
