@@ -26,7 +26,9 @@ fn repository(path: &str) -> std::path::PathBuf {
 
 #[test]
 fn predictions_are_pytorchs_on_the_same_images_and_others_fail() {
-    let tile = gpu_harness::files::cache::folder().expect("a cache folder").join("data/tiles/osbs-029");
+    let tile = gpu_harness::files::cache::folder(&gpu_harness::here::Env::of_process())
+        .expect("a cache folder")
+        .join("data/tiles/osbs-029");
     let provenance = fs::read_to_string(tile.join("provenance.json")).expect("set-up gets the tile");
     let provenance: Value = serde_json::from_str(&provenance).expect("JSON");
     assert_eq!(

@@ -39,7 +39,7 @@ impl Living {
 
 pub async fn living(cloud: &dyn Provider) -> Result<Vec<Living>, CloudError> {
     let mut all = cloud.inventory().await?;
-    all.retain(|found| found.resource == ResourceKind::Instance && !found.is_final);
+    all.retain(|found| found.resource == ResourceKind::INSTANCE && !found.is_final);
     let now = cloud.now();
     // A price that cannot be had is no reason to hide a node.
     let prices = cloud.prices(&all).await;

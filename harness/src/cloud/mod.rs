@@ -14,6 +14,7 @@ pub mod found;
 pub mod hand_on;
 pub mod kept;
 pub mod keys;
+pub mod kind;
 pub mod labels;
 mod last_resort;
 mod lease;
