@@ -36,7 +36,7 @@ impl Default for Budget {
 
 /// A file that comes back.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundFile {
     /// Its path below the artifact folder.
     pub(crate) path: PathBuf,
     pub(crate) at: PathBuf,
@@ -53,7 +53,7 @@ pub(crate) struct Place {
 
 #[derive(Debug, Default)]
 pub(crate) struct Artifacts {
-    pub(crate) files: Vec<Found>,
+    pub(crate) files: Vec<FoundFile>,
     pub(crate) places: Vec<Place>,
     /// What does not come back, and why, in a sentence each.
     pub(crate) left_out: Vec<String>,
@@ -136,7 +136,7 @@ impl Walk<'_> {
         self.budget.bytes -= bytes;
         self.budget.names -= name;
         let executable = data.permissions().mode() & 0o111 != 0;
-        self.found.files.push(Found { path: path.to_owned(), at, bytes, executable });
+        self.found.files.push(FoundFile { path: path.to_owned(), at, bytes, executable });
     }
 
     /// One that leads to what comes back as well.
@@ -183,14 +183,14 @@ fn special(kind: fs::FileType) -> &'static str {
 }
 
 /// Opens a file that was found, unless it has become a link.
-pub(crate) fn open(file: &Found) -> io::Result<File> {
+pub(crate) fn open(file: &FoundFile) -> io::Result<File> {
     File::options()
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
         .open(&file.at)
 }
 
-pub(crate) fn hash(file: &Found) -> io::Result<(Sha256, u64)> {
+pub(crate) fn hash(file: &FoundFile) -> io::Result<(Sha256, u64)> {
     let mut content = open(file)?.take(MOST_BYTES);
     let (mut hasher, mut buffer, mut bytes) = (Hasher::new(), vec![0; 64 << 10], 0);
     loop {

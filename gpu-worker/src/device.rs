@@ -14,14 +14,14 @@ use crate::shim;
 pub(crate) const LIBTORCH: &str = "2.11.0";
 
 /// The place where tensors of a case live.
-pub(crate) struct Place {
+pub(crate) struct Placement {
     pub(crate) device: tch::Device,
     pub(crate) threads: u32,
     repeatable: bool,
     cuda: Cuda,
 }
 
-impl Place {
+impl Placement {
     /// Chooses the device; where it is to be `repeatable`, everything after it computes the same each time.
     pub(crate) fn prepare(
         wanted: spec::Device,

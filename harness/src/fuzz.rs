@@ -248,7 +248,7 @@ fn in_a_file(data: &[u8], name: &str, look: impl FnOnce(&Path)) {
 /// What a node says it has.
 pub fn facts(data: &[u8]) {
     let Ok(facts) = serde_json::from_slice::<gpu_suites::facts::NodeFacts>(data) else { return };
-    if let Err(problems) = crate::node::health::judge(&facts, &crate::node::health::Wanted::default()) {
+    if let Err(problems) = crate::node::health::judge(&facts, &crate::node::health::Requirements::default()) {
         for problem in problems {
             let _ = problem.to_string();
         }

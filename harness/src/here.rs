@@ -15,19 +15,19 @@ pub struct Here {
     pub folder: PathBuf,
     pub env: Env,
     /// Who hears what is said beside a report.
-    pub voice: Voice,
+    pub console: Console,
     is_of_process: bool,
 }
 
 impl Here {
     pub fn of_process() -> io::Result<Self> {
         let folder = std::env::current_dir()?;
-        Ok(Self { folder, env: Env::of_process(), voice: Voice::default(), is_of_process: true })
+        Ok(Self { folder, env: Env::of_process(), console: Console::default(), is_of_process: true })
     }
 
     /// Another folder, environment and listener than this process's.
-    pub fn at(folder: impl Into<PathBuf>, env: Env, voice: Voice) -> Self {
-        Self { folder: folder.into(), env, voice, is_of_process: false }
+    pub fn at(folder: impl Into<PathBuf>, env: Env, console: Console) -> Self {
+        Self { folder: folder.into(), env, console, is_of_process: false }
     }
 
     /// Where a name that the user wrote lies. In this process's own folder it stays as it was written: so it is told, too.
@@ -81,7 +81,7 @@ impl fmt::Debug for Env {
 
 /// Something that is said beside a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Said<'a> {
+pub enum Message<'a> {
     /// For whoever reads standard output, as it is.
     Out(&'a str),
     /// A line for whoever watches.
@@ -89,33 +89,33 @@ pub enum Said<'a> {
 }
 
 #[derive(Clone)]
-pub struct Voice(Arc<dyn Fn(Said<'_>) + Send + Sync>);
+pub struct Console(Arc<dyn Fn(Message<'_>) + Send + Sync>);
 
-impl Voice {
-    pub fn to(listener: impl Fn(Said<'_>) + Send + Sync + 'static) -> Self {
+impl Console {
+    pub fn to(listener: impl Fn(Message<'_>) + Send + Sync + 'static) -> Self {
         Self(Arc::new(listener))
     }
 
     pub fn say(&self, text: &str) {
-        (self.0)(Said::Out(text));
+        (self.0)(Message::Out(text));
     }
 
     pub fn tell(&self, line: &str) {
-        (self.0)(Said::Note(line));
+        (self.0)(Message::Note(line));
     }
 }
 
 /// This process's standard output and standard error.
-impl Default for Voice {
+impl Default for Console {
     fn default() -> Self {
         Self::to(|said| match said {
-            Said::Out(text) => streams::say(text),
-            Said::Note(line) => streams::tell(line),
+            Message::Out(text) => streams::say(text),
+            Message::Note(line) => streams::tell(line),
         })
     }
 }
 
-impl fmt::Debug for Voice {
+impl fmt::Debug for Console {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Voice")
     }
@@ -129,7 +129,7 @@ mod tests {
     fn a_folder_of_its_own_is_where_its_names_begin_and_no_value_is_shown() {
         let env =
             Env::from_iter([("TOKEN".to_owned(), "hush".to_owned()), ("EMPTY".to_owned(), String::new())]);
-        let here = Here::at("/project", env, Voice::to(|_| ()));
+        let here = Here::at("/project", env, Console::to(|_| ()));
         assert_eq!(here.path(Path::new("out")), Path::new("/project/out"));
         assert_eq!(here.path(Path::new("/out")), Path::new("/out"));
         assert_eq!((here.env.get("TOKEN").as_deref(), here.env.get("EMPTY")), (Some("hush"), None));

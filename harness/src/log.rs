@@ -142,7 +142,7 @@ struct ToRuns {
 }
 
 /// What a span says of itself.
-struct Said(String);
+struct RecordedText(String);
 /// The run that a span is of.
 struct OfRun(String);
 
@@ -156,7 +156,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToRuns {
         {
             span.extensions_mut().insert(OfRun(run));
         }
-        span.extensions_mut().insert(Said(fields.text));
+        span.extensions_mut().insert(RecordedText(fields.text));
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
@@ -168,7 +168,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for ToRuns {
         for span in context.event_scope(event).into_iter().flat_map(Scope::from_root) {
             let extensions = span.extensions();
             run = extensions.get::<OfRun>().map(|of| of.0.clone()).or(run);
-            let said = extensions.get::<Said>().map_or("", |said| said.0.as_str());
+            let said = extensions.get::<RecordedText>().map_or("", |said| said.0.as_str());
             let _ = write!(spans, "{}{{{said}}}: ", span.name());
         }
         let mut fields = Fields::default();

@@ -18,7 +18,7 @@ pub struct NodeFacts {
     pub agent: String,
     pub machine: Machine,
     /// The agent's folder.
-    pub folder: Place,
+    pub folder: FolderFacts,
     /// The machine's clock.
     pub clock: Clock,
     pub gpus: Gpus,
@@ -53,7 +53,7 @@ pub struct Machine {
 
 /// The agent's folder and the disk below it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Place {
+pub struct FolderFacts {
     pub path: PathBuf,
     pub free_bytes: Option<u64>,
     /// Why nothing can be written there, if so.

@@ -24,7 +24,7 @@
 //! | [`regression`] | has a metric become worse, is a case flaky? |
 //! | [`metrics`] | what does a running case say about itself? |
 //! | [`event`] | what happened, in what order? |
-//! | `found` | what is wrong with a suite, and where? |
+//! | `violations` | what is wrong with a suite, and where? |
 //! | [`checks`] | what can be asked of what a case measures? |
 //! | [`metric_lines`] | how is a line of metrics read? |
 //! | [`spec`] | what does a suite file say? |
@@ -48,7 +48,7 @@ pub mod evaluation;
 pub mod event;
 pub mod exit;
 pub mod facts;
-mod found;
+
 pub mod golden;
 pub mod gpu;
 pub mod gpu_watch;
@@ -68,5 +68,6 @@ pub mod seal;
 pub mod spec;
 pub mod statistics;
 pub mod unit;
+mod violations;
 pub mod wire;
 pub mod xid;

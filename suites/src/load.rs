@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use crate::beneath::{self, BeneathError};
 use crate::spec::Suite;
 use diagnostic::Source;
-use tree::{Fault, Node, Place, Step};
+use tree::{Fault, Node, SourceRange, Step};
 
 /// The largest suite file: nobody writes a larger one by hand.
 pub const MAX_BYTES: u64 = 1 << 20;
@@ -136,7 +136,7 @@ fn syntax(source: &Source, faults: &mut Vec<Fault>) -> Result<Option<Node>, ()> 
 }
 
 fn read(source: &Source) -> Result<(Suite, Node), Vec<Fault>> {
-    let start = Place { start: Position { line: 1, column: 1 }, width: 1 };
+    let start = SourceRange { start: Position { line: 1, column: 1 }, width: 1 };
     let empty = || Fault::new(start, "the file is empty").hint("begin with `suite: NAME` and `cases:`");
     let mut faults = Vec::new();
     let Ok(tree) = syntax(source, &mut faults) else { return Err(faults) };
@@ -165,14 +165,14 @@ fn steps(path: &str) -> Vec<Step> {
 
 /// The place of a value, or of the nearest one around it that the file names. Of a mapping or list, the key in front
 /// of it says more than its first line.
-fn place_of(tree: &Node, steps: &[Step]) -> Place {
-    let mut place = Place { width: 1, ..tree.place };
+fn place_of(tree: &Node, steps: &[Step]) -> SourceRange {
+    let mut place = SourceRange { width: 1, ..tree.place };
     let mut node = tree;
     for step in steps {
         let Some(next) = node.get(step) else { break };
         place = match next.kind {
             tree::Kind::Scalar { .. } => next.place,
-            _ => node.key(step).unwrap_or(Place { width: 1, ..next.place }),
+            _ => node.key(step).unwrap_or(SourceRange { width: 1, ..next.place }),
         };
         node = next;
     }

@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_credential_types::provider::{SharedCredentialsProvider, future::ProvideCredentials as Provided};
 use gpu_harness::cloud::Purchase;
 use gpu_harness::cloud::calls::{Call, in_sequence};
-use gpu_harness::cloud::ec2::ask::{Asked, Asker, Preflight, Request};
+use gpu_harness::cloud::ec2::ask::{Preflight, Request, RequestedFleet, Requester};
 use gpu_harness::cloud::ec2::cloud::{Cloud, Ec2Error};
 use gpu_harness::cloud::ec2::fleet::{Followed, abandon, follow};
 use gpu_harness::cloud::ec2::kinds;
@@ -81,8 +81,8 @@ impl Run {
         ec2::Ec2::new(self.cloud.clone(), &self.settings)
     }
 
-    fn asker(&self) -> Asker<'_> {
-        Asker { cloud: &self.cloud, settings: &self.settings, labels: &self.labels, ledger: &self.ledger }
+    fn asker(&self) -> Requester<'_> {
+        Requester { cloud: &self.cloud, settings: &self.settings, labels: &self.labels, ledger: &self.ledger }
     }
 
     pub(super) async fn preflight(&self) -> Preflight {
@@ -97,13 +97,13 @@ impl Run {
         &self,
         preflight: &mut Preflight,
         purchase: Purchase,
-    ) -> Result<Asked, CloudError> {
-        let choice = preflight.ground.choose(&self.settings, &NodeNeed::default(), purchase, None).unwrap();
+    ) -> Result<RequestedFleet, CloudError> {
+        let choice = preflight.catalog.choose(&self.settings, &NodeNeed::default(), purchase, None).unwrap();
         let (expires_at, user_data) = (self.expires_at(), &self.user_data);
         self.asker().ask(preflight, &Request { purchase, choice: &choice, expires_at, user_data }).await
     }
 
-    pub(super) async fn follow(&self, asked: &Asked) -> Followed {
+    pub(super) async fn follow(&self, asked: &RequestedFleet) -> Followed {
         follow(&self.cloud, &self.ledger, asked, Duration::from_secs(15)).await.unwrap()
     }
 
@@ -169,7 +169,7 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
     assert_eq!(run.ledger.left_of(kinds::LAUNCH_TEMPLATE), [""; 0]);
     let seen = observe::instance(&run.provider(), &id).await.unwrap();
     assert_eq!((seen.purchase, seen.volumes.len(), seen.others.len()), (Purchase::Spot, 1, 1));
-    assert!(preflight.ground.spot.contains_key(&(seen.instance_type, seen.zone)));
+    assert!(preflight.catalog.spot.contains_key(&(seen.instance_type, seen.zone)));
 
     let left = run.ec2.left();
     for kind in ["fleets", "instances", "volumes", "spot_requests", "security_groups"] {

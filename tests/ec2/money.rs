@@ -61,7 +61,7 @@ fn money_that_is_spent_while_a_node_boots_ends_the_node_and_the_run_says_so() {
     let count = |wanted: fn(&Event) -> bool| events.iter().filter(|record| wanted(&record.event)).count();
     assert_eq!(
         (
-            count(|event| matches!(event, Event::Had(_))),
+            count(|event| matches!(event, Event::NodeProvisioned(_))),
             count(|event| matches!(event, Event::CaseStarted(_)))
         ),
         (1, 0)
@@ -90,7 +90,7 @@ fn under_a_limit_a_type_without_a_price_in_that_region_is_not_asked_for_and_said
     let run = project.run(&["--node", "cloud", "--max-cost", "1"]);
     assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
     let had = run.events().iter().find_map(|record| match &record.event {
-        Event::Had(had) => Some((had.instance_type.clone(), had.usd_per_hour)),
+        Event::NodeProvisioned(had) => Some((had.instance_type.clone(), had.usd_per_hour)),
         _ => None,
     });
     assert_eq!(had, Some(("g4dn.xlarge".to_owned(), Some(0.587))));

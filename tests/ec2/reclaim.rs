@@ -18,7 +18,7 @@ cases:
 fn instance(project: &Project) -> String {
     let events = events_in(&project.latest().unwrap());
     let had = events.iter().rev().find_map(|record| match &record.event {
-        Event::Had(had) => Some(had.instance.clone()),
+        Event::NodeProvisioned(had) => Some(had.instance.clone()),
         _ => None,
     });
     had.expect("an instance was had")
@@ -43,7 +43,7 @@ fn check(within: Duration, factor: f64) {
     assert_eq!(ended("first"), [(1, Outcome::Passed)], "what had finished does not run again");
     assert_eq!(ended("second"), [(1, Outcome::Interrupted), (2, Outcome::Passed)]);
     assert_eq!(ended("third"), [(1, Outcome::Passed)]);
-    assert_eq!(events.iter().filter(|record| matches!(record.event, Event::Had(_))).count(), 2);
+    assert_eq!(events.iter().filter(|record| matches!(record.event, Event::NodeProvisioned(_))).count(), 2);
     assert!(!run.stdout.contains("flaky"), "{}", run.stdout);
     ec2.wait_until_nothing_is_left(Duration::from_secs(1));
 }

@@ -97,7 +97,7 @@ impl Ended {
 
     fn instances(&self) -> Vec<&str> {
         let had = self.events.iter().filter_map(|record| match &record.event {
-            Event::Had(had) => Some(had.instance.as_str()),
+            Event::NodeProvisioned(had) => Some(had.instance.as_str()),
             _ => None,
         });
         had.collect()
@@ -188,7 +188,7 @@ fn a_run_whose_predecessor_was_killed_has_its_own_node() {
     first.harness.kill().unwrap();
     first.harness.wait().unwrap();
     let instance = first.events().into_iter().find_map(|record| match record.event {
-        Event::Had(had) => Some(had.instance),
+        Event::NodeProvisioned(had) => Some(had.instance),
         _ => None,
     });
     let second = second.end();

@@ -56,7 +56,7 @@ fn killed_in_its_case(project: &Project) -> String {
 fn had(project: &Project) -> String {
     let events = gpu_harness_tests::project::events_in(&project.latest().unwrap());
     let had = events.iter().find_map(|record| match &record.event {
-        Event::Had(had) => Some(had.instance.clone()),
+        Event::NodeProvisioned(had) => Some(had.instance.clone()),
         _ => None,
     });
     had.expect("an instance was had")
@@ -147,7 +147,7 @@ fn gives_back_what_ec2_does_not_show_yet(kinds: &[&str]) {
     let run = project.collect(harness);
     assert_eq!(run.code(), 130, "{run:?}\n{}", ec2.log());
     assert!(
-        !run.events().iter().any(|record| matches!(record.event, Event::Had(_))),
+        !run.events().iter().any(|record| matches!(record.event, Event::NodeProvisioned(_))),
         "it was shown: {run:?}"
     );
     assert!(run.stdout.contains("each confirmed gone"), "{}", run.stdout);
@@ -198,7 +198,7 @@ fn a_node_whose_owner_is_killed_while_it_boots_ends_by_its_lease_too() {
     let project = ec2.in_project(Project::with_suite(SUITE), settings);
     ec2.fault(&json!({ "fault": "no-expiry" }));
     let harness = project.start(&["--node", "cloud", "--case", "quick"]);
-    killed_when(&project, harness, |event| matches!(event, Event::Had(_)));
+    killed_when(&project, harness, |event| matches!(event, Event::NodeProvisioned(_)));
     assert_eq!(instances(&ec2), 1, "the owner was killed, and there it is");
     // Nine seconds until it has booted, the least that a login is waited for, and the cloud's own time.
     await_nothing_that_costs(&ec2, Duration::from_secs(60));
@@ -213,7 +213,7 @@ fn a_node_whose_boot_never_ends_ends_by_the_time_that_booting_may_take() {
     // Its port is open, and nobody gets in.
     ec2.fault(&json!({ "fault": "ssh-silent" }));
     let harness = project.start(&["--node", "cloud", "--case", "quick"]);
-    killed_when(&project, harness, |event| matches!(event, Event::Had(_)));
+    killed_when(&project, harness, |event| matches!(event, Event::NodeProvisioned(_)));
     await_nothing_that_costs(&ec2, Duration::from_secs(60));
 }
 
@@ -342,7 +342,7 @@ fn an_owner_that_is_stopped_while_its_node_boots_gives_it_back() {
     for signal in [Signal::INT, Signal::TERM] {
         let project = ec2.in_project(Project::with_suite(SUITE), SETTINGS);
         let harness = project.start(&["--node", "cloud", "--case", "quick"]);
-        project.await_event(|event| matches!(event, Event::Had(_)));
+        project.await_event(|event| matches!(event, Event::NodeProvisioned(_)));
         kill_process(Pid::from_child(&harness), signal).unwrap();
         let run = project.collect(harness);
         assert_eq!(run.code(), 130, "{run:?}");

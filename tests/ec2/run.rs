@@ -200,7 +200,7 @@ fn from_the_start_to_the_launch_there_are_four_calls_in_sequence_at_most() {
     // Half a second of ours: calls that could be made side by side show that they are.
     ec2.fault(&json!({ "fault": "slow-api", "seconds": 30 }));
     let harness = project.start(&["--node", "cloud", "--case", "where"]);
-    project.await_event(|event| matches!(event, Event::Had(_)));
+    project.await_event(|event| matches!(event, Event::NodeProvisioned(_)));
     ec2.clear_faults();
     let run = project.collect(harness);
     assert_eq!(run.code(), 0, "{run:?}");

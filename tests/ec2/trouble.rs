@@ -25,7 +25,7 @@ fn had(run: &Finished) -> Vec<(String, String)> {
     run.events()
         .iter()
         .filter_map(|record| match &record.event {
-            Event::Had(had) => Some((had.instance_type.clone(), had.market.clone())),
+            Event::NodeProvisioned(had) => Some((had.instance_type.clone(), had.market.clone())),
             _ => None,
         })
         .collect()
@@ -56,7 +56,7 @@ fn where_one_type_is_refused_another_is_had_and_where_one_region_is_the_next() {
     let run = project.run(&["--node", "cloud"]);
     assert_eq!(run.code(), 0, "{run:?}");
     let zone = run.events().iter().find_map(|record| match &record.event {
-        Event::Had(had) => Some(had.zone.clone()),
+        Event::NodeProvisioned(had) => Some(had.zone.clone()),
         _ => None,
     });
     assert!(zone.unwrap().starts_with("eu-west-1"), "{run:?}");

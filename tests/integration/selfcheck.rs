@@ -2,7 +2,7 @@
 
 use gpu_harness::config::Config;
 use gpu_harness::node::NodeSpec;
-use gpu_harness::node::health::{Unhealthy, Wanted, judge};
+use gpu_harness::node::health::{Requirements, Unhealthy, judge};
 use gpu_harness::node::remote::Remote;
 use gpu_harness::session::selfcheck::facts;
 use gpu_harness::transport::Transport;
@@ -47,7 +47,7 @@ fn the_facts_of_a_node_are_read_and_judged() {
             .unwrap()
     });
     assert!(seen.clock_skew_ms.expect("the skew").abs() < 5_000.0, "{seen:?}");
-    assert_eq!(judge(&seen, &Wanted::default()), Ok(()));
-    let wrong = judge(&seen, &Wanted { gpus: 1, ..Wanted::default() }).unwrap_err();
+    assert_eq!(judge(&seen, &Requirements::default()), Ok(()));
+    let wrong = judge(&seen, &Requirements { gpus: 1, ..Requirements::default() }).unwrap_err();
     assert!(matches!(wrong.as_slice(), [Unhealthy::Xid { seen, .. }] if seen.code == 79), "{wrong:?}");
 }

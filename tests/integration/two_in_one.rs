@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use gpu_harness::here::{Env, Here, Said, Voice};
+use gpu_harness::here::{Console, Env, Here, Message};
 use gpu_harness::log;
 use gpu_harness::report::{Reporter, RunState};
-use gpu_harness::run::{Asked, RunContext, run};
+use gpu_harness::run::{RunContext, RunOptions, run};
 use gpu_harness::session::interrupt::Stop;
 use gpu_harness_tests::project::{Project, program};
 use gpu_suites::event::Record;
@@ -45,23 +45,23 @@ impl Reporter for Heard {
 fn context(project: &Project) -> (RunContext, Heard, UnboundedSender<&'static str>) {
     let heard = Heard::default();
     let listener = heard.clone();
-    let voice = Voice::to(move |said| match said {
-        Said::Out(text) | Said::Note(text) => listener.note(text),
+    let console = Console::to(move |said| match said {
+        Message::Out(text) | Message::Note(text) => listener.note(text),
     });
     let variables = [("GITHUB_ACTIONS", "true"), ("THE_TOKEN", TOKEN)];
     let env: Env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     log::begin(&env, true);
     let (sender, stop) = unbounded_channel();
-    let here = Here::at(project.path(), env, voice);
+    let here = Here::at(project.path(), env, console);
     (RunContext { here, stop: Stop::Inside(stop), reporter: Box::new(heard.clone()) }, heard, sender)
 }
 
-fn asked() -> Asked {
-    Asked {
+fn asked() -> RunOptions {
+    RunOptions {
         out: "runs".into(),
         junit: Some("junit/copy.xml".into()),
         node: Some("local".into()),
-        ..Asked::default()
+        ..RunOptions::default()
     }
 }
 

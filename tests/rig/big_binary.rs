@@ -16,7 +16,7 @@ const BESIDE: u64 = 40 << 20;
 const NOTHING: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct Tally {
     pub bytes: u64,
     /// What went to the node in the first run, in bytes.
     pub sent: u64,
@@ -29,7 +29,7 @@ pub struct Seen {
 }
 
 /// Runs the tests of a binary of so many MiB and a little, twice, each test in a process of its own.
-pub fn check(mib: u64, seed: u64) -> Seen {
+pub fn check(mib: u64, seed: u64) -> Tally {
     let theirs = Crate::new();
     let proxy = Proxy::to(theirs.sshd.port(), Network::default());
     theirs.sshd.trust(proxy.port());
@@ -57,5 +57,5 @@ pub fn check(mib: u64, seed: u64) -> Seen {
     let ((sent, first), (again, second)) = (run(), run());
     assert!((mib << 20..bytes + BESIDE).contains(&sent), "{sent} bytes went there for {bytes}");
     assert!(again < NOTHING, "{again} bytes went there for what the node has");
-    Seen { bytes, sent, again, first, second }
+    Tally { bytes, sent, again, first, second }
 }

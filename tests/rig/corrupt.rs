@@ -13,14 +13,14 @@ use crate::pipeline::Pipeline;
 const EACH: u64 = 10;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct Tally {
     pub sound: u64,
     /// Images that have an error in their row, by what was done to them.
     pub damaged: BTreeMap<&'static str, u64>,
 }
 
 /// Runs over so many images, a tenth of them damaged in one way or another.
-pub fn check(images: u64, seed: u64) -> Seen {
+pub fn check(images: u64, seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();
     pipeline.set("rows-per-shard", 1000);
@@ -46,7 +46,7 @@ pub fn check(images: u64, seed: u64) -> Seen {
         (images, images),
         "seed {seed}: a row for each, and one"
     );
-    let mut seen = Seen { sound: 0, damaged: BTreeMap::new() };
+    let mut seen = Tally { sound: 0, damaged: BTreeMap::new() };
     for (key, error) in &rows {
         match (error, done.get(key)) {
             (None, None) => seen.sound += 1,

@@ -27,7 +27,7 @@ print('{"@artifact": "result.txt"}', file=metrics, flush=True)
 "#;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct Tally {
     pub rounds: usize,
     pub cuts: u64,
     /// Runs that were cut more than once.
@@ -35,7 +35,7 @@ pub struct Seen {
 }
 
 /// Runs a case over a connection that is cut at random bytes until `places` cuts have been made, and checks every run.
-pub fn check(places: u64, seed: u64) -> Seen {
+pub fn check(places: u64, seed: u64) -> Tally {
     let sshd = Sshd::start();
     let project = Project::with_suite(
         "suite: s\ncases:\n  - name: writes\n    command: { run: [python3, writes.py], files: [writes.py] }\n    checks: { loss-drop: {} }\n",
@@ -50,7 +50,7 @@ pub fn check(places: u64, seed: u64) -> Seen {
         length = proxy.delivered(Direction::Both);
     }
     let mut random = StdRng::seed_from_u64(seed);
-    let mut seen = Seen::default();
+    let mut seen = Tally::default();
     while seen.cuts < places {
         let cuts: Vec<Cut> = (0..random.random_range(1..=5)).map(|_| any_cut(&mut random, length)).collect();
         let (run, proxy) = run_over(&project, &sshd, cuts.clone());

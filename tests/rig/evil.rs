@@ -137,13 +137,13 @@ fn ends_well(mode: &str, ends: &str) -> Result<(), String> {
 }
 
 #[derive(Debug)]
-pub struct Seen {
+pub struct Tally {
     /// Tricks that were met.
     pub tricks: usize,
 }
 
 /// Meets every `every`th trick, beginning at the `seed`th, some at a time.
-pub fn check(every: u64, seed: u64) -> Seen {
+pub fn check(every: u64, seed: u64) -> Tally {
     let every = usize::try_from(every.max(1)).expect("a number of tricks");
     let first = usize::try_from(seed % every as u64).expect("less than a usize");
     let due = Vec::from_iter(modes().into_iter().skip(first).step_by(every));
@@ -163,5 +163,5 @@ pub fn check(every: u64, seed: u64) -> Seen {
     });
     let wrong = wrong.into_inner().expect("nobody panics with it");
     assert!(wrong.is_empty(), "{} went wrong:\n\n{}", wrong.len(), wrong.join("\n\n"));
-    Seen { tricks }
+    Tally { tricks }
 }

@@ -26,7 +26,7 @@ cases:
 "#;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct Tally {
     pub killed: u64,
     /// Of these, before there was a run's folder.
     pub before_the_folder: u64,
@@ -37,14 +37,14 @@ pub struct Seen {
 }
 
 /// Kills the harness `rounds` times at random moments and checks what it leaves.
-pub fn check(rounds: u64, seed: u64) -> Seen {
+pub fn check(rounds: u64, seed: u64) -> Tally {
     let lease = format!("{}ms", LEASE.as_millis());
     let project = Project::with_suite(SUITE).file(
         "gpu-harness.yaml",
         format!("default: here\nnodes: {{ here: {{ provider: local, lease: {lease} }} }}\n"),
     );
     let mut random = StdRng::seed_from_u64(seed);
-    let mut seen = Seen::default();
+    let mut seen = Tally::default();
     for round in 0..rounds {
         let before = project.latest();
         let mut harness = project.start(&["-q"]);
@@ -62,7 +62,7 @@ pub fn check(rounds: u64, seed: u64) -> Seen {
     seen
 }
 
-fn check_report(project: &Project, folder: &Path, how: &str, seen: &mut Seen) {
+fn check_report(project: &Project, folder: &Path, how: &str, seen: &mut Tally) {
     let events = events_in(folder);
     let kinds: Vec<&str> = events.iter().map(|record| kind(&record.event)).collect();
     let ended = kinds.contains(&"run-closed");

@@ -124,7 +124,7 @@ enum Besides {
 }
 
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Seen {
+pub struct Tally {
     /// Harnesses that were killed in mid-run.
     pub killed: u64,
     /// Harnesses that had ended before their moment came.
@@ -139,7 +139,7 @@ pub struct Seen {
 }
 
 /// Kills the harness `rounds` times, several at once, and checks that nothing is left.
-pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Seen {
+pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Tally {
     let ec2 = Ec2::start_in(weather, Options { clock_factor: FACTOR });
     let (next, killed, ended) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let (done, orphans) = (AtomicBool::new(false), Orphans::default());
@@ -197,7 +197,7 @@ pub fn check(rounds: u64, seed: u64, at_once: u64, weather: Weather) -> Seen {
     let reap = project(&ec2, "reaper").gpu_harness(&["reap"]);
     assert_eq!(reap.code(), 0, "{reap:?}");
     ec2.wait_until_nothing_is_left(MINUTE);
-    Seen {
+    Tally {
         killed: killed.into_inner(),
         ended: ended.into_inner(),
         instances: lives.len(),
@@ -281,7 +281,7 @@ fn kill_one(ec2: &Ec2, round: u64, orphans: &Orphans, random: &mut StdRng) -> bo
         orphans.insert(run.to_string_lossy().into_owned(), Instant::now());
     }
     let instance = events().iter().find_map(|record| match &record.event {
-        Event::Had(had) => Some(had.instance.clone()),
+        Event::NodeProvisioned(had) => Some(had.instance.clone()),
         _ => None,
     });
     match (besides, instance) {

@@ -84,7 +84,7 @@ while True:
 "#;
 
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Seen {
+pub struct Tally {
     pub reaps: u64,
     /// Runs that lived all the time, and of which nothing is missing.
     pub live: usize,
@@ -104,7 +104,7 @@ struct Left {
 }
 
 /// Reaps `rounds` times, two at once.
-pub fn check(rounds: u64, seed: u64, weather: Weather) -> Seen {
+pub fn check(rounds: u64, seed: u64, weather: Weather) -> Tally {
     let ec2 = Ec2::without_hosts_in(weather, Options { clock_factor: FACTOR });
     let mut maker = Maker::start(&ec2, seed);
     let runs: Mutex<BTreeMap<String, Left>> = Mutex::default();
@@ -176,7 +176,7 @@ pub fn check(rounds: u64, seed: u64, weather: Weather) -> Seen {
     let runs = runs.lock().unwrap_or_else(PoisonError::into_inner);
     let left = by_run(&ec2.left());
     assert_eq!(left.len(), LIVE, "{left:#?}");
-    Seen {
+    Tally {
         reaps: rounds + 1,
         live: left.iter().filter(|(run, things)| runs[*run].things == **things).count(),
         expired: runs.len() - LIVE,

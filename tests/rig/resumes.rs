@@ -18,7 +18,7 @@ const COUNT: usize = 1200;
 const ROWS: u32 = 100;
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Seen {
+pub struct Tally {
     pub killed: u64,
     /// Of these, before a shard was done.
     pub before_a_shard: u64,
@@ -29,7 +29,7 @@ pub struct Seen {
 }
 
 /// Kills `kills` workers and checks each run that ends.
-pub fn check(kills: u64, seed: u64) -> Seen {
+pub fn check(kills: u64, seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();
     pipeline.set("rows-per-shard", ROWS);
@@ -37,7 +37,7 @@ pub fn check(kills: u64, seed: u64) -> Seen {
     for number in 0..COUNT {
         pipeline.image(&format!("{:02}/{number}.jpg", number % 7), picture);
     }
-    let mut seen = Seen::default();
+    let mut seen = Tally::default();
     while seen.killed < kills {
         let _ = fs::remove_dir_all(pipeline.path().join(SHARDS));
         run_to_the_end(&pipeline, kills, &mut random, &mut seen, seed);
@@ -45,7 +45,7 @@ pub fn check(kills: u64, seed: u64) -> Seen {
     seen
 }
 
-fn run_to_the_end(pipeline: &Pipeline, kills: u64, random: &mut StdRng, seen: &mut Seen, seed: u64) {
+fn run_to_the_end(pipeline: &Pipeline, kills: u64, random: &mut StdRng, seen: &mut Tally, seed: u64) {
     loop {
         let how = format!("seed {seed}, kill {}", seen.killed);
         let before = done(pipeline);
@@ -103,7 +103,7 @@ fn check_kept(pipeline: &Pipeline, before: &BTreeMap<String, (u64, i64)>, how: &
 
 /// Starts two workers on one plan at the same time, again and again, and kills one or both of them at a random moment, until both
 /// end by themselves; `rounds` times.
-pub fn check_two_at_once(rounds: u64, seed: u64) -> Seen {
+pub fn check_two_at_once(rounds: u64, seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();
     pipeline.set("rows-per-shard", 10);
@@ -111,7 +111,7 @@ pub fn check_two_at_once(rounds: u64, seed: u64) -> Seen {
     for number in 0..TWO {
         pipeline.image(&format!("{number}.jpg"), picture);
     }
-    let mut seen = Seen::default();
+    let mut seen = Tally::default();
     for round in 0..rounds {
         let how = format!("seed {seed}, round {round}");
         let _ = fs::remove_dir_all(pipeline.path().join(SHARDS));

@@ -1,6 +1,6 @@
 //! The machine itself: its name, kernel, cores, memory, and the folder that the agent writes to.
 
-use gpu_suites::facts::{Machine, Place};
+use gpu_suites::facts::{FolderFacts, Machine};
 
 use crate::folder::Folder;
 
@@ -31,10 +31,10 @@ fn kibibytes(text: &str, name: &str) -> Option<u64> {
     Some(number * 1024)
 }
 
-pub(super) fn place(folder: &Folder) -> Place {
+pub(super) fn place(folder: &Folder) -> FolderFacts {
     let prepared = folder.prepare();
     let stat = rustix::fs::statvfs(folder.path()).ok();
-    Place {
+    FolderFacts {
         path: folder.path().to_owned(),
         free_bytes: stat.map(|stat| stat.f_bavail * stat.f_frsize),
         unwritable: prepared.err().map(|(path, error)| format!("{}: {error}", path.display())),

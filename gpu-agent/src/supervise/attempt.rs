@@ -21,7 +21,7 @@ use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 
 use super::disk::DiskWatch;
-use super::ending::{Seen, ending};
+use super::ending::{Observations, ending};
 use super::gpus::{self, GpuWatch};
 use super::intake::Intake;
 use super::log::{Log, Tail};
@@ -269,7 +269,7 @@ impl<'r, 'a> Attempt<'r, 'a> {
             Some(_) => Vec::<Finding>::new(),
         };
         let (mut outcome, mut reason) = ending(
-            &Seen {
+            &Observations {
                 case: &case.spec,
                 findings: &findings,
                 process,

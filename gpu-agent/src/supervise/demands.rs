@@ -6,22 +6,24 @@ use gpu_suites::gpu::{GpuNeed, has_memory};
 use gpu_suites::spec::{Case, Device};
 use gpu_suites::unit::ByteSize;
 
-use super::gpus::Found;
+use super::gpus::GpuLookup;
 
 /// Why the case must not run here, if so.
-pub(super) fn unmet(case: &Case, found: &Found) -> Option<String> {
+pub(super) fn unmet(case: &Case, found: &GpuLookup) -> Option<String> {
     let need = case.needed_gpus()?;
     // Which of the worker's own devices can be used, libtorch knows better than the driver's library, which may be missing.
     if case.needs_worker() && case.gpu.is_none() {
         return None;
     }
     let devices = match found {
-        Found::Gpus(devices) => devices.as_slice(),
-        Found::Silent => return Some(format!("the case needs {need}, and the GPU's driver does not answer")),
-        Found::NotAsked if case.device == Device::Cpu => {
+        GpuLookup::Gpus(devices) => devices.as_slice(),
+        GpuLookup::Silent => {
+            return Some(format!("the case needs {need}, and the GPU's driver does not answer"));
+        }
+        GpuLookup::NotAsked if case.device == Device::Cpu => {
             return Some(format!("the case needs {need}, and is told to use the CPU (`device: cpu`)"));
         }
-        Found::NotAsked => {
+        GpuLookup::NotAsked => {
             return Some(format!("the case needs {need}, and CUDA_VISIBLE_DEVICES shows it none"));
         }
     };
@@ -50,14 +52,14 @@ fn told(gpu: &Gpu) -> String {
 }
 
 /// What a program has for a device, for the report: the GPUs that it sees, else the CPU. The worker tells for itself.
-pub(super) fn ran_on(case: &Case, found: &Found) -> Option<String> {
+pub(super) fn ran_on(case: &Case, found: &GpuLookup) -> Option<String> {
     if case.needs_worker() {
         return None;
     }
     let devices = match found {
-        Found::Gpus(devices) if case.device != Device::Cpu => devices.as_slice(),
-        Found::Silent => return Some("a GPU whose driver does not answer".to_owned()),
-        Found::Gpus(_) | Found::NotAsked => &[],
+        GpuLookup::Gpus(devices) if case.device != Device::Cpu => devices.as_slice(),
+        GpuLookup::Silent => return Some("a GPU whose driver does not answer".to_owned()),
+        GpuLookup::Gpus(_) | GpuLookup::NotAsked => &[],
     };
     let name = |gpu: &Gpu| gpu.name.clone().unwrap_or_else(|| "GPU".to_owned());
     Some(match devices {
@@ -89,9 +91,9 @@ mod tests {
 
     #[test]
     fn a_demand_that_the_node_cannot_satisfy_is_told_with_what_there_is() {
-        let none = Found::Gpus(vec![]);
-        let l4 = Found::Gpus(vec![gpu("NVIDIA L4", 23, "8.9")]);
-        let two = Found::Gpus(vec![gpu("NVIDIA T4", 15, "7.5"), gpu("NVIDIA T4", 15, "7.5")]);
+        let none = GpuLookup::Gpus(vec![]);
+        let l4 = GpuLookup::Gpus(vec![gpu("NVIDIA L4", 23, "8.9")]);
+        let two = GpuLookup::Gpus(vec![gpu("NVIDIA T4", 15, "7.5"), gpu("NVIDIA T4", 15, "7.5")]);
         for (more, found, wanted) in [
             ("", &none, None),
             (r#","device":"cpu""#, &none, None),
@@ -106,12 +108,12 @@ mod tests {
             ),
             (
                 r#","device":"cuda""#,
-                &Found::Silent,
+                &GpuLookup::Silent,
                 Some("the case needs 1 GPU, and the GPU's driver does not answer"),
             ),
             (
                 r#","device":"cpu","gpu":{}"#,
-                &Found::NotAsked,
+                &GpuLookup::NotAsked,
                 Some("the case needs 1 GPU, and is told to use the CPU (`device: cpu`)"),
             ),
             (
@@ -134,12 +136,12 @@ mod tests {
 
     #[test]
     fn a_program_ran_on_the_gpus_that_it_sees_or_on_the_cpu() {
-        let two = Found::Gpus(vec![gpu("NVIDIA T4", 15, "7.5"), gpu("NVIDIA T4", 15, "7.5")]);
+        let two = GpuLookup::Gpus(vec![gpu("NVIDIA T4", 15, "7.5"), gpu("NVIDIA T4", 15, "7.5")]);
         for (more, found, wanted) in [
             ("", &two, "2 × NVIDIA T4"),
             (r#","device":"cpu""#, &two, "CPU"),
-            ("", &Found::Gpus(vec![]), "CPU"),
-            ("", &Found::NotAsked, "CPU"),
+            ("", &GpuLookup::Gpus(vec![]), "CPU"),
+            ("", &GpuLookup::NotAsked, "CPU"),
         ] {
             assert_eq!(ran_on(&case(more), found).as_deref(), Some(wanted), "{more}");
         }

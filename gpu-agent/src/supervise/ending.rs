@@ -14,7 +14,7 @@ const NO_MEMORY: [&str; 5] =
 
 /// What was seen of a case.
 #[derive(Debug)]
-pub(super) struct Seen<'a> {
+pub(super) struct Observations<'a> {
     pub(super) case: &'a Case,
     pub(super) findings: &'a [Finding],
     pub(super) process: &'a ProcessEnd,
@@ -30,7 +30,7 @@ pub(super) struct Seen<'a> {
 }
 
 /// The outcome and the reason, unless the checks alone say that it passed.
-pub(super) fn ending(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) {
+pub(super) fn ending(seen: &Observations<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) {
     let (outcome, reason) = by_itself(seen, stop);
     // A test that fails on a broken GPU, or hangs on one, says nothing of the code; nor does one that fails on a full disk.
     let has_failed = outcome == Outcome::Failed;
@@ -45,7 +45,7 @@ pub(super) fn ending(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<S
     }
 }
 
-fn by_itself(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) {
+fn by_itself(seen: &Observations<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) {
     let last = seen.progress.map_or(String::new(), |progress| format!("; last seen: {progress}"));
     match stop {
         Some(Stop::Lease) => (Outcome::Cancelled, Some("the lease ran out".into())),
@@ -64,7 +64,7 @@ fn by_itself(seen: &Seen<'_>, stop: Option<&Stop>) -> (Outcome, Option<String>) 
     }
 }
 
-fn judged(seen: &Seen<'_>) -> (Outcome, Option<String>) {
+fn judged(seen: &Observations<'_>) -> (Outcome, Option<String>) {
     let (outcome, reason) = judge(seen.case, seen.findings);
     if outcome == Outcome::Passed {
         return (outcome, reason);

@@ -41,7 +41,7 @@ pub(super) struct GpuWatch {
 }
 
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum GpuLookup {
     Gpus(Vec<Gpu>),
     /// The driver does not answer.
     Silent,
@@ -58,15 +58,15 @@ pub(super) struct Outcome {
 impl GpuWatch {
     /// Begins to watch the GPUs that the case may use, and tells which these are; no watch where there is no driver, or none
     /// is meant.
-    pub(super) fn begin(case: &Case) -> (Option<Self>, Found) {
+    pub(super) fn begin(case: &Case) -> (Option<Self>, GpuLookup) {
         let visible = Visible::of(case);
         if case.device == Wanted::Cpu || visible == Visible::None {
-            return (None, Found::NotAsked);
+            return (None, GpuLookup::NotAsked);
         }
         let (stop, stopped) = channel();
         let (ended, seen) = channel();
         if SILENT.load(Ordering::Relaxed) {
-            return (Some(Self { stop, seen }), Found::Silent);
+            return (Some(Self { stop, seen }), GpuLookup::Silent);
         }
         let (began, begun) = channel();
         let thread = std::thread::Builder::new().name("gpus".into());
@@ -78,16 +78,16 @@ impl GpuWatch {
             let _ = ended.send(watching.follow(&stopped));
         });
         if started.is_err() {
-            return (None, Found::Silent);
+            return (None, GpuLookup::Silent);
         }
         match begun.recv_timeout(BEGINS_WITHIN) {
-            Ok(gpus) if gpus.is_empty() => (None, Found::Gpus(gpus)),
-            Ok(gpus) => (Some(Self { stop, seen }), Found::Gpus(gpus)),
+            Ok(gpus) if gpus.is_empty() => (None, GpuLookup::Gpus(gpus)),
+            Ok(gpus) => (Some(Self { stop, seen }), GpuLookup::Gpus(gpus)),
             Err(RecvTimeoutError::Timeout) => {
                 SILENT.store(true, Ordering::Relaxed);
-                (Some(Self { stop, seen }), Found::Silent)
+                (Some(Self { stop, seen }), GpuLookup::Silent)
             }
-            Err(RecvTimeoutError::Disconnected) => (None, Found::Silent),
+            Err(RecvTimeoutError::Disconnected) => (None, GpuLookup::Silent),
         }
     }
 

@@ -7,7 +7,7 @@ use gpu_stores::Object;
 use gpu_suites::metrics::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::digest::{Digest, Said};
+use super::digest::{Digest, Predicted};
 use super::marks::{Mark, Marks};
 use super::plan::Plan;
 use super::{Job, PipelineError, figure};
@@ -178,13 +178,13 @@ fn known(job: &Job<'_>) -> Result<Option<Golden>> {
 }
 
 /// What a row says, for the digest.
-fn said<'r>(table: &Table, row: &'r [Cell]) -> Said<'r> {
+fn said<'r>(table: &Table, row: &'r [Cell]) -> Predicted<'r> {
     let cell = |name: &str| table.column(name).map(|at| &row[at]);
     match (cell("classes"), cell("scores"), cell("embedding"), cell("mask_counts")) {
-        (Some(Cell::Int32s(classes)), Some(Cell::Floats(scores)), ..) => Said::Classes(classes, scores),
-        (_, _, Some(Cell::Floats(values)), _) => Said::Embedding(values),
-        (.., Some(Cell::Int32s(counts))) => Said::Mask(counts),
-        _ => Said::Error,
+        (Some(Cell::Int32s(classes)), Some(Cell::Floats(scores)), ..) => Predicted::Classes(classes, scores),
+        (_, _, Some(Cell::Floats(values)), _) => Predicted::Embedding(values),
+        (.., Some(Cell::Int32s(counts))) => Predicted::Mask(counts),
+        _ => Predicted::Error,
     }
 }
 

@@ -46,7 +46,7 @@ impl Sum {
 
 /// What a row says.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Said<'a> {
+pub(super) enum Predicted<'a> {
     /// The likeliest classes with their probabilities.
     Classes(&'a [i32], &'a [f32]),
     Embedding(&'a [f32]),
@@ -71,14 +71,14 @@ impl Digest {
         self.inputs.add(&[key.as_bytes(), &size.to_le_bytes(), etag.as_bytes()]);
     }
 
-    pub(super) fn row(&mut self, key: &str, said: Said<'_>) {
+    pub(super) fn row(&mut self, key: &str, said: Predicted<'_>) {
         self.rows += 1;
         let seed = seed(key);
         let (bytes, numbers, told) = match said {
-            Said::Classes(classes, scores) => classified(classes, scores),
-            Said::Embedding(values) => embedded(values),
-            Said::Mask(counts) => segmented(counts),
-            Said::Error => (b"error".to_vec(), vec![(u64::MAX, 1.0)], "an error".to_owned()),
+            Predicted::Classes(classes, scores) => classified(classes, scores),
+            Predicted::Embedding(values) => embedded(values),
+            Predicted::Mask(counts) => segmented(counts),
+            Predicted::Error => (b"error".to_vec(), vec![(u64::MAX, 1.0)], "an error".to_owned()),
         };
         self.answers.add(&[key.as_bytes(), &bytes]);
         for (place, number) in numbers {
@@ -172,7 +172,7 @@ mod tests {
         let mut digest = Digest::default();
         for number in order {
             digest.input(&key(number), 100, "");
-            digest.row(&key(number), Said::Classes(&[3, 1], &[score(number), 0.1]));
+            digest.row(&key(number), Predicted::Classes(&[3, 1], &[score(number), 0.1]));
         }
         let texts = digest.figures().into_iter().map(|(_, value)| match value {
             Value::Text(text) => text,

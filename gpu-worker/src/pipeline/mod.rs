@@ -36,7 +36,7 @@ mod fetch;
 mod flow;
 mod gate;
 mod halt;
-mod lane;
+mod host_transfer;
 mod local;
 mod marks;
 mod meter;
@@ -65,7 +65,7 @@ use serde_json::json;
 pub(crate) use self::error::PipelineError;
 use self::local::Local;
 use self::plan::Plan;
-use crate::device::Place;
+use crate::device::Placement;
 use crate::emit::{Emitter, count, number};
 use crate::error::{Result, WorkerError};
 
@@ -83,7 +83,7 @@ const TRIES_OF_OBJECT: u32 = 3;
 /// Everything that the stages share.
 struct Job<'a> {
     wanted: &'a Pipeline,
-    place: Place,
+    place: Placement,
     seed: u64,
     images: Arc<dyn Store>,
     shards: Arc<dyn Store>,
@@ -102,7 +102,7 @@ impl Job<'_> {
 pub(crate) fn run(case: &WorkerCase, wanted: &Pipeline, emitter: &mut Emitter) -> Result<()> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     // Replicas and decoders are the threads: none of them is to start others of its own.
-    let place = Place::prepare(case.spec.wanted_device(), Some(NonZeroU32::MIN), false)?;
+    let place = Placement::prepare(case.spec.wanted_device(), Some(NonZeroU32::MIN), false)?;
     let cores = case.spec.limits.threads.map_or(cores, |threads| threads.get() as usize);
     let each = if place.device.is_cuda() { REPLICAS_OF_GPU } else { cores };
     let as_usize =

@@ -41,7 +41,7 @@ pub(super) struct Plan {
 
 /// What is kept beside the shards.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct SavedPlan {
     format: u32,
     /// What is done to the images, as JSON.
     recipe: serde_json::Value,
@@ -92,7 +92,7 @@ impl Plan {
 
     /// Lists the images and writes the plan down before anything else is written. `None` where another worker was first:
     /// then its plan is everybody's.
-    fn begin(job: &Job<'_>, recipe: &serde_json::Value) -> Result<Option<(Kept, Vec<Object>)>> {
+    fn begin(job: &Job<'_>, recipe: &serde_json::Value) -> Result<Option<(SavedPlan, Vec<Object>)>> {
         let mut inputs = list(job)?;
         if inputs.is_empty() {
             return Err(PipelineError::NoImages { place: job.images.name() }.into());
@@ -100,7 +100,7 @@ impl Plan {
         let shards = inputs.len().div_ceil(job.wanted.rows_per_shard.get() as usize);
         inputs.sort_by_cached_key(|object| (shard_of(&object.key, shards), object.key.clone()));
         let text = lines(&inputs);
-        let kept = Kept {
+        let kept = SavedPlan {
             format: FORMAT,
             recipe: recipe.clone(),
             images: job.images.name(),
@@ -221,7 +221,7 @@ fn recipe(job: &Job<'_>) -> Result<serde_json::Value> {
     }))
 }
 
-fn check_same(job: &Job<'_>, kept: &Kept, recipe: &serde_json::Value) -> Result<()> {
+fn check_same(job: &Job<'_>, kept: &SavedPlan, recipe: &serde_json::Value) -> Result<()> {
     let mut difference = String::new();
     for (name, value) in recipe.as_object().into_iter().flatten() {
         let before = &kept.recipe[name];
@@ -242,17 +242,17 @@ fn check_same(job: &Job<'_>, kept: &Kept, recipe: &serde_json::Value) -> Result<
     Err(PipelineError::AnotherPlan { place: job.shards.name(), difference }.into())
 }
 
-fn read_kept(job: &Job<'_>, bytes: &[u8]) -> Result<Kept> {
+fn read_kept(job: &Job<'_>, bytes: &[u8]) -> Result<SavedPlan> {
     let foreign =
         |cause: String| PipelineError::Foreign { place: job.shards.name(), key: PLAN.into(), cause };
-    let kept: Kept = serde_json::from_slice(bytes).map_err(|error| foreign(error.to_string()))?;
+    let kept: SavedPlan = serde_json::from_slice(bytes).map_err(|error| foreign(error.to_string()))?;
     if kept.format != FORMAT {
         return Err(foreign(format!("it has format {}, this version writes {FORMAT}", kept.format)).into());
     }
     Ok(kept)
 }
 
-fn read_list(job: &Job<'_>, kept: &Kept, packed: &[u8]) -> Result<Vec<Object>> {
+fn read_list(job: &Job<'_>, kept: &SavedPlan, packed: &[u8]) -> Result<Vec<Object>> {
     let foreign = |cause: String| PipelineError::Foreign {
         place: job.shards.name(),
         key: inputs_key(&kept.inputs),

@@ -9,7 +9,7 @@ use tch::{Device, Kind, TchError, Tensor};
 
 use super::decode::Decoded;
 use super::halt::Halt;
-use super::lane::Lane;
+use super::host_transfer::HostTransfer;
 use super::meter::Meters;
 use super::rows::{Prediction, Row, runs};
 use super::{Job, PipelineError};
@@ -33,7 +33,7 @@ pub(super) struct Replica<'a> {
     job: &'a Job<'a>,
     model: Model,
     device: Device,
-    lane: Lane,
+    transfer: HostTransfer,
     kind: Kind,
     mean: Tensor,
     deviation: Tensor,
@@ -53,7 +53,7 @@ impl<'a> Replica<'a> {
         let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         // Before anything else: what is made from here on is queued on this thread's own stream.
         let (batch, side) = (i64::from(job.wanted.batch.get()), i64::from(job.wanted.size.get()));
-        let lane = Lane::open(device, batch, side)?;
+        let transfer = HostTransfer::open(device, batch, side)?;
         let kind = kind_of(job.wanted.dtype);
         tch::manual_seed(job.seed.cast_signed());
         let mut model = Model::to_measure(&job.wanted.model, Mode::Inference, device)?;
@@ -68,7 +68,15 @@ impl<'a> Replica<'a> {
                 Tensor::f_from_slice(&scaled)?.f_view([1, 3, 1, 1])?.f_expand([1, 3, side, side], false)?;
             Ok(channels_last(&image)?.f_to(device)?)
         };
-        Ok(Self { job, model, device, lane, kind, mean: channels(MEAN)?, deviation: channels(DEVIATION)? })
+        Ok(Self {
+            job,
+            model,
+            device,
+            transfer,
+            kind,
+            mean: channels(MEAN)?,
+            deviation: channels(DEVIATION)?,
+        })
     }
 
     /// Images a second on random pixels, in full batches, with nothing to wait for.
@@ -83,11 +91,11 @@ impl<'a> Replica<'a> {
         let images = Vec::from_iter(&images);
         // To read one number of a batch waits until it is there.
         let copy = self.repeated(time / COPY_SHARE, || {
-            let carried = self.lane.carry(&images)?;
+            let carried = self.transfer.carry(&images)?;
             carried.f_int64_value(&[0, 0, 0, 0])?;
             Ok(())
         })?;
-        let pixels = self.lane.carry(&images)?;
+        let pixels = self.transfer.carry(&images)?;
         let model = self.repeated(time, || self.predict(&pixels).map(drop))?;
         Ok(Speed { copy, model })
     }
@@ -143,7 +151,7 @@ impl<'a> Replica<'a> {
 
     fn of_batch(&self, batch: &[Decoded], meters: &Meters) -> Result<Vec<Answer>> {
         let images = Vec::from_iter(batch.iter().map(|image| &image.pixels));
-        let pixels = meters.copy.busy(|| self.lane.carry(&images))?;
+        let pixels = meters.copy.busy(|| self.transfer.carry(&images))?;
         meters.copy.count(batch.len(), pixels.numel());
         let predicted = meters.model.busy(|| self.predict(&pixels));
         meters.model.count(batch.len(), 0);

@@ -31,7 +31,7 @@ pub(super) struct Gpu {
 
 /// What was seen in a window.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub(super) struct Seen {
+pub(super) struct Telemetry {
     samples: u32,
     /// Names of what slowed the clocks down, and in how many samples the power cap did.
     slowed_by: BTreeSet<&'static str>,
@@ -51,7 +51,7 @@ pub(super) struct Seen {
 /// A window that is being watched.
 pub(super) struct Watching {
     stop: Arc<AtomicBool>,
-    sampler: JoinHandle<Seen>,
+    sampler: JoinHandle<Telemetry>,
     before: Counters,
 }
 
@@ -80,7 +80,7 @@ impl Gpu {
         let stop = Arc::new(AtomicBool::new(false));
         let (uuid, stopped) = (self.uuid.clone(), Arc::clone(&stop));
         let sampler = std::thread::spawn(move || {
-            let mut seen = Seen::default();
+            let mut seen = Telemetry::default();
             if let Some(device) = nvml().and_then(|nvml| nvml.device_by_uuid(uuid).ok()) {
                 while !stopped.load(Ordering::Relaxed) {
                     seen.sample(&device);
@@ -92,7 +92,7 @@ impl Gpu {
         Some(Watching { stop, sampler, before })
     }
 
-    pub(super) fn seen(&self, watching: Watching) -> Seen {
+    pub(super) fn seen(&self, watching: Watching) -> Telemetry {
         watching.stop.store(true, Ordering::Relaxed);
         let mut seen = watching.sampler.join().unwrap_or_default();
         if let Some(device) = nvml().and_then(|nvml| nvml.device_by_uuid(self.uuid.as_str()).ok()) {
@@ -119,7 +119,7 @@ fn counters(device: &Device<'_>) -> Counters {
     }
 }
 
-impl Seen {
+impl Telemetry {
     fn sample(&mut self, device: &Device<'_>) {
         self.samples += 1;
         if let Ok(reasons) = device.current_throttle_reasons() {
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_power_cap_is_normal_and_heat_is_not() {
-        let mut seen = Seen::default();
+        let mut seen = Telemetry::default();
         seen.slowed(ThrottleReasons::SW_POWER_CAP | ThrottleReasons::GPU_IDLE);
         assert!(seen.broken().is_empty() && seen.power_capped == 1);
         seen.slowed(ThrottleReasons::SW_THERMAL_SLOWDOWN);
@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn each_trouble_makes_the_window_invalid() {
-        let quiet = Seen::default();
+        let quiet = Telemetry::default();
         assert!(quiet.broken().is_empty());
-        assert!(Seen { others: 1, ..quiet.clone() }.broken()[0].contains("1 other process"));
-        assert!(Seen { xids: vec![79], ..quiet.clone() }.broken()[0].contains("XID 79"));
-        assert!(Seen { ecc_errors: 2, ..quiet }.broken()[0].contains("2 uncorrected"));
+        assert!(Telemetry { others: 1, ..quiet.clone() }.broken()[0].contains("1 other process"));
+        assert!(Telemetry { xids: vec![79], ..quiet.clone() }.broken()[0].contains("XID 79"));
+        assert!(Telemetry { ecc_errors: 2, ..quiet }.broken()[0].contains("2 uncorrected"));
     }
 
     #[test]

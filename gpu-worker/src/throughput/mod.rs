@@ -36,7 +36,7 @@ use self::point::Point;
 pub(crate) use self::subject::kind_of;
 use self::subject::{Subject, settle};
 use self::window::{Pace, Rules};
-use crate::device::{self, Place};
+use crate::device::{self, Placement};
 use crate::emit::{Emitter, number};
 use crate::error::{Result, WorkerError};
 
@@ -56,13 +56,13 @@ const MEMORY_TO_SPARE: u64 = 4;
 /// Everything that the points of a case share.
 struct Job<'a> {
     measured: &'a Throughput,
-    place: Place,
+    place: Placement,
     seed: u64,
 }
 
 /// Runs the case and writes all that it shows. Whether it is good is for the checks to say.
 pub(crate) fn run(case: &WorkerCase, measured: &Throughput, emitter: &mut Emitter) -> Result<()> {
-    let place = Place::prepare(case.spec.wanted_device(), case.spec.limits.threads, false)?;
+    let place = Placement::prepare(case.spec.wanted_device(), case.spec.limits.threads, false)?;
     let job = Job { measured, place, seed: case.spec.seed };
     emitter.device(&job.place.facts(job.seed))?;
     let rules = Rules {
@@ -88,7 +88,7 @@ pub(crate) fn run(case: &WorkerCase, measured: &Throughput, emitter: &mut Emitte
 
 /// What the device can do at best, as a case of its own.
 pub(crate) fn canary(case: &WorkerCase, wanted: &Canary, emitter: &mut Emitter) -> Result<()> {
-    let place = Place::prepare(case.spec.wanted_device(), case.spec.limits.threads, false)?;
+    let place = Placement::prepare(case.spec.wanted_device(), case.spec.limits.threads, false)?;
     emitter.device(&place.facts(case.spec.seed))?;
     // On a CPU half precision is another instruction set, and says nothing more about the machine.
     let formats: &[Dtype] = if place.device.is_cuda() { &[Dtype::Fp32, Dtype::Bf16] } else { &[Dtype::Fp32] };
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn without_any_format_that_the_device_has_nothing_passes() {
-        let place = Place::prepare(Device::Cpu, None, false).unwrap();
+        let place = Placement::prepare(Device::Cpu, None, false).unwrap();
         let Some(reason) = place.without(Dtype::Fp16) else { return };
         assert!(reason.contains("half-precision"), "{reason}");
     }

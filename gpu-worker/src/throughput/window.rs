@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tch::Device;
 
-use super::gpu::{Gpu, Seen};
+use super::gpu::{Gpu, Telemetry};
 use super::machine::{Load, Moment};
 use super::subject::{Inputs, Subject, settle};
 use crate::error::Result;
@@ -29,7 +29,7 @@ pub(super) struct Window {
     /// The rules that it broke: it is valid where there are none.
     pub(super) broken: Vec<String>,
     pub(super) machine: Option<Load>,
-    pub(super) gpu: Option<Seen>,
+    pub(super) gpu: Option<Telemetry>,
     /// Seconds of each iteration; on a GPU, where iterations overlap, only of a window that waits for each.
     #[serde(skip)]
     pub(super) latencies: Vec<f64>,
@@ -83,7 +83,7 @@ impl Rules {
             .filter(|_| !self.device.is_cuda())
             .map(|load| load.broken(self.others))
             .unwrap_or_default();
-        let of_gpu = gpu.as_ref().map(Seen::broken).unwrap_or_default();
+        let of_gpu = gpu.as_ref().map(Telemetry::broken).unwrap_or_default();
         Ok(Window {
             seconds,
             iterations,

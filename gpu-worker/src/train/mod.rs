@@ -30,7 +30,7 @@ use tch::Tensor;
 
 pub(crate) use self::bench::bench;
 use crate::data::Batch;
-use crate::device::Place;
+use crate::device::Placement;
 use crate::emit::Emitter;
 use crate::error::{Result, WorkerError};
 use crate::overlay;
@@ -42,7 +42,7 @@ const SAVE_BY: u64 = 40;
 pub(crate) struct Job<'a> {
     case: &'a Case,
     train: &'a Train,
-    place: Place,
+    place: Placement,
     batch: Batch,
     seed: u64,
 }
@@ -52,7 +52,7 @@ impl<'a> Job<'a> {
         let nothing = || WorkerError::NothingToDo { id: case.id.to_string() };
         let train = case.spec.work.train().ok_or_else(nothing)?;
         let seed = case.spec.seed;
-        let place = Place::prepare(case.spec.wanted_device(), case.spec.limits.threads, true)?;
+        let place = Placement::prepare(case.spec.wanted_device(), case.spec.limits.threads, true)?;
         let batch = Batch::load(&train.data, seed, place.device)?;
         Ok(Self { case: &case.spec, train, place, batch, seed })
     }
@@ -143,7 +143,7 @@ mod tests {
 
     fn with_job<T>(case: &Case, test: impl FnOnce(&Job<'_>) -> T) -> T {
         let _alone = crate::tests::random_generator();
-        let place = Place::prepare(Device::Cpu, NonZeroU32::new(1), true).unwrap();
+        let place = Placement::prepare(Device::Cpu, NonZeroU32::new(1), true).unwrap();
         let input = Tensor::f_arange(3 * 256, tch::kind::FLOAT_CPU).unwrap().sin().view([1, 3, 16, 16]);
         let target = input.narrow(1, 0, 1).f_gt(0.0).unwrap().to_kind(tch::Kind::Float);
         let batch = Batch { input, target, images: Vec::new() };

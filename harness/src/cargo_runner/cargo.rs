@@ -62,7 +62,7 @@ pub async fn run(
         return Err(CargoError::Runner { runner: one_line(runner, 200) });
     }
     for runner in &config.runners {
-        here.voice.tell(&format!(
+        here.console.tell(&format!(
             "gpu-harness: not used, since the tests run on the node: {}",
             one_line(runner, 200)
         ));
@@ -80,7 +80,7 @@ pub async fn run(
     let command = std::iter::once("cargo".into()).chain(arguments).collect();
     let Done { code, has_run } = command::run(node, command, here, variables).await?;
     if code == ExitCode::SUCCESS && kind.runs() && !has_run {
-        here.voice.tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
+        here.console.tell("gpu-harness: nothing was run on the node: cargo had nothing for it");
     }
     Ok(code)
 }

@@ -96,7 +96,7 @@ fn paths(listing: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::here::{Env, Voice};
+    use crate::here::{Console, Env};
 
     #[test]
     fn libraries_of_the_system_stay_here_and_others_go_along() {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn a_binary_goes_with_what_lies_beside_its_manifest() {
-        let here = |folder: &Path| Here::at(folder, Env::default(), Voice::default());
+        let here = |folder: &Path| Here::at(folder, Env::default(), Console::default());
         let folder = tempfile::tempdir().unwrap();
         let done = Command::new("git").args(["init", "-q"]).current_dir(folder.path()).status().unwrap();
         assert!(done.success());

@@ -86,7 +86,7 @@ pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCod
     let files = Files::of(binary, here)?;
     let program = program(&files, binary, arguments, here)?;
     for note in &files.notes {
-        here.voice.tell(&format!("gpu-harness: {note}"));
+        here.console.tell(&format!("gpu-harness: {note}"));
     }
     let client = Client::at(socket.into(), cwd.clone(), Vec::new());
     let mut through = Through::of_test(&here.env);
@@ -114,7 +114,8 @@ pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCod
         }
         (outcome, _) => {
             let reason = verdict.reason.as_deref().map(log_line).unwrap_or_default();
-            here.voice.tell(&format!("gpu-harness: {outcome}, which says nothing about the tests: {reason}"));
+            here.console
+                .tell(&format!("gpu-harness: {outcome}, which says nothing about the tests: {reason}"));
             Ok(ExitCode::from(INFRASTRUCTURE))
         }
     }

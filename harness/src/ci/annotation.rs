@@ -37,7 +37,7 @@ pub struct Annotation {
 
 /// What paths are relative to.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct PathBase<'a> {
     /// The repository's folder, where it is known.
     pub root: Option<&'a Path>,
     /// The folder that names in a run begin at.
@@ -45,12 +45,12 @@ pub struct Place<'a> {
 }
 
 /// A note about each case that is not simply good, at the line where its suite names it.
-pub fn of_run(state: &RunState, place: Place<'_>) -> Vec<Annotation> {
+pub fn of_run(state: &RunState, place: PathBase<'_>) -> Vec<Annotation> {
     state.cases().iter().filter_map(|case| of_case(state, case, place)).collect()
 }
 
 /// The note about this case, where it is not simply good.
-pub fn of_case(state: &RunState, case: &CaseState, place: Place<'_>) -> Option<Annotation> {
+pub fn of_case(state: &RunState, case: &CaseState, place: PathBase<'_>) -> Option<Annotation> {
     let ending = state.ending(case);
     let id = clean::log_line(case.id().as_str());
     let level = match ending.standing {
@@ -77,7 +77,7 @@ pub fn of_case(state: &RunState, case: &CaseState, place: Place<'_>) -> Option<A
 }
 
 /// A note about each mistake in the files of a project.
-pub fn of_diagnostics(diagnostics: &[Diagnostic], place: Place<'_>) -> Vec<Annotation> {
+pub fn of_diagnostics(diagnostics: &[Diagnostic], place: PathBase<'_>) -> Vec<Annotation> {
     let note = |diagnostic: &Diagnostic| Annotation {
         level: Level::Failure,
         title: clean::log_line(&diagnostic.message),
@@ -91,7 +91,7 @@ pub fn of_diagnostics(diagnostics: &[Diagnostic], place: Place<'_>) -> Vec<Annot
     diagnostics.iter().map(note).collect()
 }
 
-impl Place<'_> {
+impl PathBase<'_> {
     /// `suites/a.yaml:12` as a path and a line.
     fn of(self, at: &str) -> (Option<String>, Option<u32>) {
         match at.rsplit_once(':') {
@@ -112,8 +112,8 @@ mod tests {
     use super::*;
     use crate::report::sample;
 
-    fn here() -> Place<'static> {
-        Place { root: None, cwd: Path::new("/repo") }
+    fn here() -> PathBase<'static> {
+        PathBase { root: None, cwd: Path::new("/repo") }
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_path_is_relative_to_the_repository() {
-        let place = Place { root: Some(Path::new("/repo")), cwd: Path::new("/repo/below") };
+        let place = PathBase { root: Some(Path::new("/repo")), cwd: Path::new("/repo/below") };
         assert_eq!(place.of("a.yaml:1"), (Some("below/a.yaml".into()), Some(1)));
         assert_eq!(place.of("/repo/suites/a.yaml:12"), (Some("suites/a.yaml".into()), Some(12)));
         assert_eq!(place.of("/else/a.yaml:3"), (Some("/else/a.yaml".into()), Some(3)));

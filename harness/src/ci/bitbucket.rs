@@ -14,7 +14,7 @@ use gpu_suites::outcome::Blame;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
-use super::annotation::{self, Annotation, Level, Place};
+use super::annotation::{self, Annotation, Level, PathBase};
 use super::{Access, BitbucketStep};
 use crate::report::RunState;
 use crate::report::look::Look;
@@ -119,7 +119,7 @@ impl Api {
             segment(&step.step)
         );
         self.send(reqwest::Method::PUT, &report, &report_body(state, exit)).await?;
-        let notes = annotation::of_run(state, Place { root: step.root.as_deref(), cwd });
+        let notes = annotation::of_run(state, PathBase { root: step.root.as_deref(), cwd });
         let bodies = annotation_bodies(&notes);
         for lot in bodies.chunks(LOT) {
             self.send(reqwest::Method::POST, &format!("{report}/annotations"), &json!(lot)).await?;
@@ -270,7 +270,7 @@ mod tests {
         insta::assert_json_snapshot!(report_body(&state, state.exit()));
         insta::assert_json_snapshot!(annotation_bodies(&annotation::of_run(
             &state,
-            Place { root: None, cwd: Path::new("/repo") }
+            PathBase { root: None, cwd: Path::new("/repo") }
         )));
     }
 

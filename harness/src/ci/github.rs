@@ -82,7 +82,7 @@ mod tests {
         for records in [sample::every_outcome(), sample::hostile()] {
             let text = commands(&of_run(
                 &sample::state(&records),
-                crate::ci::annotation::Place { root: None, cwd: Path::new("/repo") },
+                crate::ci::annotation::PathBase { root: None, cwd: Path::new("/repo") },
             ));
             assert!(!text.is_empty());
             for line in text.lines() {

@@ -24,7 +24,7 @@ use gpu_suites::load::Diagnostic;
 
 use crate::here::{Env, Here};
 use crate::report::{RunState, markdown};
-use annotation::Place;
+use annotation::PathBase;
 
 /// The service whose step this process is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,29 +104,29 @@ impl Service {
     /// Tells it of mistakes in the project's files, for which nothing was run. The log has them besides.
     pub fn tell_mistakes(&self, diagnostics: &[Diagnostic], here: &Here) {
         if let Self::GitHub { root, .. } = self {
-            let place = Place { root: root.as_deref(), cwd: &here.folder };
-            here.voice.say(&github::commands(&annotation::of_diagnostics(diagnostics, place)));
+            let place = PathBase { root: root.as_deref(), cwd: &here.folder };
+            here.console.say(&github::commands(&annotation::of_diagnostics(diagnostics, place)));
         }
     }
 
     /// Tells it of a case that is not good while its run goes on, where it listens to what is printed.
     pub fn tell_case(&self, state: &RunState, case: &CaseId, here: &Here) {
         if let Self::GitHub { root, .. } = self {
-            let place = Place { root: root.as_deref(), cwd: &here.folder };
+            let place = PathBase { root: root.as_deref(), cwd: &here.folder };
             let note = state.case(case).and_then(|case| annotation::of_case(state, case, place));
-            here.voice.say(&github::commands(note.as_slice()));
+            here.console.say(&github::commands(note.as_slice()));
         }
     }
 
     pub async fn tell(&self, state: &RunState, exit: Exit, here: &Here) {
         match self {
             Self::GitHub { summary, root } => {
-                let place = Place { root: root.as_deref(), cwd: &here.folder };
-                here.voice.say(&github::commands(&annotation::of_run(state, place)));
+                let place = PathBase { root: root.as_deref(), cwd: &here.folder };
+                here.console.say(&github::commands(&annotation::of_run(state, place)));
                 if let Some(path) = summary
                     && let Err(error) = github::append(path, &markdown::page(state, exit))
                 {
-                    here.voice.tell(&format!(
+                    here.console.tell(&format!(
                         "note: the step's summary could not be written to {}: {error}",
                         path.display()
                     ));
@@ -141,11 +141,11 @@ impl Service {
 async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit, here: &Here) {
     match bitbucket::tell(step, state, exit, &here.folder).await {
         Ok(annotations) => {
-            here.voice
+            here.console
                 .tell(&format!("note: reported to Bitbucket's Code Insights ({annotations} annotations)"));
         }
         Err(error) => {
-            here.voice.tell(&format!(
+            here.console.tell(&format!(
                 "note: not reported to Bitbucket's Code Insights: {}",
                 crate::text::chain(&error)
             ));
@@ -156,7 +156,8 @@ async fn tell_bitbucket(step: &BitbucketStep, state: &RunState, exit: Exit, here
 #[cfg(not(feature = "bitbucket"))]
 #[expect(clippy::unused_async, reason = "with the feature it waits for Bitbucket")]
 async fn tell_bitbucket(_: &BitbucketStep, _: &RunState, _: Exit, here: &Here) {
-    here.voice.tell("note: not reported to Bitbucket's Code Insights: this build has no feature `bitbucket`");
+    here.console
+        .tell("note: not reported to Bitbucket's Code Insights: this build has no feature `bitbucket`");
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use crate::report::sample::{Known, one};
 use crate::report::standing::Tone;
 use crate::report::{RunState, html, junit, markdown, summary};
 
-fn here() -> annotation::Place<'static> {
-    annotation::Place { root: None, cwd: Path::new("/repo") }
+fn here() -> annotation::PathBase<'static> {
+    annotation::PathBase { root: None, cwd: Path::new("/repo") }
 }
 
 /// What each renderer says of a run of one case.

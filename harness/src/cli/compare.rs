@@ -20,7 +20,7 @@ use crate::node::NodeSpec;
 use crate::report::look::Look;
 use crate::report::terminal::{self, Verbosity};
 use crate::report::{Reporter, RunState, write_atomic};
-use crate::run::{Asked, OfSearch, RunContext, RunError};
+use crate::run::{OfSearch, RunContext, RunError, RunOptions};
 use crate::text::clean::log_line;
 
 /// The comparison's file in the run's folder.
@@ -65,7 +65,7 @@ pub(super) struct Compare {
 
 /// What all comparisons of a command share.
 struct Shared {
-    asked: Asked,
+    asked: RunOptions,
     pairs: usize,
     here: Here,
     cwd: PathBuf,
@@ -115,7 +115,7 @@ impl Shared {
             .map_err(RunError::from)?;
         let reporter =
             Box::new(TroubleOnly(terminal::reporter(is_live(&self.here), Verbosity::Quiet, &self.here.env)));
-        let asked = Asked { search, ..self.asked.clone() };
+        let asked = RunOptions { search, ..self.asked.clone() };
         let context = RunContext::new(self.here.clone(), reporter);
         let ran = self.runtime.block_on(crate::run::compare(context, asked, &ready));
         let (state, run_dir) = ran?;

@@ -11,8 +11,8 @@ use super::failure::Failure;
 use super::{dollars, runtime};
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::report::terminal::Through;
-use crate::run::exec::{self, Ready, Wanted};
-use crate::run::{Asked, RunContext};
+use crate::run::exec::{self, ExecOptions, Ready};
+use crate::run::{RunContext, RunOptions};
 use crate::session::interrupt::Stop;
 use crate::text::streams::{self, tell};
 
@@ -72,7 +72,7 @@ pub(super) struct Exec {
 
 impl Exec {
     pub(super) fn execute(self) -> Result<ExitCode, Failure> {
-        let wanted = Wanted {
+        let wanted = ExecOptions {
             command: self.command,
             sync: self.sync,
             bring: self.bring,
@@ -89,13 +89,13 @@ impl Exec {
         for note in &ready.notes {
             tell(&format!("gpu-harness: {note}"));
         }
-        let asked = Asked {
+        let asked = RunOptions {
             node: self.node,
             out: self.out,
             wait: self.wait,
             max_cost: self.max_cost,
             keep_node_on_failure: self.keep_node_on_failure,
-            ..Asked::default()
+            ..RunOptions::default()
         };
         let (sender, stop) = unbounded_channel();
         let gone = sender.clone();

@@ -31,7 +31,7 @@ use self::failure::Failure;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::here::{Env, Here};
-use crate::run::{Asked, RunError};
+use crate::run::{RunError, RunOptions};
 use crate::text::streams::say;
 
 /// Test training and inference on a GPU node from a machine that has no GPU.
@@ -187,9 +187,9 @@ struct Bounds {
 
 impl Choice {
     /// What is asked for with this choice, within these bounds.
-    fn within(self, bounds: Bounds) -> Asked {
+    fn within(self, bounds: Bounds) -> RunOptions {
         let Bounds { node, out, timeout, wait, max_cost } = bounds;
-        Asked {
+        RunOptions {
             suites: self.suites,
             cases: self.cases,
             node,
@@ -197,7 +197,7 @@ impl Choice {
             timeout,
             wait,
             max_cost,
-            ..Asked::default()
+            ..RunOptions::default()
         }
     }
 }

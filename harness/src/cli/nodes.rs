@@ -6,7 +6,7 @@ use gpu_suites::exit::Exit;
 use super::failure::Failure;
 use super::table::Table;
 use super::{project, runtime, say};
-use crate::cloud::living::{Living, living};
+use crate::cloud::live_nodes::{LiveNode, live_nodes};
 use crate::cloud::providers::{self, ConnectError};
 use crate::text::figures::dollars;
 
@@ -35,7 +35,7 @@ impl Nodes {
         let runtime = runtime()?;
         let nodes = runtime.block_on(async {
             let regions = providers::everywhere(&self.regions, self.node.as_deref(), &config).await?;
-            let each = try_join_all(regions.iter().map(|region| living(&**region))).await?;
+            let each = try_join_all(regions.iter().map(|region| live_nodes(&**region))).await?;
             Ok::<_, ConnectError>(each.concat())
         });
         runtime.shutdown_background();
@@ -52,7 +52,7 @@ impl Nodes {
     }
 }
 
-fn text(nodes: &[Living]) -> String {
+fn text(nodes: &[LiveNode]) -> String {
     if nodes.is_empty() {
         return "no node of gpu-harness lives\n".to_owned();
     }
@@ -99,11 +99,11 @@ mod tests {
     use gpu_suites::unit::Span;
 
     use super::*;
-    use crate::cloud::found::{Found, Instance, Owner};
+    use crate::cloud::tagged::{Instance, Owner, TaggedResource};
 
     #[test]
     fn a_node_is_told_with_its_age_its_end_and_its_cost() {
-        let found = Found {
+        let found = TaggedResource {
             resource: ResourceKind::INSTANCE,
             id: "i-0123456789abcdef0".into(),
             region: "us-east-1".into(),
@@ -124,14 +124,14 @@ mod tests {
                 market: "spot".into(),
             }),
         };
-        let live = Living {
+        let live = LiveNode {
             found,
             age: Some(Span(Duration::from_secs(754))),
             remaining_seconds: Some(1_800),
             usd_per_hour: Some(0.42),
             cost: Some(0.087_966),
         };
-        let over = Living { remaining_seconds: Some(-90), cost: None, ..live.clone() };
+        let over = LiveNode { remaining_seconds: Some(-90), cost: None, ..live.clone() };
         insta::assert_snapshot!(text(&[live, over]));
     }
 }

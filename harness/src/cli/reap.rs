@@ -15,10 +15,10 @@ use super::table::Table;
 use super::{project, runtime, say};
 use crate::cloud::consistency::CONSISTENT;
 use crate::cloud::error::CloudError;
-use crate::cloud::found::{Verdict, Wanted};
 use crate::cloud::provider::Region;
 use crate::cloud::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
 use crate::cloud::reap_actions::{ReapAction, ReapResult};
+use crate::cloud::tagged::{ReapFilter, Verdict};
 use crate::cloud::who::Who;
 use crate::cloud::{hand_on, providers, stale_keys};
 use crate::files::cache;
@@ -90,7 +90,7 @@ impl Reap {
     async fn in_regions(&self, clouds: &[Region]) -> Result<Exit, Failure> {
         let env = super::here()?.env;
         let owner = || self.owner.clone().unwrap_or_else(|| Who::find(&env).owner);
-        let wanted = Wanted {
+        let wanted = ReapFilter {
             run: self.run.clone(),
             older_than: self.older_than.map(|older_than| older_than.0),
             owner: (!self.all_owners).then(owner),
@@ -237,13 +237,13 @@ mod tests {
     use gpu_suites::event::ResourceKind;
 
     use super::*;
-    use crate::cloud::found::{Found, Owner};
     use crate::cloud::reap_actions::Refused;
+    use crate::cloud::tagged::{Owner, TaggedResource};
 
     fn action(resource: ResourceKind, id: &str, verdict: Verdict, did: ReapResult) -> ReapAction {
         let expires_at = (verdict != Verdict::Unreadable).then(|| "2026-11-23T10:00:00.5Z".parse().unwrap());
         ReapAction {
-            found: Found {
+            found: TaggedResource {
                 resource,
                 id: id.into(),
                 region: "us-east-1".into(),

@@ -11,7 +11,7 @@ use super::{Bounds, Choice, is_live, runtime};
 use crate::config::Location;
 use crate::holder::command;
 use crate::report::terminal::{self, Verbosity};
-use crate::run::{Asked, RunContext};
+use crate::run::{RunContext, RunOptions};
 
 /// Flags of `run`.
 #[derive(Debug, clap::Args)]
@@ -80,7 +80,7 @@ impl Run {
         };
         let here = super::here()?;
         let reporter = terminal::reporter(is_live(&here), verbosity, &here.env);
-        let asked = Asked {
+        let asked = RunOptions {
             junit: self.junit,
             keep_node_on_failure: self.keep_node_on_failure,
             fail_fast: self.fail_fast,

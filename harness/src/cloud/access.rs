@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::CloudSettings;
 use super::keys::NodeKeys;
-use crate::node::{Node, NodeSpec, Place};
+use crate::node::{Endpoint, Node, NodeSpec};
 use crate::transport::{SshOptions, Transport, TransportError};
 
 /// Its address, and the keys that it was given.
@@ -28,7 +28,7 @@ impl Access {
 
     /// The node, as one that is there.
     pub(super) fn node(&self, node: &NodeSpec) -> Node {
-        node.at(Place::Ssh { address: self.address.clone(), identity: None, known_hosts: None })
+        node.at(Endpoint::Ssh { address: self.address.clone(), identity: None, known_hosts: None })
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) struct Boot<'a> {
     pub(super) keys: &'a Arc<NodeKeys>,
     /// Learns the way in as soon as there is one.
     pub(super) access: &'a OnceLock<Access>,
-    pub(super) health: health::Wanted,
+    pub(super) health: health::Requirements,
     pub(super) sink: &'a UnboundedSender<Event>,
     /// Says where the programs for the node are.
     pub(super) env: &'a Env,
@@ -93,7 +93,7 @@ pub(super) struct Boot<'a> {
 }
 
 /// Where the way up stands.
-struct Way {
+struct BootProgress {
     instance: InstanceSeen,
     seen: Observed,
     remote: Option<Remote>,
@@ -120,7 +120,7 @@ impl Boot<'_> {
     async fn lead_up(&self, id: &str) -> Result<Booted, BootError> {
         let now = Instant::now();
         let instance = observe::instance(self.cloud, id).await?;
-        let mut way = Way {
+        let mut way = BootProgress {
             seen: Observed {
                 instance: Some(instance.state),
                 contact: Contact::None,
@@ -176,7 +176,7 @@ impl Boot<'_> {
     }
 
     /// Asks the cloud again, `every` so often.
-    async fn look(&self, way: &mut Way, every: Duration) -> Result<(), BootError> {
+    async fn look(&self, way: &mut BootProgress, every: Duration) -> Result<(), BootError> {
         if way.looked_at.elapsed() < every {
             sleep(PAUSE).await;
             return Ok(());
@@ -209,12 +209,12 @@ impl Boot<'_> {
         Ok(())
     }
 
-    fn runs(&self, way: &mut Way) {
+    fn runs(&self, way: &mut BootProgress) {
         self.phase(way, StartPhase::Pending);
         "it runs, and its ssh port does not answer".clone_into(&mut way.last);
     }
 
-    async fn knock(&self, way: &mut Way) {
+    async fn knock(&self, way: &mut BootProgress) {
         let Some(host) = way.instance.address.clone() else {
             "it runs and has no address that can be reached".clone_into(&mut way.last);
             return;
@@ -229,7 +229,7 @@ impl Boot<'_> {
         }
     }
 
-    async fn log_in(&self, way: &mut Way) -> Result<(), BootError> {
+    async fn log_in(&self, way: &mut BootProgress) -> Result<(), BootError> {
         let Some(host) = way.instance.address.clone() else {
             way.seen.contact = Contact::None;
             return Ok(());
@@ -265,7 +265,7 @@ impl Boot<'_> {
     }
 
     /// Brings the agent and lets it look at the GPU.
-    async fn examine(&self, way: &mut Way) -> Result<(), BootError> {
+    async fn examine(&self, way: &mut BootProgress) -> Result<(), BootError> {
         let Some(remote) = &mut way.remote else {
             way.seen.contact = Contact::None;
             return Ok(());
@@ -309,7 +309,7 @@ impl Boot<'_> {
         Ok(())
     }
 
-    fn phase(&self, way: &mut Way, phase: StartPhase) {
+    fn phase(&self, way: &mut BootProgress, phase: StartPhase) {
         let seconds = way.phase_at.elapsed().as_secs_f64();
         way.phase_at = Instant::now();
         let _ = self.sink.send(Phase { node: self.node.name.clone(), phase, seconds }.into());

@@ -59,7 +59,7 @@ impl Provision {
         };
         let instance = left.instance.clone();
         match self.adopt(left).await {
-            Ok(had) => Some(had),
+            Ok(ready) => Some(ready),
             Err(why) => {
                 self.warn(format!("{instance}, which the run before has left, is not used: {why}"));
                 None
@@ -216,32 +216,34 @@ impl Provision {
     }
 
     /// Leaves the node to the next run, where one waits for it and it lives for long enough; else the node comes back.
-    pub async fn hand_on(&mut self, mut had: ProvisionedNode) -> Option<ProvisionedNode> {
-        if !self.is_awaited() || !had.ledger.settle(SETTLE).await || !had.ledger.doubts().is_empty() {
-            return Some(had);
+    pub async fn hand_on(&mut self, mut ready: ProvisionedNode) -> Option<ProvisionedNode> {
+        if !self.is_awaited() || !ready.ledger.settle(SETTLE).await || !ready.ledger.doubts().is_empty() {
+            return Some(ready);
         }
-        let now = had.cloud.now();
-        let left = lasts(had.expires_at, now);
+        let now = ready.cloud.now();
+        let left = lasts(ready.expires_at, now);
         if left < still_needed(&self.order.settings, self.order.work) {
-            return Some(had);
+            return Some(ready);
         }
         if self.turn.is_none() {
-            return Some(had);
+            return Some(ready);
         }
         // Where the next run does not come, the node ends.
         let bound = self.order.pause.saturating_add(self.order.node.lease);
-        if let Err(why) = had.leave(&self.order.settings, bound).await {
-            self.warn(format!("{} is not handed on but given back: {why}", had.instance()));
-            return Some(had);
+        if let Err(why) = ready.leave(&self.order.settings, bound).await {
+            self.warn(format!("{} is not handed on but given back: {why}", ready.instance()));
+            return Some(ready);
         }
-        let (Some(turn), Some(book)) = (&self.turn, self.books.get(&had.ledger)) else { return Some(had) };
-        let node = left_node(&had, book, &self.order.labels.run);
+        let (Some(turn), Some(book)) = (&self.turn, self.books.get(&ready.ledger)) else {
+            return Some(ready);
+        };
+        let node = left_node(&ready, book, &self.order.labels.run);
         if let Err(error) = turn.leave(&node) {
             self.warn(format!("{} is not handed on but given back: {error}", node.instance));
-            return Some(had);
+            return Some(ready);
         }
         // From here on the node is the next run's, which gives it back.
-        let book = self.books.take(&had.ledger);
+        let book = self.books.take(&ready.ledger);
         self.books.meter.end(&node.instance, now);
         let (name, instance) = (self.order.node.name.clone(), node.instance.clone());
         if let Some(price) = book.and_then(|book| book.price) {
@@ -251,9 +253,9 @@ impl Provision {
             self.tell(Cost { node, instance, seconds: lasted.as_secs_f64(), usd });
         }
         let resources = node.resources.iter().map(|(_, id)| id.clone()).collect();
-        self.tell(HandedOn { node: name, instance, resources, until: had.expires_at });
+        self.tell(HandedOn { node: name, instance, resources, until: ready.expires_at });
         // The connection is closed before another run has the turn.
-        drop(had);
+        drop(ready);
         self.turn = None;
         None
     }
@@ -294,17 +296,17 @@ pub async fn forget_gone(cache: &Path, clouds: &[Region]) -> Result<(), CloudErr
 }
 
 /// All that the next run needs to know.
-fn left_node(had: &ProvisionedNode, book: &Book, run: &RunId) -> LeftNode {
+fn left_node(ready: &ProvisionedNode, book: &Book, run: &RunId) -> LeftNode {
     LeftNode {
         run: book.made_by.as_ref().unwrap_or(run).clone(),
-        region: had.cloud.region().to_owned(),
-        instance: had.instance.id.clone(),
-        client_key: had.keys.client.private_pem().to_owned(),
-        host_key: had.keys.host.public_line().to_owned(),
-        expires_at: had.expires_at,
+        region: ready.cloud.region().to_owned(),
+        instance: ready.instance.id.clone(),
+        client_key: ready.keys.client.private_pem().to_owned(),
+        host_key: ready.keys.host.public_line().to_owned(),
+        expires_at: ready.expires_at,
         usd_per_hour: book.price.as_ref().and_then(|price| price.per_hour).map(|usd| usd.0),
         gpus: book.gpus.clone(),
-        resources: had.ledger.left().into_iter().map(|made| (made.resource, made.id)).collect(),
+        resources: ready.ledger.left().into_iter().map(|made| (made.resource, made.id)).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 //! "Launched, but the id never reported" is how nodes leak: somebody presses Ctrl-C while the launch call is on its way.
 //! So every call that makes something runs in a task of its own, which writes down what it made even when whoever
 //! asked has long gone away, and [`Ledger::settle`] waits for such calls. Where not even the answer came, so that nobody
-//! knows whether something was made, the ledger keeps a [`Doubt`] under a name that was given in the call.
+//! knows whether something was made, the ledger keeps a [`UnconfirmedCall`] under a name that was given in the call.
 //!
 //! EC2 is eventually consistent: what one call has made, another may not know for minutes. So nothing is struck out
 //! because one look did not find it; [`Evidence`] is what counts.
@@ -53,7 +53,7 @@ struct Book {
     things: BTreeMap<(ResourceKind, String), Option<Entry>>,
     /// The instance that each volume goes with.
     goes_with: BTreeMap<String, String>,
-    doubts: Vec<(Doubt, Absence)>,
+    doubts: Vec<(UnconfirmedCall, Absence)>,
 }
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ pub struct Made {
 
 /// A call whose answer never came.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
+pub struct UnconfirmedCall {
     pub resource: ResourceKind,
     /// By what it can be found: a fleet by its client token, anything else by its name.
     pub by: String,
@@ -169,18 +169,18 @@ impl Ledger {
         self.left().into_iter().filter(|made| made.resource == resource).map(|made| made.id).collect()
     }
 
-    pub fn doubts(&self) -> Vec<Doubt> {
+    pub fn doubts(&self) -> Vec<UnconfirmedCall> {
         self.book().doubts.iter().map(|(doubt, _)| doubt.clone()).collect()
     }
 
     /// It is known now what that call has made.
-    pub fn is_cleared(&self, doubt: &Doubt) {
+    pub fn is_cleared(&self, doubt: &UnconfirmedCall) {
         self.book().doubts.retain(|(other, _)| other != doubt);
     }
 
     /// Nothing of that call was to be found at this time, by the cloud's clock: where that goes on for [`CONSISTENT`], it
     /// has made nothing.
-    pub fn made_nothing(&self, doubt: &Doubt, at: Timestamp) {
+    pub fn made_nothing(&self, doubt: &UnconfirmedCall, at: Timestamp) {
         self.book().doubts.retain_mut(|(other, absence)| *other != *doubt || !absence.goes_on(at));
     }
 
@@ -190,7 +190,7 @@ impl Ledger {
         book.doubts.is_empty() && book.things.values().all(Option::is_none) && *self.0.in_flight.borrow() == 0
     }
 
-    /// Makes a thing and writes it down, also where whoever awaits this goes away. `by`: see [`Doubt`].
+    /// Makes a thing and writes it down, also where whoever awaits this goes away. `by`: see [`UnconfirmedCall`].
     pub async fn make(
         &self,
         resource: ResourceKind,
@@ -199,7 +199,7 @@ impl Ledger {
         making: impl Future<Output = Result<String, impl Into<CloudError> + Send + 'static>> + Send + 'static,
     ) -> Result<String, CloudError> {
         let on_its_way = OnItsWay::new(self.clone());
-        let (region, doubt) = (region.to_owned(), Doubt { resource, by: by.to_owned() });
+        let (region, doubt) = (region.to_owned(), UnconfirmedCall { resource, by: by.to_owned() });
         let task = tokio::spawn(async move {
             let ledger = &on_its_way.0;
             let made = making.await.map_err(Into::into);
@@ -297,7 +297,7 @@ mod tests {
         assert!(ledger.make(ResourceKind::of("fleet"), "r", "token", lost).await.is_err());
         let refused = async { Err(Denied) };
         assert!(ledger.make(ResourceKind::of("fleet"), "r", "other", refused).await.is_err());
-        let doubt = Doubt { resource: ResourceKind::of("fleet"), by: "token".into() };
+        let doubt = UnconfirmedCall { resource: ResourceKind::of("fleet"), by: "token".into() };
         assert_eq!(ledger.doubts(), std::slice::from_ref(&doubt));
         assert!(!ledger.is_clear());
         ledger.is_cleared(&doubt);
@@ -353,7 +353,7 @@ mod tests {
     #[test]
     fn a_call_without_an_answer_has_made_nothing_only_when_nothing_was_found_for_five_minutes() {
         let (ledger, _events) = ledger();
-        let doubt = Doubt { resource: ResourceKind::of("fleet"), by: "token".into() };
+        let doubt = UnconfirmedCall { resource: ResourceKind::of("fleet"), by: "token".into() };
         ledger.book().doubts.push((doubt.clone(), Absence::default()));
         for seconds in [0, 3, 299] {
             ledger.made_nothing(&doubt, at(seconds));

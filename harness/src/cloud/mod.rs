@@ -1,7 +1,6 @@
 //! Nodes from a cloud: how one is chosen, asked for, reached, paid for and, always, given back.
 
 mod access;
-pub mod asked;
 pub mod boot;
 pub mod breaker;
 pub mod calls;
@@ -10,7 +9,6 @@ pub mod consistency;
 #[cfg(feature = "ec2")]
 pub mod ec2;
 pub mod error;
-pub mod found;
 pub mod hand_on;
 pub mod kept;
 pub mod keys;
@@ -21,8 +19,9 @@ mod lease;
 pub mod ledger;
 pub mod life;
 pub mod limits;
-pub mod living;
+pub mod live_nodes;
 pub mod meter;
+pub mod node_options;
 pub mod observe;
 pub mod provider;
 pub mod providers;
@@ -35,6 +34,7 @@ pub mod release;
 pub mod reuse;
 pub mod search;
 pub mod stale_keys;
+pub mod tagged;
 pub mod tags;
 pub mod user_data;
 pub mod waiting;

@@ -15,12 +15,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::CloudError;
-use super::found::{Found, Owner};
 use super::keys::NodeKeys;
 use super::kind::Kind;
 use super::labels::Labels;
-use super::ledger::{Doubt, Evidence, Ledger};
+use super::ledger::{Evidence, Ledger, UnconfirmedCall};
 use super::observe::InstanceSeen;
+use super::tagged::{Owner, TaggedResource};
 use super::user_data::UserData;
 use super::{Purchase, Usd};
 use crate::config::need::NodeNeed;
@@ -41,7 +41,7 @@ pub trait Provider: fmt::Debug + Send + Sync {
     fn now(&self) -> Timestamp;
 
     /// Looks up what there is, and makes what all tries in the region share.
-    async fn look_up(&self, wanted: &Wanted<'_>) -> Result<Box<dyn Ground>, LookUpError>;
+    async fn look_up(&self, wanted: &LookUpRequest<'_>) -> Result<Box<dyn Launcher>, LookUpError>;
 
     /// These instances, as the cloud shows them; those that it does not know (any more) are missing. Never asked for none.
     async fn observe(&self, instances: &[String]) -> Result<Vec<InstanceSeen>, CloudError>;
@@ -53,16 +53,16 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn end(&self, resource: ResourceKind, id: &str) -> Result<End, CloudError>;
 
     /// What a call has made whose answer never came.
-    async fn traces(&self, doubt: &Doubt) -> Result<Traces, CloudError>;
+    async fn traces(&self, doubt: &UnconfirmedCall) -> Result<Traces, CloudError>;
 
     /// Everything of ours, by tags alone; what is found may be in a final state.
-    async fn inventory(&self) -> Result<Vec<Found>, CloudError>;
+    async fn inventory(&self) -> Result<Vec<TaggedResource>, CloudError>;
 
     /// Reads the tags of one thing again; `None` where it has none of ours any more.
     async fn owner_now(&self, id: &str) -> Result<Option<Owner>, CloudError>;
 
     /// US dollars an hour of these instances, by id; what nobody knows is missing.
-    async fn prices(&self, instances: &[Found]) -> HashMap<String, Usd>;
+    async fn prices(&self, instances: &[TaggedResource]) -> HashMap<String, Usd>;
 
     /// Examines what a node would lack here; makes and changes nothing. Whether there is any use in looking at the next
     /// region.
@@ -80,7 +80,7 @@ pub struct Patient<'a> {
 
 /// Who wants a node, and what for.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct LookUpRequest<'a> {
     /// What node and suites need together.
     pub need: &'a NodeNeed,
     /// How long from now what is made may be in use: its tag must not have it reaped while the run still waits for
@@ -93,7 +93,7 @@ pub struct Wanted<'a> {
 
 /// What a region has for a node.
 #[async_trait]
-pub trait Ground: Send + Sync {
+pub trait Launcher: Send + Sync {
     /// Who is let in, where a person is to be told.
     fn ingress(&self) -> Option<String>;
 

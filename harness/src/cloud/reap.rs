@@ -11,15 +11,15 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use super::error::CloudError;
-use super::found::{Found, Verdict, Wanted, judge};
 use super::kind::Goes;
 use super::provider::{EndState, Provider};
 use super::reap_actions::{ReapAction, ReapActions, ReapResult, Refused};
+use super::tagged::{ReapFilter, TaggedResource, Verdict, judge};
 
 #[derive(Debug, Clone, Default)]
 pub struct Order {
     /// What, besides what is past its expiry.
-    pub wanted: Wanted,
+    pub wanted: ReapFilter,
     /// Look and judge only.
     pub dry_run: bool,
     /// How long to go on until the cloud says that everything is gone.
@@ -42,7 +42,7 @@ pub async fn reap_expired(
     owner: &str,
     patience: Duration,
 ) -> Result<Vec<ReapAction>, CloudError> {
-    let wanted = Wanted { owner: Some(owner.to_owned()), ..Wanted::default() };
+    let wanted = ReapFilter { owner: Some(owner.to_owned()), ..ReapFilter::default() };
     reap(cloud, &Order { wanted, patience, ..Order::default() }).await
 }
 
@@ -95,18 +95,18 @@ pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<ReapAction>
 }
 
 /// Why a thing cannot go yet; asking would only be refused.
-fn waits(actions: &ReapActions, goes: Goes, found: &Found) -> Option<String> {
+fn waits(actions: &ReapActions, goes: Goes, found: &TaggedResource) -> Option<String> {
     let in_use = || "an instance of its run is still there".to_owned();
     let is_used = goes == Goes::Unused && actions.has_instance(&found.owner.run);
     found.waits.clone().or_else(|| is_used.then(in_use))
 }
 
 /// Looks at the tags again, and ends the thing; `None` where only the next look can tell what became of it.
-async fn end(cloud: &dyn Provider, found: &Found, wanted: &Wanted) -> Option<ReapResult> {
+async fn end(cloud: &dyn Provider, found: &TaggedResource, wanted: &ReapFilter) -> Option<ReapResult> {
     let ended = async {
         // What has no tags of ours any more is gone, or is not ours any more.
         let Some(owner) = cloud.owner_now(&found.id).await? else { return Ok(None) };
-        let now = Found { owner, ..found.clone() };
+        let now = TaggedResource { owner, ..found.clone() };
         if !judge(&now, cloud.now(), wanted).is_due() {
             return Ok(Some(ReapResult::Spared));
         }

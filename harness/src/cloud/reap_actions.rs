@@ -13,13 +13,13 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::consistency::CONSISTENT;
-use super::found::{Found, Verdict, Wanted, age, judge};
 use super::kind::Kind;
+use super::tagged::{ReapFilter, TaggedResource, Verdict, age, judge};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ReapAction {
     #[serde(flatten)]
-    pub found: Found,
+    pub found: TaggedResource,
     /// What was to become of it when it was first seen.
     pub verdict: Verdict,
     pub did: ReapResult,
@@ -66,13 +66,13 @@ impl ReapActions {
         Self { kinds, actions: BTreeMap::new() }
     }
 
-    fn place(&self, found: &Found) -> Place {
+    fn place(&self, found: &TaggedResource) -> Place {
         let place = self.kinds.iter().position(|kind| kind.resource == found.resource);
         (place.unwrap_or(self.kinds.len()), found.id.clone())
     }
 
     /// Takes in a look at the cloud, and judges what it shows.
-    pub fn look(&mut self, found: Vec<Found>, now: Timestamp, wanted: &Wanted) {
+    pub fn look(&mut self, found: Vec<TaggedResource>, now: Timestamp, wanted: &ReapFilter) {
         let seen: HashSet<_> = found.iter().map(|found| self.place(found)).collect();
         let ended: HashSet<String> = self.ended_instances();
         for (_, action) in
@@ -126,7 +126,7 @@ impl ReapActions {
     }
 
     /// The things that are to be ended and are still there, of one kind.
-    pub fn due(&self, kind: ResourceKind) -> Vec<Found> {
+    pub fn due(&self, kind: ResourceKind) -> Vec<TaggedResource> {
         let due = self.actions.values().filter(|action| action.is_due() && action.found.resource == kind);
         due.map(|action| action.found.clone()).collect()
     }
@@ -141,7 +141,7 @@ impl ReapActions {
         })
     }
 
-    pub fn did(&mut self, found: &Found, did: ReapResult) {
+    pub fn did(&mut self, found: &TaggedResource, did: ReapResult) {
         let place = self.place(found);
         if let Some(action) = self.actions.get_mut(&place) {
             action.did = did;
@@ -188,8 +188,8 @@ impl ReapAction {
 
 #[cfg(test)]
 mod tests {
-    use super::super::found::Owner;
     use super::super::kind::Goes;
+    use super::super::tagged::Owner;
     use super::*;
 
     const NOW: &str = "2026-11-23T10:00:00Z";
@@ -205,8 +205,8 @@ mod tests {
         Kind { resource: GROUP, goes: Goes::Unused },
     ];
 
-    fn thing(resource: ResourceKind, id: &str, expires_at: &str) -> Found {
-        Found {
+    fn thing(resource: ResourceKind, id: &str, expires_at: &str) -> TaggedResource {
+        TaggedResource {
             resource,
             id: id.into(),
             region: "us-east-1".into(),
@@ -219,8 +219,8 @@ mod tests {
         }
     }
 
-    fn look(actions: &mut ReapActions, found: &[Found]) {
-        actions.look(found.to_vec(), NOW.parse().unwrap(), &Wanted::default());
+    fn look(actions: &mut ReapActions, found: &[TaggedResource]) {
+        actions.look(found.to_vec(), NOW.parse().unwrap(), &ReapFilter::default());
     }
 
     fn told(actions: ReapActions) -> Vec<(String, ReapResult)> {
@@ -241,9 +241,9 @@ mod tests {
         let mut actions = ReapActions::new(&KINDS);
         let (gone, last) = (
             thing(ResourceKind::VOLUME, "gone", PAST),
-            Found { is_final: true, ..thing(ResourceKind::INSTANCE, "final", PAST) },
+            TaggedResource { is_final: true, ..thing(ResourceKind::INSTANCE, "final", PAST) },
         );
-        look(&mut actions, &[gone, Found { is_final: false, ..last.clone() }]);
+        look(&mut actions, &[gone, TaggedResource { is_final: false, ..last.clone() }]);
         assert!(actions.has_instance("r") && actions.is_worth_another_try());
         look(&mut actions, &[last]);
         assert!(!actions.has_instance("r") && !actions.is_worth_another_try());
@@ -252,10 +252,12 @@ mod tests {
 
     #[test]
     fn a_young_thing_that_is_not_found_again_is_not_called_ended_and_an_old_one_is() {
-        let wanted = Wanted { run: Some("r".into()), ..Wanted::default() };
+        let wanted = ReapFilter { run: Some("r".into()), ..ReapFilter::default() };
         for (made_at, ended) in [("2026-11-23T09:56:00Z", false), ("2026-11-23T09:50:00Z", true)] {
-            let young =
-                Found { made_at: made_at.parse().ok(), ..thing(ResourceKind::INSTANCE, "i-1", LATER) };
+            let young = TaggedResource {
+                made_at: made_at.parse().ok(),
+                ..thing(ResourceKind::INSTANCE, "i-1", LATER)
+            };
             let group = thing(GROUP, "sg-1", LATER);
             let mut actions = ReapActions::new(&KINDS);
             actions.look(vec![young, group], NOW.parse().unwrap(), &wanted);
@@ -269,7 +271,7 @@ mod tests {
     fn what_was_moved_between_two_looks_is_spared_and_what_is_final_at_first_is_not_told() {
         let mut actions = ReapActions::new(&KINDS);
         look(&mut actions, &[thing(ResourceKind::INSTANCE, "moved", PAST)]);
-        let over = Found { is_final: true, ..thing(ResourceKind::INSTANCE, "over", PAST) };
+        let over = TaggedResource { is_final: true, ..thing(ResourceKind::INSTANCE, "over", PAST) };
         look(&mut actions, &[thing(ResourceKind::INSTANCE, "moved", LATER), over]);
         assert!(actions.due(ResourceKind::INSTANCE).is_empty());
         assert_eq!(told(actions), [("moved".into(), ReapResult::Spared)]);
@@ -277,11 +279,11 @@ mod tests {
 
     #[test]
     fn what_was_dated_by_an_instance_that_is_gone_keeps_its_date() {
-        let wanted = Wanted { older_than: Some(Duration::from_secs(60)), ..Wanted::default() };
-        let dated = Found { made_at: PAST.parse().ok(), ..thing(GROUP, "sg", LATER) };
+        let wanted = ReapFilter { older_than: Some(Duration::from_secs(60)), ..ReapFilter::default() };
+        let dated = TaggedResource { made_at: PAST.parse().ok(), ..thing(GROUP, "sg", LATER) };
         let mut actions = ReapActions::new(&KINDS);
         actions.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);
-        actions.look(vec![Found { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
+        actions.look(vec![TaggedResource { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
         assert_eq!(actions.due(GROUP).len(), 1);
     }
 

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::error::CloudError;
 use super::kind::{Goes, which};
-use super::ledger::{Doubt, Evidence, Ledger};
+use super::ledger::{Evidence, Ledger, UnconfirmedCall};
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
 use super::provider::{End, EndState, Provider};
@@ -125,7 +125,7 @@ impl Release<'_> {
     /// Looks what the calls have made whose answers never came.
     async fn clear_up(&mut self) {
         for doubt in self.ledger.doubts() {
-            let Doubt { resource, by } = &doubt;
+            let UnconfirmedCall { resource, by } = &doubt;
             let traces = match self.cloud.traces(&doubt).await {
                 Ok(traces) => traces,
                 Err(error) => {

@@ -46,7 +46,7 @@ pub struct Turn {
 
 /// A run's place among those that wait, for as long as the value lives.
 #[derive(Debug)]
-pub struct Place {
+pub struct QueuePlace {
     _lock: File,
 }
 
@@ -103,11 +103,11 @@ impl Job {
     }
 
     /// A place among those that wait: whoever has the turn sees it.
-    pub fn wait(&self) -> io::Result<Place> {
+    pub fn wait(&self) -> io::Result<QueuePlace> {
         let lock = open(&self.folder, WAITING)?;
         // Nobody holds it alone for longer than a look takes.
         lock.lock_shared()?;
-        Ok(Place { _lock: lock })
+        Ok(QueuePlace { _lock: lock })
     }
 }
 

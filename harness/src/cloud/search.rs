@@ -11,10 +11,10 @@ use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
 use super::CloudNode;
-use super::asked::{Asked, order};
 use super::limits::Work;
+use super::node_options::{NodeOptions, order};
 use super::provision::Provision;
-use super::reuse::{Job, Place};
+use super::reuse::{Job, QueuePlace};
 use crate::config::need::NodeNeed;
 use crate::files::cache;
 use crate::files::run_dir;
@@ -27,7 +27,7 @@ pub struct Search {
     settings: CloudNode,
     root: PathBuf,
     env: Env,
-    place: Option<Place>,
+    place: Option<QueuePlace>,
 }
 
 impl Search {
@@ -52,7 +52,7 @@ impl Search {
         self.place = None;
         let Self { node, settings, root, env, .. } = self;
         let (sink, mut events) = unbounded_channel();
-        let asked = Asked { settings, need: NodeNeed::default(), keep: None, root, runs: 1, env };
+        let asked = NodeOptions { settings, need: NodeNeed::default(), keep: None, root, runs: 1, env };
         let work = Work { cases: std::time::Duration::ZERO, retries: 0, run: None };
         let mut provision =
             Provision::new(order(node, asked, run_dir::new_run_id(Timestamp::now()), work), sink);

@@ -6,7 +6,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 use gpu_suites::regression::Direction;
-use gpu_suites::regression::pairs::{Found, LEAST, Ratio, without_ratio};
+use gpu_suites::regression::pairs::{LEAST, PairVerdict, Ratio, without_ratio};
 use serde::Serialize;
 
 use super::arms::Arm;
@@ -48,7 +48,7 @@ pub struct ComparedMetric {
     /// Head by base; nothing where a value is none that has a ratio.
     pub ratio: Option<Ratio>,
     /// What that says, where it is known which way is better.
-    pub found: Option<Found>,
+    pub found: Option<PairVerdict>,
 }
 
 impl Compared {
@@ -63,7 +63,7 @@ impl Compared {
     pub fn worse(&self) -> impl Iterator<Item = (&CaseId, &ComparedMetric)> {
         let all =
             self.cases.iter().flat_map(|case| case.metrics.iter().map(move |metric| (&case.case, metric)));
-        all.filter(|(_, metric)| metric.found == Some(Found::Worse))
+        all.filter(|(_, metric)| metric.found == Some(PairVerdict::Worse))
     }
 
     /// How a process ends that was to find this out, where the run itself ended so.

@@ -1,6 +1,6 @@
 //! A comparison for people.
 
-use gpu_suites::regression::pairs::{Found, Ratio};
+use gpu_suites::regression::pairs::{PairVerdict, Ratio};
 
 use super::compared::{Compared, ComparedCase, ComparedMetric};
 use crate::report::look::Look;
@@ -45,17 +45,17 @@ fn of_metric(metric: &ComparedMetric, width: usize, look: Look) -> String {
     let Some(ratio) = &metric.ratio else {
         let (base, head) = metric.values.last().copied().unwrap_or((f64::NAN, f64::NAN));
         let said = match metric.found {
-            Some(Found::Worse) => look.bad("worse"),
-            Some(Found::Better) => look.good("better"),
-            Some(Found::NoDifference) | None => look.dim("not judged"),
+            Some(PairVerdict::Worse) => look.bad("worse"),
+            Some(PairVerdict::Better) => look.good("better"),
+            Some(PairVerdict::NoDifference) | None => look.dim("not judged"),
         };
         return format!("  {name:width$}  no ratio: {} → {}  {said}", figure(base), figure(head));
     };
     let share = change(ratio);
     let said = match metric.found {
-        Some(Found::Worse) => look.bad(&format!("worse by {share}")),
-        Some(Found::Better) => look.good(&format!("better by {share}")),
-        Some(Found::NoDifference) | None => look.dim("no difference found"),
+        Some(PairVerdict::Worse) => look.bad(&format!("worse by {share}")),
+        Some(PairVerdict::Better) => look.good(&format!("better by {share}")),
+        Some(PairVerdict::NoDifference) | None => look.dim("no difference found"),
     };
     format!("  {name:width$}  {}  {said}", interval(ratio))
 }

@@ -4,7 +4,7 @@ use gpu_suites::facts::{Gpus, Libtorch, NodeFacts};
 
 use crate::here::Env;
 use crate::node::remote::Remote;
-use crate::node::{Node, Place};
+use crate::node::{Endpoint, Node};
 use crate::report::finding::Finding;
 use crate::run::connect;
 use crate::text::{Explain as _, chain};
@@ -15,7 +15,7 @@ const SKEW_MS: f64 = 2_000.0;
 
 /// Connection, host key, and what the agent there says.
 pub(super) async fn findings(node: &Node, env: &Env) -> Vec<Finding> {
-    let Place::Ssh { address, .. } = &node.place else {
+    let Endpoint::Ssh { address, .. } = &node.place else {
         return agent(node.clone(), Transport::local(), env).await;
     };
     match connect(node, env).await {

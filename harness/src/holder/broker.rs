@@ -31,7 +31,7 @@ use crate::node::remote::Remote;
 use crate::plan::Selection;
 use crate::recorder::{Recorder, Records as _};
 use crate::report::RunState;
-use crate::run::{Asked, NodeSource, Nodes, ReadyNode, RunError};
+use crate::run::{NodeSource, Nodes, ReadyNode, RunError, RunOptions};
 use crate::session::selfcheck;
 use crate::session::{Budget, SessionError};
 use crate::text::explained;
@@ -45,7 +45,7 @@ pub(super) enum Stage {
     Awaited,
     There(ReadyFor),
     /// It could not be had: that is everybody's answer from now on.
-    NotHad(String),
+    NoNode(String),
     /// Its money is spent, and it is given back: so is this.
     Spent(String),
 }
@@ -236,14 +236,14 @@ impl Broker {
             return Ok(());
         }
         let need = |node: &NodeNeed| what.node_need(node);
-        let source = NodeSource::of(&self.node, &Asked::default(), what.root(), &self.env, need)?;
+        let source = NodeSource::of(&self.node, &RunOptions::default(), what.root(), &self.env, need)?;
         let work = Work { cases: what.work(), retries: 0, run: None };
         let (nodes, events) = source.begin(self.run.clone(), work);
         self.is_wanted.set(true);
         *self.held.lock().await = Some(Held { nodes, node: None });
         let kept = tokio::task::spawn_local(Self::keep_events(Rc::clone(self), events));
         *self.events.borrow_mut() = Some(kept);
-        self.spawn(Self::have(Rc::clone(self)));
+        self.spawn(Self::acquire(Rc::clone(self)));
         Ok(())
     }
 
@@ -262,22 +262,22 @@ impl Broker {
         }
     }
 
-    async fn have(self: Rc<Self>) {
+    async fn acquire(self: Rc<Self>) {
         let mut over = self.over.subscribe();
         let mut held = self.held.lock().await;
         let Some(held) = held.as_mut() else { return };
-        let having = async {
-            let node = held.node.insert(held.nodes.have().await?);
+        let acquiring = async {
+            let node = held.node.insert(held.nodes.acquire().await?);
             Ok::<_, SessionError>((node.another().await?, &*node))
         };
         let had = tokio::select! {
-            had = having => had,
+            had = acquiring => had,
             _ = over.wait_for(Option::is_some) => return,
         };
         match had {
             Ok((remote, node)) => self.is_there(remote, node),
             Err(error) => {
-                self.stage.send_replace(Stage::NotHad(explained(&error)));
+                self.stage.send_replace(Stage::NoNode(explained(&error)));
             }
         }
     }

@@ -15,17 +15,17 @@ use tracing::Instrument as _;
 
 use super::broker::{Broker, HolderEnd, ReadyFor, Slot, Stage};
 use super::records::CaseRecords;
-use super::saying::Saying;
-use super::wire::{Program, Said, Verdict};
+use super::responder::Responder;
+use super::wire::{Program, Response, Verdict};
 use crate::config::need::NodeNeed;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
 use crate::session::{Followed, Session, SessionError};
-use crate::text::explain::{Told, explained};
+use crate::text::explain::{ReportedError, explained};
 
 /// What a test asked for, and where on the node.
-pub(super) struct Asked {
+pub(super) struct CaseRequest {
     pub(super) what: What,
     pub(super) slot: Option<u32>,
 }
@@ -111,26 +111,26 @@ fn is_no_file(error: &std::io::Error) -> bool {
 /// Runs the case; `said` goes to the test meanwhile.
 pub(super) async fn run(
     broker: &Rc<Broker>,
-    asked: Asked,
-    said: Saying,
+    asked: CaseRequest,
+    said: Responder,
     interrupts: &mut Interrupts,
-) -> Said {
+) -> Response {
     match admit(broker, &asked).await {
         Ok((prepared, records)) => {
             let records = CaseRecords { run: records, case: asked.what.id().clone(), said };
             match carry_out(broker, &asked, prepared, records, interrupts).await {
-                Ok(verdict) => Said::Ended(verdict),
-                Err(error) => Said::Refused { reason: explained(&error) },
+                Ok(verdict) => Response::Ended(verdict),
+                Err(error) => Response::Refused { reason: explained(&error) },
             }
         }
-        Err(error) => Said::Refused { reason: explained(&error) },
+        Err(error) => Response::Refused { reason: explained(&error) },
     }
 }
 
 type Recorded = Rc<std::cell::RefCell<crate::recorder::Recorder>>;
 
 /// Makes the case ready: what can be wrong with it is found before a node is had.
-async fn admit(broker: &Broker, asked: &Asked) -> Result<(Prepared, Recorded), RunError> {
+async fn admit(broker: &Broker, asked: &CaseRequest) -> Result<(Prepared, Recorded), RunError> {
     let node = broker.node();
     let options = Options {
         // The node's own lease takes this one's place.
@@ -153,7 +153,7 @@ async fn admit(broker: &Broker, asked: &Asked) -> Result<(Prepared, Recorded), R
 /// Runs what is ready, and sees to it that the case has an outcome in the records.
 async fn carry_out(
     broker: &Rc<Broker>,
-    asked: &Asked,
+    asked: &CaseRequest,
     mut prepared: Prepared,
     mut records: CaseRecords,
     interrupts: &mut Interrupts,
@@ -209,7 +209,7 @@ async fn carry_out(
 /// Waits for the node and for a turn on it, then runs the plan.
 async fn follow(
     broker: &Rc<Broker>,
-    asked: &Asked,
+    asked: &CaseRequest,
     mut prepared: Prepared,
     records: &mut CaseRecords,
     interrupts: &mut Interrupts,
@@ -268,7 +268,7 @@ async fn turn(broker: &Rc<Broker>, slot: Option<u32>) -> Result<Turn, SessionErr
     let had = tokio::select! {
         stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
             Ok(Stage::There(had)) => had.clone(),
-            Ok(Stage::NotHad(why)) => return Err(SessionError::NotHad(Box::new(Told(why.clone())))),
+            Ok(Stage::NoNode(why)) => return Err(SessionError::NoNode(Box::new(ReportedError(why.clone())))),
             Ok(Stage::Awaited | Stage::Spent(_)) | Err(_) => return Err(broker.is_over()),
         },
         why = lost(broker) => return Err(why),

@@ -16,7 +16,7 @@ use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, LONGEST_ANSWER, Program, Said, Verdict, line};
+use super::wire::{LONGEST_ANSWER, Program, Request, Response, Verdict, line};
 use crate::here::Env;
 use crate::text::Explain;
 
@@ -102,7 +102,7 @@ impl Client {
         slot: Option<u32>,
         mut heard: impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
-        let ask = Ask::Case {
+        let ask = Request::Case {
             project: self.project.clone(),
             suites: self.suites.clone(),
             case: case.clone(),
@@ -117,12 +117,12 @@ impl Client {
         program: Program,
         mut heard: impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
-        self.ask(&Ask::Program(Box::new(program)), &mut heard)
+        self.ask(&Request::Program(Box::new(program)), &mut heard)
     }
 
     fn ask(
         &self,
-        ask: &Ask,
+        ask: &Request,
         mut heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
     ) -> Result<Verdict, ClientError> {
         let mut tries = 0;
@@ -147,7 +147,7 @@ impl Client {
 
 fn converse(
     mut stream: UnixStream,
-    ask: &Ask,
+    ask: &Request,
     heard: &mut impl FnMut(&Record) -> ControlFlow<()>,
 ) -> Result<Verdict, ClientError> {
     let mut pid = None;
@@ -168,10 +168,10 @@ fn converse(
             Heard::Record(_) => continue,
         };
         match said {
-            Said::Accepted { pid: its } => pid = Some(its),
-            Said::Ended(verdict) => return Ok(verdict),
-            Said::Refused { reason } => return Err(ClientError::Refused(reason)),
-            Said::Ending { .. } => {
+            Response::Accepted { pid: its } => pid = Some(its),
+            Response::Ended(verdict) => return Ok(verdict),
+            Response::Refused { reason } => return Err(ClientError::Refused(reason)),
+            Response::Ending { .. } => {
                 return Err(ClientError::Odd("an answer to what was not asked".to_owned()));
             }
         }

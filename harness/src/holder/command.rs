@@ -16,9 +16,9 @@ use super::address::{Address, NoPlace};
 use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
-use super::wire::{Ask, LONGEST_ANSWER, Said, line};
+use super::wire::{LONGEST_ANSWER, Request, Response, line};
 use crate::ci::Service;
-use crate::here::{Here, Voice};
+use crate::here::{Console, Here};
 use crate::report;
 use crate::session::interrupt::Interrupts;
 use crate::text::{Explain, chain};
@@ -74,12 +74,12 @@ pub async fn run(
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
     let mut has_run = false;
     tokio::select! {
-        folder = end(address.socket, here.voice.clone()) => {
+        folder = end(address.socket, here.console.clone()) => {
             has_run = folder.is_some();
             tell(folder, here).await;
         }
         // The holder goes on giving the node back.
-        by = signals.next() => here.voice.tell(&format!("gpu-harness: {by}: the node is given back by itself")),
+        by = signals.next() => here.console.tell(&format!("gpu-harness: {by}: the node is given back by itself")),
     }
     ended.map(|status| Done { code: ExitCode::from(code(status)), has_run })
 }
@@ -132,21 +132,21 @@ async fn tell(folder: Option<PathBuf>, here: &Here) {
     match report::read(&folder) {
         Ok(state) => service.tell(&state, state.exit(), here).await,
         Err(error) => {
-            here.voice.tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
+            here.console.tell(&format!("gpu-harness: the CI service is told nothing: {}", chain(&error)));
         }
     }
 }
 
 /// Asks the holder to give the node back, and waits until it has; gives the folder of its run, where anything was run.
-async fn end(socket: PathBuf, voice: Voice) -> Option<PathBuf> {
+async fn end(socket: PathBuf, console: Console) -> Option<PathBuf> {
     let ended = tokio::task::spawn_blocking(move || {
         let mut run_dir = None;
         let mut stream = UnixStream::connect(socket)?;
-        stream.write_all(line(&Ask::Stop).as_bytes())?;
+        stream.write_all(line(&Request::Stop).as_bytes())?;
         let mut lines = Reader::new(BufReader::new(stream), LONGEST_ANSWER);
         while let Some((line, _)) = lines.next_line()? {
-            if let Ok(Said::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
-                voice.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
+            if let Ok(Response::Ending { run_dir: Some(folder) }) = serde_json::from_slice(line) {
+                console.tell(&format!("gpu-harness: what came of it is in {}", folder.display()));
                 run_dir = Some(folder);
             }
         }

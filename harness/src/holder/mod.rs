@@ -26,7 +26,7 @@ pub mod client;
 pub mod command;
 pub mod owner;
 mod records;
-mod saying;
+mod responder;
 pub mod serve;
 mod start;
 pub mod wire;

@@ -8,7 +8,7 @@ use gpu_suites::event::{Event, NodeState, Record};
 use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 
-use super::saying::Saying;
+use super::responder::Responder;
 use crate::recorder::{Recorder, Records};
 use crate::report::{Reporter, RunState};
 
@@ -16,7 +16,7 @@ use crate::report::{Reporter, RunState};
 pub(super) struct CaseRecords {
     pub(super) run: Rc<RefCell<Recorder>>,
     pub(super) case: CaseId,
-    pub(super) said: Saying,
+    pub(super) said: Responder,
 }
 
 impl Records for CaseRecords {

@@ -15,10 +15,10 @@ use tokio::time::Instant;
 
 use super::address::Address;
 use super::broker::{Broker, HolderEnd};
-use super::case::{self, Asked, What};
+use super::case::{self, CaseRequest, What};
 use super::owner::Owner;
-use super::saying::{Saying, UNREAD, saying};
-use super::wire::{Ask, Said};
+use super::responder::{Responder, UNREAD, responder};
+use super::wire::{Request, Response};
 use crate::ci::Service;
 use crate::config::Config;
 use crate::files::run_dir::DEFAULT_PARENT;
@@ -150,38 +150,38 @@ impl Drop for Door {
 async fn attend(broker: Rc<Broker>, stream: UnixStream) {
     broker.busy.send_modify(|busy| busy.0 += 1);
     let (mut reader, writer) = stream.into_split();
-    let (said, to_say) = saying();
+    let (said, to_say) = responder();
     let writing = tokio::task::spawn_local(to_say.write_to(writer, UNREAD));
     let mut is_last = false;
     match ask(&mut reader).await {
-        Ok(Ask::Case { project, suites, case, slot }) => {
-            said.answer(&Said::Accepted { pid: std::process::id() });
+        Ok(Request::Case { project, suites, case, slot }) => {
+            said.answer(&Response::Accepted { pid: std::process::id() });
             let answer = match broker.selection(project, suites) {
                 Ok(selection) => {
-                    let asked = Asked { what: What::Case(selection, case), slot };
+                    let asked = CaseRequest { what: What::Case(selection, case), slot };
                     watched(&broker, reader, &said, async |interrupts| {
                         case::run(&broker, asked, said.clone(), interrupts).await
                     })
                     .await
                 }
-                Err(error) => Said::Refused { reason: explained(&error) },
+                Err(error) => Response::Refused { reason: explained(&error) },
             };
             said.answer(&answer);
         }
-        Ok(Ask::Program(program)) => {
-            said.answer(&Said::Accepted { pid: std::process::id() });
-            let asked = Asked { slot: program.slot, what: What::Program(program) };
+        Ok(Request::Program(program)) => {
+            said.answer(&Response::Accepted { pid: std::process::id() });
+            let asked = CaseRequest { slot: program.slot, what: What::Program(program) };
             let answer = watched(&broker, reader, &said, async |interrupts| {
                 case::run(&broker, asked, said.clone(), interrupts).await
             });
             said.answer(&answer.await);
         }
-        Ok(Ask::Stop) => {
-            said.answer(&Said::Ending { run_dir: broker.run_dir() });
+        Ok(Request::Stop) => {
+            said.answer(&Response::Ending { run_dir: broker.run_dir() });
             broker.end(HolderEnd::Ended("its owner has asked for its end"));
             is_last = true;
         }
-        Err(reason) => said.answer(&Said::Refused { reason }),
+        Err(reason) => said.answer(&Response::Refused { reason }),
     }
     broker.busy.send_modify(|busy| *busy = (busy.0 - 1, Instant::now()));
     drop(broker);
@@ -194,7 +194,7 @@ async fn attend(broker: Rc<Broker>, stream: UnixStream) {
 }
 
 /// What is asked for: the first line that comes; an error says why that is no request.
-async fn ask(from: &mut (impl AsyncRead + Unpin)) -> Result<Ask, String> {
+async fn ask(from: &mut (impl AsyncRead + Unpin)) -> Result<Request, String> {
     let (mut lines, mut chunk) = (Lines::of_at_most(LONGEST_ASK), vec![0; 64 << 10]);
     loop {
         let count = from.read(&mut chunk).await.map_err(|error| error.to_string())?;
@@ -219,9 +219,9 @@ async fn ask(from: &mut (impl AsyncRead + Unpin)) -> Result<Ask, String> {
 async fn watched(
     broker: &Broker,
     mut reader: OwnedReadHalf,
-    said: &Saying,
-    work: impl AsyncFnOnce(&mut Interrupts) -> Said,
-) -> Said {
+    said: &Responder,
+    work: impl AsyncFnOnce(&mut Interrupts) -> Response,
+) -> Response {
     let (interrupt, mut interrupts) = Interrupts::inside();
     let mut over = broker.over.subscribe();
     let watch = async {
@@ -249,8 +249,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_is_one_line_of_bounded_length_and_what_is_none_is_told_why() {
-        let stop = serde_json::to_vec(&Ask::Stop).unwrap();
-        assert_eq!(ask(&mut &[&stop[..], b"\nmore\n"].concat()[..]).await, Ok(Ask::Stop));
+        let stop = serde_json::to_vec(&Request::Stop).unwrap();
+        assert_eq!(ask(&mut &[&stop[..], b"\nmore\n"].concat()[..]).await, Ok(Request::Stop));
         for (text, why) in [
             (stop.clone(), "the connection ended"),
             (b"{\"ask\":\"dance\"}\n".to_vec(), "no request of this version"),

@@ -1,7 +1,7 @@
 //! What a test and the holder say to each other: a request is a line, and so is each answer.
 //!
-//! The answers to a request for a case are [`Said::Accepted`], the records of the case as they come, each as it stands
-//! in the node's journal, and a [`Said::Ended`]. A request is over when its connection ends: the case is then cancelled.
+//! The answers to a request for a case are [`Response::Accepted`], the records of the case as they come, each as it stands
+//! in the node's journal, and a [`Response::Ended`]. A request is over when its connection ends: the case is then cancelled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ pub(super) const LONGEST_ANSWER: usize = 16 << 20;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case")]
-pub enum Ask {
+pub enum Request {
     Case {
         project: PathBuf,
         /// Suite files and folders of them; none means `suites/`.
@@ -50,7 +50,7 @@ pub struct Program {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "said", rename_all = "kebab-case")]
-pub enum Said {
+pub enum Response {
     /// The request is understood and waits for its turn.
     Accepted { pid: u32 },
     /// The request was carried out.
@@ -64,7 +64,7 @@ pub enum Said {
     Refused { reason: String },
 }
 
-impl Answer for Said {
+impl Answer for Response {
     const TAG: &'static str = "said";
 }
 

@@ -18,7 +18,7 @@
 
 mod command_line;
 mod need;
-mod place;
+mod test_node;
 mod trial;
 
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ use crate::here::Env;
 use crate::plan::Selection;
 use crate::text::chain;
 use command_line::CommandLine;
-use place::Place;
+use test_node::TestNode;
 
 /// The tests are the cases of the folder `suites` of this package, or of the nearest folder above that has one.
 pub fn main() -> ExitCode {
@@ -63,7 +63,7 @@ pub enum TestsError {
     Plan(#[from] crate::plan::PlanError),
     /// There is no such node.
     #[error(transparent)]
-    Place(#[from] place::PlaceError),
+    TestNode(#[from] test_node::TestNodeError),
     /// A runner that asks for one test has to get that one.
     #[error("--exact {name}: {count} tests have this name, not one; list them again")]
     NotOne {
@@ -101,7 +101,7 @@ impl Suites {
     fn execute(self, arguments: &CommandLine, env: &Env) -> Result<ExitCode, TestsError> {
         let project = self.project()?;
         let selection = Selection::read(&self.files, &[], &project)?;
-        let place = Place::choose(arguments, &project, env)?;
+        let place = TestNode::choose(arguments, &project, env)?;
         let says = arguments.says_what_it_ignores(env);
         let trials = trial::Trials::new(&place, &project, self.files, arguments.streams(env), env.clone());
         let trials = Arc::new(trials);

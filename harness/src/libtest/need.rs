@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use gpu_suites::spec::{Case, Device};
 
-use super::place::Place;
+use super::test_node::TestNode;
 
 /// The longest reason that is told.
 pub(super) const LONGEST: usize = 300;
@@ -19,7 +19,7 @@ const DOOR: &str = "/dev/nvidiactl";
 static HAS_GPU: LazyLock<bool> = LazyLock::new(|| has_gpu(Path::new(DRIVER), Path::new(DOOR)));
 
 /// Why the case is not to be run, if so.
-pub(super) fn reason_to_ignore(case: &Case, place: &Place) -> Option<String> {
+pub(super) fn reason_to_ignore(case: &Case, place: &TestNode) -> Option<String> {
     if let Some(reason) = &case.skip {
         return Some(reason.clone());
     }

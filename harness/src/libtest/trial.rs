@@ -15,7 +15,7 @@ use gpu_suites::unit::Span;
 use libtest_mimic::{Failed, Trial};
 
 use super::command_line::Streams;
-use super::place::Place;
+use super::test_node::TestNode;
 use crate::ci::Service;
 use crate::here::{Env, Here};
 use crate::holder::IDLE;
@@ -37,7 +37,7 @@ const SLOT: &str = "NEXTEST_TEST_GROUP_SLOT";
 
 /// What all tests of this process share.
 pub(super) struct Trials {
-    way: Way,
+    way: HolderKey,
     /// Made by the first that runs: a listing makes nothing.
     client: OnceLock<Result<Client, String>>,
     streams: Streams,
@@ -45,7 +45,7 @@ pub(super) struct Trials {
 }
 
 /// What a way to the holder follows from.
-struct Way {
+struct HolderKey {
     holder: Option<PathBuf>,
     node: Option<String>,
     /// All that makes another node of it.
@@ -54,7 +54,7 @@ struct Way {
     files: Vec<PathBuf>,
 }
 
-impl Way {
+impl HolderKey {
     fn client(&self, env: &Env) -> Result<Client, String> {
         let (project, files) = (self.project.clone(), self.files.clone());
         match &self.holder {
@@ -67,13 +67,13 @@ impl Way {
 
 impl Trials {
     pub(super) fn new(
-        place: &Place,
+        place: &TestNode,
         project: &Path,
         files: Vec<PathBuf>,
         streams: Streams,
         env: Env,
     ) -> Self {
-        let way = Way {
+        let way = HolderKey {
             holder: place.holder.clone(),
             node: place.name.clone(),
             settings: format!("{:?}", place.node),

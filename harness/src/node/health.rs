@@ -20,7 +20,7 @@ const SHOWN: usize = 120;
 
 /// What a node is to have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct Requirements {
     /// How many GPUs, at least; with 0 nothing is asked of GPUs, and those that there are are not looked at.
     pub gpus: u32,
     /// The memory that each is sold with, at least.
@@ -31,7 +31,7 @@ pub struct Wanted {
     pub name: Option<String>,
 }
 
-impl From<&NodeNeed> for Wanted {
+impl From<&NodeNeed> for Requirements {
     fn from(need: &NodeNeed) -> Self {
         need.gpu.as_ref().map_or_else(Self::default, |gpus| Self {
             gpus: gpus.count.get(),
@@ -161,7 +161,7 @@ impl fmt::Display for Unhealthy {
 }
 
 /// Whether the node is fit for what is wanted of it; else everything that is wrong with it.
-pub fn judge(facts: &NodeFacts, wanted: &Wanted) -> Result<(), Vec<Unhealthy>> {
+pub fn judge(facts: &NodeFacts, wanted: &Requirements) -> Result<(), Vec<Unhealthy>> {
     let mut wrong = Vec::new();
     if wanted.gpus > 0 {
         match &facts.gpus {
@@ -188,7 +188,7 @@ pub fn judge(facts: &NodeFacts, wanted: &Wanted) -> Result<(), Vec<Unhealthy>> {
 }
 
 /// Whether it is the GPU that was asked for.
-fn fits(index: usize, device: &Gpu, wanted: &Wanted, wrong: &mut Vec<Unhealthy>) {
+fn fits(index: usize, device: &Gpu, wanted: &Requirements, wrong: &mut Vec<Unhealthy>) {
     let gpu = which(index, device);
     let is_called = |name: &str| device.name.as_deref().is_none_or(|seen| has_words(seen, name));
     if let Some(name) = wanted.name.as_deref().filter(|name| !is_called(name)) {
@@ -297,8 +297,8 @@ mod tests {
     }
 
     /// An L4 of 24 GiB.
-    fn wanted() -> Wanted {
-        Wanted {
+    fn wanted() -> Requirements {
+        Requirements {
             gpus: 1,
             memory: Some(ByteSize(24 << 30)),
             architectures: vec![Architecture::Ada],
@@ -307,7 +307,7 @@ mod tests {
     }
 
     /// What is wrong with the healthy node once `change` is made to it.
-    fn wrong(change: &Change<'_>, wanted: &Wanted) -> Vec<String> {
+    fn wrong(change: &Change<'_>, wanted: &Requirements) -> Vec<String> {
         let mut facts = healthy();
         change(&mut facts);
         let facts: NodeFacts = serde_json::from_value(facts).unwrap();
@@ -423,15 +423,15 @@ mod tests {
             gpu(facts)["throttled"] = json!(["sw thermal slowdown", "hw thermal slowdown"]);
             gpu(facts)["ecc_uncorrected"] = json!(1);
         };
-        assert_eq!(wrong(&change, &Wanted { gpus: 2, ..wanted() }).len(), 4);
+        assert_eq!(wrong(&change, &Requirements { gpus: 2, ..wanted() }).len(), 4);
     }
 
     #[test]
     fn a_node_that_needs_no_gpu_is_not_blamed_for_one() {
         let change = |facts: &mut Value| facts["gpus"] = json!({ "absent": "no NVIDIA driver" });
-        assert_eq!(wrong(&change, &Wanted::default()), [""; 0]);
+        assert_eq!(wrong(&change, &Requirements::default()), [""; 0]);
         let skewed = |facts: &mut Value| facts["clock_skew_ms"] = json!(1e9);
-        assert_eq!(wrong(&skewed, &Wanted::default()).len(), 1);
+        assert_eq!(wrong(&skewed, &Requirements::default()).len(), 1);
     }
 
     #[test]

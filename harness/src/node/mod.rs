@@ -22,7 +22,7 @@ const LEAST_LEASE: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     pub name: NodeName,
-    pub place: Place,
+    pub place: Endpoint,
     /// The agent's folder there, where it is not the default one.
     pub cache: Option<PathBuf>,
     /// Where libtorch is there, where the user says so.
@@ -32,7 +32,7 @@ pub struct Node {
 }
 
 #[derive(Debug, Clone, PartialEq)]
-pub enum Place {
+pub enum Endpoint {
     Local,
     Ssh {
         /// `ssh://[user@]host[:port]`.
@@ -59,7 +59,7 @@ pub struct NodeSpec {
 
 #[derive(Debug, Clone, PartialEq)]
 pub enum Origin {
-    There(Place),
+    There(Endpoint),
     /// A cloud makes it.
     Cloud(Box<CloudNode>),
 }
@@ -108,16 +108,16 @@ impl NodeSpec {
             asked.map(NodeName::from).or_else(|| config.default.clone()).unwrap_or_else(|| "local".into());
         if name.as_str().starts_with("ssh://") {
             let address = name.0.clone();
-            return Ok(Self::plain(name, Place::Ssh { address, identity: None, known_hosts: None }));
+            return Ok(Self::plain(name, Endpoint::Ssh { address, identity: None, known_hosts: None }));
         }
         match config.nodes.get(name.as_str()) {
             Some(settings) => Self::configured(name, settings),
-            None if name.as_str() == "local" => Ok(Self::plain(name, Place::Local)),
+            None if name.as_str() == "local" => Ok(Self::plain(name, Endpoint::Local)),
             None => Err(NodeError::Unknown { name, known: config.nodes.keys().cloned().collect() }),
         }
     }
 
-    fn plain(name: NodeName, place: Place) -> Self {
+    fn plain(name: NodeName, place: Endpoint) -> Self {
         Self::of(name, Origin::There(place), Machine::default())
     }
 
@@ -132,9 +132,9 @@ impl NodeSpec {
             Err(problem) => Err(NodeError::Cloud { name: name.clone(), problem }),
         };
         let (origin, machine) = match settings {
-            NodeConfig::Local(config) => (Origin::There(Place::Local), config.machine()),
+            NodeConfig::Local(config) => (Origin::There(Endpoint::Local), config.machine()),
             NodeConfig::Ssh(config) => {
-                let place = Place::Ssh {
+                let place = Endpoint::Ssh {
                     address: config.address.clone(),
                     identity: config.identity.clone(),
                     known_hosts: config.known_hosts.clone(),
@@ -153,14 +153,14 @@ impl NodeSpec {
 
     pub fn provider(&self) -> Provider {
         match &self.origin {
-            Origin::There(Place::Local) => Provider::Local,
-            Origin::There(Place::Ssh { .. }) => Provider::Ssh,
+            Origin::There(Endpoint::Local) => Provider::Local,
+            Origin::There(Endpoint::Ssh { .. }) => Provider::Ssh,
             Origin::Cloud(settings) => settings.provider(),
         }
     }
 
     /// The node, once it is at this place.
-    pub fn at(&self, place: Place) -> Node {
+    pub fn at(&self, place: Endpoint) -> Node {
         let Self { name, cache, libtorch, lease, .. } = self.clone();
         Node { name, place, cache, libtorch, lease }
     }
@@ -185,11 +185,11 @@ mod tests {
                 .unwrap();
         let none = Config::default();
         let place = |asked, config| NodeSpec::choose(asked, config).unwrap().there().unwrap().place;
-        assert_eq!(place(None, &none), Place::Local);
-        assert!(matches!(place(None, &config), Place::Ssh { address, .. } if address == "ssh://gpu-box"));
-        assert_eq!(place(Some("local"), &config), Place::Local);
+        assert_eq!(place(None, &none), Endpoint::Local);
+        assert!(matches!(place(None, &config), Endpoint::Ssh { address, .. } if address == "ssh://gpu-box"));
+        assert_eq!(place(Some("local"), &config), Endpoint::Local);
         assert!(
-            matches!(place(Some("ssh://me@h:2"), &none), Place::Ssh { address, .. } if address == "ssh://me@h:2")
+            matches!(place(Some("ssh://me@h:2"), &none), Endpoint::Ssh { address, .. } if address == "ssh://me@h:2")
         );
         let message = NodeSpec::choose(Some("lba"), &config).unwrap_err().to_string();
         assert!(message.contains("no node is named `lba`") && message.contains("lab"), "{message}");

@@ -15,7 +15,7 @@ use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
 use crate::here::Env;
 use crate::node::answer::{self, AnswerError, Bounds};
-use crate::node::{Node, Place};
+use crate::node::{Endpoint, Node};
 use crate::text::{Explain, chain};
 use crate::transport::{Command, Exec, ExitStatus, Transport, TransportError, UploadError, quote};
 
@@ -168,8 +168,8 @@ impl Remote {
     /// Starts an agent command there.
     pub async fn start(&self, arguments: &[&str]) -> Result<Exec, RemoteError> {
         let command = match &self.node.place {
-            Place::Local => self.local(arguments),
-            Place::Ssh { .. } => Command::shell(self.script(&format!(
+            Endpoint::Local => self.local(arguments),
+            Endpoint::Ssh { .. } => Command::shell(self.script(&format!(
                 "if [ -x \"$A\" ]; then exec \"$A\" {}; fi; exit {NO_AGENT}",
                 arguments.join(" ")
             ))),
@@ -243,7 +243,7 @@ impl Remote {
     /// meanwhile.
     pub(crate) async fn send(&self, blobs: Vec<Blob>) -> Result<Vec<Changed>, RemoteError> {
         let bytes: u64 = blobs.iter().map(|blob| blob.bytes).sum();
-        let far = !matches!(self.node.place, Place::Local);
+        let far = !matches!(self.node.place, Endpoint::Local);
         if far && bytes >= SIDE_BY_SIDE {
             self.send_side_by_side(blobs).await
         } else {

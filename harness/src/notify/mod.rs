@@ -24,9 +24,9 @@ use crate::here::Here;
 pub async fn tell(everybody: &[NotifyConfig], message: &Message, here: &Here) {
     for one in everybody {
         match webhook::tell(one, message, &here.env).await {
-            Ok(()) => here.voice.tell(&format!("note: told {} of {}", one.url_env, message.summary())),
+            Ok(()) => here.console.tell(&format!("note: told {} of {}", one.url_env, message.summary())),
             Err(error) => {
-                here.voice.tell(&format!(
+                here.console.tell(&format!(
                     "note: {} was not told: {}",
                     one.url_env,
                     crate::text::chain(&error)
@@ -41,6 +41,7 @@ pub async fn tell(everybody: &[NotifyConfig], message: &Message, here: &Here) {
 #[expect(clippy::unused_async, reason = "with the feature it waits for the service")]
 pub async fn tell(everybody: &[NotifyConfig], _: &Message, here: &Here) {
     for one in everybody {
-        here.voice.tell(&format!("note: {} was not told: this build has no feature `webhooks`", one.url_env));
+        here.console
+            .tell(&format!("note: {} was not told: this build has no feature `webhooks`", one.url_env));
     }
 }

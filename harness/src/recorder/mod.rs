@@ -26,7 +26,7 @@ use crate::report::case::{CaseState, Exited, Phase};
 use crate::report::{self, Against, ReportError, Reporter, RunState};
 pub use event_log::EventLogError;
 use event_log::{EventLog, Numbering};
-use writer::{Desk, Writer};
+use writer::{Writer, WriterState};
 
 /// What a session tells: where its events go.
 pub trait Records {
@@ -120,7 +120,7 @@ impl Recorder {
         reporter: Box<dyn Reporter>,
     ) -> Result<Self, RecorderError> {
         let kept = RunLog::open(&folder.path, folder.run.as_str());
-        let writer = Writer::begin(Desk::new(folder.path.clone(), junit, log, reporter))?;
+        let writer = Writer::begin(WriterState::new(folder.path.clone(), junit, log, reporter))?;
         Ok(Self {
             folder,
             node,

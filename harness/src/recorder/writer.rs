@@ -45,7 +45,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn begin(desk: Desk) -> Result<Self, RecorderError> {
+    pub(super) fn begin(desk: WriterState) -> Result<Self, RecorderError> {
         let (jobs, todo) = channel();
         let shared = Arc::new(Shared::default());
         let of_thread = Shares(Arc::clone(&shared));
@@ -100,7 +100,7 @@ impl Drop for Shares {
 }
 
 /// What the thread works with.
-pub(super) struct Desk {
+pub(super) struct WriterState {
     folder: PathBuf,
     junit: Option<PathBuf>,
     log: EventLog,
@@ -113,7 +113,7 @@ pub(super) struct Desk {
     trouble: Option<RecorderError>,
 }
 
-impl Desk {
+impl WriterState {
     pub(super) fn new(
         folder: PathBuf,
         junit: Option<PathBuf>,

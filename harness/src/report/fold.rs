@@ -116,7 +116,7 @@ impl RunState {
             Event::Waiting(_)
             | Event::ResourceMade(_)
             | Event::ResourceGone(_)
-            | Event::Had(_)
+            | Event::NodeProvisioned(_)
             | Event::Phase(_)
             | Event::TakenOver(_)
             | Event::HandedOn(_)

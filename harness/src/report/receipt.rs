@@ -110,7 +110,7 @@ impl Receipt {
             Event::Waiting(event) => self.seconds_waited += sane_seconds(event.seconds),
             Event::ResourceMade(event) => self.made(at, event),
             Event::ResourceGone(event) => self.gone(at, event),
-            Event::Had(event) if self.nodes.len() < NODES => self.had(event),
+            Event::NodeProvisioned(event) if self.nodes.len() < NODES => self.provisioned(event),
             Event::Phase(event) => {
                 let phases = self.nodes.last_mut().map_or(&mut self.pending, |node| &mut node.start_up);
                 // Looking up and asking begin a new node's start.
@@ -173,7 +173,7 @@ impl Receipt {
         }
     }
 
-    fn had(&mut self, event: &event::Had) {
+    fn provisioned(&mut self, event: &event::NodeProvisioned) {
         self.nodes.push(Bill {
             node: short(event.node.as_str()),
             instance: short(&event.instance),
@@ -307,7 +307,7 @@ pub fn waiting_line(event: &event::Waiting) -> String {
 }
 
 /// What a person is told when there is.
-pub fn had_line(event: &event::Had) -> String {
+pub fn provisioned_line(event: &event::NodeProvisioned) -> String {
     let price = event.usd_per_hour.map_or_else(
         || "at a price that is not known".to_owned(),
         |price| format!("at {} an hour", figures::dollars(sane_seconds(price))),
@@ -361,7 +361,7 @@ fn cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use gpu_suites::event::{Cost, Had, HandedOn, Phase, ResourceGone, ResourceMade, TakenOver};
+    use gpu_suites::event::{Cost, HandedOn, NodeProvisioned, Phase, ResourceGone, ResourceMade, TakenOver};
     use gpu_suites::id::{NodeName, RunId};
 
     use super::*;
@@ -374,7 +374,7 @@ mod tests {
     fn run(gone: &[(ResourceKind, &str)]) -> Receipt {
         let mut receipt = Receipt::default();
         let phase = |phase, seconds| Phase { node: "cloud".into(), phase, seconds }.into();
-        let had = Had {
+        let had = NodeProvisioned {
             node: "cloud".into(),
             instance: "i-1".into(),
             instance_type: "g6.xlarge".into(),

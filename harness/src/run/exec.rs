@@ -34,7 +34,7 @@ const SIGPIPE: u8 = 128 + 13;
 const MOST_OUTPUT: ByteSize = ByteSize(1 << 30);
 
 #[derive(Debug, Clone, Default)]
-pub struct Wanted {
+pub struct ExecOptions {
     pub command: Vec<String>,
     pub sync: bool,
     pub bring: Vec<String>,
@@ -75,7 +75,7 @@ pub struct Ready {
 
 impl Ready {
     /// Reads what the command needs; nothing that lies in `ours` goes along.
-    pub fn read(wanted: &Wanted, here: &Here, ours: &[PathBuf]) -> Result<Self, ExecError> {
+    pub fn read(wanted: &ExecOptions, here: &Here, ours: &[PathBuf]) -> Result<Self, ExecError> {
         let files = if wanted.sync { Tree::read(&here.folder, ours)? } else { Tree::default() };
         let paths = |flag, paths: &[String]| {
             let checked = |path: &String| {
@@ -158,7 +158,7 @@ pub fn exit_status(state: &RunState) -> u8 {
 
 /// Puts what was brought back where it would have been written here: files with their mode, links that stay below the working
 /// folder, empty folders. Says what could not be, in a sentence each.
-pub fn put_back(state: &RunState, run_dir: &Path, wanted: &Wanted, cwd: &Path) -> Vec<String> {
+pub fn put_back(state: &RunState, run_dir: &Path, wanted: &ExecOptions, cwd: &Path) -> Vec<String> {
     let Some(from) = state.cases().first().and_then(|case| results::case_folder(run_dir, case.id())) else {
         return Vec::new();
     };
@@ -254,7 +254,7 @@ fn put_link(target: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::here::Voice;
+    use crate::here::Console;
 
     #[test]
     fn a_command_has_a_name_that_a_case_can_have() {
@@ -272,13 +272,13 @@ mod tests {
     #[test]
     fn what_leads_out_of_the_working_folder_is_refused_before_anything_is_had() {
         let read = |bring: &str, env: &str| {
-            let wanted = Wanted {
+            let wanted = ExecOptions {
                 command: vec!["x".into()],
                 bring: vec![bring.into()],
                 env: vec![env.into()],
-                ..Wanted::default()
+                ..ExecOptions::default()
             };
-            let here = Here::at("/", Env::default(), Voice::default());
+            let here = Here::at("/", Env::default(), Console::default());
             Ready::read(&wanted, &here, &[]).map(|_| ()).map_err(|error| error.to_string())
         };
         assert_eq!(read("out/", "A=b"), Ok(()));

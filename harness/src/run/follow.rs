@@ -73,7 +73,7 @@ impl Job<'_> {
         let mut plan = self.course.prepared.plan.clone();
         let mut taken = 0;
         loop {
-            let node = self.have(nodes).await?;
+            let node = self.acquire(nodes).await?;
             match self.on_node(nodes, node, &mut plan, begun).await? {
                 NodeEnd::Finished => return Ok(()),
                 NodeEnd::Slow(left) => plan = *left,
@@ -99,8 +99,8 @@ impl Job<'_> {
     }
 
     /// Waits for a node, unless somebody stops it.
-    async fn have(&mut self, nodes: &mut Nodes) -> Result<ReadyNode, SessionError> {
-        let mut having = Box::pin(nodes.have());
+    async fn acquire(&mut self, nodes: &mut Nodes) -> Result<ReadyNode, SessionError> {
+        let mut acquiring = Box::pin(nodes.acquire());
         loop {
             if self.course.recorder.is_broken() {
                 return Err(SessionError::Unrecorded);
@@ -109,7 +109,7 @@ impl Job<'_> {
                 biased;
                 Some(event) = self.events.recv() => self.course.recorder.own(event),
                 by = self.course.interrupts.next() => return Err(SessionError::Interrupted { by }),
-                had = &mut having => {
+                had = &mut acquiring => {
                     self.catch_up();
                     return had;
                 }

@@ -42,7 +42,7 @@ pub use source::connect;
 pub(crate) use source::{NodeSource, Nodes, ReadyNode};
 
 #[derive(Debug, Clone, Default)]
-pub struct Asked {
+pub struct RunOptions {
     /// Suite files and folders of them; default: `suites/`.
     pub suites: Vec<PathBuf>,
     pub cases: Vec<String>,
@@ -173,7 +173,7 @@ impl RunContext {
 ///
 /// Whatever goes wrong once the run's folder is there is told by its report and by the exit code; an error means
 /// that nothing was run. A CI service whose step this is is told too.
-pub async fn run(context: RunContext, asked: Asked) -> Result<Exit, RunError> {
+pub async fn run(context: RunContext, asked: RunOptions) -> Result<Exit, RunError> {
     let here = context.here.clone();
     let service = Service::of(&here.env);
     let state = match all(context, asked).await {
@@ -192,7 +192,7 @@ pub async fn run(context: RunContext, asked: Asked) -> Result<Exit, RunError> {
     Ok(exit)
 }
 
-async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError> {
+async fn all(context: RunContext, mut asked: RunOptions) -> Result<RunState, RunError> {
     let here = context.here.clone();
     asked.suites.iter_mut().for_each(|path| *path = here.path(path));
     let selection = Selection::read(&asked.suites, &asked.cases, &here.folder)?;
@@ -225,7 +225,7 @@ async fn all(context: RunContext, mut asked: Asked) -> Result<RunState, RunError
 /// Runs a command on a node; gives what came of it and the run's folder.
 pub async fn exec(
     context: RunContext,
-    asked: Asked,
+    asked: RunOptions,
     command: crate::run::exec::Ready,
 ) -> Result<(RunState, PathBuf), RunError> {
     let here = context.here.clone();
@@ -243,7 +243,7 @@ pub async fn exec(
 /// Runs two versions in turn on a node; gives what came of it and the run's folder.
 pub async fn compare(
     context: RunContext,
-    asked: Asked,
+    asked: RunOptions,
     ready: &compare::Ready,
 ) -> Result<(RunState, PathBuf), RunError> {
     let job = Job {
@@ -270,7 +270,7 @@ struct Job<'a, N, P> {
 /// Has a node, runs what the job is on it, and keeps all that comes of it.
 async fn perform<N, P>(
     context: RunContext,
-    asked: Asked,
+    asked: RunOptions,
     job: Job<'_, N, P>,
 ) -> Result<(RunState, PathBuf), RunError>
 where

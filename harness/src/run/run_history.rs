@@ -20,12 +20,12 @@ use crate::text::chain;
 pub struct RunHistory {
     config: Config,
     judge: Judge,
-    kept: Option<Kept>,
+    kept: Option<LoadedHistory>,
 }
 
 /// A history, as it was before the run.
 #[derive(Debug)]
-struct Kept {
+struct LoadedHistory {
     place: Location,
     store: Option<Store>,
     before: History,
@@ -36,7 +36,7 @@ impl RunHistory {
     /// Reads the history at `place`, else that of the settings; without either only the quarantine counts.
     pub fn begin(place: Option<Location>, config: Config) -> Result<Self, PatternError> {
         let judge = Judge::of(&config)?;
-        let kept = place.or_else(|| config.history.clone()).map(Kept::read);
+        let kept = place.or_else(|| config.history.clone()).map(LoadedHistory::read);
         Ok(Self { config, judge, kept })
     }
 
@@ -90,7 +90,7 @@ impl RunHistory {
     }
 }
 
-impl Kept {
+impl LoadedHistory {
     fn read(place: Location) -> Self {
         // The first run begins it: a place without runs is not in trouble.
         let mut trouble = None;

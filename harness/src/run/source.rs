@@ -11,17 +11,17 @@ use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Asked, OfSearch, RunError};
+use super::{OfSearch, RunError, RunOptions};
 use crate::cloud::Usd;
-use crate::cloud::asked::{Asked as OfCloud, order};
 use crate::cloud::limits::Work;
+use crate::cloud::node_options::{NodeOptions, order};
 use crate::cloud::providers;
 use crate::cloud::provision::Provision;
 use crate::cloud::provisioned::ProvisionedNode;
 use crate::config::need::NodeNeed;
 use crate::here::Env;
 use crate::node::remote::{Remote, RemoteError};
-use crate::node::{Node, NodeSpec, Origin, Place};
+use crate::node::{Endpoint, Node, NodeSpec, Origin};
 use crate::plan::PlanError;
 use crate::session::{Budget, SessionError};
 use crate::text::chain;
@@ -32,14 +32,14 @@ pub(crate) enum NodeSource {
     /// The node is there already.
     There { node: Node, env: Env },
     /// Nodes are made for the run.
-    Cloud(NodeSpec, Box<OfCloud>),
+    Cloud(NodeSpec, Box<NodeOptions>),
 }
 
 impl NodeSource {
     /// For the node that the user wants. What is asked of it that makes no sense is told.
     pub(crate) fn of(
         node: &NodeSpec,
-        asked: &Asked,
+        asked: &RunOptions,
         root: &Path,
         env: &Env,
         need: impl Fn(&NodeNeed) -> Result<NodeNeed, PlanError>,
@@ -74,7 +74,7 @@ impl NodeSource {
         let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
         Ok(Self::Cloud(
             node.clone(),
-            Box::new(OfCloud { settings, need, keep, root, runs, env: env.clone() }),
+            Box::new(NodeOptions { settings, need, keep, root, runs, env: env.clone() }),
         ))
     }
 
@@ -109,7 +109,7 @@ pub(crate) enum Nodes {
 
 impl Nodes {
     /// A node that is ready. Dropping this loses nothing: [`Nodes::close`] gives back what was made.
-    pub(crate) async fn have(&mut self) -> Result<ReadyNode, SessionError> {
+    pub(crate) async fn acquire(&mut self) -> Result<ReadyNode, SessionError> {
         match self {
             Self::There { node, env, sink } => {
                 let (name, detail) = (node.name.clone(), describe(node));
@@ -118,7 +118,7 @@ impl Nodes {
                 Ok(ReadyNode::There(Box::new(Remote::new(node.clone(), transport, env)?)))
             }
             // Boxed: the futures of an SDK are deep, and a layout of all of them at once is too much for rustc.
-            Self::Cloud(provision) => Ok(ReadyNode::Cloud(Box::new(Box::pin(provision.have()).await?))),
+            Self::Cloud(provision) => Ok(ReadyNode::Cloud(Box::new(Box::pin(provision.acquire()).await?))),
         }
     }
 
@@ -135,19 +135,19 @@ impl Nodes {
 
     /// Lets a node live on for so long, for somebody to look at it.
     pub(crate) async fn keep(&mut self, node: ReadyNode, keep: Duration) {
-        if let (Self::Cloud(provision), ReadyNode::Cloud(had)) = (self, node) {
-            provision.keep(*had, keep).await;
+        if let (Self::Cloud(provision), ReadyNode::Cloud(ready)) = (self, node) {
+            provision.keep(*ready, keep).await;
         }
     }
 
     /// Begins to give a node back, unless it is well and another run of the job waits for it; whether it did.
     pub(crate) async fn give_back(&mut self, node: ReadyNode, is_well: bool) -> bool {
-        let (Self::Cloud(provision), ReadyNode::Cloud(had)) = (self, node) else { return false };
-        let had = if is_well { provision.hand_on(*had).await } else { Some(*had) };
-        if let Some(had) = &had {
-            provision.give_back(had);
+        let (Self::Cloud(provision), ReadyNode::Cloud(ready)) = (self, node) else { return false };
+        let ready = if is_well { provision.hand_on(*ready).await } else { Some(*ready) };
+        if let Some(ready) = &ready {
+            provision.give_back(ready);
         }
-        had.is_some()
+        ready.is_some()
     }
 
     /// Gives everything back and waits until it is gone.
@@ -170,7 +170,7 @@ impl ReadyNode {
     pub(crate) fn remote(&mut self) -> &mut Remote {
         match self {
             Self::There(remote) => remote,
-            Self::Cloud(had) => &mut had.remote,
+            Self::Cloud(ready) => &mut ready.remote,
         }
     }
 
@@ -178,14 +178,14 @@ impl ReadyNode {
     pub(crate) async fn another(&self) -> Result<Remote, SessionError> {
         Ok(match self {
             Self::There(remote) => remote.another().await?,
-            Self::Cloud(had) => had.remote.another().await?,
+            Self::Cloud(ready) => ready.remote.another().await?,
         })
     }
 
     pub(crate) fn name(&self) -> NodeName {
         match self {
             Self::There(remote) => remote.node().name.clone(),
-            Self::Cloud(had) => NodeName(format!("{}/{}", had.remote.node().name, had.instance())),
+            Self::Cloud(ready) => NodeName(format!("{}/{}", ready.remote.node().name, ready.instance())),
         }
     }
 
@@ -193,7 +193,7 @@ impl ReadyNode {
     pub(crate) fn id(&self) -> &str {
         match self {
             Self::There(remote) => remote.node().name.as_str(),
-            Self::Cloud(had) => had.instance(),
+            Self::Cloud(ready) => ready.instance(),
         }
     }
 
@@ -201,20 +201,20 @@ impl ReadyNode {
     pub(crate) fn lease(&self) -> Lease {
         let (remote, on_expiry) = match self {
             Self::There(remote) => (&**remote, OnExpiry::Exit),
-            Self::Cloud(had) => (&had.remote, OnExpiry::Shutdown),
+            Self::Cloud(ready) => (&ready.remote, OnExpiry::Shutdown),
         };
         Lease { ttl: Span(remote.node().lease), on_expiry }
     }
 
     pub(crate) fn is_reclaimable(&self) -> bool {
-        matches!(self, Self::Cloud(had) if had.is_spot())
+        matches!(self, Self::Cloud(ready) if ready.is_spot())
     }
 
     /// What it may cost, in time.
     pub(crate) fn budget(&self) -> Option<Budget> {
         match self {
             Self::There(_) => None,
-            Self::Cloud(had) => had.budget(),
+            Self::Cloud(ready) => ready.budget(),
         }
     }
 
@@ -222,7 +222,7 @@ impl ReadyNode {
     pub(crate) fn watch(&self) -> Pin<Box<dyn Future<Output = String>>> {
         match self {
             Self::There(_) => Box::pin(std::future::pending()),
-            Self::Cloud(had) => Box::pin(had.watch()),
+            Self::Cloud(ready) => Box::pin(ready.watch()),
         }
     }
 }
@@ -236,8 +236,8 @@ const FIRST_TRIES: u32 = 10;
 /// then breaks off is tried again.
 pub async fn connect(node: &Node, env: &Env) -> Result<Transport, TransportError> {
     let (address, identity, known_hosts) = match &node.place {
-        Place::Local => return Ok(Transport::local()),
-        Place::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
+        Endpoint::Local => return Ok(Transport::local()),
+        Endpoint::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
     };
     let mut tries = 1;
     loop {
@@ -265,7 +265,7 @@ pub async fn connect(node: &Node, env: &Env) -> Result<Transport, TransportError
 
 fn describe(node: &Node) -> String {
     match &node.place {
-        Place::Local => "this machine".to_owned(),
-        Place::Ssh { address, .. } => address.clone(),
+        Endpoint::Local => "this machine".to_owned(),
+        Endpoint::Ssh { address, .. } => address.clone(),
     }
 }

@@ -53,7 +53,7 @@ pub enum SessionError {
     #[error("{path} was written or removed while it was sent; run again")]
     Changed { path: String },
     #[error("{}", chain(&**.0))]
-    NotHad(Box<dyn Explain + Send + Sync>),
+    NoNode(Box<dyn Explain + Send + Sync>),
     #[error("interrupted by {by}")]
     Interrupted { by: &'static str },
 }
@@ -63,7 +63,7 @@ impl Explain for SessionError {
         match self {
             Self::Remote(error) => error.hint(),
             Self::Lost { last, .. } => last.hint(),
-            Self::NotHad(error) => error.hint(),
+            Self::NoNode(error) => error.hint(),
             _ => None,
         }
     }

@@ -42,17 +42,17 @@ pub fn with_hint(text: String, hint: Option<String>) -> String {
 
 /// What somebody else has found wrong with the infrastructure, in words.
 #[derive(Debug)]
-pub struct Told(pub String);
+pub struct ReportedError(pub String);
 
-impl fmt::Display for Told {
+impl fmt::Display for ReportedError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Error for Told {}
+impl Error for ReportedError {}
 
-impl Explain for Told {
+impl Explain for ReportedError {
     fn exit(&self) -> Exit {
         Exit::Infrastructure
     }

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::metrics::Blame;
 
+use super::observations::Observations;
 use super::ruling::{Kind, Ruling};
-use super::seen::Seen;
 use super::text::clip;
 use super::{CaseFacts, Check, Fold, LastWord, ProcessEnd};
 
@@ -29,7 +29,7 @@ impl Check for ExitStatus {
 
 /// What a case writes says nothing of how its process ends: the evaluator asks [`of_command`] and [`of_worker`].
 impl Fold for ExitStatus {
-    fn conclude(&self, _: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, _: &Observations) -> Vec<Ruling> {
         Vec::new()
     }
 }

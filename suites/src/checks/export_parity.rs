@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
+use crate::violations::Violations;
 
 use super::figure::at_most;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
 use super::{CaseFacts, Check, Fold};
 
@@ -27,8 +27,8 @@ impl Default for ExportParity {
 }
 
 impl Check for ExportParity {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
-        found.tolerance("within", self.within);
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.tolerance("within", self.within);
     }
 
     fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
@@ -49,7 +49,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let wanted = format!("at most {}", short(self.wanted.within));
         let Some(difference) = self.difference else {
             return vec![seen.missing("export_max_abs_diff", &wanted)];

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{at, clip, short};
 use super::{CaseFacts, Check, Fold};
 
@@ -49,7 +49,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, _: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, _: &Observations) -> Vec<Ruling> {
         let wanted = "every metric a finite number";
         vec![match &self.broken {
             Some(Broken { name, step, value }) => {

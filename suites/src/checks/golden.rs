@@ -6,11 +6,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
+use crate::violations::Violations;
 
 use super::figure::{at_most, larger};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, count, exact, short};
 use super::twins::{Pair, Side, Twins};
 use super::{CaseFacts, Check, Fold};
@@ -37,14 +37,14 @@ fn default_golden() -> f64 {
 }
 
 impl Check for Golden {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
         if self.0.is_empty() {
-            found.add("", "no metric is listed", "write `- name: score`");
+            violations.add("", "no metric is listed", "write `- name: score`");
         }
         for (index, check) in self.0.iter().enumerate() {
-            let mut found = found.below(format!("[{index}]"));
-            found.metric_name(&check.name);
-            found.tolerance("within", check.within);
+            let mut violations = violations.below(format!("[{index}]"));
+            violations.metric_name(&check.name);
+            violations.tolerance("within", check.within);
         }
     }
 
@@ -88,7 +88,7 @@ impl Compared {
         self.largest = larger(self.largest, difference);
     }
 
-    fn rule(&self, seen: &Seen) -> Ruling {
+    fn rule(&self, seen: &Observations) -> Ruling {
         let name = clip(&self.check.name, 128);
         let wanted = format!("each `{name}` within {} of its golden one", short(self.check.within));
         for (side, metric) in
@@ -140,7 +140,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         self.0.iter().map(|golden| golden.rule(seen).about(clip(&golden.check.name, 128))).collect()
     }
 }

@@ -7,12 +7,12 @@ use std::collections::VecDeque;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::figure::{at_most, larger, middle};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{count, short};
 use super::{CaseFacts, Check, Fold};
 
@@ -33,8 +33,8 @@ impl Default for GradNormDrop {
 }
 
 impl Check for GradNormDrop {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
-        found.share("to", Some(self.to));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.share("to", Some(self.to));
     }
 
     fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
@@ -70,7 +70,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let Some((step, _)) = self.last.back() else {
             return vec![seen.missing("grad_norm", "a `grad_norm` for each step")];
         };

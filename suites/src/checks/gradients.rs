@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::metrics::Value;
 
 use super::figure::at_least;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, short};
 use super::{CaseFacts, Check, Fold};
 
@@ -71,7 +71,7 @@ struct Running {
 
 impl Running {
     /// The verdict on how many are frozen, where the suite says how many are meant to be and there are others.
-    fn of_frozen(&self, seen: &Seen) -> Option<Ruling> {
+    fn of_frozen(&self, seen: &Observations) -> Option<Ruling> {
         let meant = self.wanted.frozen?;
         let wanted = format!("{meant} frozen");
         let Some((step, frozen)) = self.counts.get(FROZEN) else {
@@ -110,7 +110,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let needed = std::iter::once(TOTAL).chain(CENSUS.iter().map(|row| row.0));
         let wanted = "every trainable parameter with a finite gradient other than zero, and changed by step 1; no frozen one changed";
         if let Some(name) = needed.into_iter().find(|name| !self.counts.contains_key(name)) {

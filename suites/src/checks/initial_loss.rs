@@ -5,12 +5,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::figure::{at_least, at_most};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{at, short};
 use super::{CaseFacts, Check, Fold};
 
@@ -38,9 +38,9 @@ impl Default for InitialLoss {
 }
 
 impl Check for InitialLoss {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
-        found.finite("near", self.near);
-        found.share("within", Some(self.within));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.finite("near", self.near);
+        violations.share("within", Some(self.within));
     }
 
     fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
@@ -69,7 +69,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let Some((step, loss)) = self.first else { return vec![seen.missing("loss", "a first `loss`")] };
         let Some(near) = self.wanted.near.or(self.expected) else {
             let wanted = "`expected_initial_loss`, or `near` in the suite file";

@@ -6,13 +6,13 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::curve::{Shape, shape};
 use super::figure::{at_most, larger};
+use super::observations::Observations;
 use super::ruling::Ruling;
-use super::seen::Seen;
 use super::text::short;
 use super::{CaseFacts, Check, Fold};
 
@@ -35,9 +35,9 @@ impl Default for LossDrop {
 }
 
 impl Check for LossDrop {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
-        found.share("to", Some(self.to));
-        found.finite("floor", Some(self.floor));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.share("to", Some(self.to));
+        violations.finite("floor", Some(self.floor));
     }
 
     fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
@@ -53,7 +53,7 @@ impl Fold for Running {
         &["loss"]
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let series = seen.series("loss");
         let Some((series, first, last)) =
             series.and_then(|series| Some((series, series.first?, series.last?)))

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::unit::ByteSize;
 
 use super::figure::{at_most, middle};
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::count;
 use super::{CaseFacts, Check, Fold};
 
@@ -88,7 +88,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let from = self.wanted.from_step;
         if self.came == 0 {
             return vec![seen.missing("memory_bytes", "a `memory_bytes` for each step")];

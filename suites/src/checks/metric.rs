@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
+use crate::violations::Violations;
 
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{at, clip, count, short};
 use super::{CaseFacts, Check, Fold};
 
@@ -50,12 +50,12 @@ pub enum When {
 }
 
 impl Check for Metric {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
         if self.0.is_empty() {
-            found.add("", "no metric is listed", "write `- name: eval/iou` and `at-least: 0.99`");
+            violations.add("", "no metric is listed", "write `- name: eval/iou` and `at-least: 0.99`");
         }
         for (index, check) in self.0.iter().enumerate() {
-            of_figures(&mut found.below(format!("[{index}]")), check);
+            of_figures(&mut violations.below(format!("[{index}]")), check);
         }
     }
 
@@ -66,16 +66,22 @@ impl Check for Metric {
     }
 }
 
-fn of_figures(found: &mut Found<'_>, check: &MetricCheck) {
-    found.metric_name(&check.name);
+fn of_figures(violations: &mut Violations<'_>, check: &MetricCheck) {
+    violations.metric_name(&check.name);
     match (check.at_least, check.at_most) {
-        (None, None) => found.add("", "a metric check without a figure", "add `at-least:` or `at-most:`"),
+        (None, None) => {
+            violations.add("", "a metric check without a figure", "add `at-least:` or `at-most:`");
+        }
         (Some(least), Some(most)) if least > most => {
-            found.add("at-most", format!("no number is at least {least} and at most {most}"), "swap them");
+            violations.add(
+                "at-most",
+                format!("no number is at least {least} and at most {most}"),
+                "swap them",
+            );
         }
         (least, most) => {
             let odd = |figure: &f64| !figure.is_finite();
-            found.finite("", [least, most].into_iter().flatten().find(odd));
+            violations.finite("", [least, most].into_iter().flatten().find(odd));
         }
     }
 }
@@ -173,7 +179,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let rule = |metric: &Watched| {
             let name = clip(&metric.check.name, 128);
             let Some((point, observed)) = metric.counted() else {

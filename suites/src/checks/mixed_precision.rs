@@ -3,12 +3,12 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::figure::at_most;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
 use super::{CaseFacts, Check, Fold};
 
@@ -29,8 +29,8 @@ impl Default for MixedPrecision {
 }
 
 impl Check for MixedPrecision {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
-        found.share("within", Some(self.within));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.share("within", Some(self.within));
     }
 
     fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
@@ -57,7 +57,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let losses = seen.series("loss").and_then(|series| Some((series, series.first?.1)));
         let Some((losses, first)) = losses else {
             return vec![seen.missing("loss", "a `loss` for each step")];

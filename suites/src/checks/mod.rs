@@ -19,6 +19,7 @@ mod loss_drop;
 mod memory_flat;
 mod metric;
 mod mixed_precision;
+pub(crate) mod observations;
 mod parity;
 mod points;
 mod predictions;
@@ -28,7 +29,6 @@ mod resume_parity;
 mod rows;
 pub(crate) mod ruling;
 mod same_batch;
-pub(crate) mod seen;
 mod shards;
 mod steps;
 pub(crate) mod text;
@@ -52,9 +52,9 @@ pub use varied::VariedCheck;
 
 use crate::id::CheckName;
 use crate::metrics::Blame;
+use observations::{Observations, Sample};
 pub(crate) use registry::{CaseFacts, Check, Known, Sweep, known, known_with_reasons};
 use ruling::Ruling;
-use seen::{Sample, Seen};
 
 // In the order in which they are judged and reported.
 registry::checks! {
@@ -139,5 +139,5 @@ pub(crate) trait Fold: fmt::Debug + Send {
     fn observe(&mut self, _sample: &Sample<'_>) {}
 
     /// What it comes to.
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling>;
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling>;
 }

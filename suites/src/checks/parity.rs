@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use super::Fold;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, count, exact};
 use super::twins::{Pair, Side, Twins};
 
@@ -110,7 +110,7 @@ impl Fold for Parity {
         false
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let evals = self.evals.iter().filter(|(_, eval)| eval.twins.came(Side::Twin) > 0);
         std::iter::once(self.of_losses(seen))
             .chain(evals.map(|(name, eval)| self.of_eval(name, eval)))
@@ -119,7 +119,7 @@ impl Fold for Parity {
 }
 
 impl Parity {
-    fn of_losses(&self, seen: &Seen) -> Ruling {
+    fn of_losses(&self, seen: &Observations) -> Ruling {
         let Compared { other, what, cause, .. } = *self.compared;
         let kept = |name| seen.series(name).filter(|series| series.first.is_some());
         let Some(losses) = kept("loss") else { return seen.missing("loss", "a `loss` for each step") };

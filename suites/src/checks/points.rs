@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use crate::dtype::Dtype;
 use crate::metrics::Value;
 
-use super::seen::Sample;
+use super::observations::Sample;
 
 /// The most figures that are kept: a few for each point, and no suite has hundreds of points.
 const MAX_FIGURES: usize = 4096;

@@ -6,13 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dtype::Dtype;
-use crate::found::{Found, meant};
 use crate::unit::{ByteSize, Share, Span};
+use crate::violations::{Violations, meant};
 
 use super::figure::{at_least, at_most};
+use super::observations::{Observations, Sample};
 use super::points::{Point, Points};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
 use super::valid_windows::{VALID, WHY};
 use super::{CaseFacts, Check, Fold, Sweep};
@@ -63,12 +63,12 @@ impl RateCheck {
 }
 
 impl Check for Rate {
-    fn rules(&self, case: CaseFacts<'_>, found: &mut Found<'_>) {
+    fn rules(&self, case: CaseFacts<'_>, violations: &mut Violations<'_>) {
         if self.0.is_empty() {
-            found.add("", "no figure is listed", "write e.g. `- at-least: 300`");
+            violations.add("", "no figure is listed", "write e.g. `- at-least: 300`");
         }
         for (index, check) in self.0.iter().enumerate() {
-            of_figures(&mut found.below(format!("[{index}]")), check, case.sweep);
+            of_figures(&mut violations.below(format!("[{index}]")), check, case.sweep);
         }
     }
 
@@ -77,33 +77,37 @@ impl Check for Rate {
     }
 }
 
-fn of_figures(found: &mut Found<'_>, check: &RateCheck, sweep: Option<Sweep<'_>>) {
+fn of_figures(violations: &mut Violations<'_>, check: &RateCheck, sweep: Option<Sweep<'_>>) {
     if check.is_empty() {
         let hint = "add `at-least:`, `of-ceiling:`, `of-base:`, `spread:`, `memory:` or `latency-p99:`";
-        found.add("", "a rate check without a figure", hint);
+        violations.add("", "a rate check without a figure", hint);
     }
     if check.at_least.is_some_and(|figure| !(figure.is_finite() && figure > 0.0)) {
-        found.add("at-least", "a rate that is not above 0", "write items a second");
+        violations.add("at-least", "a rate that is not above 0", "write items a second");
     }
-    found.share("of-ceiling", check.of_ceiling);
-    found.share("spread", check.spread);
+    violations.share("of-ceiling", check.of_ceiling);
+    violations.share("spread", check.spread);
     // A version may well be faster than the other, but not tenfold.
     if let Some(share) = check.of_base.filter(|share| share.0 > 10.0) {
         let hint = meant(share).unwrap_or_else(|| "write e.g. 95%".into());
-        found.add("of-base", format!("{share} of the other version's rate"), hint);
+        violations.add("of-base", format!("{share} of the other version's rate"), hint);
     }
     let Some(Sweep { dtypes, batches }) = sweep else { return };
     if let Some(dtype) = check.dtype.filter(|dtype| !dtypes.contains(dtype)) {
-        found.add("dtype", format!("`{dtype}` is not measured"), "add it to `dtypes`, or remove it here");
+        violations.add(
+            "dtype",
+            format!("`{dtype}` is not measured"),
+            "add it to `dtypes`, or remove it here",
+        );
     }
     match (batches, check.batch) {
         (Some(sizes), Some(batch)) if !sizes.contains(&batch) => {
             let hint = "add it to `batch`, or remove it here";
-            found.add("batch", format!("a batch of {batch} is not measured"), hint);
+            violations.add("batch", format!("a batch of {batch} is not measured"), hint);
         }
         (None, Some(_)) => {
             let hint = "leave it out: the check is then about the batch size that was found";
-            found.add("batch", "`batch: auto` finds a batch size of its own", hint);
+            violations.add("batch", "`batch: auto` finds a batch size of its own", hint);
         }
         _ => {}
     }
@@ -118,7 +122,7 @@ struct Running {
 }
 
 impl Running {
-    fn rulings(&self, check: &RateCheck, seen: &Seen) -> Vec<Ruling> {
+    fn rulings(&self, check: &RateCheck, seen: &Observations) -> Vec<Ruling> {
         let measured = |dtype: &Dtype| self.points.all().any(|point| point.dtype == *dtype);
         let dtypes = match check.dtype {
             Some(dtype) => vec![dtype],
@@ -133,7 +137,7 @@ impl Running {
             .collect()
     }
 
-    fn of_point(&self, check: &RateCheck, point: Point, seen: &Seen) -> Vec<Ruling> {
+    fn of_point(&self, check: &RateCheck, point: Point, seen: &Observations) -> Vec<Ruling> {
         if let Some(reason) = self.points.left_out(point.dtype) {
             return vec![Ruling::skipped(reason, "a device that has this dtype").about(point.to_string())];
         }
@@ -174,7 +178,7 @@ impl Fold for Running {
         self.points.observe(sample);
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         self.checks.iter().flat_map(|check| self.rulings(check, seen)).collect()
     }
 }

@@ -10,9 +10,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer};
 
 use crate::dtype::Dtype;
-use crate::found::Found;
 use crate::id::CheckName;
 use crate::unit::Span;
+use crate::violations::Violations;
 
 use super::{CHECKS, Checks, Fold};
 
@@ -43,7 +43,7 @@ pub(crate) trait Check: Sized {
     }
 
     /// Tells which of its parameters cannot be meant in this case.
-    fn rules(&self, _case: CaseFacts<'_>, _found: &mut Found<'_>) {}
+    fn rules(&self, _case: CaseFacts<'_>, _violations: &mut Violations<'_>) {}
 
     /// The check at work.
     fn start(self, case: CaseFacts<'_>) -> Box<dyn Fold>;
@@ -53,7 +53,7 @@ pub(crate) trait Check: Sized {
 pub(crate) struct Listed {
     pub(super) name: CheckName,
     pub(super) runs: fn(&Checks) -> bool,
-    pub(super) rules: fn(&Checks, CaseFacts<'_>, &mut Found<'_>),
+    pub(super) rules: fn(&Checks, CaseFacts<'_>, &mut Violations<'_>),
     pub(super) start: fn(Checks, CaseFacts<'_>) -> Option<Box<dyn Fold>>,
 }
 
@@ -90,9 +90,9 @@ macro_rules! checks {
         pub(crate) static CHECKS: [registry::Listed; [$($name),*].len()] = [$(registry::Listed {
             name: $Check::NAME,
             runs: |checks| checks.$module.is_some(),
-            rules: |checks, case, found| {
+            rules: |checks, case, violations| {
                 if let Some(check) = &checks.$module {
-                    check.rules(case, &mut found.below($name));
+                    check.rules(case, &mut violations.below($name));
                 }
             },
             start: |checks, case| Some(checks.$module?.start(case)),
@@ -113,9 +113,9 @@ impl Checks {
     }
 
     /// Tells which parameters cannot be meant.
-    pub(crate) fn rules(&self, case: CaseFacts<'_>, found: &mut Found<'_>) {
+    pub(crate) fn rules(&self, case: CaseFacts<'_>, violations: &mut Violations<'_>) {
         for check in &CHECKS {
-            (check.rules)(self, case, found);
+            (check.rules)(self, case, violations);
         }
     }
 

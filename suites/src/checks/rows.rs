@@ -6,8 +6,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, count};
 use super::{CaseFacts, Check, Fold};
 
@@ -177,7 +177,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let inputs = (self.inputs > 0).then_some(self.inputs);
         let Some(due) = self.wanted.count.or(inputs) else {
             return vec![

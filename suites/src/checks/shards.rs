@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
 use crate::unit::Share;
+use crate::violations::Violations;
 
 use super::figure::at_most;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
 use super::{CaseFacts, Check, Fold};
 
@@ -31,8 +31,8 @@ impl Default for Shards {
 }
 
 impl Check for Shards {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
-        found.share("errors", Some(self.errors));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.share("errors", Some(self.errors));
     }
 
     fn start(self, _: CaseFacts<'_>) -> Box<dyn Fold> {
@@ -64,7 +64,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let wanted = "each input in exactly one row";
         let Some(inputs) = self.figures.get(INPUTS).copied() else {
             return vec![seen.missing(INPUTS, wanted)];
@@ -92,7 +92,7 @@ impl Fold for Running {
 }
 
 impl Running {
-    fn errors(&self, seen: &Seen, inputs: f64) -> Ruling {
+    fn errors(&self, seen: &Observations, inputs: f64) -> Ruling {
         let wanted = format!("at most {} of the rows", self.wanted.errors);
         let Some(errors) = self.figures.get(ERRORS).copied() else {
             return seen.missing(ERRORS, &wanted);

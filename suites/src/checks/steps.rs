@@ -5,8 +5,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
 use super::{CaseFacts, Check, Fold};
 
@@ -91,7 +91,7 @@ impl Fold for Running {
         self.still.get_or_insert((self.last_update, norm));
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let wanted = match self.wanted.count {
             Some(count) => format!("{count} steps without a gap, each with an update"),
             None => "steps without a gap, each with an update".to_owned(),

@@ -3,11 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
 use crate::unit::Span;
+use crate::violations::Violations;
 
+use super::observations::Observations;
 use super::ruling::Ruling;
-use super::seen::Seen;
 use super::{CaseFacts, Check, Fold};
 
 /// The case ended within its time budget.
@@ -20,9 +20,9 @@ pub struct TimeBudget {
 }
 
 impl Check for TimeBudget {
-    fn rules(&self, case: CaseFacts<'_>, found: &mut Found<'_>) {
+    fn rules(&self, case: CaseFacts<'_>, violations: &mut Violations<'_>) {
         if self.at_most >= case.timeout {
-            found.add(
+            violations.add(
                 "at-most",
                 format!("a time budget that the timeout ({}) does not let it exceed", case.timeout),
                 "make the budget shorter, or `timeout` longer",
@@ -36,7 +36,7 @@ impl Check for TimeBudget {
 }
 
 impl Fold for TimeBudget {
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let budget = self.at_most;
         let observed = format!("{:.1}s", seen.elapsed.as_secs_f64());
         vec![Ruling::of(seen.elapsed <= budget.0, observed, format!("at most {budget}")).because(

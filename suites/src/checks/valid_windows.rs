@@ -6,9 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::figure::at_least;
+use super::observations::{Observations, Sample};
 use super::points::{Point, Points};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
 use super::{CaseFacts, Check, Fold};
 
@@ -61,7 +61,7 @@ impl Fold for Running {
         self.0.observe(sample);
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let rulings = Vec::from_iter(
             self.0.all().filter(|point| point.batch.is_some()).filter_map(|point| self.of(point)),
         );

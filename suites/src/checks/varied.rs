@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::{Found, meant};
 use crate::unit::Share;
+use crate::violations::{Violations, meant};
 
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::{clip, count};
 use super::{CaseFacts, Check, Fold};
 
@@ -36,17 +36,17 @@ fn default_varied() -> Share {
 }
 
 impl Check for Varied {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
         if self.0.is_empty() {
-            found.add("", "no metric is listed", "write `- name: predicted`");
+            violations.add("", "no metric is listed", "write `- name: predicted`");
         }
         for (index, check) in self.0.iter().enumerate() {
-            let mut found = found.below(format!("[{index}]"));
-            found.metric_name(&check.name);
+            let mut violations = violations.below(format!("[{index}]"));
+            violations.metric_name(&check.name);
             if check.at_most.0 >= 1.0 {
                 let hint =
                     meant(check.at_most).unwrap_or_else(|| "write a share below 100%, e.g. 90%".into());
-                found.add("at-most", "a share that no value can exceed", hint);
+                violations.add("at-most", "a share that no value can exceed", hint);
             }
         }
     }
@@ -71,7 +71,7 @@ struct Metric {
 }
 
 impl Metric {
-    fn rule(&self, seen: &Seen) -> Ruling {
+    fn rule(&self, seen: &Observations) -> Ruling {
         let name = clip(&self.check.name, 128);
         let wanted = format!("no value of `{name}` more often than in {} of all", self.check.at_most);
         // Of equals the smallest, so that the same lines give the same words.
@@ -105,7 +105,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         self.0.iter().map(|metric| metric.rule(seen).about(clip(&metric.check.name, 128))).collect()
     }
 }

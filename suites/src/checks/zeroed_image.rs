@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
+use crate::violations::Violations;
 
 use super::figure::at_most;
+use super::observations::{Observations, Sample};
 use super::ruling::Ruling;
-use super::seen::{Sample, Seen};
 use super::text::short;
 use super::{CaseFacts, Check, Fold};
 
@@ -29,8 +29,8 @@ impl Default for ZeroedImage {
 }
 
 impl Check for ZeroedImage {
-    fn rules(&self, _: CaseFacts<'_>, found: &mut Found<'_>) {
-        found.finite("margin", Some(self.margin));
+    fn rules(&self, _: CaseFacts<'_>, violations: &mut Violations<'_>) {
+        violations.finite("margin", Some(self.margin));
     }
 
     fn start(self, case: CaseFacts<'_>) -> Box<dyn Fold> {
@@ -81,7 +81,7 @@ impl Fold for Running {
         }
     }
 
-    fn conclude(&self, seen: &Seen) -> Vec<Ruling> {
+    fn conclude(&self, seen: &Observations) -> Vec<Ruling> {
         let zeroed = Vec::from_iter(
             self.pairs.iter().filter_map(|(name, pair)| Some((name, pair.eval, pair.zeroed?))),
         );

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::checks::observations::{Observations, Sample};
 use crate::checks::ruling::{Kind, Ruling};
-use crate::checks::seen::{Sample, Seen};
 use crate::checks::{
     Abort, End, ExitStatus, Finite, Fold, LastWord, ProcessEnd, TimeBudget, exit_status, text,
 };
@@ -20,7 +20,7 @@ const MAX_TEXT: usize = 2000;
 pub struct Evaluator {
     case: Case,
     folds: Vec<(CheckName, Box<dyn Fold>)>,
-    seen: Seen,
+    seen: Observations,
     /// What the process says cannot be judged here.
     skips: BTreeMap<CheckName, String>,
     /// The worker's own word on why it cannot go on.
@@ -34,7 +34,7 @@ impl Evaluator {
     /// The evaluator of a case that is about to start.
     pub fn for_case(case: &Case) -> Self {
         let folds = case.started_checks();
-        let mut seen = Seen::default();
+        let mut seen = Observations::default();
         for (_, fold) in &folds {
             seen.keep(fold.keeps());
         }

@@ -28,7 +28,7 @@ pub struct ResourceGone {
 
 /// What was had, and what it costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Had {
+pub struct NodeProvisioned {
     pub node: NodeName,
     pub instance: String,
     pub instance_type: String,

@@ -149,7 +149,7 @@ events! {
     "waiting" => node::Waiting by harness about run,
     "resource-made" => cloud::ResourceMade by harness about run,
     "resource-gone" => cloud::ResourceGone by harness about run,
-    "had" => cloud::Had by harness about run,
+    "had" => cloud::NodeProvisioned by harness about run,
     "phase" => node::Phase by harness about run,
     "kept" => cloud::Kept by harness about run,
     "taken-over" => cloud::TakenOver by harness about run,

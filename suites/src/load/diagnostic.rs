@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::MAX_BYTES;
-use super::tree::{Fault, Place};
+use super::tree::{Fault, SourceRange};
 use crate::beneath::BeneathError;
 
 /// The longest part of a line that is shown.
@@ -124,7 +124,7 @@ impl Source {
     }
 
     pub(super) fn diagnostic(&self, fault: Fault) -> Diagnostic {
-        let Fault { place: Place { start, width }, message, hint, also } = fault;
+        let Fault { place: SourceRange { start, width }, message, hint, also } = fault;
         let line = self.text.lines().nth(start.line - 1);
         let source = line.filter(|_| start.column <= MAX_SHOWN).map(|line| {
             let clean = |c: char| if c.is_control() { ' ' } else { c };

@@ -17,7 +17,7 @@ const MAX_NODES: usize = 50_000;
 
 /// A stretch of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct SourceRange {
     pub(super) start: Position,
     /// Characters on the first line; at least 1.
     pub(super) width: usize,
@@ -26,7 +26,7 @@ pub(super) struct Place {
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub(super) place: Place,
+    pub(super) place: SourceRange,
     pub(super) kind: Kind,
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Kind {
 #[derive(Debug, Clone)]
 pub(super) struct Key {
     pub(super) text: String,
-    pub(super) place: Place,
+    pub(super) place: SourceRange,
 }
 
 /// One step from a value to a part of it.
@@ -57,14 +57,14 @@ pub(super) enum Step {
 /// What is wrong with a file, before anything is known of what it means.
 #[derive(Debug)]
 pub(super) struct Fault {
-    pub(super) place: Place,
+    pub(super) place: SourceRange,
     pub(super) message: String,
     pub(super) hint: Option<String>,
     pub(super) also: Option<(Position, String)>,
 }
 
 impl Fault {
-    pub(super) fn new(place: Place, message: impl Into<String>) -> Self {
+    pub(super) fn new(place: SourceRange, message: impl Into<String>) -> Self {
         Self { place, message: message.into(), hint: None, also: None }
     }
 
@@ -85,7 +85,7 @@ impl Node {
     }
 
     /// The place of the key that `step` names.
-    pub(super) fn key(&self, step: &Step) -> Option<Place> {
+    pub(super) fn key(&self, step: &Step) -> Option<SourceRange> {
         match (&self.kind, step) {
             (Kind::Map(entries), Step::Key(name)) => {
                 entries.iter().find(|(key, _)| key.text == *name).map(|(key, _)| key.place)
@@ -138,10 +138,10 @@ fn position(marker: &Marker) -> Position {
     Position { line: marker.line().max(1), column: marker.col() + 1 }
 }
 
-fn place(span: Span) -> Place {
+fn place(span: Span) -> SourceRange {
     let (start, end) = (position(&span.start), position(&span.end));
     let width = if start.line == end.line { end.column.saturating_sub(start.column) } else { 1 };
-    Place { start, width: width.max(1) }
+    SourceRange { start, width: width.max(1) }
 }
 
 impl<'a> Builder<'a, '_> {
@@ -150,13 +150,13 @@ impl<'a> Builder<'a, '_> {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
             Some(Err(error)) => {
-                let place = Place { start: position(error.marker()), width: 1 };
+                let place = SourceRange { start: position(error.marker()), width: 1 };
                 Err(Fault::new(place, format!("this is not YAML: {}", error.info())))
             }
         }
     }
 
-    fn count(&mut self, nodes: usize, place: Place) -> Result<(), Fault> {
+    fn count(&mut self, nodes: usize, place: SourceRange) -> Result<(), Fault> {
         self.nodes += nodes;
         if self.nodes <= MAX_NODES {
             return Ok(());
@@ -192,7 +192,7 @@ impl<'a> Builder<'a, '_> {
         Ok(node)
     }
 
-    fn alias(&mut self, anchor: usize, place: Place) -> Result<Node, Fault> {
+    fn alias(&mut self, anchor: usize, place: SourceRange) -> Result<Node, Fault> {
         let Some((_, size)) = self.anchors.get(&anchor) else {
             return Err(Fault::new(place, "an alias to a value that contains it").hint("write the value out"));
         };

@@ -9,7 +9,7 @@ use serde_path_to_error::{Deserializer, Segment, Track};
 use serde_yaml::{Mapping, Number, Value};
 
 use super::rules::either;
-use super::tree::{Fault, Kind, Node, Place, Step};
+use super::tree::{Fault, Kind, Node, SourceRange, Step};
 use crate::spec::{Case, Suite, Work};
 
 /// No file has more wrong with it than anybody wants to read.
@@ -36,7 +36,7 @@ impl Parts {
 /// Reads the tree, adding what is wrong to `faults`.
 pub(super) fn parts(root: &Node, faults: &mut Vec<Fault>) -> Parts {
     let Kind::Map(entries) = &root.kind else {
-        let place = Place { width: 1, ..root.place };
+        let place = SourceRange { width: 1, ..root.place };
         let fault =
             Fault::new(place, format!("expected a mapping (`key: value` lines), found {}", found(root)));
         faults.push(fault.hint("begin with `suite: NAME` and `cases:`"));
@@ -85,7 +85,7 @@ fn case(item: &Node, faults: &mut Vec<Fault>) -> Option<Case> {
         [] => {
             let [first, others @ ..] = Work::KINDS.map(|kind| format!("`{kind}`"));
             let message = format!("the case says neither {first} nor {}", either(&others));
-            faults.push(Fault::new(Place { width: 1, ..item.place }, message).hint("say what it runs"));
+            faults.push(Fault::new(SourceRange { width: 1, ..item.place }, message).hint("say what it runs"));
             None
         }
     };
@@ -251,7 +251,7 @@ fn fault(text: &str, path: &[Step], root: &Node) -> Fault {
         return fault.hint(suggestion(name, &Vec::from_iter(known), "known keys"));
     }
     if let Some(name) = quoted(text, "missing field `") {
-        let place = Place { width: 1, ..on_value };
+        let place = SourceRange { width: 1, ..on_value };
         return Fault::new(place, format!("the key `{name}` is missing"))
             .hint(format!("add `{name}:` to this mapping"));
     }

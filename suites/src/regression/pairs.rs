@@ -40,7 +40,7 @@ pub struct Ratio {
 /// What a ratio says of the version that was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Found {
+pub enum PairVerdict {
     /// Worse, by [`EFFECT`] or more, and the whole interval says so.
     Worse,
     /// Better, likewise.
@@ -96,32 +96,32 @@ impl Ratio {
     }
 
     /// What it says, where this way is better.
-    pub fn found(&self, better: Direction) -> Found {
+    pub fn found(&self, better: Direction) -> PairVerdict {
         let lower = self.high < 1.0 && self.ratio <= 1.0 - EFFECT;
         let higher = self.low > 1.0 && self.ratio >= 1.0 + EFFECT;
         match better {
-            Direction::Higher if lower => Found::Worse,
-            Direction::Lower if higher => Found::Worse,
-            _ if lower || higher => Found::Better,
-            _ => Found::NoDifference,
+            Direction::Higher if lower => PairVerdict::Worse,
+            Direction::Lower if higher => PairVerdict::Worse,
+            _ if lower || higher => PairVerdict::Better,
+            _ => PairVerdict::NoDifference,
         }
     }
 }
 
 /// What pairs say that have no ratio: where the later ones are no numbers and the earlier ones are, that is worse; where all
 /// of them moved the same way (from 0, say), which way it was. `None` where that cannot be said either.
-pub fn without_ratio(pairs: &[(f64, f64)], better: Direction) -> Option<Found> {
+pub fn without_ratio(pairs: &[(f64, f64)], better: Direction) -> Option<PairVerdict> {
     if pairs.len() < LEAST || pairs.iter().any(|(before, _)| !before.is_finite()) {
         return None;
     }
     if pairs.iter().any(|(_, after)| !after.is_finite()) {
-        return Some(Found::Worse);
+        return Some(PairVerdict::Worse);
     }
     let (rose, fell) = (pairs.iter().all(|(b, a)| a > b), pairs.iter().all(|(b, a)| a < b));
     Some(match (better, rose, fell) {
-        (Direction::Higher, true, _) | (Direction::Lower, _, true) => Found::Better,
-        (Direction::Higher, _, true) | (Direction::Lower, true, _) => Found::Worse,
-        _ => Found::NoDifference,
+        (Direction::Higher, true, _) | (Direction::Lower, _, true) => PairVerdict::Better,
+        (Direction::Higher, _, true) | (Direction::Lower, true, _) => PairVerdict::Worse,
+        _ => PairVerdict::NoDifference,
     })
 }
 
@@ -154,9 +154,9 @@ mod tests {
             for _ in 0..rounds {
                 let same = Ratio::of(&simulated(&mut random, pairs, 1.0, 0.01)).unwrap();
                 holds += usize::from(same.low <= 1.0 && same.high >= 1.0);
-                false_alarms += usize::from(same.found(Direction::Higher) == Found::Worse);
+                false_alarms += usize::from(same.found(Direction::Higher) == PairVerdict::Worse);
                 let slower = Ratio::of(&simulated(&mut random, pairs, 0.95, 0.01)).unwrap();
-                found += usize::from(slower.found(Direction::Higher) == Found::Worse);
+                found += usize::from(slower.found(Direction::Higher) == PairVerdict::Worse);
             }
             assert!(share(holds, rounds) >= 0.93, "{pairs} pairs: {holds} of {rounds}");
             assert!(share(false_alarms, rounds) <= 0.03, "{pairs} pairs: {false_alarms} of {rounds}");
@@ -167,17 +167,17 @@ mod tests {
     #[test]
     fn what_is_said_follows_the_direction_and_needs_an_effect() {
         let ratio = |ratio: f64| Ratio { ratio, low: ratio * 0.999, high: ratio * 1.001, pairs: 6 };
-        assert_eq!(ratio(0.95).found(Direction::Higher), Found::Worse);
-        assert_eq!(ratio(0.95).found(Direction::Lower), Found::Better);
-        assert_eq!(ratio(1.05).found(Direction::Higher), Found::Better);
-        assert_eq!(ratio(1.05).found(Direction::Lower), Found::Worse);
+        assert_eq!(ratio(0.95).found(Direction::Higher), PairVerdict::Worse);
+        assert_eq!(ratio(0.95).found(Direction::Lower), PairVerdict::Better);
+        assert_eq!(ratio(1.05).found(Direction::Higher), PairVerdict::Better);
+        assert_eq!(ratio(1.05).found(Direction::Lower), PairVerdict::Worse);
         assert_eq!(
             ratio(0.995).found(Direction::Higher),
-            Found::NoDifference,
+            PairVerdict::NoDifference,
             "sure, and too small to count"
         );
         let unsure = Ratio { ratio: 0.9, low: 0.8, high: 1.01, pairs: 6 };
-        assert_eq!(unsure.found(Direction::Higher), Found::NoDifference);
+        assert_eq!(unsure.found(Direction::Higher), PairVerdict::NoDifference);
     }
 
     #[test]
@@ -193,13 +193,13 @@ mod tests {
     #[test]
     fn a_loss_below_zero_that_rises_is_worse_and_one_that_falls_is_better() {
         for (before, after, found) in [
-            (-2.0, -1.0, Found::Worse),
-            (-1.0, -2.0, Found::Better),
-            (-1.0, 1.0, Found::Worse),
-            (1.0, -1.0, Found::Better),
-            (1.0, 0.0, Found::Better),
-            (-2.0, -2.0, Found::NoDifference),
-            (-2.0, -2.005, Found::NoDifference),
+            (-2.0, -1.0, PairVerdict::Worse),
+            (-1.0, -2.0, PairVerdict::Better),
+            (-1.0, 1.0, PairVerdict::Worse),
+            (1.0, -1.0, PairVerdict::Better),
+            (1.0, 0.0, PairVerdict::Better),
+            (-2.0, -2.0, PairVerdict::NoDifference),
+            (-2.0, -2.005, PairVerdict::NoDifference),
         ] {
             let ratio = Ratio::of(&[(before, after); LEAST]).unwrap();
             assert_eq!(ratio.found(Direction::Lower), found, "{before} {after}: {ratio:?}");
@@ -209,12 +209,12 @@ mod tests {
     #[test]
     fn what_is_no_number_any_more_or_no_longer_nothing_is_worse_without_a_ratio() {
         let found = |before, after, better| without_ratio(&[(before, after); LEAST], better);
-        assert_eq!(found(1.0, f64::NAN, Direction::Higher), Some(Found::Worse));
-        assert_eq!(found(0.0, f64::INFINITY, Direction::Lower), Some(Found::Worse));
+        assert_eq!(found(1.0, f64::NAN, Direction::Higher), Some(PairVerdict::Worse));
+        assert_eq!(found(0.0, f64::INFINITY, Direction::Lower), Some(PairVerdict::Worse));
         assert_eq!(found(f64::NAN, 1.0, Direction::Lower), None);
-        assert_eq!(found(0.0, 3.0, Direction::Lower), Some(Found::Worse));
-        assert_eq!(found(0.0, 3.0, Direction::Higher), Some(Found::Better));
-        assert_eq!(found(0.0, 0.0, Direction::Lower), Some(Found::NoDifference));
+        assert_eq!(found(0.0, 3.0, Direction::Lower), Some(PairVerdict::Worse));
+        assert_eq!(found(0.0, 3.0, Direction::Higher), Some(PairVerdict::Better));
+        assert_eq!(found(0.0, 0.0, Direction::Lower), Some(PairVerdict::NoDifference));
         assert_eq!(without_ratio(&[(0.0, 1.0); LEAST - 1], Direction::Lower), None);
     }
 

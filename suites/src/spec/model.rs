@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::InputPath;
-use crate::found::Found;
+use crate::violations::Violations;
 
 /// What is trained: exactly one of `builtin` and `torchscript`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,19 +39,19 @@ pub enum Builtin {
 }
 
 impl Model {
-    pub(crate) fn rules(&self, found: &mut Found<'_>) {
+    pub(crate) fn rules(&self, violations: &mut Violations<'_>) {
         match (self.builtin, &self.torchscript) {
             (Some(_), Some(_)) => {
-                found.add("torchscript", "both `builtin` and `torchscript`", "keep one of them");
+                violations.add("torchscript", "both `builtin` and `torchscript`", "keep one of them");
             }
             (None, None) => {
                 let hint = "write `builtin: unet`, `builtin: resnet18` or `torchscript: PATH`";
-                found.add("", "the model says neither `builtin` nor `torchscript`", hint);
+                violations.add("", "the model says neither `builtin` nor `torchscript`", hint);
             }
             _ => {}
         }
         if self.width.is_some() && self.builtin != Some(Builtin::Unet) {
-            found.add("width", "`width` is for `builtin: unet` only", "remove it");
+            violations.add("width", "`width` is for `builtin: unet` only", "remove it");
         }
     }
 }

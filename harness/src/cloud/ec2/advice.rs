@@ -8,7 +8,7 @@ use super::{Purchase, Usd};
 
 /// What was asked for when it was refused.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct FailedRequest<'a> {
     pub region: &'a str,
     pub purchase: Purchase,
     /// The types, one of which was wanted.
@@ -18,7 +18,7 @@ pub struct Asked<'a> {
 
 impl Refusal {
     /// What to do about it, in whole sentences; several lines where there are commands.
-    pub fn advice(&self, asked: &Asked<'_>) -> String {
+    pub fn advice(&self, asked: &FailedRequest<'_>) -> String {
         match self.kind {
             RefusalKind::Capacity => capacity(asked),
             RefusalKind::Quota => quota(asked),
@@ -84,7 +84,7 @@ impl Refusal {
         plain.then_some(word)
     }
 
-    fn configuration(&self, asked: &Asked<'_>) -> String {
+    fn configuration(&self, asked: &FailedRequest<'_>) -> String {
         let begins = |head: &str| self.code.starts_with(head);
         let region = asked.region;
         let setting = match self.code.as_str() {
@@ -113,7 +113,7 @@ impl Refusal {
     }
 }
 
-fn capacity(asked: &Asked<'_>) -> String {
+fn capacity(asked: &FailedRequest<'_>) -> String {
     let market = match asked.purchase {
         Purchase::Spot => "allow on-demand (`market: spot-then-on-demand`), ",
         Purchase::OnDemand => "",
@@ -123,14 +123,14 @@ fn capacity(asked: &Asked<'_>) -> String {
     )
 }
 
-fn price(asked: &Asked<'_>) -> String {
+fn price(asked: &FailedRequest<'_>) -> String {
     let now = asked.max_price.map_or(String::new(), |price| format!(" (now {price} an hour)"));
     format!(
         "The spot price is above `max-price:`{now}: raise it, name more `types:`, or wait longer with `--wait`."
     )
 }
 
-fn quota(asked: &Asked<'_>) -> String {
+fn quota(asked: &FailedRequest<'_>) -> String {
     // Of each quota the smallest machine, in the order in which they were asked for.
     let mut least: Vec<(Quota, &Candidate)> = Vec::new();
     for candidate in asked.candidates {
@@ -141,7 +141,7 @@ fn quota(asked: &Asked<'_>) -> String {
             None => least.push((quota, candidate)),
         }
     }
-    let Asked { region, .. } = asked;
+    let FailedRequest { region, .. } = asked;
     let head = format!("The account may not have so many {} instances in {region} at once.", asked.purchase);
     let raise = least.into_iter().map(|(quota, one)| {
         let (console, command) = (quota.console(region), quota.command(region, one.vcpus));
@@ -212,8 +212,12 @@ mod tests {
             ("NewAndUnheardOf", "", Purchase::Spot),
         ]
         .map(|(code, message, purchase)| {
-            let asked =
-                Asked { region: "us-east-1", purchase, candidates: &candidates, max_price: Some(Usd(0.4)) };
+            let asked = FailedRequest {
+                region: "us-east-1",
+                purchase,
+                candidates: &candidates,
+                max_price: Some(Usd(0.4)),
+            };
             let advice = Refusal::of(code, message).advice(&asked);
             format!("{code} ({purchase}):\n{advice}")
         });
@@ -223,8 +227,12 @@ mod tests {
     #[test]
     fn a_quota_whose_code_is_not_known_is_still_told_where_to_raise() {
         let candidates = [candidate("p6-b200.48xlarge", 192)];
-        let asked =
-            Asked { region: "us-west-2", purchase: Purchase::Spot, candidates: &candidates, max_price: None };
+        let asked = FailedRequest {
+            region: "us-west-2",
+            purchase: Purchase::Spot,
+            candidates: &candidates,
+            max_price: None,
+        };
         let advice = Refusal::of("MaxSpotInstanceCountExceeded", "").advice(&asked);
         assert!(advice.contains("https://us-west-2.console.aws.amazon.com/servicequotas"), "{advice}");
     }

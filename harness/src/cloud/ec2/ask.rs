@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use super::candidates::Choice;
 use super::cloud::{Cloud, Ec2Error};
 use super::kinds;
-use super::look_up::{Ground, LookUpError, Offer, Subnet};
+use super::look_up::{LookUpError, Offer, RegionCatalog, Subnet};
 use super::template;
 use super::young::once_known;
 use super::{Ec2Settings, Purchase};
@@ -38,7 +38,7 @@ const MOST_POOLS: usize = 300;
 
 /// Who asks, where, and what for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asker<'a> {
+pub struct Requester<'a> {
     pub cloud: &'a Cloud,
     pub settings: &'a Ec2Settings,
     pub labels: &'a Labels,
@@ -49,7 +49,7 @@ pub struct Asker<'a> {
 /// What one attempt has looked up and made in a region, for the next one to use.
 #[derive(Debug)]
 pub struct Preflight {
-    pub ground: Ground,
+    pub catalog: RegionCatalog,
     group: Group,
 }
 
@@ -82,7 +82,7 @@ pub struct Request<'a> {
 
 /// A fleet that looks for capacity.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct RequestedFleet {
     pub fleet: String,
     pub pools: Vec<Pool>,
     /// When it was asked for, by the cloud's clock.
@@ -96,7 +96,7 @@ pub struct Pool {
     pub subnet: String,
 }
 
-impl Asker<'_> {
+impl Requester<'_> {
     /// Looks up what there is and makes the security group, where none is given. `longest`: how long from now the group
     /// may be in use; its tag must not have it reaped while the run still waits for capacity.
     pub async fn preflight(&self, need: &NodeNeed, longest: Duration) -> Result<Preflight, LookUpError> {
@@ -107,9 +107,9 @@ impl Asker<'_> {
                 None => self.group(offer.vpc()?, longest).await,
             }
         };
-        let ground = offer.clone().ground(self.cloud, self.settings, need);
-        let (ground, group) = tokio::try_join!(Box::pin(ground), Box::pin(group))?;
-        Ok(Preflight { ground, group })
+        let catalog = offer.clone().catalog(self.cloud, self.settings, need);
+        let (catalog, group) = tokio::try_join!(Box::pin(catalog), Box::pin(group))?;
+        Ok(Preflight { catalog, group })
     }
 
     async fn group(&self, vpc: &str, longest: Duration) -> Result<Group, LookUpError> {
@@ -143,19 +143,23 @@ impl Asker<'_> {
 
     /// Opens the security group, makes the launch template, and asks for a fleet of one. Each attempt has its own
     /// template: what it tags depends on how the instance is paid for, and its keys are its own.
-    pub async fn ask(&self, preflight: &mut Preflight, request: &Request<'_>) -> Result<Asked, CloudError> {
+    pub async fn ask(
+        &self,
+        preflight: &mut Preflight,
+        request: &Request<'_>,
+    ) -> Result<RequestedFleet, CloudError> {
         let token = token();
         let (template, ()) = tokio::try_join!(
             Box::pin(self.template(preflight, request, &token)),
             Box::pin(self.open(preflight))
         )?;
         preflight.group.is_open = true;
-        Box::pin(self.fleet(&preflight.ground, &template, request, token)).await
+        Box::pin(self.fleet(&preflight.catalog, &template, request, token)).await
     }
 
     /// Lets the caller in, and nobody else.
     async fn open(&self, preflight: &Preflight) -> Result<(), CloudError> {
-        let Some(cidr) = preflight.ground.ingress.as_ref().filter(|_| !preflight.group.is_open) else {
+        let Some(cidr) = preflight.catalog.ingress.as_ref().filter(|_| !preflight.group.is_open) else {
             return Ok(());
         };
         let port = i32::from(self.settings.port);
@@ -188,10 +192,10 @@ impl Asker<'_> {
         launch: &str,
     ) -> Result<String, CloudError> {
         let name = unique_name(&self.labels.run);
-        let data = template::Wanted {
+        let data = template::TemplateSpec {
             settings: self.settings,
             purchase: request.purchase,
-            image: &preflight.ground.image,
+            image: &preflight.catalog.image,
             security_group: &preflight.group.id,
             user_data: request.user_data,
             tags: &self.tags(request.expires_at, Some(launch)),
@@ -214,12 +218,12 @@ impl Asker<'_> {
 
     async fn fleet(
         &self,
-        ground: &Ground,
+        catalog: &RegionCatalog,
         template: &str,
         request: &Request<'_>,
         token: String,
-    ) -> Result<Asked, CloudError> {
-        let pools = pools(request.choice, &ground.subnets);
+    ) -> Result<RequestedFleet, CloudError> {
+        let pools = pools(request.choice, &catalog.subnets);
         let price = request.choice.max_price.filter(|_| request.purchase == Purchase::Spot);
         let overrides = pools.iter().map(|pool| {
             FleetLaunchTemplateOverridesRequest::builder()
@@ -276,7 +280,7 @@ impl Asker<'_> {
             answer.await?.fleet_id.ok_or_else(|| Ec2Error::lacks("CreateFleet", "the fleet's id"))
         };
         let fleet = Box::pin(self.ledger.make(kinds::FLEET, self.cloud.region(), &token, making)).await?;
-        Ok(Asked { fleet, pools, at })
+        Ok(RequestedFleet { fleet, pools, at })
     }
 
     /// On-demand types that the user names are taken in the user's order; 0 is the first.

@@ -6,7 +6,7 @@ use gpu_suites::event::ResourceKind;
 use super::cloud::{Cloud, Ec2Error};
 use super::{fleet, kinds, observe};
 use crate::cloud::error::Fault as _;
-use crate::cloud::ledger::Doubt;
+use crate::cloud::ledger::UnconfirmedCall;
 use crate::cloud::provider::{End, EndState, Traces};
 
 /// Asks for a thing's end.
@@ -105,7 +105,7 @@ fn by(name: &str, value: &str) -> Filter {
 /// What a call has made whose answer never came. Each such call was given something of its own to be found by: a client
 /// token, or a name that nothing else has. What a fleet has launched carries the token as a tag, and is found even where
 /// its fleet is not.
-pub(super) async fn traces(cloud: &Cloud, doubt: &Doubt) -> Result<Traces, Ec2Error> {
+pub(super) async fn traces(cloud: &Cloud, doubt: &UnconfirmedCall) -> Result<Traces, Ec2Error> {
     let mut instances = Vec::new();
     let ids = match doubt.resource {
         kinds::FLEET => {

@@ -13,7 +13,7 @@ use backon::{ConstantBuilder, Retryable as _};
 use gpu_suites::event::ResourceKind;
 use tokio::time::{Instant, sleep};
 
-use super::ask::{Asked, Pool};
+use super::ask::{Pool, RequestedFleet};
 use super::cloud::{Cloud, Ec2Error};
 use super::kinds;
 use super::observe;
@@ -50,14 +50,14 @@ pub struct Refused {
 pub async fn follow(
     cloud: &Cloud,
     ledger: &Ledger,
-    asked: &Asked,
+    asked: &RequestedFleet,
     patience: Duration,
 ) -> Result<Followed, Ec2Error> {
     let until = Instant::now() + patience;
     let mut pause = PAUSE.0;
     loop {
         match Box::pin(look(cloud, ledger, asked)).await {
-            Ok(Seen { instance: Some(id), .. }) => return Ok(Followed::Instance(id)),
+            Ok(FleetStatus { instance: Some(id), .. }) => return Ok(Followed::Instance(id)),
             Ok(seen) if seen.is_over(&asked.pools) => {
                 return Ok(Followed::Refused(Refused { by_pool: seen.refused }));
             }
@@ -78,13 +78,13 @@ pub async fn follow(
     }
 }
 
-struct Seen {
+struct FleetStatus {
     instance: Option<String>,
     refused: Vec<PoolRefusal>,
     says_error: bool,
 }
 
-impl Seen {
+impl FleetStatus {
     /// Whether nothing more is to be hoped for from this attempt.
     fn is_over(&self, pools: &[Pool]) -> bool {
         let said = |pool: &Pool| {
@@ -99,7 +99,7 @@ impl Seen {
     }
 }
 
-async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, Ec2Error> {
+async fn look(cloud: &Cloud, ledger: &Ledger, asked: &RequestedFleet) -> Result<FleetStatus, Ec2Error> {
     let since = DateTime::from_secs(asked.at.as_second() - BEFORE);
     let (instances, history, fleets) = tokio::join!(
         active(cloud, &asked.fleet),
@@ -117,12 +117,12 @@ async fn look(cloud: &Cloud, ledger: &Ledger, asked: &Asked) -> Result<Seen, Ec2
         first.get_or_insert_with(|| id.to_owned());
     }
     if first.is_some() {
-        return Ok(Seen { instance: first, refused: Vec::new(), says_error: false });
+        return Ok(FleetStatus { instance: first, refused: Vec::new(), says_error: false });
     }
     let history = history?;
     let fleets = fleets.map_err(|error| Ec2Error::of("DescribeFleets", &error))?;
     let status = fleets.fleets().first().and_then(|fleet| fleet.activity_status());
-    Ok(Seen {
+    Ok(FleetStatus {
         instance: None,
         refused: refusals(&history, &asked.pools),
         says_error: status == Some(&FleetActivityStatus::Error),
@@ -336,7 +336,7 @@ mod tests {
         let said = |text: &str| read("error", text, &pools);
         let one = said("g6.xlarge, ami-1, Linux/UNIX, us-east-1a: InsufficientInstanceCapacity: none");
         let other = said("g6.xlarge, ami-1, Linux/UNIX, us-east-1b: InsufficientInstanceCapacity: none");
-        let seen = |refused, says_error| Seen { instance: None, refused, says_error };
+        let seen = |refused, says_error| FleetStatus { instance: None, refused, says_error };
         assert!(!seen(vec![], true).is_over(&pools));
         assert!(!seen(vec![one.clone()], false).is_over(&pools));
         assert!(seen(vec![one.clone()], true).is_over(&pools));

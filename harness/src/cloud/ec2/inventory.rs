@@ -9,11 +9,11 @@ use jiff::Timestamp;
 
 use super::cloud::{Cloud, Ec2Error};
 use super::{end, kinds};
-use crate::cloud::found::{self, Found, Instance, Owner};
+use crate::cloud::tagged::{self, Instance, Owner, TaggedResource};
 use crate::cloud::tags;
 
 /// What one call found.
-type Looked = Result<Vec<Found>, Ec2Error>;
+type Looked = Result<Vec<TaggedResource>, Ec2Error>;
 
 /// Asks for everything at once; what is found may be in a final state.
 pub(super) async fn inventory(cloud: &Cloud) -> Looked {
@@ -21,7 +21,7 @@ pub(super) async fn inventory(cloud: &Cloud) -> Looked {
     for (_, looked) in each(cloud).await {
         all.extend(looked?);
     }
-    found::date(&mut all);
+    tagged::date(&mut all);
     Ok(all)
 }
 
@@ -90,7 +90,7 @@ async fn volumes(cloud: &Cloud) -> Looked {
         let is_final = matches!(state, "deleting" | "deleted");
         let thing = Thing { id: volume.volume_id()?, state, is_final, made: volume.create_time() };
         let waits = end::waits(volume);
-        Some(Found { waits, ..thing.found(cloud, ResourceKind::VOLUME, volume.tags())? })
+        Some(TaggedResource { waits, ..thing.found(cloud, ResourceKind::VOLUME, volume.tags())? })
     });
     Ok(found.collect())
 }
@@ -157,10 +157,10 @@ struct Thing<'a> {
 
 impl Thing<'_> {
     /// `None` where it does not carry our tags.
-    fn found(self, cloud: &Cloud, resource: ResourceKind, tags: &[Tag]) -> Option<Found> {
+    fn found(self, cloud: &Cloud, resource: ResourceKind, tags: &[Tag]) -> Option<TaggedResource> {
         let texts = tags.iter().filter_map(|tag| Some((tag.key()?.to_owned(), tag.value()?.to_owned())));
         let owner = Owner::of(&HashMap::from_iter(texts))?;
-        Some(Found {
+        Some(TaggedResource {
             resource,
             id: self.id.to_owned(),
             region: cloud.region().to_owned(),

@@ -35,7 +35,7 @@ const PLAIN: [&str; 8] = ["c6a.*", "c6i.*", "c7a.*", "c7i.*", "m6a.*", "m6i.*", 
 
 /// What a region has for us.
 #[derive(Debug, Clone)]
-pub struct Ground {
+pub struct RegionCatalog {
     pub region: String,
     pub facts: Vec<TypeFacts>,
     pub image: Image,
@@ -137,11 +137,15 @@ enum AskedImage {
     Name { pattern: String, owner: String },
 }
 
-pub async fn look_up(cloud: &Cloud, settings: &Ec2Settings, need: &NodeNeed) -> Result<Ground, LookUpError> {
-    Offer::look_up(cloud, settings).await?.ground(cloud, settings, need).await
+pub async fn look_up(
+    cloud: &Cloud,
+    settings: &Ec2Settings,
+    need: &NodeNeed,
+) -> Result<RegionCatalog, LookUpError> {
+    Offer::look_up(cloud, settings).await?.catalog(cloud, settings, need).await
 }
 
-impl Ground {
+impl RegionCatalog {
     /// Which types will do, paid for in this way. `left`: the US dollars that may be spent on it, where there is a limit.
     pub fn choose(
         &self,
@@ -191,12 +195,12 @@ impl Offer {
         }
     }
 
-    pub async fn ground(
+    pub async fn catalog(
         self,
         cloud: &Cloud,
         settings: &Ec2Settings,
         need: &NodeNeed,
-    ) -> Result<Ground, LookUpError> {
+    ) -> Result<RegionCatalog, LookUpError> {
         let purchases = settings.market.purchases(false);
         let choices =
             Vec::from_iter(purchases.iter().map(|way| {
@@ -213,7 +217,14 @@ impl Offer {
         let prices = async { Ok(prices::spot(cloud, names, cloud.now()).await?) };
         let (image, spot) = tokio::try_join!(image(cloud, &self.image), prices)?;
         let region = cloud.region().to_owned();
-        Ok(Ground { region, facts: self.facts, image, subnets: self.subnets, ingress: self.ingress, spot })
+        Ok(RegionCatalog {
+            region,
+            facts: self.facts,
+            image,
+            subnets: self.subnets,
+            ingress: self.ingress,
+            spot,
+        })
     }
 }
 

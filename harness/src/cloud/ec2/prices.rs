@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::capped::SpotPrices;
 use super::cloud::{Cloud, Ec2Error};
 use super::{Purchase, Usd};
-use crate::cloud::found::Found;
+use crate::cloud::tagged::TaggedResource;
 
 /// The day of the price list that the tables are taken from.
 pub const TABLE_DATE: &str = "2026-07-20";
@@ -228,12 +228,12 @@ pub fn on_demand(instance_type: &str, region: &str, users: &BTreeMap<String, Usd
 /// US dollars an hour of these instances now, by id.
 pub(super) async fn of_living(
     cloud: &Cloud,
-    instances: &[Found],
+    instances: &[TaggedResource],
     users: &BTreeMap<String, Usd>,
 ) -> HashMap<String, Usd> {
     let types = instances.iter().filter_map(|found| Some(found.instance.as_ref()?.instance_type.clone()));
     let spot = spot(cloud, types.collect(), cloud.now()).await.unwrap_or_default();
-    let price = |found: &Found| {
+    let price = |found: &TaggedResource| {
         let instance = found.instance.clone()?;
         let usd = if instance.market == Purchase::Spot.name() {
             spot.get(&(instance.instance_type, instance.zone)).copied()

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use gpu_suites::event::ResourceKind;
 use jiff::Timestamp;
 
-use super::ask::{Asker, Preflight, Request};
+use super::ask::{Preflight, Request, Requester};
 use super::candidates::{self, Candidate};
 use super::capped::dearest;
 use super::cloud::{Cloud, Ec2Error};
@@ -20,14 +20,14 @@ use super::refusal::Refusal;
 use super::refused::{PoolRefusal, Round};
 use super::{Ec2Settings, Purchase, Usd, advice, doctor, end, inventory, kinds, observe, prices};
 use crate::cloud::error::CloudError;
-use crate::cloud::found::{Found, Owner};
 use crate::cloud::kind::Kind;
-use crate::cloud::ledger::Doubt;
+use crate::cloud::ledger::UnconfirmedCall;
 use crate::cloud::observe::InstanceSeen;
 use crate::cloud::provider::{
-    Choice, End, Ground, Launch, LaunchError, Launched, LookUpError, NoneFits, Patient, Provider, Refused,
-    Traces, TypeGpus, Wanted,
+    Choice, End, Launch, LaunchError, Launched, Launcher, LookUpError, LookUpRequest, NoneFits, Patient,
+    Provider, Refused, Traces, TypeGpus,
 };
+use crate::cloud::tagged::{Owner, TaggedResource};
 use crate::config::need::NodeNeed;
 use crate::report::finding::Finding;
 
@@ -63,9 +63,9 @@ impl Provider for Ec2 {
         self.cloud.now()
     }
 
-    async fn look_up(&self, wanted: &Wanted<'_>) -> Result<Box<dyn Ground>, LookUpError> {
+    async fn look_up(&self, wanted: &LookUpRequest<'_>) -> Result<Box<dyn Launcher>, LookUpError> {
         let (cloud, settings) = (&self.cloud, &*self.settings);
-        let asker = Asker { cloud, settings, labels: wanted.labels, ledger: wanted.ledger };
+        let asker = Requester { cloud, settings, labels: wanted.labels, ledger: wanted.ledger };
         let preflight = asker.preflight(wanted.need, wanted.longest).await?;
         Ok(Box::new(Here { ec2: self.clone(), need: wanted.need.clone(), preflight }))
     }
@@ -82,11 +82,11 @@ impl Provider for Ec2 {
         Ok(end::end(&self.cloud, resource, id).await?)
     }
 
-    async fn traces(&self, doubt: &Doubt) -> Result<Traces, CloudError> {
+    async fn traces(&self, doubt: &UnconfirmedCall) -> Result<Traces, CloudError> {
         Ok(end::traces(&self.cloud, doubt).await?)
     }
 
-    async fn inventory(&self) -> Result<Vec<Found>, CloudError> {
+    async fn inventory(&self) -> Result<Vec<TaggedResource>, CloudError> {
         Ok(inventory::inventory(&self.cloud).await?)
     }
 
@@ -94,7 +94,7 @@ impl Provider for Ec2 {
         Ok(inventory::owner_now(&self.cloud, id).await?)
     }
 
-    async fn prices(&self, instances: &[Found]) -> HashMap<String, Usd> {
+    async fn prices(&self, instances: &[TaggedResource]) -> HashMap<String, Usd> {
         prices::of_living(&self.cloud, instances, &self.settings.prices).await
     }
 
@@ -112,14 +112,14 @@ struct Here {
 
 impl Here {
     fn candidates(&self, purchase: Purchase, left: Option<f64>) -> Result<candidates::Choice, NoneFits> {
-        Ok(self.preflight.ground.choose(&self.ec2.settings, &self.need, purchase, left)?)
+        Ok(self.preflight.catalog.choose(&self.ec2.settings, &self.need, purchase, left)?)
     }
 }
 
 #[async_trait]
-impl Ground for Here {
+impl Launcher for Here {
     fn ingress(&self) -> Option<String> {
-        self.preflight.ground.ingress.clone()
+        self.preflight.catalog.ingress.clone()
     }
 
     fn latest(&self) -> Timestamp {
@@ -129,7 +129,7 @@ impl Ground for Here {
     fn choose(&self, purchase: Purchase, left: Option<f64>) -> Result<Choice, NoneFits> {
         let choice = self.candidates(purchase, left)?;
         let costs =
-            |one: &Candidate| dearest(one, purchase, &self.preflight.ground.spot).map(|price| price.0);
+            |one: &Candidate| dearest(one, purchase, &self.preflight.catalog.spot).map(|price| price.0);
         let dearest = choice.candidates.iter().filter_map(costs).reduce(f64::max);
         let is_unpriced = |one: &&LeftOut| matches!(one.why, Why::NoPrice { .. });
         let unpriced = Vec::from_iter(choice.left_out.iter().filter(is_unpriced).cloned());
@@ -150,9 +150,9 @@ impl Ground for Here {
         let advise = |refusal: &Refusal| {
             let max_price = choice.max_price;
             let (region, candidates) = (cloud.region(), choice.candidates.as_slice());
-            refusal.advice(&advice::Asked { region, purchase, candidates, max_price })
+            refusal.advice(&advice::FailedRequest { region, purchase, candidates, max_price })
         };
-        let zones = self.preflight.ground.subnets.len();
+        let zones = self.preflight.catalog.subnets.len();
         let refused = |refusals: Vec<PoolRefusal>, advice| {
             let may_pass = refusals.iter().any(|one| one.refusal.is_worth_waiting());
             let types = choice.candidates.iter().map(|candidate| candidate.name.clone()).collect();
@@ -160,7 +160,7 @@ impl Ground for Here {
             let round = Round { region, purchase, types, zones, max_price, refusals };
             Launched::Refused(Refused { clauses: round.clauses(), may_pass, advice })
         };
-        let asker = Asker { cloud, settings, labels, ledger };
+        let asker = Requester { cloud, settings, labels, ledger };
         let request = Request { purchase, choice: &choice, expires_at, user_data };
         let asked = match asker.ask(&mut self.preflight, &request).await {
             Ok(asked) => asked,
@@ -189,18 +189,18 @@ impl Ground for Here {
     }
 
     fn usd_per_hour(&self, seen: &InstanceSeen) -> Option<Usd> {
-        let ground = &self.preflight.ground;
+        let catalog = &self.preflight.catalog;
         match seen.purchase {
-            Purchase::Spot => ground.spot.get(&(seen.instance_type.clone(), seen.zone.clone())).copied(),
+            Purchase::Spot => catalog.spot.get(&(seen.instance_type.clone(), seen.zone.clone())).copied(),
             Purchase::OnDemand => {
-                let price = on_demand(&seen.instance_type, &ground.region, &self.ec2.settings.prices);
+                let price = on_demand(&seen.instance_type, &catalog.region, &self.ec2.settings.prices);
                 price.map(|price| price.usd)
             }
         }
     }
 
     fn gpus(&self, instance_type: &str) -> Option<TypeGpus> {
-        let facts = self.preflight.ground.facts.iter().find(|facts| facts.name == instance_type)?;
+        let facts = self.preflight.catalog.facts.iter().find(|facts| facts.name == instance_type)?;
         facts.gpus.first().map(|gpu| TypeGpus { count: gpu.count, name: gpu.name.clone() })
     }
 }

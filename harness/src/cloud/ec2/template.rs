@@ -26,7 +26,7 @@ pub(super) fn tagged(purchase: Purchase) -> &'static [ResourceType] {
     }
 }
 
-pub(super) struct Wanted<'a> {
+pub(super) struct TemplateSpec<'a> {
     pub(super) settings: &'a Ec2Settings,
     pub(super) purchase: Purchase,
     pub(super) image: &'a Image,
@@ -35,7 +35,7 @@ pub(super) struct Wanted<'a> {
     pub(super) tags: &'a [Tag],
 }
 
-impl Wanted<'_> {
+impl TemplateSpec<'_> {
     pub(super) fn build(&self) -> RequestLaunchTemplateData {
         let metadata = LaunchTemplateInstanceMetadataOptionsRequest::builder()
             .http_endpoint(LaunchTemplateInstanceMetadataEndpointState::Enabled)
@@ -117,7 +117,7 @@ mod tests {
         let user_data = UserData::new(life, &NodeKeys::new().unwrap());
         let tags = [Tag::builder().key("gpu-harness:run").value("r").build()];
         let (settings, image, user_data) = (&settings, &image, &user_data);
-        Wanted { settings, purchase, image, security_group: "sg-1", user_data, tags: &tags }.build()
+        TemplateSpec { settings, purchase, image, security_group: "sg-1", user_data, tags: &tags }.build()
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum ProvisionError {
     LookUp(Box<LookUpError>),
     /// There was nothing to be had, for as long as the user wanted to wait or for good.
     #[error("{reason}; gave up after {}", Span(*.waited))]
-    NothingHad {
+    NoCapacity {
         /// What was asked for, and each answer.
         reason: String,
         advice: Option<String>,
@@ -47,7 +47,7 @@ impl Explain for ProvisionError {
             Self::Cloud { error, advice } => advice.clone().or_else(|| error.hint()),
             Self::LookUp(error) => error.hint(),
             Self::Connect(error) => error.hint(),
-            Self::NothingHad { advice, .. } => advice.clone(),
+            Self::NoCapacity { advice, .. } => advice.clone(),
             _ => None,
         }
     }
@@ -108,7 +108,7 @@ impl From<ProvisionError> for SessionError {
     fn from(error: ProvisionError) -> Self {
         match error {
             ProvisionError::Money(why) => Self::Money { why },
-            error => Self::NotHad(Box::new(error)),
+            error => Self::NoNode(Box::new(error)),
         }
     }
 }

@@ -13,7 +13,9 @@ use crate::cloud::breaker::Breaker;
 use crate::cloud::keys::NodeKeys;
 use crate::cloud::ledger::Ledger;
 use crate::cloud::limits::{CostCap, ttl};
-use crate::cloud::provider::{Choice, Ground, Launch, Launched, NoneFits, Provider, Refused, Region, Wanted};
+use crate::cloud::provider::{
+    Choice, Launch, Launched, Launcher, LookUpRequest, NoneFits, Provider, Refused, Region,
+};
 use crate::cloud::user_data::{Life, UserData};
 use crate::cloud::{Purchase, waiting};
 use crate::text::chain;
@@ -23,8 +25,8 @@ use crate::text::figures::dollars;
 const ASKING: Duration = Duration::from_secs(3 * 60);
 
 /// An instance that was just launched.
-pub(super) struct New {
-    pub(super) place: Place,
+pub(super) struct LaunchedInstance {
+    pub(super) open: OpenRegion,
     pub(super) instance: String,
     pub(super) asked_at: Timestamp,
     pub(super) keys: Arc<NodeKeys>,
@@ -33,41 +35,41 @@ pub(super) struct New {
 
 /// What came of asking in one region in one way.
 enum Answer {
-    Launched(Box<New>),
+    Launched(Box<LaunchedInstance>),
     /// There is nothing to be had.
     Refused(Refused),
     NoneFits(NoneFits),
 }
 
 /// A region in one round of asking, and what was found and made there.
-pub(super) struct Place {
+pub(super) struct OpenRegion {
     pub(super) cloud: Region,
     pub(super) ledger: Ledger,
-    pub(super) ground: Box<dyn Ground>,
+    pub(super) launcher: Box<dyn Launcher>,
 }
 
 impl Provision {
     /// Asks in each way and place until there is an instance, or the user's patience is at its end. A region that says no
     /// to the asking itself is left out, and the next is asked; the run ends with its no where no region is left.
-    pub(super) async fn launch(&mut self) -> Result<New, ProvisionError> {
+    pub(super) async fn launch(&mut self) -> Result<LaunchedInstance, ProvisionError> {
         self.tell(NodeEvent {
             node: self.order.node.name.clone(),
             state: NodeState::Requested,
             detail: self.order.need.to_string(),
         });
         let begun = Instant::now();
-        let mut places: Vec<Option<Place>> = Vec::from_iter(self.clouds.iter().map(|_| None));
+        let mut regions: Vec<Option<OpenRegion>> = Vec::from_iter(self.clouds.iter().map(|_| None));
         let mut barred: Vec<Option<ProvisionError>> = Vec::from_iter(self.clouds.iter().map(|_| None));
         for attempt in 0.. {
             let (mut refusals, mut none) = (Vec::<Refused>::new(), None);
             for purchase in self.purchases() {
-                for at in 0..places.len() {
+                for at in 0..regions.len() {
                     if barred[at].is_some() {
                         continue;
                     }
-                    match self.ask_in(at, &mut places[at], purchase).await {
+                    match self.ask_in(at, &mut regions[at], purchase).await {
                         Ok(Answer::Launched(new)) => {
-                            self.books.give_back_others(&[&new.place.ledger]);
+                            self.books.give_back_others(&[&new.open.ledger]);
                             return Ok(*new);
                         }
                         Ok(Answer::Refused(refused)) => refusals.push(refused),
@@ -75,8 +77,8 @@ impl Provision {
                         Err(error) if self.clouds.len() > 1 && error.is_worth_another_region() => {
                             self.leave_out(at, &error);
                             barred[at] = Some(error);
-                            places[at] = None;
-                            self.give_back_unused(&places);
+                            regions[at] = None;
+                            self.give_back_unused(&regions);
                         }
                         Err(error) => return Err(error),
                     }
@@ -95,22 +97,22 @@ impl Provision {
             let left = self.order.settings.wait.saturating_sub(waited);
             let pause = waiting::pause(attempt, rand::random(), left).filter(|_| !is_hopeless);
             let Some(pause) = pause else {
-                return Err(ProvisionError::NothingHad { reason, advice, waited });
+                return Err(ProvisionError::NoCapacity { reason, advice, waited });
             };
             let until = Timestamp::now().saturating_add(signed(left)).unwrap_or(Timestamp::MAX);
             let node = self.order.node.name.clone();
             self.tell(Waiting { node, reason, seconds: pause.as_secs_f64(), until });
             // Prices and zones are looked up anew; and nothing that was made lives longer than a node would.
-            places.fill_with(|| None);
-            self.give_back_unused(&places);
+            regions.fill_with(|| None);
+            self.give_back_unused(&regions);
             sleep(pause).await;
         }
         unreachable!("the attempts are not numbered out")
     }
 
     /// Begins to give back what was made where nothing more is asked for: what is in doubt there takes minutes to clear up.
-    fn give_back_unused(&mut self, places: &[Option<Place>]) {
-        let used = Vec::from_iter(places.iter().flatten().map(|place| &place.ledger));
+    fn give_back_unused(&mut self, regions: &[Option<OpenRegion>]) {
+        let used = Vec::from_iter(regions.iter().flatten().map(|open| &open.ledger));
         self.books.give_back_others(&used);
     }
 
@@ -130,24 +132,24 @@ impl Provision {
     async fn ask_in(
         &mut self,
         at: usize,
-        looked: &mut Option<Place>,
+        looked: &mut Option<OpenRegion>,
         purchase: Purchase,
     ) -> Result<Answer, ProvisionError> {
         let begun = Instant::now();
-        let mut place = if let Some(place) = looked.take() {
-            place
+        let mut open = if let Some(open) = looked.take() {
+            open
         } else {
-            let place = self.look(at).await?;
+            let open = self.look(at).await?;
             self.phase(StartPhase::LookUp, begun);
-            place
+            open
         };
         let settings = &self.order.settings;
-        let (cloud, ledger) = (place.cloud.clone(), place.ledger.clone());
+        let (cloud, ledger) = (open.cloud.clone(), open.ledger.clone());
         let left = self.books.meter.left(cloud.now());
-        let choice = match place.ground.choose(purchase, left) {
+        let choice = match open.launcher.choose(purchase, left) {
             Ok(choice) => choice,
             Err(none) => {
-                *looked = Some(place);
+                *looked = Some(open);
                 return Ok(Answer::NoneFits(none));
             }
         };
@@ -156,7 +158,7 @@ impl Provision {
             self.tell(Warning { case: None, message });
         }
         let begun = Instant::now();
-        let lasts = self.lasts(&*cloud, &choice, &*place.ground)?;
+        let lasts = self.lasts(&*cloud, &choice, &*open.launcher)?;
         let keys = Arc::new(NodeKeys::new()?);
         let (boot, lease) = (settings.boot_timeout, self.order.node.lease);
         let user_data = UserData::new(Life { ttl: lasts, boot, lease }, &keys);
@@ -164,33 +166,39 @@ impl Provision {
         let (labels, user_data) = (&self.order.labels, &user_data);
         let ledger = &ledger;
         let launch = Launch { purchase, left, expires_at, user_data, keys: &keys, labels, ledger };
-        match place.ground.launch(&launch).await? {
+        match open.launcher.launch(&launch).await? {
             Launched::Instance { id: instance, asked_at } => {
                 self.phase(StartPhase::Capacity, begun);
-                Ok(Answer::Launched(Box::new(New { place, instance, asked_at, keys, expires_at })))
+                Ok(Answer::Launched(Box::new(LaunchedInstance {
+                    open,
+                    instance,
+                    asked_at,
+                    keys,
+                    expires_at,
+                })))
             }
             Launched::Refused(refused) => {
-                *looked = Some(place);
+                *looked = Some(open);
                 Ok(Answer::Refused(refused))
             }
         }
     }
 
     /// Looks a region up, and begins a ledger there.
-    async fn look(&mut self, at: usize) -> Result<Place, ProvisionError> {
+    async fn look(&mut self, at: usize) -> Result<OpenRegion, ProvisionError> {
         let cloud = self.clouds[at].clone();
         let ledger = self.books.open(cloud.clone());
         let (need, labels) = (&self.order.need, &self.order.labels);
         let longest = ttl(&self.order.settings, self.order.work, None).duration + self.order.keep;
         // What is made now is for a node that is asked for later: each way of paying may take its time.
         let longest = longest.saturating_add(ASKING);
-        let ground = cloud.look_up(&Wanted { need, longest, labels, ledger: &ledger }).await?;
-        if let Some(cidr) = ground.ingress() {
+        let launcher = cloud.look_up(&LookUpRequest { need, longest, labels, ledger: &ledger }).await?;
+        if let Some(cidr) = launcher.ingress() {
             let node = self.order.node.name.clone();
             let detail = format!("in {}; ssh is open to {cidr} only", cloud.region());
             self.tell(NodeEvent { node, state: NodeState::Requested, detail });
         }
-        Ok(Place { cloud, ledger, ground })
+        Ok(OpenRegion { cloud, ledger, launcher })
     }
 
     /// How long a node may live, by the suites, the settings and the money.
@@ -198,7 +206,7 @@ impl Provision {
         &self,
         cloud: &dyn Provider,
         choice: &Choice,
-        ground: &dyn Ground,
+        launcher: &dyn Launcher,
     ) -> Result<Duration, ProvisionError> {
         let settings = &self.order.settings;
         let left = self.books.meter.left(cloud.now());
@@ -214,7 +222,7 @@ impl Provision {
             return Err(ProvisionError::Money(why));
         }
         // What lets its owner in must not expire before the node.
-        let most = Duration::try_from(cloud.now().duration_until(ground.latest())).unwrap_or_default();
+        let most = Duration::try_from(cloud.now().duration_until(launcher.latest())).unwrap_or_default();
         Ok((lasts.duration + self.order.keep).min(most))
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use gpu_suites::event::Had as HadEvent;
+use gpu_suites::event::NodeProvisioned;
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
@@ -49,7 +49,7 @@ impl Provision {
             instance;
         let health = wanted(&self.order.need, gpus.as_ref());
         let access = self.books.has(&ledger, Price { instance: seen.id.clone(), per_hour, since }, gpus);
-        self.tell(HadEvent {
+        self.tell(NodeProvisioned {
             node: self.order.node.name.clone(),
             instance: seen.id.clone(),
             instance_type: seen.instance_type.clone(),
@@ -99,8 +99,8 @@ impl Provision {
 }
 
 /// The GPUs that the node has to have: those of its type, if that is more than what was needed.
-fn wanted(need: &NodeNeed, gpus: Option<&TypeGpus>) -> health::Wanted {
-    let mut wanted = health::Wanted::from(need);
+fn wanted(need: &NodeNeed, gpus: Option<&TypeGpus>) -> health::Requirements {
+    let mut wanted = health::Requirements::from(need);
     if let Some(gpus) = gpus {
         wanted.gpus = wanted.gpus.max(gpus.count);
         wanted.name = Some(gpus.name.clone());

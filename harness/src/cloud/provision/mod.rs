@@ -2,7 +2,7 @@
 //!
 //! Data flows `launch` → `lead_up` → a node; `books` has what was made meanwhile, and gives it back. The decisions are
 //! those of the pure parts ([`super::limits`], [`super::waiting`], [`super::life`]); here they are carried out. Whatever is
-//! made stands in a ledger that [`Provision`] holds from before the first call, so that dropping [`Provision::have`] at any
+//! made stands in a ledger that [`Provision`] holds from before the first call, so that dropping [`Provision::acquire`] at any
 //! moment loses nothing.
 
 pub(super) mod books;
@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use self::books::Books;
 pub use self::error::ProvisionError;
-use self::launch::{New, Place};
+use self::launch::{LaunchedInstance, OpenRegion};
 use self::lead_up::Instance;
 use super::boot::BootError;
 use super::breaker::{self, Breaker};
@@ -85,16 +85,16 @@ impl Provision {
     }
 
     /// A node that is ready for the run. Bad ones are given back and replaced.
-    pub async fn have(&mut self) -> Result<ProvisionedNode, ProvisionError> {
+    pub async fn acquire(&mut self) -> Result<ProvisionedNode, ProvisionError> {
         self.connect().await?;
-        if let Some(had) = self.take_over().await {
-            return Ok(had);
+        if let Some(ready) = self.take_over().await {
+            return Ok(ready);
         }
         let mut count = 0;
         loop {
             let new = self.launch().await?;
             match self.boot(new).await {
-                Ok(had) => return Ok(had),
+                Ok(ready) => return Ok(ready),
                 Err(last @ BootError::Unfit { .. }) => {
                     count += 1;
                     if count == UNFIT {
@@ -118,16 +118,22 @@ impl Provision {
     }
 
     /// Leads up what was just launched, and begins to give back one that is no good.
-    async fn boot(&mut self, new: New) -> Result<ProvisionedNode, BootError> {
-        let New { place: Place { cloud, ledger, ground }, instance, asked_at, keys, expires_at } = new;
+    async fn boot(&mut self, new: LaunchedInstance) -> Result<ProvisionedNode, BootError> {
+        let LaunchedInstance {
+            open: OpenRegion { cloud, ledger, launcher },
+            instance,
+            asked_at,
+            keys,
+            expires_at,
+        } = new;
         let seen = observe::instance(&*cloud, &instance).await?;
         seen.note(&ledger, cloud.region());
         // What others left is looked for while this one boots, when there is nothing else to do.
         self.reap(&cloud);
         let instance = Instance {
-            per_hour: ground.usd_per_hour(&seen),
+            per_hour: launcher.usd_per_hour(&seen),
             since: seen.launched_at.unwrap_or(asked_at),
-            gpus: ground.gpus(&seen.instance_type),
+            gpus: launcher.gpus(&seen.instance_type),
             ledger: ledger.clone(),
             boot_timeout: self.order.settings.boot_timeout,
             cloud,
@@ -154,8 +160,8 @@ impl Provision {
     }
 
     /// Begins to give the node back; [`Provision::close`] waits for the end of that.
-    pub fn give_back(&mut self, had: &ProvisionedNode) {
-        self.books.give_back(&had.ledger, had.expires_at);
+    pub fn give_back(&mut self, ready: &ProvisionedNode) {
+        self.books.give_back(&ready.ledger, ready.expires_at);
     }
 
     /// Gives back whatever is left and waits until all of it is gone, or the receipt says what is not.

@@ -46,7 +46,7 @@ pub(super) struct Series {
 
 /// Where a plot stands on the page.
 #[derive(Debug, Serialize)]
-pub(super) struct Place {
+pub(super) struct PlotSlot {
     /// Its name in the page's data.
     pub(super) id: String,
     pub(super) title: String,
@@ -59,10 +59,10 @@ pub(super) type Plots = BTreeMap<String, Plot>;
 
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Drawn {
-    pub(super) losses: Option<Place>,
-    pub(super) rates: Vec<Place>,
-    pub(super) gpu: Vec<Place>,
-    pub(super) others: Vec<Place>,
+    pub(super) losses: Option<PlotSlot>,
+    pub(super) rates: Vec<PlotSlot>,
+    pub(super) gpu: Vec<PlotSlot>,
+    pub(super) others: Vec<PlotSlot>,
     /// Curves that are not drawn.
     pub(super) left_out: usize,
 }
@@ -120,14 +120,14 @@ pub(super) struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    pub(super) fn add(&mut self, title: &str, note: String, plot: Plot) -> Option<Place> {
+    pub(super) fn add(&mut self, title: &str, note: String, plot: Plot) -> Option<PlotSlot> {
         if plot.series.iter().all(|series| series.x.len() < 2) || !Budget::take(&mut self.budget.plots) {
             return None;
         }
         let id = format!("{}-{}", self.case, self.drawn);
         self.drawn += 1;
         self.plots.insert(id.clone(), plot);
-        Some(Place { id, title: title.to_owned(), note })
+        Some(PlotSlot { id, title: title.to_owned(), note })
     }
 }
 
@@ -197,7 +197,7 @@ pub(super) fn of(curves: Option<&OfCase>, recorded: Vec<gpu::Samples>, drawing: 
     drawn
 }
 
-fn losses(lines: &[(&str, &Curve)], drawing: &mut Drawing<'_>) -> Option<Place> {
+fn losses(lines: &[(&str, &Curve)], drawing: &mut Drawing<'_>) -> Option<PlotSlot> {
     let mut losses = Vec::from_iter(lines.iter().copied().filter(|(name, _)| is_loss(name)));
     // The loss itself before what it is compared with.
     losses.sort_by_key(|(name, _)| (*name != "loss", *name));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::case::CaseState;
 use super::super::curve::OfCase;
-use super::plot::{Drawing, Place, Plot, Series, at_step, span, thousandths};
+use super::plot::{Drawing, Plot, PlotSlot, Series, at_step, span, thousandths};
 use crate::text::figures::figure;
 
 /// In the order in which an image passes them; others come after.
@@ -20,7 +20,7 @@ pub(super) struct Stages {
     stages: Vec<Stage>,
     /// What is to be said about all of them.
     said: Vec<String>,
-    plots: Vec<Place>,
+    plots: Vec<PlotSlot>,
 }
 
 #[derive(Debug, Serialize)]
@@ -104,7 +104,7 @@ pub(super) fn of(
     })
 }
 
-fn plots(names: &[&str], curves: &OfCase, flow: Option<&Flow>, drawing: &mut Drawing<'_>) -> Vec<Place> {
+fn plots(names: &[&str], curves: &OfCase, flow: Option<&Flow>, drawing: &mut Drawing<'_>) -> Vec<PlotSlot> {
     let sync = Some(format!("time-{}", drawing.case));
     let span = span(curves);
     let plot = |unit, height, range, series| Plot {

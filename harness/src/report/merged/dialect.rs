@@ -27,7 +27,7 @@ pub(super) fn test(node: Node<'_, '_>, suites: &str, clean: &dyn Fn(&str) -> Str
     let is_bad = matches!(result, TestResult::Failure { .. } | TestResult::Error { .. });
     let tries = node.children().filter(|child| is_any(*child, &["flakyFailure", "flakyError"]));
     let tries = tries.take(MOST_TRIES).map(|child| {
-        let Said { message, text, .. } = Said::of(child, clean);
+        let Problem { message, text, .. } = Problem::of(child, clean);
         format!("did not pass at first: {}", if message.is_empty() { clean(&text) } else { message })
     });
     let own = |name: &str| is_bad.then(|| output(node, name)).flatten();
@@ -50,7 +50,7 @@ pub(super) fn test(node: Node<'_, '_>, suites: &str, clean: &dyn Fn(&str) -> Str
 pub(super) fn of_suite(node: Node<'_, '_>, suites: &str, clean: &dyn Fn(&str) -> String) -> Vec<TestCase> {
     let own = |tag: &'static str| node.children().filter(move |child| is_any(*child, &[tag]));
     let errors = own("error").chain(own("failure")).map(|child| {
-        let mut said = Said::of(child, clean);
+        let mut said = Problem::of(child, clean);
         if said.text.trim().is_empty() {
             said.text = output(node, "system-err").unwrap_or_default();
         }
@@ -69,12 +69,12 @@ pub(super) fn of_suite(node: Node<'_, '_>, suites: &str, clean: &dyn Fn(&str) ->
         let named = bad.count() + all.len();
         if counted > named {
             let message = format!("the suite counts {counted} errors and failures, and names {named}");
-            all.push(Said { type_: "error".to_owned(), message, text: String::new() });
+            all.push(Problem { type_: "error".to_owned(), message, text: String::new() });
         }
     }
     let name = clean(&shown(node.attribute("name").unwrap_or_default()));
     let name = if name.is_empty() { "(the suite itself)".to_owned() } else { name };
-    let test = |Said { type_, message, text }: Said| TestCase {
+    let test = |Problem { type_, message, text }: Problem| TestCase {
         name: name.clone(),
         time: duration(0.0),
         result: TestResult::Error { type_, message, cause: Some(text) },
@@ -91,13 +91,13 @@ fn is_any(node: Node<'_, '_>, names: &[&str]) -> bool {
 }
 
 /// What an element says of what went wrong.
-struct Said {
+struct Problem {
     type_: String,
     message: String,
     text: String,
 }
 
-impl Said {
+impl Problem {
     fn of(node: Node<'_, '_>, clean: &dyn Fn(&str) -> String) -> Self {
         let attribute = |name: &str| node.attribute(name).map(|text| clean(&shown(text)));
         let text: String =
@@ -121,10 +121,10 @@ impl Said {
 }
 
 fn result(node: Node<'_, '_>, clean: &dyn Fn(&str) -> String) -> TestResult {
-    if let Some(Said { type_, message, text }) = Said::all(node, &["failure"], clean) {
+    if let Some(Problem { type_, message, text }) = Problem::all(node, &["failure"], clean) {
         return TestResult::Failure { type_, message, cause: Some(text) };
     }
-    if let Some(Said { type_, message, text }) = Said::all(node, &["error"], clean) {
+    if let Some(Problem { type_, message, text }) = Problem::all(node, &["error"], clean) {
         return TestResult::Error { type_, message, cause: Some(text) };
     }
     // Where nothing within says so, an attribute may.
@@ -138,7 +138,9 @@ fn result(node: Node<'_, '_>, clean: &dyn Fn(&str) -> String) -> TestResult {
     if let Some(word) = is(&["error", "errored", "broken", "timeout", "timedout", "crashed", "aborted"]) {
         return TestResult::Error { type_: "error".to_owned(), message: message(word), cause: None };
     }
-    if let Some(Said { type_, message, .. }) = Said::all(node, &["skipped", "disabled", "ignored"], clean) {
+    if let Some(Problem { type_, message, .. }) =
+        Problem::all(node, &["skipped", "disabled", "ignored"], clean)
+    {
         return TestResult::SkippedWithCause { type_, message, cause: None };
     }
     match is(&["notrun", "disabled", "skipped", "skip", "ignored", "suppressed", "inconclusive", "pending"]) {

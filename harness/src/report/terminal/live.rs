@@ -198,7 +198,7 @@ impl Reporter for Live {
                 self.say(&self.look.odd(&format!("connected again after {away}; nothing was lost")));
             }
             Event::Waiting(event) => self.say(&self.look.odd(&receipt::waiting_line(event))),
-            Event::Had(event) => self.say(&self.look.dim(&receipt::had_line(event))),
+            Event::NodeProvisioned(event) => self.say(&self.look.dim(&receipt::provisioned_line(event))),
             Event::TakenOver(event) => self.say(&self.look.dim(&receipt::taken_over_line(event))),
             Event::HandedOn(event) => self.say(&self.look.dim(&receipt::handed_on_line(event))),
             Event::ReclaimNotice(event) => self.say(&self.look.odd(&event.to_string())),

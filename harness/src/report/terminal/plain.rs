@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use super::log_lines::LogLines;
 use super::{TAIL_LINES, Verbosity, write_end};
 use crate::report::case::{CaseState, Progress, seconds_between};
-use crate::report::hush::Hush;
 use crate::report::look::Look;
+use crate::report::stop_commands::StopCommands;
 use crate::report::{Reporter, RunState, receipt, summary};
 use crate::text::clean::log_line;
 use crate::text::figures::{self, figure};
@@ -31,12 +31,12 @@ pub struct Plain<W> {
     /// Whether GitHub folds: log excerpts become groups.
     grouping: bool,
     lines: LogLines,
-    told: HashMap<CaseId, Told>,
+    told: HashMap<CaseId, LastShown>,
 }
 
 /// What was last told of a running case.
 #[derive(Debug)]
-struct Told {
+struct LastShown {
     at: Timestamp,
     quarter: u32,
     phase: Option<String>,
@@ -58,7 +58,7 @@ impl<W: Write> Plain<W> {
     }
 
     fn started(&mut self, at: Timestamp, event: &event::CaseStarted, state: &RunState) {
-        self.told.insert(event.case.clone(), Told { at, quarter: 0, phase: None });
+        self.told.insert(event.case.clone(), LastShown { at, quarter: 0, phase: None });
         if !self.is_normal() {
             return;
         }
@@ -115,11 +115,11 @@ impl<W: Write> Plain<W> {
         }
         if self.grouping {
             self.say(&format!("::group::last lines of the log of {}", log_line(case.id().as_str())));
-            let hush = Hush::new();
+            let stop_commands = StopCommands::new();
             // Twice the care: the lines are clean, and GitHub is told not to look.
-            self.say(&hush.begin());
+            self.say(&stop_commands.begin());
             self.say_log(&lines);
-            self.say(&hush.end());
+            self.say(&stop_commands.end());
             self.say("::endgroup::");
         } else {
             self.say_log(&lines);
@@ -168,7 +168,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
             Event::RunCreated(_) => self.say(&summary::heading(state, Look::PLAIN)),
             Event::Node(event) => self.say(&node_line(event)),
             Event::Waiting(event) => self.say(&receipt::waiting_line(event)),
-            Event::Had(event) => self.say(&receipt::had_line(event)),
+            Event::NodeProvisioned(event) => self.say(&receipt::provisioned_line(event)),
             Event::TakenOver(event) => self.say(&receipt::taken_over_line(event)),
             Event::HandedOn(event) => self.say(&receipt::handed_on_line(event)),
             Event::Upload(event) => self.say(&upload_line(event)),

@@ -14,8 +14,8 @@ use super::log_lines::LogLines;
 use super::screen::Screen;
 use crate::here::Env;
 use crate::report::case::Exited;
-use crate::report::hush::Hush;
 use crate::report::look::Look;
+use crate::report::stop_commands::StopCommands;
 use crate::report::{Reporter, RunState, receipt, summary};
 use crate::text::clean::log_line;
 use crate::text::figures;
@@ -31,7 +31,7 @@ pub struct Through {
     /// Standard output and standard error, where a person sees them.
     screens: [Option<Screen>; 2],
     /// On GitHub, what keeps it from taking what is printed for its own commands.
-    hush: Option<Hush>,
+    stop_commands: Option<StopCommands>,
     /// Of a test, which may be killed before it could say that its output is over: its lines, harmless each by itself.
     lines: Option<LogLines>,
     is_hushed: bool,
@@ -50,16 +50,26 @@ impl Through {
     pub fn new(quiet: bool, env: &Env) -> Self {
         let screen = |is_terminal: bool| is_terminal.then(Screen::default);
         let screens = [screen(io::stdout().is_terminal()), screen(io::stderr().is_terminal())];
-        let hush = env.get("GITHUB_ACTIONS").map(|_| Hush::new());
+        let stop_commands = env.get("GITHUB_ACTIONS").map(|_| StopCommands::new());
         let (is_hushed, is_unheard, has_lost) = (false, false, false);
-        Self { quiet, warnings: 0, screens, hush, lines: None, is_hushed, is_unheard, has_lost, stop: None }
+        Self {
+            quiet,
+            warnings: 0,
+            screens,
+            stop_commands,
+            lines: None,
+            is_hushed,
+            is_unheard,
+            has_lost,
+            stop: None,
+        }
     }
 
     /// For one of many tests.
     pub fn of_test(env: &Env) -> Self {
         let this = Self::new(true, env);
-        let lines = this.hush.as_ref().map(|_| LogLines::default());
-        Self { hush: None, lines, ..this }
+        let lines = this.stop_commands.as_ref().map(|_| LogLines::default());
+        Self { stop_commands: None, lines, ..this }
     }
 
     /// The same; `stop` is told, once, when nobody reads the output any more.
@@ -98,7 +108,7 @@ impl Through {
                 ));
             }
             Event::Waiting(event) => self.note(&receipt::waiting_line(event)),
-            Event::Had(event) => self.note(&receipt::had_line(event)),
+            Event::NodeProvisioned(event) => self.note(&receipt::provisioned_line(event)),
             Event::Warning(event) => {
                 self.warnings += 1;
                 match self.warnings {
@@ -119,14 +129,16 @@ impl Through {
     /// After the last of the output.
     pub fn end(&mut self) {
         self.end_lines();
-        if let (true, Some(hush)) = (std::mem::take(&mut self.is_hushed), &self.hush) {
-            tell(&hush.end());
+        if let (true, Some(stop_commands)) = (std::mem::take(&mut self.is_hushed), &self.stop_commands) {
+            tell(&stop_commands.end());
         }
     }
 
     fn print(&mut self, event: &Log) {
-        if let (false, Some(hush)) = (std::mem::replace(&mut self.is_hushed, true), &self.hush) {
-            tell(&hush.begin());
+        if let (false, Some(stop_commands)) =
+            (std::mem::replace(&mut self.is_hushed, true), &self.stop_commands)
+        {
+            tell(&stop_commands.begin());
         }
         if let Some(lines) = &mut self.lines {
             let lines = lines.take(event);

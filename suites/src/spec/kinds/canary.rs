@@ -5,9 +5,9 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::found::Found;
 use crate::spec::Case;
 use crate::unit::Span;
+use crate::violations::Violations;
 
 use super::Kind;
 
@@ -25,9 +25,9 @@ fn default_measure() -> Span {
 }
 
 impl Kind for Canary {
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
+    fn rules(&self, _: &Case, violations: &mut Violations<'_>) {
         if self.measure.0.is_zero() {
-            found.add("measure", "nothing is measured in no time", "write e.g. `measure: 20s`");
+            violations.add("measure", "nothing is measured in no time", "write e.g. `measure: 20s`");
         }
     }
 }

@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Checks, ExitStatus};
-use crate::found::Found;
 use crate::spec::{Case, InputPath};
+use crate::violations::Violations;
 
 use super::Kind;
 
@@ -58,37 +58,37 @@ impl Kind for Command {
         Checks { exit_status: Some(ExitStatus::default()), ..Checks::default() }
     }
 
-    fn startable(&self, found: &mut Found<'_>) {
+    fn startable(&self, violations: &mut Violations<'_>) {
         if self.run.first().is_none_or(String::is_empty) {
             let hint = "write the program and its arguments: [python3, train.py]";
-            found.add("run", "no program is named", hint);
+            violations.add("run", "no program is named", hint);
         }
         if self.run.iter().any(|part| part.contains('\0')) {
-            found.add("run", "a NUL character in an argument", "no program can be given one: remove it");
+            violations.add("run", "a NUL character in an argument", "no program can be given one: remove it");
         }
         for (name, value) in &self.env {
             if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
                 let message = format!("`{name}` cannot be an environment variable");
-                found.add(format!("env.{name}"), message, "use letters, digits and _");
+                violations.add(format!("env.{name}"), message, "use letters, digits and _");
             }
         }
     }
 
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        self.startable(found);
+    fn rules(&self, _: &Case, violations: &mut Violations<'_>) {
+        self.startable(violations);
         for (key, paths) in [("bring", &self.bring), ("junit", &self.junit)] {
             let out = |path: &InputPath| path.in_cache().is_some() || path.on_node().is_none();
             for (index, path) in paths.iter().enumerate().filter(|(_, path)| out(path)) {
                 let message = format!("`{path}` is not in the working folder");
                 let hint = "name a file or folder below the working folder, without `..`";
-                found.add(format!("{key}[{index}]"), message, hint);
+                violations.add(format!("{key}[{index}]"), message, hint);
             }
         }
         for name in
             self.env.keys().filter(|name| name.starts_with("GPU_HARNESS_") && !name.contains(['=', '\0']))
         {
             let hint = "choose a name that does not begin with GPU_HARNESS_";
-            found.add(format!("env.{name}"), format!("`{name}` is set by gpu-harness"), hint);
+            violations.add(format!("env.{name}"), format!("`{name}` is set by gpu-harness"), hint);
         }
     }
 }

@@ -17,7 +17,7 @@ pub use train::{Control, Data, Task};
 
 use super::{Case, InputPath, Model};
 use crate::checks::Checks;
-use crate::found::Found;
+use crate::violations::Violations;
 
 /// A kind of work.
 pub(crate) trait Kind {
@@ -42,10 +42,10 @@ pub(crate) trait Kind {
     }
 
     /// Tells what no node could start. The node asks this too: its plan came over the wire.
-    fn startable(&self, _found: &mut Found<'_>) {}
+    fn startable(&self, _violations: &mut Violations<'_>) {}
 
     /// Tells what cannot be meant in a suite file.
-    fn rules(&self, case: &Case, found: &mut Found<'_>);
+    fn rules(&self, case: &Case, violations: &mut Violations<'_>);
 }
 
 macro_rules! kinds {
@@ -142,7 +142,7 @@ impl Work {
     /// The first reason why no node could start it.
     pub fn startable(&self) -> Result<(), String> {
         let mut violations = Vec::new();
-        self.kind().startable(&mut Found::new(self.key().to_owned(), &mut violations));
+        self.kind().startable(&mut Violations::new(self.key().to_owned(), &mut violations));
         violations.into_iter().next().map_or(Ok(()), |violation| Err(violation.message))
     }
 
@@ -150,8 +150,8 @@ impl Work {
         self.kind().checks()
     }
 
-    pub(crate) fn rules(&self, case: &Case, found: &mut Found<'_>) {
-        self.kind().rules(case, &mut found.below(self.key()));
+    pub(crate) fn rules(&self, case: &Case, violations: &mut Violations<'_>) {
+        self.kind().rules(case, &mut violations.below(self.key()));
     }
 }
 

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Checks, Predictions, Shards};
-use crate::found::Found;
 use crate::spec::{Builtin, Case, Dtype, InputPath, Model};
 use crate::unit::{ByteSize, Span};
+use crate::violations::Violations;
 
 use super::Kind;
 
@@ -216,29 +216,29 @@ impl Kind for Pipeline {
         Checks { shards: Some(Shards::default()), predictions, ..Checks::default() }
     }
 
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        self.model.rules(&mut found.below("model"));
+    fn rules(&self, _: &Case, violations: &mut Violations<'_>) {
+        self.model.rules(&mut violations.below("model"));
         let images = &self.images;
         match (&images.from, &images.cut) {
-            (Some(_), Some(_)) => found.add("images.cut", "both `from` and `cut`", "keep one of them"),
+            (Some(_), Some(_)) => violations.add("images.cut", "both `from` and `cut`", "keep one of them"),
             (None, None) => {
                 let hint = "write `from: s3://BUCKET/PREFIX/` or `cut: { image: PATH, count: 2000 }`";
-                found.add("images", "the images say neither `from` nor `cut`", hint);
+                violations.add("images", "the images say neither `from` nor `cut`", hint);
             }
             _ => {}
         }
         if images.keys.is_some() && images.from.is_none() {
-            found.add("images.keys", "`keys` without `from`", "say whose keys they are");
+            violations.add("images.keys", "`keys` without `from`", "say whose keys they are");
         }
         let from = images.from.as_ref().map(|from| ("images.from", from));
         for (key, location) in from.into_iter().chain(self.to.as_ref().map(|to| ("to", to))) {
             if !LOCATIONS.iter().any(|start| location.starts_with(start)) {
                 let hint = "begin with s3://, file:/// or memory://: the case runs on the node";
-                found.add(key, format!("`{location}` names no place on the node"), hint);
+                violations.add(key, format!("`{location}` names no place on the node"), hint);
             }
         }
         if self.model.builtin == Some(Builtin::Unet) && !self.size.get().is_multiple_of(8) {
-            found.add("size", "the U-Net halves its input three times", "use 128, 160 or 256");
+            violations.add("size", "the U-Net halves its input three times", "use 128, 160 or 256");
         }
         let wrong = match (self.model.builtin, self.output) {
             (Some(Builtin::Unet), Output::Classify) => Some("`unet` does not classify"),
@@ -248,7 +248,7 @@ impl Kind for Pipeline {
             _ => None,
         };
         if let Some(message) = wrong {
-            found.add("output", message, "use another `output`, or another model");
+            violations.add("output", message, "use another `output`, or another model");
         }
     }
 }

@@ -11,9 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::checks::{Checks, Rate, RateCheck, ValidWindows};
 use crate::dtype::Dtype;
-use crate::found::Found;
 use crate::spec::{Builtin, Case, InputPath, Model};
 use crate::unit::{Share, Span};
+use crate::violations::Violations;
 
 use super::Kind;
 
@@ -94,25 +94,25 @@ impl Kind for Throughput {
         Checks { valid_windows: Some(ValidWindows {}), rate: Some(Rate(vec![agree])), ..Checks::default() }
     }
 
-    fn rules(&self, _: &Case, found: &mut Found<'_>) {
-        self.model.rules(&mut found.below("model"));
+    fn rules(&self, _: &Case, violations: &mut Violations<'_>) {
+        self.model.rules(&mut violations.below("model"));
         if self.dtypes.is_empty() {
-            found.add("dtypes", "no dtype is listed", "write e.g. `dtypes: [fp32, bf16]`");
+            violations.add("dtypes", "no dtype is listed", "write e.g. `dtypes: [fp32, bf16]`");
         }
-        found.below("dtypes").once(&self.dtypes, |dtype| format!("`{dtype}`"));
+        violations.below("dtypes").once(&self.dtypes, |dtype| format!("`{dtype}`"));
         let fp16 = self.dtypes.iter().position(|dtype| *dtype == Dtype::Fp16);
         if let Some(index) = fp16.filter(|_| self.mode == Mode::TrainingStep) {
             let hint = "use bf16: half precision needs loss scaling, which this training step does not do";
-            found.add(format!("dtypes[{index}]"), "`fp16` is for `mode: inference` only", hint);
+            violations.add(format!("dtypes[{index}]"), "`fp16` is for `mode: inference` only", hint);
         }
         if let BatchSizes::These(sizes) = &self.batch {
             if sizes.is_empty() {
-                found.add("batch", "no batch size is listed", "write `auto`, a number or a list");
+                violations.add("batch", "no batch size is listed", "write `auto`, a number or a list");
             }
-            found.below("batch").once(sizes, ToString::to_string);
+            violations.below("batch").once(sizes, ToString::to_string);
         }
         if self.input.is_empty() {
-            found.add("input", "an item without a shape", "write e.g. `input: [3, 224, 224]`");
+            violations.add("input", "an item without a shape", "write e.g. `input: [3, 224, 224]`");
         }
         if self.model.builtin.is_some() {
             let sides = match self.input.as_slice() {
@@ -122,18 +122,18 @@ impl Kind for Throughput {
             match (sides, self.model.builtin) {
                 (None, _) => {
                     let hint = "write e.g. `input: [3, 224, 224]`";
-                    found.add("input", "the built-in models take images of 3 channels", hint);
+                    violations.add("input", "the built-in models take images of 3 channels", hint);
                 }
                 (Some(sides), Some(Builtin::Unet)) if sides.iter().any(|side| side % 8 != 0) => {
                     let hint = "use sides like 128, 160 or 256";
-                    found.add("input", "the U-Net halves its input three times", hint);
+                    violations.add("input", "the U-Net halves its input three times", hint);
                 }
                 _ => {}
             }
         }
-        found.share("others", Some(self.others));
+        violations.share("others", Some(self.others));
         if self.measure.0.is_zero() {
-            found.add("measure", "a measurement of no time at all", "write e.g. 60s");
+            violations.add("measure", "a measurement of no time at all", "write e.g. 60s");
         }
     }
 }

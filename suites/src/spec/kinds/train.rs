@@ -9,8 +9,8 @@ use crate::checks::{
     Checks, Deterministic, ExportParity, Golden, GoldenCheck, GradNormDrop, Gradients, InitialLoss, LossDrop,
     MemoryFlat, Metric, MetricCheck, MixedPrecision, ResumeParity, SameBatch, When, ZeroedImage,
 };
-use crate::found::Found;
 use crate::spec::{Builtin, Case, InputPath, Model};
+use crate::violations::Violations;
 
 use super::Kind;
 
@@ -150,31 +150,31 @@ impl Kind for Train {
         }
     }
 
-    fn rules(&self, case: &Case, found: &mut Found<'_>) {
-        self.model.rules(&mut found.below("model"));
+    fn rules(&self, case: &Case, violations: &mut Violations<'_>) {
+        self.model.rules(&mut violations.below("model"));
         match (self.model.builtin, &self.model.torchscript) {
             (Some(Builtin::Unet), None) if self.data.task == Task::Classify => {
                 let hint = "use `task: segment`, or `builtin: resnet18`";
-                found.add("data.task", "`unet` does not classify", hint);
+                violations.add("data.task", "`unet` does not classify", hint);
             }
             (Some(Builtin::Resnet18 | Builtin::Resnet50), None) if self.data.task == Task::Segment => {
                 let hint = "use `task: classify`, or `builtin: unet`";
-                found.add("data.task", "a ResNet does not segment", hint);
+                violations.add("data.task", "a ResNet does not segment", hint);
             }
             _ => {}
         }
         if self.data.crops.is_some() && self.data.task != Task::Classify {
-            found.add("data.crops", "`crops` is for `task: classify` only", "remove it");
+            violations.add("data.crops", "`crops` is for `task: classify` only", "remove it");
         }
         if self.data.crops.is_some_and(|crops| crops.get() < 2) {
-            found.add("data.crops", "one crop cannot show both classes", "use 2 or more");
+            violations.add("data.crops", "one crop cannot show both classes", "use 2 or more");
         }
         if !(self.learning_rate.is_finite() && self.learning_rate > 0.0) {
-            found.add("learning-rate", "a learning rate that is not above 0", "write e.g. 1e-3");
+            violations.add("learning-rate", "a learning rate that is not above 0", "write e.g. 1e-3");
         }
         if self.control.is_some() && case.must_fail.is_empty() {
             let hint = "list the checks that have to notice it: `must-fail: [loss-drop, metric]`";
-            found.add("control", "a control that no check has to notice", hint);
+            violations.add("control", "a control that no check has to notice", hint);
         }
     }
 }

@@ -4,8 +4,8 @@
 //! to be unknown, not well.
 
 mod credentials;
-mod ground;
 mod permissions;
+mod region;
 mod roles;
 
 use super::Ec2Settings;
@@ -32,7 +32,7 @@ pub(super) async fn examine(
     if settings.regions.len() > 1 {
         findings.push(Finding::ok("region", cloud.region()));
     }
-    let basis = ground::examine(cloud, settings, &caller, findings).await;
+    let basis = region::examine(cloud, settings, &caller, findings).await;
     let tried = Box::pin(permissions::try_each(cloud, settings, patient, &basis, &caller));
     findings.extend(tried.await);
     true

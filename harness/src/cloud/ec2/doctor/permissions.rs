@@ -12,15 +12,15 @@ use futures_util::future::join_all;
 use gpu_suites::event::ResourceKind;
 
 use super::super::{Ec2Settings, Purchase, template};
-use super::ground::Basis;
+use super::region::Basis;
 use super::{allow, first_sentence, kind};
 use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::cloud::ec2::inventory::each;
 use crate::cloud::ec2::kinds;
 use crate::cloud::ec2::refusal::RefusalKind;
 use crate::cloud::error::Fault as _;
-use crate::cloud::found::Found;
 use crate::cloud::provider::Patient;
+use crate::cloud::tagged::TaggedResource;
 use crate::cloud::tags;
 use crate::cloud::who::Who;
 use crate::report::finding::{Finding, State};
@@ -60,7 +60,7 @@ pub(super) async fn try_each(
 }
 
 /// What only looks is called for real; what it found of ours serves the dry runs that end things.
-async fn looking(cloud: &Cloud, caller: &str) -> (Vec<Finding>, Vec<Found>) {
+async fn looking(cloud: &Cloud, caller: &str) -> (Vec<Finding>, Vec<TaggedResource>) {
     let (looked, regions, known_tags) =
         tokio::join!(each(cloud), cloud.time(), cloud.ec2().describe_tags().max_results(5).send());
     let mut findings = Vec::new();
@@ -80,7 +80,7 @@ async fn making(
     tags: &[Tag],
     settings: &Ec2Settings,
     basis: &Basis,
-    ours: &[Found],
+    ours: &[TaggedResource],
     caller: &str,
 ) -> Vec<Finding> {
     let ec2 = cloud.ec2();
@@ -225,7 +225,7 @@ fn pass_role(finding: Finding, settings: &Ec2Settings, caller: &str) -> Finding 
 }
 
 /// What ends something is tried on something of ours where there is one: a policy may allow it for our tags only.
-async fn ending(cloud: &Cloud, ours: &[Found], caller: &str) -> Vec<Finding> {
+async fn ending(cloud: &Cloud, ours: &[TaggedResource], caller: &str) -> Vec<Finding> {
     let ec2 = cloud.ec2();
     let id = |kind, none| one_of(ours, kind, none);
     let (instance, group) = (id(ResourceKind::INSTANCE, NO_INSTANCE), id(kinds::SECURITY_GROUP, NO_GROUP));
@@ -265,7 +265,7 @@ fn our_tags(patient: &Patient<'_>) -> Vec<Tag> {
 }
 
 /// Something of ours to try a dry run on, or an id that nothing has.
-fn one_of(ours: &[Found], kind: ResourceKind, none: &str) -> String {
+fn one_of(ours: &[TaggedResource], kind: ResourceKind, none: &str) -> String {
     let found = ours.iter().find(|found| found.resource == kind && !found.is_final);
     found.map_or_else(|| none.to_owned(), |found| found.id.clone())
 }

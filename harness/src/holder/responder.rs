@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::wire::{Said, line};
+use super::wire::{Response, line};
 
 /// Bytes that may wait for a test before its node is read more slowly.
 const ROOM: usize = 8 << 20;
@@ -38,7 +38,7 @@ impl State {
 
 /// The end at which it is said.
 #[derive(Clone)]
-pub(super) struct Saying {
+pub(super) struct Responder {
     words: UnboundedSender<Words>,
     state: Rc<State>,
 }
@@ -49,20 +49,20 @@ pub(super) struct Outbox {
     state: Rc<State>,
 }
 
-pub(super) fn saying() -> (Saying, Outbox) {
+pub(super) fn responder() -> (Responder, Outbox) {
     let (words, waiting) = unbounded_channel();
     let state = Rc::new(State { waiting: Cell::new(0), is_unread: watch::Sender::new(false) });
-    (Saying { words, state: Rc::clone(&state) }, Outbox { words: waiting, state })
+    (Responder { words, state: Rc::clone(&state) }, Outbox { words: waiting, state })
 }
 
-impl Saying {
+impl Responder {
     pub(super) fn record(&self, record: &Record) {
         if !*self.state.is_unread.borrow() {
             self.say(format!("{}\n", record.to_line()), Words::Record);
         }
     }
 
-    pub(super) fn answer(&self, said: &Said) {
+    pub(super) fn answer(&self, said: &Response) {
         self.say(line(said), Words::Answer);
     }
 
@@ -136,13 +136,13 @@ mod tests {
     }
 
     /// Says records from a number on, for as long as there is room; the number of the next.
-    fn fill(saying: &Saying, from: u64) -> u64 {
+    fn fill(responder: &Responder, from: u64) -> u64 {
         let mut seq = from;
-        while saying.has_room() && seq < 100_000 {
-            saying.record(&record(seq));
+        while responder.has_room() && seq < 100_000 {
+            responder.record(&record(seq));
             seq += 1;
         }
-        assert!(saying.state.waiting.get() < ROOM + (32 << 10), "{} wait", saying.state.waiting.get());
+        assert!(responder.state.waiting.get() < ROOM + (32 << 10), "{} wait", responder.state.waiting.get());
         seq
     }
 
@@ -156,19 +156,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_test_that_reads_slowly_has_its_node_wait_and_misses_nothing() {
-        let (saying, outbox) = saying();
+        let (responder, outbox) = responder();
         let (here, there) = tokio::io::duplex(SOCKET);
         let read = async {
-            let mut count = fill(&saying, 0);
+            let mut count = fill(&responder, 0);
             // The socket takes some of it. As long as nothing is read there is no more room then, and nobody takes it ill
             // before that is long.
             for _ in 0..10 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
-                count = fill(&saying, count);
+                count = fill(&responder, count);
             }
-            assert!(!saying.has_room() && count < 600, "{count} records");
-            saying.answer(&Said::Accepted { pid: 1 });
-            drop(saying);
+            assert!(!responder.has_room() && count < 600, "{count} records");
+            responder.answer(&Response::Accepted { pid: 1 });
+            drop(responder);
             (read(there).await, count)
         };
         let ((), (lines, count)) = tokio::join!(outbox.write_to(here, Duration::from_secs(60)), read);
@@ -179,19 +179,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_test_that_reads_nothing_hears_how_it_ended_and_no_more() {
-        let (saying, outbox) = saying();
+        let (responder, outbox) = responder();
         let (here, there) = tokio::io::duplex(SOCKET);
         let read = async {
-            let mut count = fill(&saying, 0);
+            let mut count = fill(&responder, 0);
             tokio::time::sleep(Duration::from_millis(10)).await;
-            count = fill(&saying, count);
-            saying.unread().await;
-            assert!(saying.has_room(), "nobody waits for it any more");
-            let waiting = saying.state.waiting.get();
-            saying.record(&record(count));
-            assert_eq!(saying.state.waiting.get(), waiting);
-            saying.answer(&Said::Refused { reason: "the end".into() });
-            drop(saying);
+            count = fill(&responder, count);
+            responder.unread().await;
+            assert!(responder.has_room(), "nobody waits for it any more");
+            let waiting = responder.state.waiting.get();
+            responder.record(&record(count));
+            assert_eq!(responder.state.waiting.get(), waiting);
+            responder.answer(&Response::Refused { reason: "the end".into() });
+            drop(responder);
             read(there).await
         };
         let ((), lines) = tokio::join!(outbox.write_to(here, Duration::from_millis(50)), read);
@@ -203,14 +203,14 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_waits_for_a_test_that_is_gone() {
-        let (saying, outbox) = saying();
+        let (responder, outbox) = responder();
         let (here, there) = tokio::io::duplex(SOCKET);
-        fill(&saying, 0);
+        fill(&responder, 0);
         drop(there);
         outbox.write_to(here, Duration::from_secs(60)).await;
-        assert!(saying.has_room());
-        let waiting = saying.state.waiting.get();
-        saying.record(&record(0));
-        assert_eq!(saying.state.waiting.get(), waiting);
+        assert!(responder.has_room());
+        let waiting = responder.state.waiting.get();
+        responder.record(&record(0));
+        assert_eq!(responder.state.waiting.get(), waiting);
     }
 }

@@ -15,12 +15,12 @@ pub(crate) struct Violation {
 }
 
 /// Takes in what is wrong with a value of a suite, and below it.
-pub(crate) struct Found<'a> {
+pub(crate) struct Violations<'a> {
     at: String,
     violations: &'a mut Vec<Violation>,
 }
 
-impl<'a> Found<'a> {
+impl<'a> Violations<'a> {
     /// What is found at `at`, e.g. `cases[2]`, goes to `violations`.
     pub(crate) fn new(at: String, violations: &'a mut Vec<Violation>) -> Self {
         Self { at, violations }
@@ -36,8 +36,8 @@ impl<'a> Found<'a> {
     }
 
     /// The value that a key or an index, `[2]`, leads to from here.
-    pub(crate) fn below(&mut self, key: impl AsRef<str>) -> Found<'_> {
-        Found { at: self.path(key.as_ref()), violations: self.violations }
+    pub(crate) fn below(&mut self, key: impl AsRef<str>) -> Violations<'_> {
+        Violations { at: self.path(key.as_ref()), violations: self.violations }
     }
 
     /// Something wrong with what a key leads to from here; without one, with the value itself.

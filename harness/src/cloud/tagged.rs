@@ -18,7 +18,7 @@ pub const GRACE: Duration = Duration::from_secs(60);
 
 /// A thing with our tags in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Found {
+pub struct TaggedResource {
     pub resource: ResourceKind,
     pub id: String,
     pub region: String,
@@ -73,7 +73,7 @@ impl Owner {
 
 /// Which things are asked for besides those whose time is over.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ReapFilter {
     /// Everything of this run, whatever its expiry.
     pub run: Option<String>,
     /// Everything that is at least this old, whatever its expiry, and nothing that is younger.
@@ -82,9 +82,9 @@ pub struct Wanted {
     pub owner: Option<String>,
 }
 
-impl Wanted {
+impl ReapFilter {
     /// Whether a thing is another's, and so is not to be touched. One that does not say whose it is is nobody's who asks.
-    pub fn is_anothers(&self, found: &Found) -> bool {
+    pub fn is_anothers(&self, found: &TaggedResource) -> bool {
         self.owner.is_some() && found.owner.owner != self.owner
     }
 }
@@ -112,12 +112,12 @@ impl Verdict {
 }
 
 /// What is to become of `found` at `now`, which has to be the cloud's own time.
-pub fn judge(found: &Found, now: Timestamp, wanted: &Wanted) -> Verdict {
+pub fn judge(found: &TaggedResource, now: Timestamp, wanted: &ReapFilter) -> Verdict {
     let verdict = regardless_of_owner(found, now, wanted);
     if verdict.is_due() && wanted.is_anothers(found) { Verdict::Anothers } else { verdict }
 }
 
-fn regardless_of_owner(found: &Found, now: Timestamp, wanted: &Wanted) -> Verdict {
+fn regardless_of_owner(found: &TaggedResource, now: Timestamp, wanted: &ReapFilter) -> Verdict {
     if found.is_final {
         return Verdict::Final;
     }
@@ -137,7 +137,7 @@ fn regardless_of_owner(found: &Found, now: Timestamp, wanted: &Wanted) -> Verdic
 }
 
 /// How old a thing is, where the cloud says when it was made.
-pub fn age(found: &Found, now: Timestamp) -> Option<Duration> {
+pub fn age(found: &TaggedResource, now: Timestamp) -> Option<Duration> {
     elapsed(found.made_at?, now)
 }
 
@@ -148,7 +148,7 @@ fn elapsed(then: Timestamp, now: Timestamp) -> Option<Duration> {
 
 /// Gives what the cloud does not date (security groups) the date of the youngest thing of its run, so that nothing is
 /// taken for older than it is.
-pub fn date(found: &mut [Found]) {
+pub fn date(found: &mut [TaggedResource]) {
     let mut youngest: HashMap<String, Timestamp> = HashMap::new();
     for thing in found.iter().filter(|thing| !thing.is_final) {
         if let Some(made_at) = thing.made_at {
@@ -165,8 +165,8 @@ pub fn date(found: &mut [Found]) {
 mod tests {
     use super::*;
 
-    fn thing(expires_at: Option<&str>, made_at: Option<&str>) -> Found {
-        Found {
+    fn thing(expires_at: Option<&str>, made_at: Option<&str>) -> TaggedResource {
+        TaggedResource {
             resource: ResourceKind::INSTANCE,
             id: "i-1".into(),
             region: "us-east-1".into(),
@@ -183,7 +183,7 @@ mod tests {
         }
     }
 
-    fn verdict(found: &Found, now: &str, wanted: &Wanted) -> Verdict {
+    fn verdict(found: &TaggedResource, now: &str, wanted: &ReapFilter) -> Verdict {
         judge(found, now.parse().unwrap(), wanted)
     }
 
@@ -197,15 +197,15 @@ mod tests {
             ("2026-11-23T10:01:01Z", Verdict::Expired),
             ("2027-11-23T10:00:00Z", Verdict::Expired),
         ] {
-            assert_eq!(verdict(&found, now, &Wanted::default()), wanted, "{now}");
+            assert_eq!(verdict(&found, now, &ReapFilter::default()), wanted, "{now}");
         }
-        let gone = Found { is_final: true, ..found };
-        assert_eq!(verdict(&gone, "2027-11-23T10:00:00Z", &Wanted::default()), Verdict::Final);
+        let gone = TaggedResource { is_final: true, ..found };
+        assert_eq!(verdict(&gone, "2027-11-23T10:00:00Z", &ReapFilter::default()), Verdict::Final);
     }
 
     #[test]
     fn older_than_reaps_what_is_older_and_nothing_that_is_younger_also_when_it_is_expired() {
-        let wanted = Wanted { older_than: Some(Duration::from_secs(3600)), ..Wanted::default() };
+        let wanted = ReapFilter { older_than: Some(Duration::from_secs(3600)), ..ReapFilter::default() };
         let (later, past) = (Some("2026-11-23T12:00:00Z"), Some("2026-11-23T09:00:00Z"));
         for (expires_at, made_at, expected) in [
             (later, Some("2026-11-23T08:59:59Z"), Verdict::Asked),
@@ -222,12 +222,12 @@ mod tests {
 
     #[test]
     fn a_run_that_is_named_goes_at_once_and_alone_and_unreadable_tags_go_only_so() {
-        let named = |run: &str| Wanted { run: Some(run.into()), ..Wanted::default() };
+        let named = |run: &str| ReapFilter { run: Some(run.into()), ..ReapFilter::default() };
         let (live, unreadable) = (thing(Some("2027-01-01T00:00:00Z"), None), thing(None, None));
         let now = "2026-11-23T10:00:00Z";
         assert_eq!(verdict(&live, now, &named("run-1")), Verdict::Asked);
         assert_eq!(verdict(&live, now, &named("run-2")), Verdict::Live);
-        assert_eq!(verdict(&unreadable, now, &Wanted::default()), Verdict::Unreadable);
+        assert_eq!(verdict(&unreadable, now, &ReapFilter::default()), Verdict::Unreadable);
         assert_eq!(verdict(&unreadable, now, &named("run-1")), Verdict::Asked);
     }
 
@@ -236,16 +236,16 @@ mod tests {
         let mine = Some("github:acme/trees".to_owned());
         let past = Some("2026-11-23T09:00:00Z");
         for wanted in [
-            Wanted { owner: mine.clone(), ..Wanted::default() },
-            Wanted { owner: mine.clone(), run: Some("run-1".into()), ..Wanted::default() },
-            Wanted { owner: mine.clone(), older_than: Some(Duration::ZERO), ..Wanted::default() },
+            ReapFilter { owner: mine.clone(), ..ReapFilter::default() },
+            ReapFilter { owner: mine.clone(), run: Some("run-1".into()), ..ReapFilter::default() },
+            ReapFilter { owner: mine.clone(), older_than: Some(Duration::ZERO), ..ReapFilter::default() },
         ] {
             for (owner, is_due) in [(mine.clone(), true), (Some("ada@laptop".into()), false), (None, false)] {
                 let mut found = thing(past, past);
                 found.owner.owner = owner;
                 let verdict = verdict(&found, "2026-11-23T10:00:00Z", &wanted);
                 assert_eq!((verdict.is_due(), verdict == Verdict::Anothers), (is_due, !is_due), "{found:?}");
-                let everybodys = Wanted { owner: None, ..wanted.clone() };
+                let everybodys = ReapFilter { owner: None, ..wanted.clone() };
                 assert!(judge(&found, "2026-11-23T10:00:00Z".parse().unwrap(), &everybodys).is_due());
             }
         }

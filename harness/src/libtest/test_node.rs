@@ -7,11 +7,11 @@ use crate::config::Config;
 use crate::here::Env;
 use crate::holder::SOCKET;
 use crate::holder::command::NODE;
-use crate::node::{NodeError, NodeSpec, Origin, Place as NodePlace};
+use crate::node::{Endpoint, NodeError, NodeSpec, Origin};
 
 /// Where, and by whose hand.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct TestNode {
     pub(super) node: NodeSpec,
     pub(super) name: Option<String>,
     /// The holder that somebody started for these tests.
@@ -19,7 +19,7 @@ pub(super) struct Place {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum PlaceError {
+pub enum TestNodeError {
     #[error(transparent)]
     Config(#[from] gpu_suites::load::LoadError),
     #[error(transparent)]
@@ -28,9 +28,9 @@ pub enum PlaceError {
     NotRemote,
 }
 
-impl Place {
+impl TestNode {
     /// `--node`, else `$GPU_HARNESS_NODE`, else with `--gpu-remote` the project's default, else this machine.
-    pub(super) fn choose(arguments: &CommandLine, project: &Path, env: &Env) -> Result<Self, PlaceError> {
+    pub(super) fn choose(arguments: &CommandLine, project: &Path, env: &Env) -> Result<Self, TestNodeError> {
         let named = arguments.node.clone().or_else(|| env.get(NODE));
         // Whoever names a node here does not mean the one that is held already.
         let holder = env.get(SOCKET).filter(|_| arguments.node.is_none()).map(PathBuf::from);
@@ -43,12 +43,12 @@ impl Place {
         let node = NodeSpec::choose(name.as_deref(), &config)?;
         let place = Self { node, name, holder };
         if arguments.gpu_remote && place.name.is_none() && place.is_here() && place.holder.is_none() {
-            return Err(PlaceError::NotRemote);
+            return Err(TestNodeError::NotRemote);
         }
         Ok(place)
     }
 
     pub(super) fn is_here(&self) -> bool {
-        self.node.origin == Origin::There(NodePlace::Local)
+        self.node.origin == Origin::There(Endpoint::Local)
     }
 }

@@ -4,11 +4,11 @@
 
 /// What switches commands off in the log, and on again: around text that a node wrote.
 #[derive(Debug)]
-pub struct Hush {
+pub struct StopCommands {
     token: String,
 }
 
-impl Hush {
+impl StopCommands {
     /// With a word that nobody can guess.
     pub fn new() -> Self {
         Self { token: format!("gpu-harness-{:032x}", rand::random::<u128>()) }
@@ -25,7 +25,7 @@ impl Hush {
     }
 }
 
-impl Default for Hush {
+impl Default for StopCommands {
     fn default() -> Self {
         Self::new()
     }
@@ -37,6 +37,6 @@ mod tests {
 
     #[test]
     fn no_two_runs_hush_with_the_same_word() {
-        assert_ne!(Hush::new().begin(), Hush::new().begin());
+        assert_ne!(StopCommands::new().begin(), StopCommands::new().begin());
     }
 }

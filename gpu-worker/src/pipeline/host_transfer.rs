@@ -9,13 +9,13 @@ use crate::error::Result;
 use crate::shim;
 
 /// One replica's way. Made and used by the replica's own thread: the stream is that thread's.
-pub(super) struct Lane {
+pub(super) struct HostTransfer {
     device: Device,
     /// Room for a whole batch, `[N, S, S, 3]`. It is free again when the batch's predictions are read.
     pinned: Option<Tensor>,
 }
 
-impl Lane {
+impl HostTransfer {
     pub(super) fn open(device: Device, batch: i64, side: i64) -> Result<Self> {
         let pinned = if device.is_cuda() {
             shim::own_stream(device)?;
@@ -48,8 +48,10 @@ mod tests {
     #[test]
     fn a_batch_arrives_as_it_was_put_together_and_the_next_one_does_not_change_it() {
         let room = Tensor::zeros([4, 8, 8, 3], (Kind::Uint8, Device::Cpu));
-        let (direct, by_room) =
-            (Lane::open(Device::Cpu, 4, 8).unwrap(), Lane { device: Device::Cpu, pinned: Some(room) });
+        let (direct, by_room) = (
+            HostTransfer::open(Device::Cpu, 4, 8).unwrap(),
+            HostTransfer { device: Device::Cpu, pinned: Some(room) },
+        );
         let image = |value: i64| {
             let pixels = Tensor::arange(192, (Kind::Uint8, Device::Cpu)).view([1, 8, 8, 3]);
             (pixels + value).permute([0, 3, 1, 2])

@@ -20,7 +20,7 @@ use crate::node::NodeSpec;
 const SEARCHED: Duration = Duration::from_secs(30 * 60);
 
 #[derive(Debug)]
-pub struct Asked {
+pub struct NodeOptions {
     pub settings: CloudNode,
     /// What node and suites need together.
     pub need: NodeNeed,
@@ -34,8 +34,8 @@ pub struct Asked {
 }
 
 /// What a run with so much work wants of its nodes.
-pub(crate) fn order(node: NodeSpec, asked: Asked, run: RunId, work: Work) -> Order {
-    let Asked { mut settings, need, keep, root, runs, env } = asked;
+pub(crate) fn order(node: NodeSpec, asked: NodeOptions, run: RunId, work: Work) -> Order {
+    let NodeOptions { mut settings, need, keep, root, runs, env } = asked;
     let cache = cache::folder(&env).filter(|_| settings.reuse);
     let job = cache.map(|cache| reuse::Job::new(&cache, &root, &node.name, &settings));
     if runs > 1 && settings.ttl.is_none() {

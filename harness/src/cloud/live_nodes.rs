@@ -10,13 +10,13 @@ use serde::Serialize;
 
 use super::Usd;
 use super::error::CloudError;
-use super::found::{Found, age};
 use super::provider::Provider;
+use super::tagged::{TaggedResource, age};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Living {
+pub struct LiveNode {
     #[serde(flatten)]
-    pub found: Found,
+    pub found: TaggedResource,
     pub age: Option<Span>,
     /// Until it ends; below 0: past its end.
     pub remaining_seconds: Option<i64>,
@@ -26,7 +26,7 @@ pub struct Living {
     pub cost: Option<f64>,
 }
 
-impl Living {
+impl LiveNode {
     /// How long it has left, for people.
     pub fn expires_in(&self) -> String {
         match self.remaining_seconds {
@@ -37,7 +37,7 @@ impl Living {
     }
 }
 
-pub async fn living(cloud: &dyn Provider) -> Result<Vec<Living>, CloudError> {
+pub async fn live_nodes(cloud: &dyn Provider) -> Result<Vec<LiveNode>, CloudError> {
     let mut all = cloud.inventory().await?;
     all.retain(|found| found.resource == ResourceKind::INSTANCE && !found.is_final);
     let now = cloud.now();
@@ -46,10 +46,10 @@ pub async fn living(cloud: &dyn Provider) -> Result<Vec<Living>, CloudError> {
     Ok(all.into_iter().map(|found| told(found, now, &prices)).collect())
 }
 
-fn told(found: Found, now: Timestamp, prices: &HashMap<String, Usd>) -> Living {
+fn told(found: TaggedResource, now: Timestamp, prices: &HashMap<String, Usd>) -> LiveNode {
     let usd_per_hour = prices.get(&found.id).map(|price| price.0);
     let age = age(&found, now);
-    Living {
+    LiveNode {
         age: age.map(|age| Span(Duration::from_secs(age.as_secs()))),
         remaining_seconds: found.owner.expires_at.map(|at| now.duration_until(at).as_secs()),
         cost: usd_per_hour.zip(age).map(|(usd, age)| usd * age.as_secs_f64() / 3600.0),

@@ -14,7 +14,7 @@ use super::{allow, failed, first_sentence};
 use crate::cloud::ec2::candidates::{Candidate, Choice};
 use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::cloud::ec2::left_out::Why;
-use crate::cloud::ec2::look_up::{self, Ground, Image, LookUpError};
+use crate::cloud::ec2::look_up::{self, Image, LookUpError, RegionCatalog};
 use crate::cloud::ec2::quota::Quota;
 use crate::report::finding::Finding;
 use crate::text::{Explain as _, chain};
@@ -40,8 +40,8 @@ pub(super) async fn examine(
 ) -> Basis {
     let looked = look_up::look_up(cloud, settings, &settings.need).await;
     findings.push(super::credentials::clock(cloud));
-    let ground = match looked {
-        Ok(ground) => ground,
+    let catalog = match looked {
+        Ok(catalog) => catalog,
         Err(error) => {
             findings.push(refused(&error, caller));
             findings.push(
@@ -51,23 +51,23 @@ pub(super) async fn examine(
             return Basis::default();
         }
     };
-    if let Some(ingress) = &ground.ingress {
+    if let Some(ingress) = &catalog.ingress {
         findings.push(Finding::ok("caller's address", format!("{ingress}: what the security group lets in")));
     }
-    findings.push(image(cloud, &ground.image).await);
-    let mut basis = Basis { image: Some(ground.image.id.clone()), ..Basis::default() };
+    findings.push(image(cloud, &catalog.image).await);
+    let mut basis = Basis { image: Some(catalog.image.id.clone()), ..Basis::default() };
     for purchase in settings.market.purchases(false) {
-        match ground.choose(settings, &settings.need, *purchase, None) {
+        match catalog.choose(settings, &settings.need, *purchase, None) {
             Ok(choice) => {
                 findings.push(types(&choice, *purchase));
-                findings.extend(under_a_limit(&ground, &choice, settings, *purchase));
-                findings.push(price(&ground, &choice, settings, *purchase));
+                findings.extend(under_a_limit(&catalog, &choice, settings, *purchase));
+                findings.push(price(&catalog, &choice, settings, *purchase));
                 findings.push(quota(cloud, &choice, *purchase, caller).await);
                 let first = choice.candidates.first();
                 basis.instance_type = basis.instance_type.or_else(|| first.map(|one| one.name.clone()));
                 basis.subnet = basis.subnet.or_else(|| {
                     let zones = &first?.zones;
-                    ground
+                    catalog
                         .subnets
                         .iter()
                         .find(|subnet| zones.contains(&subnet.zone))
@@ -151,13 +151,13 @@ fn types(choice: &Choice, purchase: Purchase) -> Finding {
 
 /// What of the choice a run leaves out, with its limit on the money where it has one.
 fn under_a_limit(
-    ground: &Ground,
+    catalog: &RegionCatalog,
     choice: &Choice,
     settings: &Ec2Settings,
     purchase: Purchase,
 ) -> Vec<Finding> {
     let Some(most) = settings.max_cost else { return left_out(choice, settings, purchase) };
-    match ground.choose(settings, &settings.need, purchase, Some(most.0)) {
+    match catalog.choose(settings, &settings.need, purchase, Some(most.0)) {
         Ok(capped) => left_out(&capped, settings, purchase),
         Err(none) => vec![Finding::failed(format!("max-cost, {purchase}"), none.to_string()).hint(
             "give on-demand prices in `prices:` of the node, in US dollars an hour, or raise `max-cost:`",
@@ -178,13 +178,13 @@ fn left_out(choice: &Choice, settings: &Ec2Settings, purchase: Purchase) -> Vec<
 }
 
 /// The cheapest that will do, against what the user would pay.
-fn price(ground: &Ground, choice: &Choice, settings: &Ec2Settings, purchase: Purchase) -> Finding {
+fn price(catalog: &RegionCatalog, choice: &Choice, settings: &Ec2Settings, purchase: Purchase) -> Finding {
     let about = format!("price, {purchase}");
     let prices = choice.candidates.iter().filter_map(|candidate| {
         let usd = match purchase {
             Purchase::OnDemand => candidate.on_demand?.usd,
             Purchase::Spot => {
-                let pools = ground
+                let pools = catalog
                     .spot
                     .iter()
                     .filter(|((name, zone), _)| *name == candidate.name && candidate.zones.contains(zone));

@@ -30,7 +30,7 @@ impl Sample<'_> {
 
 /// What is kept.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Observations {
     series: Vec<(&'static str, Series)>,
     points: usize,
     /// Each metric that came, and whether it came as a number.
@@ -92,7 +92,7 @@ impl Series {
     }
 }
 
-impl Seen {
+impl Observations {
     pub(crate) fn keep(&mut self, names: &[&'static str]) {
         for name in names {
             if self.series(name).is_none() {
