@@ -1,4 +1,4 @@
-//! The harness: how a node is had and how results reach a person.
+//! The harness: how a node is provisioned and how results reach a person.
 //!
 //! Data flows one way: suite files → [`plan`] → [`node`] → [`session`] → events → [`report`]. A room uses those that stand
 //! before it here, and none that stands after it (`cargo xtask lint` holds it):
@@ -21,7 +21,7 @@
 //! | [`history`] | what did earlier runs measure? |
 //! | [`compare`] | is this version slower or worse than that one? |
 //! | [`notify`] | who is told of changes? |
-//! | [`cloud`] | how is a node had from a cloud and given back? |
+//! | [`cloud`] | how does a cloud provision a node, and how is it given back? |
 //! | [`run`] | how does one run go, from the choice of cases to its exit code? |
 //! | [`holder`] | how do many test processes share a node? |
 //! | [`libtest`], [`cargo_runner`] | how do cases and remote tests look to cargo? |

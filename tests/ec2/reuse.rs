@@ -254,7 +254,9 @@ fn a_node_that_was_left_and_is_no_more_is_forgotten_by_the_next_run_and_by_reap(
     leave("2020-01-01T00:00:00Z");
     let run = start(&project, "second", "quick").end();
     run.passed();
-    assert!(run.has(|event| matches!(event, Event::Warning(one) if one.message.contains("it is no more"))));
+    assert!(
+        run.has(|event| matches!(event, Event::Warning(one) if one.message.contains("it no longer exists")))
+    );
     assert_eq!((run.instances().len(), file.exists()), (1, false));
     nothing_is_left(&ec2);
 }

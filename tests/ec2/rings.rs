@@ -310,7 +310,7 @@ fn whatever_cannot_be_written_from_any_moment_on_nothing_is_left_in_the_cloud() 
         assert_eq!(run.status.code(), Some(3), "{blocks} blocks: {told}");
         ec2.wait_until_nothing_is_left(Duration::from_secs(1));
         if fleets() > before {
-            // What was had can be read up, or is said.
+            // What was provisioned can be read up, or is said.
             let kept = project.latest().is_some_and(|folder| folder.join("receipt.json").exists());
             assert!(kept || told.contains("each confirmed gone"), "{blocks} blocks: {told}");
             filled += usize::from(told.contains("events.ndjson"));

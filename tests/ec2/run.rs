@@ -158,7 +158,7 @@ cases:
     std::fs::write(nights.project.path().join("share"), "0.8").unwrap();
     let run = nights.night();
     assert_eq!(run.code(), 0, "{run:?}\n{}", ec2.log());
-    assert!(run.stdout.contains("is slow or sick, and another node is had"), "{}", run.stdout);
+    assert!(run.stdout.contains("is slow or sick; another node is launched"), "{}", run.stdout);
     assert_eq!(receipt(&run)["nodes"].as_array().unwrap().len(), 2);
     let entries = nights.project.gpu_harness(&["history", "--history", "history", "--json"]);
     let entries: Value = serde_json::from_str(&entries.stdout).unwrap();

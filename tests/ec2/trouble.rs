@@ -179,7 +179,7 @@ fn an_answer_that_is_lost_on_its_way_costs_no_second_node() {
     nothing_is_left(&ec2);
 }
 
-/// A bad node is given back and another is had; the run passes on it.
+/// A bad node is given back and another is launched; the run passes on it.
 fn is_replaced(fault: &Value, why: &str) {
     let (ec2, project) = cloud("types: [g4dn.xlarge]");
     let mut fault = fault.clone();
@@ -214,7 +214,7 @@ fn a_node_whose_user_data_never_ran_is_replaced() {
 
 #[test]
 fn a_node_without_its_gpu_is_replaced() {
-    is_replaced(&json!({ "fault": "gpu", "gpu": { "absent": true } }), "is no good");
+    is_replaced(&json!({ "fault": "gpu", "gpu": { "absent": true } }), "is not usable");
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_node_whose_driver_hangs_is_replaced_and_one_whose_driver_hangs_under_its_ca
 
 #[test]
 fn a_node_with_a_sick_gpu_is_replaced() {
-    is_replaced(&json!({ "fault": "gpu", "gpu": { "ecc_uncorrected": 3 } }), "is no good");
+    is_replaced(&json!({ "fault": "gpu", "gpu": { "ecc_uncorrected": 3 } }), "is not usable");
 }
 
 /// An agent that greets, and then never tells what its node has, as where a dead GPU's driver holds it.
@@ -264,7 +264,7 @@ fn a_node_that_lets_us_in_and_never_tells_what_it_has_is_given_back() {
     let project = project.env("GPU_HARNESS_AGENT", agent.display().to_string());
     let harness = project.start(&["--node", "cloud"]);
     let is_replaced = |event: &Event| {
-        let said = "did not tell what it has within 30s; another node is had";
+        let said = "did not tell what it has within 30s; another node is launched";
         matches!(event, Event::Warning(warning) if warning.message.contains(said))
     };
     within(Duration::from_secs(90), "the node is found out", || {

@@ -89,7 +89,7 @@ fn a_metric_that_vanished_is_said_wherever_one_looks() {
 }
 
 #[test]
-fn tonights_nan_is_a_regression_where_nobody_else_looks_for_it() {
+fn a_runs_nan_is_a_regression_where_nobody_else_looks_for_it() {
     let suite = WRITES.replace("    checks:", "    skip-checks: { finite: a test }\n    checks:");
     let nights = Nights(Project::with_suite(&suite));
     for _ in 0..10 {

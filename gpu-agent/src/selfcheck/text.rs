@@ -61,7 +61,7 @@ fn size(bytes: Option<u64>) -> String {
 fn clock(facts: &NodeFacts) -> String {
     let kept = match facts.clock.synchronised {
         Some(true) => "kept right",
-        Some(false) => "kept right by nobody",
+        Some(false) => "not synchronised",
         None => "state unknown",
     };
     match (facts.clock.synchronised, facts.clock.max_error_ms) {

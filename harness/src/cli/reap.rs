@@ -180,7 +180,7 @@ fn json(actions: &[ReapAction]) -> serde_json::Value {
 
 fn text(actions: &[ReapAction]) -> String {
     if actions.is_empty() {
-        return "nothing of gpu-harness is there\n".to_owned();
+        return "nothing of gpu-harness was found\n".to_owned();
     }
     let mut table = Table::new(["resource", "id", "region", "run", "state", "expires", "what"]);
     for action in actions {
@@ -221,7 +221,7 @@ fn what(action: &ReapAction) -> String {
         (ReapResult::Nothing, Verdict::Unreadable) => "left: its expiry cannot be read".to_owned(),
         (ReapResult::Nothing, Verdict::Anothers) => {
             let owner = action.found.owner.owner.as_deref().map(log_line);
-            format!("left: made by {}", owner.unwrap_or_else(|| "nobody knows whom".to_owned()))
+            format!("left: made by {}", owner.unwrap_or_else(|| "an unknown owner".to_owned()))
         }
         (ReapResult::Nothing, Verdict::Expired | Verdict::Asked) => "not gone yet".to_owned(),
         (ReapResult::Nothing, _) => "lives".to_owned(),

@@ -53,7 +53,7 @@ pub(super) struct Booted {
 
 #[derive(Debug, thiserror::Error)]
 pub enum BootError {
-    #[error("{instance} is no good: {}", told(*.unfit, .last))]
+    #[error("{instance} is not usable: {}", told(*.unfit, .last))]
     Unfit { instance: String, unfit: Unfit, last: String },
     #[error(transparent)]
     Cloud(#[from] CloudError),

@@ -110,7 +110,9 @@ impl Provision {
         // One that the cloud does not show may only not be known yet; past its end it is no more.
         let is_over = cloud.now() > left.expires_at.saturating_add(CONSISTENT).unwrap_or(Timestamp::MAX);
         let is_there = !(is_over && matches!(&seen, Ok(seen) if seen.is_empty()));
-        let Some(ledger) = self.take(&left, &cloud, is_there) else { return Err("it is no more".to_owned()) };
+        let Some(ledger) = self.take(&left, &cloud, is_there) else {
+            return Err("it no longer exists".to_owned());
+        };
         let (instance, run) = (left.instance.clone(), left.run.clone());
         self.tell(TakenOver { node: self.order.node.name.clone(), instance, run });
         let seen = match seen {

@@ -1,4 +1,4 @@
-//! A node that was had: its agent, what it may cost, and the eye that is kept on it.
+//! A provisioned node: its agent, what it may cost, and whether the cloud has ended it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -206,7 +206,7 @@ impl<'de, K: DeserializeSeed<'de>> DeserializeSeed<'de> for OwnKey<K> {
         let others = self.provider.others_with(&key);
         if !others.is_empty() {
             return Err(de::Error::custom(format!(
-                "`{key}` says nothing of a node of provider {}: write it at one of provider {}, or take it out",
+                "`{key}` does not apply to a node of provider {}: write it at one of provider {}, or take it out",
                 self.provider,
                 others.join(" or ")
             )));
@@ -265,14 +265,14 @@ mod tests {
             (
                 "    max-cost: 5\n    provider: ssh\n    address: ssh://gpu-box\n",
                 &[
-                    "`max-cost` says nothing of a node of provider ssh",
+                    "`max-cost` does not apply to a node of provider ssh",
                     "gpu-harness.yaml:3:15\n",
                     "hint: write it at one of provider ec2,",
                 ][..],
             ),
             (
                 "    provider: local\n    address: ssh://gpu-box\n",
-                &["`address` says nothing of a node of provider local", ":4:14\n", "provider ssh"],
+                &["`address` does not apply to a node of provider local", ":4:14\n", "provider ssh"],
             ),
             (
                 "    provider: ec2\n    max-cots: 5\n    ttl: 5 apples\n",

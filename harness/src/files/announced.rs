@@ -55,10 +55,10 @@ impl Announced {
         let is_below =
             Path::new(&artifact.path).components().all(|part| matches!(part, Component::Normal(_)));
         if artifact.path.is_empty() || !is_below || artifact.path.len() > LONGEST_PATH {
-            return Err("an artifact whose path is none below a folder".into());
+            return Err("an artifact whose path does not lie below a folder".into());
         }
         if !artifact.sha256.is_valid() {
-            return Err("an artifact whose sha256 is none".into());
+            return Err("an artifact whose sha256 is not one".into());
         }
         self.note(artifact);
         if self.count > MOST_FILES || self.bytes > MOST_BYTES {

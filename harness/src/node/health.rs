@@ -145,7 +145,7 @@ impl fmt::Display for Unhealthy {
             }
             Self::InUse { gpu, by } => {
                 let name = by.name.as_deref().map_or("a process".to_owned(), shown);
-                write!(f, "{gpu} is in use by {name} (process {}); nobody else was to be there", by.pid)
+                write!(f, "{gpu} is in use by {name} (process {}); it should be idle", by.pid)
             }
             Self::Throttled { gpu, reason, temperature } => {
                 let at = temperature.map_or(String::new(), |celsius| format!(" at {celsius} °C"));
@@ -153,7 +153,7 @@ impl fmt::Display for Unhealthy {
             }
             Self::ClockSkew { seconds } => write!(
                 f,
-                "the node's clock and this machine's are {seconds:+.0} s apart; at most {:.0} s are borne: one of both is wrong",
+                "the node's clock and this machine's are {seconds:+.0} s apart; at most {:.0} s are tolerated: one of the two is wrong",
                 MOST_SKEW_MS / 1e3
             ),
         }
@@ -401,7 +401,7 @@ mod tests {
             ),
             (
                 &|facts| gpu(facts)["processes"] = json!([{ "pid": 4711, "name": "xmrig\u{1b}[2J" }]),
-                "GPU 0 (NVIDIA L4) is in use by xmrig (process 4711); nobody else was to be there",
+                "GPU 0 (NVIDIA L4) is in use by xmrig (process 4711); it should be idle",
             ),
             (
                 &|facts| gpu(facts)["throttled"] = json!(["hw power brake slowdown"]),
@@ -409,7 +409,7 @@ mod tests {
             ),
             (
                 &|facts| facts["clock_skew_ms"] = json!(-3_600_000.0),
-                "the node's clock and this machine's are -3600 s apart; at most 300 s are borne: one of both is wrong",
+                "the node's clock and this machine's are -3600 s apart; at most 300 s are tolerated: one of the two is wrong",
             ),
         ];
         for (change, text) in troubles {

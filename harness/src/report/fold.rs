@@ -54,7 +54,7 @@ pub struct RunState {
     /// Warnings, oldest first; of very many, the first.
     pub warnings: Vec<event::Warning>,
     pub warnings_left_out: u64,
-    /// What was had from a cloud.
+    /// What a cloud provided.
     pub receipt: Receipt,
     /// By what the run was interrupted.
     pub interrupted: Option<String>,

@@ -123,8 +123,10 @@ fn receipt(page: &mut String, state: &RunState) {
     if lines.is_empty() {
         return;
     }
-    let _ =
-        writeln!(page, "\n<details><summary>what was had, whether it is gone, and what it cost</summary>\n");
+    let _ = writeln!(
+        page,
+        "\n<details><summary>what was launched, whether it is gone, and what it cost</summary>\n"
+    );
     block(page, &lines);
     let _ = writeln!(page, "\n</details>");
 }

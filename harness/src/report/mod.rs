@@ -14,7 +14,7 @@
 //! | [`summary`] | what does a person get at the end? |
 //! | [`html`] | what does a person get who looks with a browser? |
 //! | [`show`] | what does a person get who looks again? |
-//! | [`receipt`] | what was had from a cloud, is it gone, what did it cost? |
+//! | [`receipt`] | what a cloud provided, is it gone, what did it cost? |
 //! | [`terminal`] | what does a person see meanwhile? |
 //! | [`log_files`] | where do the cases' logs go? |
 //! | [`look`], [`words`] | how are outcomes and verdicts set? |

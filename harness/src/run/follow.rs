@@ -186,7 +186,7 @@ impl Job<'_> {
             self.had_a_slow_node = true;
             let why = degraded.iter().find_map(|judged| judged.degraded.clone()).unwrap_or_default();
             let message = format!(
-                "{} is slow or sick, and another node is had: {why}",
+                "{} is slow or sick; another node is launched: {why}",
                 self.course.recorder.node_name()
             );
             self.course.recorder.own(Warning { case: None, message });

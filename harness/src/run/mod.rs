@@ -103,7 +103,7 @@ pub enum RunError {
         /// Who would make it.
         provider: Provider,
     },
-    #[error("{flag} says nothing of node `{name}`, whose provider is {provider}")]
+    #[error("{flag} does not apply to node `{name}`, whose provider is {provider}")]
     Flag { flag: &'static str, name: NodeName, provider: Provider },
     #[error("failed to listen for signals")]
     Signals(#[source] std::io::Error),

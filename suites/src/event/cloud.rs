@@ -1,4 +1,4 @@
-//! What is had from a cloud, and has to be given back and paid for.
+//! What a cloud provides, and what has to be given back and paid for.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub struct ResourceGone {
     pub state: String,
 }
 
-/// What was had, and what it costs.
+/// A node was provisioned: which, and what it costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NodeProvisioned {
     pub node: NodeName,

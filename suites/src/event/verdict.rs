@@ -24,7 +24,7 @@ pub struct Judged {
     /// Answers that are not those of the nights before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Changed>,
-    /// Metrics that were judged on the nights before, and of which nothing came tonight.
+    /// Metrics that were judged on the nights before, and of which nothing came this run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vanished: Vec<Vanished>,
 }

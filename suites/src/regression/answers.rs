@@ -48,10 +48,10 @@ impl<'a> Answers<'a> {
     }
 }
 
-/// What tonight's answers are held against: the most frequent of the last nights with the same inputs, of two the later one.
+/// What this run's answers are held against: the most frequent of the last nights with the same inputs, of two the later one.
 /// So a change is told on its first nights, and is the new normal once most nights have it.
-pub fn reference<'a>(before: &[Answers<'a>], tonight: &Answers<'_>) -> Option<Answers<'a>> {
-    let of_same = before.iter().rev().filter(|night| night.inputs() == tonight.inputs());
+pub fn reference<'a>(before: &[Answers<'a>], this_run: &Answers<'_>) -> Option<Answers<'a>> {
+    let of_same = before.iter().rev().filter(|night| night.inputs() == this_run.inputs());
     let last = Vec::from_iter(of_same.take(NIGHTS));
     let often = |night: &&&Answers<'_>| last.iter().filter(|other| other.hash == night.hash).count();
     // Of several equal ones `max_by_key` gives the last, which is the latest once turned round.
@@ -59,19 +59,19 @@ pub fn reference<'a>(before: &[Answers<'a>], tonight: &Answers<'_>) -> Option<An
 }
 
 /// What is different from the reference, in words; `None` where nothing is, or no more than `within`.
-pub fn changed(before: &Answers<'_>, tonight: &Answers<'_>, within: f64) -> Option<String> {
-    if before.hash == tonight.hash {
+pub fn changed(before: &Answers<'_>, this_run: &Answers<'_>, within: f64) -> Option<String> {
+    if before.hash == this_run.hash {
         return None;
     }
-    let distance = before.sketch.zip(tonight.sketch).and_then(|(before, now)| distance(before, now));
+    let distance = before.sketch.zip(this_run.sketch).and_then(|(before, now)| distance(before, now));
     let by = match distance {
         Some(distance) if distance <= within => return None,
         Some(distance) => {
             format!("the answers differ by {distance:.2e} (root of the mean square over the rows)")
         }
-        None => format!("{} became {}", short(before.hash), short(tonight.hash)),
+        None => format!("{} became {}", short(before.hash), short(this_run.hash)),
     };
-    let rows = before.sample.zip(tonight.sample).map(|(before, now)| rows(before, now));
+    let rows = before.sample.zip(this_run.sample).map(|(before, now)| rows(before, now));
     Some(by + &rows.map_or(String::new(), |rows| format!("; {rows}")))
 }
 
@@ -143,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_change_is_held_against_the_old_answer_until_most_nights_have_the_new_one() {
-        let of = |text: &'static str, tonight: &'static str| {
+        let of = |text: &'static str, this_run: &'static str| {
             let before = Vec::from_iter(text.split(' ').filter(|word| !word.is_empty()).map(night));
-            reference(&before, &night(tonight)).map(|night| night.hash)
+            reference(&before, &night(this_run)).map(|night| night.hash)
         };
         assert_eq!(of("", "b"), None, "a first night has nothing to be held against");
         assert_eq!(of("a a a a a", "b"), Some("a"));

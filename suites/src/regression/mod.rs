@@ -1,9 +1,9 @@
-//! Has a metric become worse? The verdict on tonight's value, given the values of the nights before.
+//! Has a metric become worse? The verdict on this run's value, given the values of the nights before.
 //!
 //! | module | question it answers |
 //! | --- | --- |
 //! | [`direction`] | which way is worse? |
-//! | [`rule`] | is tonight worse than the nights before? |
+//! | [`rule`] | is this run worse than the nights before? |
 //! | [`change`] | when did a series change its level? |
 //! | [`standing`] | does a case fail, or is it flaky? |
 //! | [`answers`] | are the answers the same as before? |

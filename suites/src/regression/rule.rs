@@ -1,4 +1,4 @@
-//! Is tonight worse than the nights before? A robust z and a least effect, confirmed by measuring again.
+//! Is this run worse than the nights before? A robust z and a least effect, confirmed by measuring again.
 //!
 //! The *bound* is the larger of [`Rule::z`] standard deviations and [`Rule::effect`], measured from the median of the last
 //! [`Rule::window`] values. A night is suspected from [`Rule::suspect`] of the bound on: a first measurement that is a
@@ -19,7 +19,7 @@ pub const MEASUREMENTS: usize = 3;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Rule {
-    /// How many values before tonight count: the latest.
+    /// How many values before this run count: the latest.
     pub window: usize,
     /// Of how few values nothing is concluded.
     pub least: usize,
@@ -37,13 +37,13 @@ impl Default for Rule {
     }
 }
 
-/// What tonight's measurements amount to.
+/// What this run's measurements amount to.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "verdict", rename_all = "kebab-case")]
 pub enum Verdict {
     /// Too few values to tell: it is not known whether all is well.
     InsufficientData { have: usize, need: usize },
-    /// Of what was measured tonight something is no number (NaN or infinite), or nothing was measured.
+    /// Of what was measured this run something is no number (NaN or infinite), or nothing was measured.
     NoNumber,
     /// As before.
     Steady(Against),
@@ -51,14 +51,14 @@ pub enum Verdict {
     Improved(Against),
     /// It looks worse, and has to be measured again.
     Suspected(Against),
-    /// Three measurements of tonight agree that it is worse.
+    /// Three measurements of this run agree that it is worse.
     Regressed(Against),
 }
 
-/// Tonight, held against the nights before.
+/// This run, held against the nights before.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Against {
-    /// Tonight: the median of what was measured.
+    /// The median of what was measured.
     pub value: f64,
     /// The median of the nights before.
     pub median: f64,
@@ -78,12 +78,12 @@ pub struct Band {
 }
 
 impl Against {
-    /// By which share of the median tonight is worse; negative where it is better.
+    /// By which share of the median this run is worse; negative where it is better.
     pub fn worsening(&self, direction: Direction) -> f64 {
         direction.worsening(self.median, self.value)
     }
 
-    /// The same in standard deviations; infinite where the nights before are all alike and tonight is not.
+    /// The same in standard deviations; infinite where the nights before are all alike and this run is not.
     pub fn z(&self, direction: Direction) -> f64 {
         let worse = match direction {
             Direction::Higher => self.median - self.value,
@@ -94,7 +94,7 @@ impl Against {
 }
 
 impl Verdict {
-    /// What tonight was held against, where there was enough to hold it against.
+    /// What this run was held against, where there was enough to hold it against.
     pub fn against(&self) -> Option<&Against> {
         match self {
             Self::InsufficientData { .. } | Self::NoNumber => None,
@@ -107,12 +107,12 @@ impl Verdict {
 }
 
 impl Rule {
-    /// Judges `tonight`, its measurements in their order, against the values of the nights before, oldest first.
+    /// Judges `this_run`, its measurements in their order, against the values of the nights before, oldest first.
     ///
-    /// The nights before may hold values that are no numbers, which do not count. Tonight none may: one that is no number is
+    /// The nights before may hold values that are no numbers, which do not count. Of this run none may: one that is no number is
     /// no measurement to be passed over, but the worst that there is.
-    pub fn judge(&self, before: &[f64], tonight: &[f64], direction: Direction) -> Verdict {
-        let measured = tonight;
+    pub fn judge(&self, before: &[f64], this_run: &[f64], direction: Direction) -> Verdict {
+        let measured = this_run;
         let is_finite = measured.iter().all(|value| value.is_finite());
         let Some(value) = statistics::median(measured).filter(|_| is_finite) else {
             return Verdict::NoNumber;
@@ -160,7 +160,7 @@ impl Rule {
         (last.len(), Spread::of(&last))
     }
 
-    /// Whether the nights before are enough to hold tonight against.
+    /// Whether the nights before are enough to hold this run against.
     pub fn has_baseline(&self, before: &[f64]) -> bool {
         self.baseline(before).0 >= self.least
     }
@@ -183,8 +183,8 @@ mod tests {
         Vec::from_iter((0..30).map(|night| [99.0, 100.0, 101.0, 100.5, 99.5][night % 5]))
     }
 
-    fn judge(before: &[f64], tonight: &[f64]) -> Verdict {
-        Rule::default().judge(before, tonight, Higher)
+    fn judge(before: &[f64], this_run: &[f64]) -> Verdict {
+        Rule::default().judge(before, this_run, Higher)
     }
 
     #[test]
@@ -244,8 +244,8 @@ mod tests {
 
     #[test]
     fn what_is_no_number_is_neither_good_nor_bad() {
-        for tonight in [&[][..], &[f64::NAN], &[f64::INFINITY, f64::NAN]] {
-            assert_eq!(judge(&nights(), tonight), Verdict::NoNumber);
+        for this_run in [&[][..], &[f64::NAN], &[f64::INFINITY, f64::NAN]] {
+            assert_eq!(judge(&nights(), this_run), Verdict::NoNumber);
         }
         assert_eq!(judge(&nights(), &[f64::NAN, 100.0]), Verdict::NoNumber, "no measurement is passed over");
     }
@@ -289,10 +289,10 @@ mod tests {
         #[test]
         fn any_numbers_get_a_verdict(
             before in prop::collection::vec(any::<f64>(), 0..60),
-            tonight in prop::collection::vec(any::<f64>(), 0..4),
+            this_run in prop::collection::vec(any::<f64>(), 0..4),
         ) {
             for direction in [Higher, Lower] {
-                let verdict = Rule::default().judge(&before, &tonight, direction);
+                let verdict = Rule::default().judge(&before, &this_run, direction);
                 if let Verdict::InsufficientData { have, need } = verdict {
                     prop_assert!(have < need);
                 }
@@ -302,29 +302,29 @@ mod tests {
         #[test]
         fn one_measurement_or_two_are_suspected_and_never_a_regression(
             before in prop::collection::vec(99.0..101.0, 10..60),
-            tonight in prop::collection::vec(1.0..95.0, 1..3),
+            this_run in prop::collection::vec(1.0..95.0, 1..3),
         ) {
-            let verdict = judge(&before, &tonight);
+            let verdict = judge(&before, &this_run);
             prop_assert!(matches!(verdict, Verdict::Suspected(_)), "{:?}", verdict);
         }
 
         #[test]
         fn the_unit_does_not_matter(
             before in prop::collection::vec(1.0..1e3, 10..40),
-            tonight in prop::collection::vec(1.0..1e3, 1..5),
+            this_run in prop::collection::vec(1.0..1e3, 1..5),
             // A power of two loses no digit.
             scale in (-20..20).prop_map(|power: i32| 2.0_f64.powi(power)),
         ) {
             let scaled = |values: &[f64]| Vec::from_iter(values.iter().map(|value| value * scale));
-            let same = judge(&before, &tonight);
-            let other = judge(&scaled(&before), &scaled(&tonight));
+            let same = judge(&before, &this_run);
+            let other = judge(&scaled(&before), &scaled(&this_run));
             prop_assert_eq!(std::mem::discriminant(&same), std::mem::discriminant(&other));
         }
 
         #[test]
         fn more_is_not_worse_where_more_is_better(
             before in prop::collection::vec(90.0..110.0, 10..40),
-            tonight in 50.0..150.0,
+            this_run in 50.0..150.0,
             more in 0.0..50.0,
         ) {
             let rank = |value: f64| match judge(&before, &[value; 3]) {
@@ -333,7 +333,7 @@ mod tests {
                 Verdict::Steady(_) => 2,
                 _ => 3,
             };
-            prop_assert!(rank(tonight) <= rank(tonight + more));
+            prop_assert!(rank(this_run) <= rank(this_run + more));
         }
     }
 }

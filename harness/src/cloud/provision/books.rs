@@ -147,7 +147,7 @@ async fn settle(book: Book, expires_at: Timestamp, node: NodeName, sink: Unbound
         let _ = sink.send(Warning { case: None, message }.into());
     }
     if released.left.is_empty() && !released.bills.is_empty() {
-        let detail = "the cloud says that it is no more".to_owned();
+        let detail = "the cloud shows it as gone".to_owned();
         let _ = sink.send(NodeEvent { node, state: NodeState::Gone, detail }.into());
     }
 }

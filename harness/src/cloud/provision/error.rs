@@ -30,7 +30,7 @@ pub enum ProvisionError {
         advice: Option<String>,
         waited: Duration,
     },
-    #[error("{count} nodes were had, and none of them was any good; the last: {last}")]
+    #[error("{count} nodes were launched, and none of them was usable; the last: {last}")]
     NoneFit { count: u32, last: Box<BootError> },
     #[error(transparent)]
     Boot(Box<BootError>),

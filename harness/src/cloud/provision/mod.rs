@@ -1,4 +1,4 @@
-//! How a run has its nodes: asks until there is an instance, leads it up, replaces what is no good, and gives back.
+//! How a run is provisioned with nodes: asks until there is an instance, leads it up, replaces what is no good, and gives back.
 //!
 //! Data flows `launch` → `lead_up` → a node; `books` has what was made meanwhile, and gives it back. The decisions are
 //! those of the pure parts ([`super::limits`], [`super::waiting`], [`super::life`]); here they are carried out. Whatever is
@@ -100,7 +100,7 @@ impl Provision {
                     if count == UNFIT {
                         return Err(ProvisionError::NoneFit { count, last: Box::new(last) });
                     }
-                    self.tell(Warning { case: None, message: format!("{last}; another node is had") });
+                    self.tell(Warning { case: None, message: format!("{last}; another node is launched") });
                 }
                 Err(BootError::Cloud(error)) => return Err(error.into()),
                 Err(BootError::Money(why)) => return Err(ProvisionError::Money(why)),

@@ -38,7 +38,9 @@ pub(super) fn check(shown: &HostKey, host: &str, entries: &[Entry], now: SystemT
         Some(true) => {}
         Some(false) => return Err("its signature is wrong".to_owned()),
         None => {
-            return Err("its authority's key is none of ed25519, and only those are checked here".to_owned());
+            return Err(
+                "its authority's key is not an ed25519 key, and only those are checked here".to_owned()
+            );
         }
     }
     if !certificate.is_hosts {
@@ -114,7 +116,8 @@ mod tests {
             assert_eq!(said, "it is not valid now (this machine's clock may be wrong)");
         }
         assert!(
-            says(&["-s", "rsa", "-h", "-n", "gpu.lab"]).starts_with("its authority's key is none of ed25519")
+            says(&["-s", "rsa", "-h", "-n", "gpu.lab"])
+                .starts_with("its authority's key is not an ed25519 key")
         );
         let stranger = judged(&["-s", "ca", "-h", "-n", "gpu.lab"], |_| Vec::new()).unwrap_err();
         assert!(stranger.contains("which is not trusted for this host"), "{stranger}");
