@@ -15,7 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let run_dir = PathBuf::from(arguments.next().ok_or("name the folder of a run")?);
     let speed: f64 = arguments.next().map_or(Ok(1.0), |speed| speed.to_string_lossy().parse())?;
     let verbosity = if arguments.next().is_some() { Verbosity::Verbose } else { Verbosity::Normal };
-    let mut reporter = terminal::reporter(std::io::stdout().is_terminal(), verbosity);
+    let mut reporter =
+        terminal::reporter(std::io::stdout().is_terminal(), verbosity, &gpu_harness::here::Env::of_process());
     let mut state = RunState::default();
     events::read(&run_dir.join("events.ndjson"), |record| {
         let pause = state.latest.map_or(0.0, |latest| seconds_between(latest, record.at));

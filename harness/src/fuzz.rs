@@ -217,7 +217,7 @@ pub fn suite(data: &[u8]) {
             for case in &loaded.suite.cases {
                 let _ = Evaluator::for_case(case);
             }
-            let _ = crate::files::inputs::Inputs::default().of_case(&loaded, 0);
+            let _ = crate::files::inputs::Inputs::new(&crate::here::Env::default()).of_case(&loaded, 0);
         }
         Err(error) => assert_clean(&error.to_string()),
     });

@@ -53,6 +53,14 @@ impl Env {
         self.0.get(name).filter(|value| !value.is_empty()).cloned()
     }
 
+    /// The user's home: the variable's, else the account's.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.get("HOME").map(PathBuf::from).or_else(|| {
+            let account = nix::unistd::User::from_uid(nix::unistd::Uid::current()).ok().flatten();
+            account.map(|account| account.dir)
+        })
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

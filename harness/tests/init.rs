@@ -9,8 +9,9 @@ use std::process::{Command, Output};
 
 use clap::Parser as _;
 use gpu_harness::cli::Cli;
-use gpu_harness::files::cache;
+
 use gpu_harness::init::{Change, Ci, Values, change};
+use gpu_suites::cache;
 use serde_yaml::Value;
 use tempfile::TempDir;
 

@@ -41,6 +41,25 @@ fn an_account_that_has_everything_is_well_and_nothing_was_made_in_it() {
 }
 
 #[test]
+fn a_node_without_gpus_counts_against_the_quota_that_a_new_account_has() {
+    let ec2 = test_ec2();
+    let (code, findings) = examine(&ec2, "gpu: none\nmax-cost: 1.00");
+    assert_eq!((failures(&findings), code), (vec![], 0), "{findings:#?}");
+    let said = |about: &str| {
+        let finding = findings.iter().find(|one| one["about"] == about);
+        finding.and_then(|one| one["said"].as_str()).unwrap_or_else(|| panic!("{about}: {findings:#?}"))
+    };
+    for (about, wanted) in [
+        ("quota, spot", "L-34B43A08"),
+        ("quota, on-demand", "L-1216C47A"),
+        ("types, spot", "vCPUs, "),
+        ("image", "ubuntu-noble"),
+    ] {
+        assert!(said(about).contains(wanted), "{about}: {}", said(about));
+    }
+}
+
+#[test]
 fn the_text_fits_80_columns_and_says_what_was_not_looked_at() {
     let ec2 = test_ec2();
     let project = ec2.in_project(Project::new(), "");

@@ -12,6 +12,7 @@ use gpu_harness::cloud::calls::{Call, in_sequence};
 use gpu_harness::cloud::ec2::ask::{Preflight, Request, RequestedFleet, Requester};
 use gpu_harness::cloud::ec2::cloud::{Cloud, Ec2Error};
 use gpu_harness::cloud::ec2::fleet::{Followed, abandon, follow};
+use gpu_harness::cloud::ec2::kinds;
 use gpu_harness::cloud::ec2::look_up::look_up;
 use gpu_harness::cloud::ec2::refusal::RefusalKind;
 use gpu_harness::cloud::ec2::{self, Ec2Config, Ec2Settings};
@@ -21,12 +22,12 @@ use gpu_harness::cloud::labels::Labels;
 use gpu_harness::cloud::ledger::Ledger;
 use gpu_harness::cloud::life::InstanceState;
 use gpu_harness::cloud::observe;
-use gpu_harness::cloud::release::{Released, drop_template, release};
+use gpu_harness::cloud::release::{Released, drop_what_launched, release};
 use gpu_harness::cloud::user_data::{Life, UserData};
 use gpu_harness::cloud::who::Who;
+use gpu_harness::config::need::NodeNeed;
 use gpu_harness_tests::ec2::{Ec2, Options};
-use gpu_suites::event::{Event, ResourceKind};
-use gpu_suites::gpu::GpuNeed;
+use gpu_suites::event::Event;
 use gpu_suites::id::{NodeName, RunId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -85,7 +86,7 @@ impl Run {
     }
 
     pub(super) async fn preflight(&self) -> Preflight {
-        self.asker().preflight(&GpuNeed::default(), 2 * TTL).await.unwrap()
+        self.asker().preflight(&NodeNeed::default(), 2 * TTL).await.unwrap()
     }
 
     fn expires_at(&self) -> Timestamp {
@@ -97,7 +98,7 @@ impl Run {
         preflight: &mut Preflight,
         purchase: Purchase,
     ) -> Result<RequestedFleet, CloudError> {
-        let choice = preflight.catalog.choose(&self.settings, &GpuNeed::default(), purchase, None).unwrap();
+        let choice = preflight.catalog.choose(&self.settings, &NodeNeed::default(), purchase, None).unwrap();
         let (expires_at, user_data) = (self.expires_at(), &self.user_data);
         self.asker().ask(preflight, &Request { purchase, choice: &choice, expires_at, user_data }).await
     }
@@ -164,10 +165,10 @@ async fn a_node_is_asked_for_in_four_round_trips_and_everything_is_given_back() 
     assert_eq!(in_sequence(&calls), 4, "{calls:#?}");
 
     let Followed::Instance(id) = run.follow(&asked).await else { panic!("there is no instance") };
-    drop_template(&run.provider(), &run.ledger).await.unwrap();
-    assert_eq!(run.ledger.left_of(ResourceKind::LaunchTemplate), [""; 0]);
+    drop_what_launched(&run.provider(), &run.ledger).await.unwrap();
+    assert_eq!(run.ledger.left_of(kinds::LAUNCH_TEMPLATE), [""; 0]);
     let seen = observe::instance(&run.provider(), &id).await.unwrap();
-    assert_eq!((seen.purchase, seen.volumes.len(), seen.spot_request.is_some()), (Purchase::Spot, 1, true));
+    assert_eq!((seen.purchase, seen.volumes.len(), seen.others.len()), (Purchase::Spot, 1, 1));
     assert!(preflight.catalog.spot.contains_key(&(seen.instance_type, seen.zone)));
 
     let left = run.ec2.left();
@@ -215,7 +216,7 @@ async fn each_pools_no_is_told_and_the_next_attempt_uses_what_the_first_has_made
             assert_eq!(pool.refusal.kind, kind, "{pool:?}");
         }
         abandon(&run.cloud, &run.ledger, &asked.fleet).await.unwrap();
-        assert_eq!(run.ledger.left_of(ResourceKind::Fleet), [""; 0], "{fault}");
+        assert_eq!(run.ledger.left_of(kinds::FLEET), [""; 0], "{fault}");
     }
     run.ec2.clear_faults();
     let asked = run.ask(&mut preflight, Purchase::OnDemand).await.unwrap();
@@ -257,7 +258,7 @@ async fn a_launch_whose_asker_goes_away_is_written_down_and_given_back() {
                 break;
             }
         }
-        let kinds = [ResourceKind::SecurityGroup, ResourceKind::LaunchTemplate, ResourceKind::Fleet];
+        let kinds = [kinds::SECURITY_GROUP, kinds::LAUNCH_TEMPLATE, kinds::FLEET];
         let before = kinds.map(|kind| run.ledger.left_of(kind).len());
         drop(asking);
         assert!(run.ledger.settle(Duration::from_secs(20)).await);
@@ -316,8 +317,8 @@ async fn what_lives_in_a_group_that_is_in_use_is_found_by_the_group_and_ended() 
     // No look at the fleet has shown what it launched.
     let (sink, _events) = unbounded_channel();
     let ledger = Ledger::new(run.labels.node.clone(), sink);
-    for group in run.ledger.left_of(ResourceKind::SecurityGroup) {
-        ledger.made(ResourceKind::SecurityGroup, &group, run.cloud.region());
+    for group in run.ledger.left_of(kinds::SECURITY_GROUP) {
+        ledger.made(kinds::SECURITY_GROUP, &group, run.cloud.region());
     }
     let soon = run.cloud.now().checked_add(SignedDuration::from_mins(10)).unwrap();
     let released = release(&run.provider(), &ledger, soon).await;
@@ -394,7 +395,7 @@ async fn what_makes_a_launch_impossible_is_told_before_anything_is_made() {
         let mut node = json!({"caller-address": endpoint});
         node.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let settings = Ec2Settings::of(&serde_json::from_value::<Ec2Config>(node).unwrap()).unwrap();
-        let error = look_up(&run.cloud, &settings, &GpuNeed::default()).await.unwrap_err();
+        let error = look_up(&run.cloud, &settings, &NodeNeed::default()).await.unwrap_err();
         let error = gpu_harness::text::explained(&error);
         assert!(error.contains(said), "{more}: {error}");
     }

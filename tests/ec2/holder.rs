@@ -54,7 +54,7 @@ fn on_the_cloud(fixture: &Fixture<'_>, arguments: &[&str]) -> Child {
 fn instances(folder: &std::path::Path) -> Vec<String> {
     let events = events_in(folder);
     let made = events.iter().filter_map(|record| match &record.event {
-        Event::ResourceMade(made) if made.resource == ResourceKind::Instance => Some(made.id.clone()),
+        Event::ResourceMade(made) if made.resource == ResourceKind::INSTANCE => Some(made.id.clone()),
         _ => None,
     });
     made.collect()
@@ -83,7 +83,7 @@ fn ten_nextest_processes_have_one_ec2_node_which_is_given_back() {
     let folder = fixture.the_run();
     let made = events_in(&folder);
     let made = made.iter().filter(|record| {
-        matches!(&record.event, Event::ResourceMade(made) if made.resource == ResourceKind::Instance)
+        matches!(&record.event, Event::ResourceMade(made) if made.resource == ResourceKind::INSTANCE)
     });
     assert_eq!(made.count(), 1);
     ec2.nothing_is_left();

@@ -10,10 +10,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use gpu_harness::cloud::ec2::kinds;
 use gpu_harness_tests::ec2::{BY_ITSELF, Ec2, Options};
 use gpu_harness_tests::process::{HANG, within};
 use gpu_harness_tests::project::Project;
-use gpu_suites::event::{Event, NodeState, ResourceKind};
+use gpu_suites::event::{Event, NodeState};
 use gpu_suites::outcome::Outcome;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -118,7 +119,7 @@ fn gives_back_what_ec2_does_not_show_yet(kinds: &[&str]) {
     let project = ec2.in_project(Project::with_suite(SUITE), SETTINGS);
     let mut harness = project.start(&["--node", "cloud", "--case", "quick"]);
     let is_fleet =
-        |event: &Event| matches!(event, Event::ResourceMade(made) if made.resource == ResourceKind::Fleet);
+        |event: &Event| matches!(event, Event::ResourceMade(made) if made.resource == kinds::FLEET);
     project.await_event(&mut harness, is_fleet);
     within(HANG, "an instance", || instances(&ec2) == 1);
     kill_process(Pid::from_child(&harness), Signal::INT).unwrap();

@@ -80,6 +80,41 @@ fn a_failed_case_gives_the_node_back_too() {
     assert_eq!(receipt(&run)["nodes"][0]["market"], "on-demand");
 }
 
+/// A new account has a quota of zero for GPUs: its first run is on a machine without.
+#[test]
+fn a_node_without_gpus_runs_what_needs_none_and_errors_what_needs_one() {
+    const NEEDY: &str = r#"
+suite: s
+cases:
+  - { name: plain, command: { run: [sh, -c, "test ! -e /dev/nvidia0"] } }
+  - { name: needy, gpu: {}, command: { run: ["true"] } }
+"#;
+    let ec2 = Ec2::start(Options::default());
+    let project = ec2.in_project(Project::with_suite(NEEDY), "gpu: none\nmax-cost: 0.50");
+    let run = project.run(&["--node", "cloud"]);
+    assert_eq!(
+        (run.outcome("plain").0, run.outcome("needy").0),
+        (Outcome::Passed, Outcome::Errored),
+        "{run:?}"
+    );
+    assert_eq!(run.code(), 3, "{run:?}\n{}", ec2.log());
+    let why = run.outcome("needy").1;
+    assert!(why.contains("the case needs 1 GPU, and this node has no GPU"), "{why}");
+
+    // The cheapest with 4 vCPUs and 8 GiB, from Ubuntu's image: nothing of NVIDIA's was waited for, nor asked of the account.
+    let bill = &receipt(&run)["nodes"][0];
+    let kind = bill["instance_type"].as_str().unwrap();
+    assert!(kind.ends_with(".xlarge") && kind.starts_with(['c', 'm']), "{bill:#}");
+    let calls = ec2.calls();
+    let images = calls.as_array().unwrap().iter().filter(|call| call["operation"] == "GetParameter");
+    let images = Vec::from_iter(images.map(|call| call["parameters"]["Name"].as_str().unwrap()));
+    assert!(
+        !images.is_empty() && images.iter().all(|name| name.contains("/canonical/ubuntu/")),
+        "{images:?}"
+    );
+    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+}
+
 #[test]
 fn what_looks_slower_is_measured_again_on_the_same_node_before_it_is_given_back() {
     const RATE: &str = r#"

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use gpu_harness_tests::bucket::{Served, python};
-use gpu_harness_tests::pipeline::Pipeline;
+use gpu_harness_tests::pipeline::{LEAF, Pipeline};
 use gpu_harness_tests::process::within;
 use gpu_harness_tests::s3::{Faults, Weather};
 use gpu_shards::Cell;
@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 
 /// The image that comes at 1 KB/s.
 const SLOW: &str = "slow.jpg";
-const LEAF: &[u8] = include_bytes!("../rig/leaf.jpg");
 
 /// Keys and errors in the shards of a folder, and whether every row has an etag.
 fn rows(folder: &Path) -> (Vec<(String, Option<String>)>, bool) {
@@ -48,8 +47,7 @@ fn a_pipeline_that_cuts_its_images_goes_over_an_s3_of_its_own() {
     pipeline.set("images", json!({ "cut": { "image": "tile.png", "count": 60 } }));
     pipeline.unset("to");
     pipeline.set("rows-per-shard", 10);
-    let ran = pipeline.run();
-    assert!(ran.output.status.success(), "{}", ran.said());
+    pipeline.succeed();
     let record: Value =
         serde_json::from_slice(&fs::read(pipeline.path().join("pipeline.json")).expect("a record"))
             .expect("JSON");
@@ -63,8 +61,7 @@ fn a_pipeline_that_cuts_its_images_goes_over_an_s3_of_its_own() {
     // Another server, another port: the same plan goes on.
     let mark = pipeline.path().join("shards/_done/00000.json");
     fs::remove_file(mark).expect("a mark");
-    let again = pipeline.run();
-    assert!(again.output.status.success(), "{}", again.said());
+    let again = pipeline.succeed();
     assert!((again.figure("shards_found_done") - (again.figure("shards") - 1.0)).abs() < 1e-9);
     assert_eq!(rows(&pipeline.path().join("shards")).0, found);
 }

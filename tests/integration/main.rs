@@ -31,6 +31,7 @@ mod outside;
 mod overfit;
 mod pages;
 mod pipeline;
+mod pipeline_again;
 mod pixels;
 mod readers;
 mod right_answers;

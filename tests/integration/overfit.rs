@@ -20,7 +20,8 @@ fn suite() -> PathBuf {
 #[test]
 fn one_real_image_is_overfitted_on_a_node_and_reported_as_junit() {
     let libtorch = std::env::var("LIBTORCH").expect("`cargo xtask test` sets LIBTORCH");
-    let cache = gpu_harness::files::cache::folder().expect("a cache folder");
+    let cache =
+        gpu_harness::files::cache::folder(&gpu_harness::here::Env::of_process()).expect("a cache folder");
     let sshd = Sshd::start();
     let project = Project::new()
         .file(

@@ -2,10 +2,9 @@
 
 use std::io::Cursor;
 
-use gpu_harness_tests::pipeline::Pipeline;
+use gpu_harness_tests::pipeline::{LEAF, Pipeline};
 use image::{GrayImage, ImageFormat, RgbImage};
 
-const LEAF: &[u8] = include_bytes!("../rig/leaf.jpg");
 const MIB: f64 = (1 << 20) as f64;
 
 fn encoded(image: impl Into<image::DynamicImage>, format: ImageFormat) -> Vec<u8> {
@@ -23,8 +22,7 @@ fn run(images: &[(&str, &[u8])]) -> (f64, Vec<(String, Option<String>)>) {
     for (key, bytes) in images {
         pipeline.image(key, bytes);
     }
-    let ran = pipeline.run();
-    assert!(ran.output.status.success(), "{}", ran.said());
+    let ran = pipeline.succeed();
     let mut rows = pipeline.rows();
     rows.sort();
     (ran.figure("memory_peak_bytes"), rows)

@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 use std::process::Command;
 
-use gpu_harness_tests::pipeline::{Pipeline, SHARDS};
+use gpu_harness_tests::pipeline::{LEAF, Pipeline, SHARDS};
 use gpu_harness_tests::{bucket, project::Project};
 use gpu_shards::Cell;
 use image::{ImageFormat, RgbImage};
@@ -13,7 +13,6 @@ use serde_json::{Map, Value, json};
 use tiff::encoder::{TiffEncoder, colortype};
 use tiff::tags::Tag;
 
-const LEAF: &[u8] = include_bytes!("../rig/leaf.jpg");
 /// A key that whoever escapes too much or too little gets wrong.
 const ODD: &str = "line\nbreak \"quoted\" 'ünïコード' +%41&,.jpg";
 
@@ -175,7 +174,7 @@ for path in sys.argv[1:]:
 #[test]
 fn a_shard_is_compressed_and_says_which_keys_are_in_it() {
     let pipeline = pipeline("leaves.pt", "classify");
-    assert!(pipeline.run().output.status.success());
+    pipeline.succeed();
     let shards = pipeline.tables().into_iter().filter(|(_, table)| !table.rows.is_empty());
     let out = pipeline.path().join(SHARDS);
     let mut command = Command::new(bucket::python());

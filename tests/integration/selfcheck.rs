@@ -42,7 +42,9 @@ fn the_facts_of_a_node_are_read_and_judged() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let seen = runtime.block_on(async {
         let node = NodeSpec::choose(Some("local"), &Config::default()).unwrap().there().unwrap();
-        facts(&Remote::new(node, Transport::local()).unwrap()).await.unwrap()
+        facts(&Remote::new(node, Transport::local(), &gpu_harness::here::Env::of_process()).unwrap())
+            .await
+            .unwrap()
     });
     assert!(seen.clock_skew_ms.expect("the skew").abs() < 5_000.0, "{seen:?}");
     assert_eq!(judge(&seen, &Requirements::default()), Ok(()));

@@ -3,34 +3,21 @@
 use std::time::Duration;
 
 use gpu_harness::text::explained;
-use gpu_harness::transport::{Command, Exec, ExitStatus, SshOptions, Transport, TransportError};
+use gpu_harness::transport::{Command, Exec, ExitStatus, Transport, TransportError};
 use gpu_harness_tests::process::within;
-use gpu_harness_tests::sshd::Sshd;
+use gpu_harness_tests::sshd::{Sshd, bytes_of, output_of};
 use sha2::{Digest as _, Sha256};
 
 const MIB: usize = 1 << 20;
-
-async fn connect(sshd: &Sshd) -> Transport {
-    let options = SshOptions::below(sshd.client_home(), sshd.client_config());
-    Transport::ssh(&sshd.address(), options).await.unwrap()
-}
 
 async fn shell(transport: &Transport, line: &str) -> Exec {
     transport.exec(Command::shell(line)).await.unwrap()
 }
 
-async fn output(exec: &mut Exec) -> Vec<u8> {
-    let mut output = Vec::new();
-    while let Some(chunk) = exec.stdout.recv().await {
-        output.extend(chunk.unwrap());
-    }
-    output
-}
-
 #[tokio::test]
 async fn an_exit_code_and_a_signal_are_told_apart() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     for code in [0, 1, 42, 137, 255] {
         let status = shell(&node, &format!("exit {code}")).await.wait().await.unwrap();
         assert_eq!(status, ExitStatus::Code(code));
@@ -45,11 +32,11 @@ async fn an_exit_code_and_a_signal_are_told_apart() {
 #[tokio::test]
 async fn arguments_and_variables_arrive_as_they_were_given() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let argv = ["sh", "-c", "printf '%s|' \"$@\" \"$GREETING\"", "sh", "two words", "it's $HOME", ""];
     let env = vec![("GREETING".to_owned(), "a 'b' \"c\"".to_owned())];
     let mut exec = node.exec(Command::argv(argv.map(String::from).to_vec(), env)).await.unwrap();
-    let said = String::from_utf8(output(&mut exec).await).unwrap();
+    let said = output_of(&mut exec).await;
     assert_eq!(said, "two words|it's $HOME||a 'b' \"c\"|");
     assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(0));
 }
@@ -57,21 +44,21 @@ async fn arguments_and_variables_arrive_as_they_were_given() {
 #[tokio::test]
 async fn the_node_has_a_home_of_its_own() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut exec = shell(&node, "printf '%s %s' \"$HOME\" \"$GPU_HARNESS_CACHE\"").await;
     let expected = format!("{} {}", sshd.node_home().display(), sshd.node_cache().display());
-    assert_eq!(String::from_utf8(output(&mut exec).await).unwrap(), expected);
+    assert_eq!(output_of(&mut exec).await, expected);
 }
 
 #[tokio::test]
 async fn bytes_that_are_no_text_come_through_unchanged() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
     let mut exec = shell(&node, "cat").await;
     exec.stdin.write(bytes.clone()).await.unwrap();
     exec.stdin.close();
-    assert_eq!(output(&mut exec).await, bytes);
+    assert_eq!(bytes_of(&mut exec).await, bytes);
     let mut exec = shell(&node, "printf '\\377\\376 oops' >&2; exit 7").await;
     assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(7));
     assert_eq!(exec.stderr_text(), "\u{fffd}\u{fffd} oops");
@@ -80,7 +67,7 @@ async fn bytes_that_are_no_text_come_through_unchanged() {
 #[tokio::test]
 async fn only_the_end_of_standard_error_is_kept() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut exec = shell(&node, "seq 1 1000000 >&2; echo the end >&2").await;
     exec.wait().await.unwrap();
     let kept = exec.stderr_text();
@@ -126,20 +113,20 @@ async fn echo(node: &Transport, length: usize) {
 #[tokio::test]
 async fn much_data_goes_both_ways_at_once() {
     let sshd = Sshd::start();
-    echo(&connect(&sshd).await, 64 * MIB).await;
+    echo(&sshd.connect().await, 64 * MIB).await;
 }
 
 #[tokio::test]
 async fn keys_are_exchanged_anew_in_the_midst_of_much_data() {
     let sshd = Sshd::with(&["RekeyLimit 3M"]);
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     tokio::join!(echo(&node, 16 * MIB), echo(&node, 16 * MIB));
 }
 
 #[tokio::test]
 async fn many_commands_run_at_once_on_one_connection() {
     let sshd = Sshd::start();
-    let node = std::sync::Arc::new(connect(&sshd).await);
+    let node = std::sync::Arc::new(sshd.connect().await);
     let running: Vec<_> = (0..32_usize)
         .map(|index| {
             let node = std::sync::Arc::clone(&node);
@@ -154,7 +141,7 @@ async fn many_commands_run_at_once_on_one_connection() {
 #[tokio::test]
 async fn a_command_that_blocks_holds_up_no_other() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut silent = shell(&node, "sleep 600").await;
     // Its output is not read, so that it stands still; so is its input.
     let full = shell(&node, "cat /dev/zero").await;
@@ -168,7 +155,7 @@ async fn a_command_that_blocks_holds_up_no_other() {
 #[tokio::test]
 async fn a_slow_reader_slows_the_command_down_and_memory_stays_bounded() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let before = resident();
     let progress = sshd.node_home().join("progress");
     // Counts the blocks that it could get rid of.
@@ -191,7 +178,7 @@ async fn a_slow_reader_slows_the_command_down_and_memory_stays_bounded() {
 #[tokio::test]
 async fn a_slow_command_slows_the_writer_down() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut exec = shell(&node, "sleep 60").await;
     let mut written = 0;
     let chunk = vec![0; 64 << 10];
@@ -204,7 +191,7 @@ async fn a_slow_command_slows_the_writer_down() {
 #[tokio::test]
 async fn a_command_that_ends_early_stops_its_writer() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut exec = shell(&node, "head -c 10 > /dev/null; exit 3").await;
     let writing = async { while exec.stdin.write(vec![0; MIB]).await.is_ok() {} };
     tokio::time::timeout(Duration::from_secs(10), writing).await.unwrap();
@@ -214,7 +201,7 @@ async fn a_command_that_ends_early_stops_its_writer() {
 #[tokio::test]
 async fn output_may_end_long_before_the_input_does() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let file = sshd.node_home().join("late");
     let mut exec = shell(&node, &format!("exec >&- 2>&-; cat > {}", file.display())).await;
     assert!(exec.stdout.recv().await.is_none());
@@ -227,7 +214,7 @@ async fn output_may_end_long_before_the_input_does() {
 #[tokio::test]
 async fn dropping_a_command_closes_its_streams() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let file = sshd.node_home().join("ended");
     let exec = shell(&node, &format!("echo up; cat > /dev/null; echo gone > {}", file.display())).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
@@ -238,19 +225,19 @@ async fn dropping_a_command_closes_its_streams() {
 #[tokio::test]
 async fn a_command_outlives_the_transport_that_started_it() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut exec = shell(&node, "cat; exit 9").await;
     drop(node);
     exec.stdin.write(b"still here".as_slice()).await.unwrap();
     exec.stdin.close();
-    assert_eq!(output(&mut exec).await, b"still here");
+    assert_eq!(bytes_of(&mut exec).await, b"still here");
     assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(9));
 }
 
 #[tokio::test]
 async fn an_idle_connection_serves_again() {
     let sshd = Sshd::start();
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     for code in 0..3 {
         assert_eq!(shell(&node, &format!("exit {code}")).await.wait().await.unwrap(), ExitStatus::Code(code));
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -260,7 +247,7 @@ async fn an_idle_connection_serves_again() {
 #[tokio::test]
 async fn commands_that_a_connection_may_not_have_get_one_of_their_own() {
     let sshd = Sshd::with(&["MaxSessions 1"]);
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut first = shell(&node, "cat").await;
     let mut others = Vec::new();
     for code in 1..=3 {
@@ -271,14 +258,14 @@ async fn commands_that_a_connection_may_not_have_get_one_of_their_own() {
     }
     first.stdin.write(b"still here".as_slice()).await.unwrap();
     first.stdin.close();
-    assert_eq!(output(&mut first).await, b"still here");
+    assert_eq!(bytes_of(&mut first).await, b"still here");
     assert_eq!(first.wait().await.unwrap(), ExitStatus::Code(0));
 }
 
 #[tokio::test]
 async fn a_server_that_allows_no_command_says_so() {
     let sshd = Sshd::with(&["MaxSessions 0"]);
-    let error = shell(&connect(&sshd).await, "true").await.wait().await.unwrap_err();
+    let error = shell(&sshd.connect().await, "true").await.wait().await.unwrap_err();
     assert!(matches!(error, TransportError::OpenChannel { .. }) && !error.is_transient(), "{error:?}");
     assert!(explained(&error).contains("MaxSessions"), "{error}");
 }

@@ -7,10 +7,6 @@ use std::time::Duration;
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport, TransportError};
 use gpu_harness_tests::sshd::{KeyAgent, Sshd};
 
-fn options(sshd: &Sshd) -> SshOptions {
-    SshOptions::below(sshd.client_home(), sshd.client_config())
-}
-
 fn configure(sshd: &Sshd, lines: &str) {
     let (user, port) = (sshd.user(), sshd.port());
     let config = format!("Host gpu\n  HostName 127.0.0.1\n  User {user}\n  Port {port}\n{lines}\n");
@@ -55,7 +51,7 @@ async fn of_many_keys_in_an_agent_only_the_named_one_is_shown_where_the_user_say
     let sshd = Sshd::start();
     let key = renamed(&sshd);
     let agent = agent_with(&sshd, 7, &[]);
-    let with_agent = SshOptions { agent: Some(agent.socket().to_owned()), ..options(&sshd) };
+    let with_agent = SshOptions { agent: Some(agent.socket().to_owned()), ..sshd.ssh_options() };
     configure(&sshd, "  IdentityFile ~/.ssh/gpu_key\n  IdentitiesOnly yes");
     works(with_agent.clone()).await;
     assert_eq!(sshd.log().matches("Failed publickey").count(), 0, "{}", sshd.log());
@@ -77,12 +73,12 @@ async fn a_public_file_says_which_of_the_agents_keys_is_meant() {
     std::fs::remove_file(&key).unwrap();
     for named in ["~/.ssh/gpu_key.pub", "~/.ssh/gpu_key"] {
         configure(&sshd, &format!("  IdentityFile {named}\n  IdentitiesOnly yes\n  IdentityAgent ~/agent"));
-        works(options(&sshd)).await;
+        works(sshd.ssh_options()).await;
         configure(&sshd, &format!("  IdentityFile {named}\n  IdentityAgent {}", agent.socket().display()));
-        works(options(&sshd)).await;
+        works(sshd.ssh_options()).await;
     }
     configure(&sshd, "  IdentityFile ~/.ssh/gpu_key.pub\n  IdentityAgent none");
-    let with_agent = SshOptions { agent: Some(agent.socket().to_owned()), ..options(&sshd) };
+    let with_agent = SshOptions { agent: Some(agent.socket().to_owned()), ..sshd.ssh_options() };
     insta::assert_snapshot!(refused(&sshd, with_agent).await, @"  HOME/.ssh/gpu_key.pub: holds the public half alone, and no agent has the private one: load it with `ssh-add`");
 }
 
@@ -112,16 +108,16 @@ async fn a_certificate_opens_where_the_key_alone_does_not() {
         let sshd = Sshd::with(&[&trusts]);
         let identity = format!("  IdentityFile {}", key.display());
         configure(&sshd, &identity);
-        let said = refused(&sshd, options(&sshd)).await;
+        let said = refused(&sshd, sshd.ssh_options()).await;
         assert!(said.contains("key: not accepted"), "{said}");
 
         certify(&sshd, &authority, &key, None);
-        works(options(&sshd)).await;
+        works(sshd.ssh_options()).await;
 
         let elsewhere = folder.path().join("elsewhere.pub");
         certify(&sshd, &authority, &key, Some(&elsewhere));
         configure(&sshd, &format!("{identity}\n  CertificateFile {}", elsewhere.display()));
-        works(options(&sshd)).await;
+        works(sshd.ssh_options()).await;
 
         // An agent that was given both shows the certificate by itself.
         certify(&sshd, &authority, &key, None);
@@ -133,10 +129,10 @@ async fn a_certificate_opens_where_the_key_alone_does_not() {
         );
         if kind == "rsa" {
             // libssh2 cannot have an agent sign for it.
-            let said = refused(&sshd, options(&sshd)).await;
+            let said = refused(&sshd, sshd.ssh_options()).await;
             assert!(said.contains("cannot be shown: an RSA certificate needs its key's file"), "{said}");
         } else {
-            works(options(&sshd)).await;
+            works(sshd.ssh_options()).await;
         }
     }
 }
@@ -154,7 +150,7 @@ async fn a_certificate_that_cannot_be_shown_says_why() {
         &sshd,
         "  IdentityFile ~/.ssh/none\n  CertificateFile ~/cert.pub\n  CertificateFile ~/no-cert.pub\n  CertificateFile ~/gone.pub",
     );
-    insta::assert_snapshot!(refused(&sshd, options(&sshd)).await, @r"
+    insta::assert_snapshot!(refused(&sshd, sshd.ssh_options()).await, @r"
       HOME/cert.pub: belongs to none of the key files (IdentityFile)
       the certificate HOME/no-cert.pub: is no certificate
       the certificate HOME/gone.pub: cannot be read: No such file or directory (os error 2)
@@ -165,8 +161,8 @@ async fn a_certificate_that_cannot_be_shown_says_why() {
 async fn a_configuration_that_forbids_keys_is_told_by_its_option() {
     let sshd = Sshd::start();
     configure(&sshd, "  PreferredAuthentications password,keyboard-interactive");
-    insta::assert_snapshot!(refused(&sshd, options(&sshd)).await, @"  keys: PreferredAuthentications of the ssh configuration forbids them, and nothing else is used here");
-    works(SshOptions { identity: Some(sshd.identity()), ..options(&sshd) }).await;
+    insta::assert_snapshot!(refused(&sshd, sshd.ssh_options()).await, @"  keys: PreferredAuthentications of the ssh configuration forbids them, and nothing else is used here");
+    works(SshOptions { identity: Some(sshd.identity()), ..sshd.ssh_options() }).await;
 }
 
 #[tokio::test]
@@ -177,6 +173,6 @@ async fn a_server_that_wants_more_than_a_key_is_told_by_what_it_wants() {
         "UsePAM yes",
     ]);
     configure(&sshd, "  IdentityFile ~/.ssh/id_ed25519");
-    let said = refused(&sshd, options(&sshd)).await;
+    let said = refused(&sshd, sshd.ssh_options()).await;
     assert!(said.ends_with("the server: no key alone opens it; it asks for keyboard-interactive"), "{said}");
 }

@@ -9,10 +9,6 @@ use gpu_harness_tests::sshd::Sshd;
 /// How a loss is told that nothing but silence shows.
 const SILENCE: &str = "no answer for";
 
-fn options(sshd: &Sshd) -> SshOptions {
-    SshOptions::below(sshd.client_home(), sshd.client_config())
-}
-
 /// What a command with known output, input and end comes to.
 async fn attempt(address: &str, options: SshOptions) -> Result<(), TransportError> {
     let node = Transport::ssh(address, options).await?;
@@ -36,7 +32,7 @@ async fn a_cut_at_any_byte_is_never_taken_for_an_end() {
     let sshd = Sshd::start();
     let whole = Proxy::to(sshd.port(), Network::default());
     sshd.trust(whole.port());
-    attempt(&sshd.address_at(whole.port()), options(&sshd)).await.unwrap();
+    attempt(&sshd.address_at(whole.port()), sshd.ssh_options()).await.unwrap();
     let all = whole.delivered(Direction::Both);
     let cuts = (0..PLACES).map(|place| Cut {
         // Odd steps: the places differ from packet borders.
@@ -47,7 +43,7 @@ async fn a_cut_at_any_byte_is_never_taken_for_an_end() {
     let proxy = Proxy::to(sshd.port(), Network { cuts: cuts.clone().collect(), ..Network::default() });
     sshd.trust(proxy.port());
     for cut in cuts {
-        match attempt(&sshd.address_at(proxy.port()), options(&sshd)).await {
+        match attempt(&sshd.address_at(proxy.port()), sshd.ssh_options()).await {
             // Only the last bytes, of the farewell, may be missing.
             Ok(()) => assert!(cut.after > all * 9 / 10, "{cut:?} of {all}"),
             Err(error) => {
@@ -58,7 +54,7 @@ async fn a_cut_at_any_byte_is_never_taken_for_an_end() {
     }
     assert!(proxy.cuts() > PLACES * 8 / 10, "{}", proxy.cuts());
     // And once there is none left:
-    attempt(&sshd.address_at(proxy.port()), options(&sshd)).await.unwrap();
+    attempt(&sshd.address_at(proxy.port()), sshd.ssh_options()).await.unwrap();
 }
 
 #[tokio::test]
@@ -67,7 +63,7 @@ async fn a_dead_peer_is_noticed_within_the_limit() {
     let proxy = Proxy::to(sshd.port(), Network::default());
     sshd.trust(proxy.port());
     let silence_limit = Duration::from_secs(4);
-    let options = SshOptions { silence_limit, ..options(&sshd) };
+    let options = SshOptions { silence_limit, ..sshd.ssh_options() };
     let node = Transport::ssh(&sshd.address_at(proxy.port()), options).await.unwrap();
     let mut exec = node.exec(Command::shell("echo up; sleep 60")).await.unwrap();
     let mut other = node.exec(Command::shell("cat")).await.unwrap();
@@ -94,7 +90,7 @@ async fn a_dead_peer_is_noticed_within_the_limit() {
 #[tokio::test]
 async fn a_node_that_dies_is_noticed_at_once_and_a_new_connection_works() {
     let sshd = Sshd::start();
-    let mut node = Transport::ssh(&sshd.address(), options(&sshd)).await.unwrap();
+    let mut node = Transport::ssh(&sshd.address(), sshd.ssh_options()).await.unwrap();
     let mut exec = node.exec(Command::shell("echo up; sleep 60")).await.unwrap();
     exec.stdout.recv().await.unwrap().unwrap();
     sshd.kill_connections();
@@ -108,7 +104,7 @@ async fn a_node_that_dies_is_noticed_at_once_and_a_new_connection_works() {
 #[tokio::test]
 async fn an_idle_connection_that_died_is_noticed_by_the_next_command() {
     let sshd = Sshd::start();
-    let mut node = Transport::ssh(&sshd.address(), options(&sshd)).await.unwrap();
+    let mut node = Transport::ssh(&sshd.address(), sshd.ssh_options()).await.unwrap();
     node.exec(Command::shell("true")).await.unwrap().wait().await.unwrap();
     sshd.kill_connections();
     let error = node.exec(Command::shell("true")).await.unwrap().wait().await.unwrap_err();
@@ -123,7 +119,7 @@ async fn a_slow_wire_is_no_dead_one() {
     let network = Network { one_way: Duration::from_millis(50), rate: Some(200_000), ..Network::default() };
     let proxy = Proxy::to(sshd.port(), network);
     sshd.trust(proxy.port());
-    let options = SshOptions { silence_limit: Duration::from_secs(3), ..options(&sshd) };
+    let options = SshOptions { silence_limit: Duration::from_secs(3), ..sshd.ssh_options() };
     let node = Transport::ssh(&sshd.address_at(proxy.port()), options).await.unwrap();
     let mut exec = node.exec(Command::shell("head -c 1000000 | wc -c")).await.unwrap();
     for _ in 0..10 {

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport};
+use gpu_harness::transport::{Command, ExitStatus};
 use gpu_harness_tests::project::Project;
-use gpu_harness_tests::sshd::{Sshd, output_of};
+use gpu_harness_tests::sshd::{Sshd, bytes_of, output_of};
 
 /// A script that every command of the server is given to, as a login shell is.
 fn forced(folder: &Path, script: &str) -> String {
@@ -29,18 +29,13 @@ fn shells() -> Vec<(&'static str, PathBuf)> {
     ["sh", "dash", "bash", "zsh", "fish", "tcsh", "csh"].into_iter().filter_map(find).collect()
 }
 
-async fn connect(sshd: &Sshd) -> Transport {
-    let options = SshOptions::below(sshd.client_home(), sshd.client_config());
-    Transport::ssh(&sshd.address(), options).await.unwrap()
-}
-
 #[tokio::test]
 async fn words_reach_the_program_whatever_the_login_shell() {
     for (name, shell) in shells() {
         let folder = tempfile::tempdir().unwrap();
         let force = forced(folder.path(), &format!("exec {} -c \"$SSH_ORIGINAL_COMMAND\"", shell.display()));
         let sshd = Sshd::with(&[&force]);
-        let node = connect(&sshd).await;
+        let node = sshd.connect().await;
         let argv =
             ["sh", "-c", "printf '%s|' \"$@\" \"$A\"; exit 5", "sh", "it's", "b!c\nd", "$HOME \\n `id`", "ü"];
         let env = vec![("A".to_owned(), "a 'b' \"c\" 100%".to_owned())];
@@ -57,14 +52,11 @@ async fn what_a_login_shell_says_before_is_not_the_commands_output() {
     let noise = "echo 'Welcome to the lab. GPU 3 is reserved.'; printf 'no newline'; echo 'stty: not a tty' >&2; \
                  set -x; exec sh -vc \"$SSH_ORIGINAL_COMMAND\"";
     let sshd = Sshd::with(&[&forced(folder.path(), noise)]);
-    let node = connect(&sshd).await;
+    let node = sshd.connect().await;
     let mut exec = node.exec(Command::shell("cat; exit 4")).await.unwrap();
     exec.stdin.write(b"exactly this".as_slice()).await.unwrap();
     exec.stdin.close();
-    let mut said = Vec::new();
-    while let Some(chunk) = exec.stdout.recv().await {
-        said.extend(chunk.unwrap());
-    }
+    let said = bytes_of(&mut exec).await;
     assert_eq!(said, b"exactly this");
     assert_eq!(exec.wait().await.unwrap(), ExitStatus::Code(4));
     assert!(!exec.stderr_text().contains("Welcome"), "{}", exec.stderr_text());

@@ -8,15 +8,10 @@ use gpu_harness::text::explained;
 use gpu_harness::transport::{Command, ExitStatus, HostKey, SshOptions, Transport, TransportError};
 use gpu_harness_tests::sshd::{KeyAgent, Sshd};
 
-fn options(sshd: &Sshd) -> SshOptions {
-    SshOptions::below(sshd.client_home(), sshd.client_config())
-}
-
-async fn refused(sshd: &Sshd, address: &str, options: SshOptions) -> TransportError {
+async fn refused(address: &str, options: SshOptions) -> TransportError {
     let connecting = tokio::time::timeout(Duration::from_secs(20), Transport::ssh(address, options));
     let error = connecting.await.expect("no answer").expect_err("it was let in");
     assert!(!error.to_string().contains("PRIVATE KEY"), "{error}");
-    let _ = sshd;
     error
 }
 
@@ -52,7 +47,7 @@ fn fingerprint(sshd: &Sshd) -> String {
 async fn an_unknown_host_is_refused_with_the_way_to_trust_it() {
     let sshd = Sshd::start();
     std::fs::remove_file(sshd.known_hosts()).unwrap();
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     assert!(error.to_string().contains(&fingerprint(&sshd)), "{error}");
     assert!(!error.is_transient());
     assert!(!sshd.log().contains("publickey"), "a key was shown to a host that is not trusted");
@@ -66,7 +61,7 @@ async fn an_unknown_host_is_refused_with_the_way_to_trust_it() {
     // What it says to do is what helps.
     let command = explained(&error).lines().last().unwrap().trim().to_owned();
     assert!(Program::new("sh").arg("-c").arg(&command).stderr(Stdio::null()).status().unwrap().success());
-    works(&sshd.address(), options(&sshd)).await;
+    works(&sshd.address(), sshd.ssh_options()).await;
 }
 
 #[tokio::test]
@@ -74,9 +69,9 @@ async fn a_changed_host_key_is_refused_loudly_with_the_line_that_has_the_old_one
     let mut sshd = Sshd::start();
     let line = sshd.known_hosts_line(sshd.port());
     std::fs::write(sshd.known_hosts(), format!("# mine\nother {}\n{line}", sshd.host_key())).unwrap();
-    works(&sshd.address(), options(&sshd)).await;
+    works(&sshd.address(), sshd.ssh_options()).await;
     sshd.rotate_host_key();
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     assert!(!error.is_transient());
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: ITS HOST KEY HAS CHANGED
@@ -93,7 +88,7 @@ async fn a_changed_host_key_is_refused_loudly_with_the_line_that_has_the_old_one
     assert!(
         shell.arg("-c").arg(&command).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success()
     );
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     assert!(matches!(error, TransportError::HostKeyUnknown { .. }), "{error}");
 }
 
@@ -102,7 +97,7 @@ async fn a_revoked_host_key_is_refused() {
     let sshd = Sshd::start();
     let revoked = format!("@revoked * {}\n{}", sshd.host_key(), sshd.known_hosts_line(sshd.port()));
     std::fs::write(sshd.known_hosts(), revoked).unwrap();
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: its host key ssh-ed25519 SHA256:(first) is marked @revoked in HOME/.ssh/known_hosts:1
     ");
@@ -133,10 +128,10 @@ fn certified(names: &str) -> (tempfile::TempDir, Sshd) {
 #[tokio::test]
 async fn a_host_is_known_by_a_certificate_of_an_authority_that_is_trusted() {
     let (_folder, sshd) = certified("127.0.0.1");
-    works(&sshd.address(), options(&sshd)).await;
+    works(&sshd.address(), sshd.ssh_options()).await;
 
     let (_folder, sshd) = certified("elsewhere");
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     assert!(!error.is_transient());
     assert!(!sshd.log().contains("publickey"), "a key was shown to a host that is not trusted");
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
@@ -148,7 +143,7 @@ async fn a_host_is_known_by_a_certificate_of_an_authority_that_is_trusted() {
     let other = Sshd::start();
     let line = std::fs::read_to_string(sshd.known_hosts()).unwrap();
     std::fs::write(other.known_hosts(), &line).unwrap();
-    let error = refused(&other, &other.address(), options(&other)).await;
+    let error = refused(&other.address(), other.ssh_options()).await;
     let expected = "known_hosts:1 trusts an authority for it, and it shows no certificate";
     assert!(error.to_string().contains(expected), "{error}");
 }
@@ -157,10 +152,10 @@ async fn a_host_is_known_by_a_certificate_of_an_authority_that_is_trusted() {
 async fn a_name_without_its_port_is_enough_to_be_known_by() {
     let sshd = Sshd::start();
     std::fs::write(sshd.known_hosts(), format!("127.0.0.1 {}\n", sshd.host_key())).unwrap();
-    works(&sshd.address(), options(&sshd)).await;
+    works(&sshd.address(), sshd.ssh_options()).await;
     let other = Sshd::start();
     std::fs::write(sshd.known_hosts(), format!("127.0.0.1 {}\n", other.host_key())).unwrap();
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     assert!(matches!(error, TransportError::HostKeyUnknown { .. }), "{error}");
 }
 
@@ -178,11 +173,11 @@ async fn a_server_with_several_keys_shows_the_one_that_is_known() {
     let lines =
         [format!("HostKey {}", path("ecdsa").display()), format!("HostKey {}", path("rsa").display())];
     let sshd = Sshd::with(&[&lines[0], &lines[1]]);
-    works(&sshd.address(), options(&sshd)).await;
+    works(&sshd.address(), sshd.ssh_options()).await;
     for kind in ["rsa", "ecdsa"] {
         let public = std::fs::read_to_string(path(kind).with_extension("pub")).unwrap();
         std::fs::write(sshd.known_hosts(), format!("[127.0.0.1]:{} {public}", sshd.port())).unwrap();
-        works(&sshd.address(), options(&sshd)).await;
+        works(&sshd.address(), sshd.ssh_options()).await;
     }
 }
 
@@ -191,12 +186,12 @@ async fn a_pinned_key_is_the_only_one_and_known_hosts_does_not_count() {
     let sshd = Sshd::start();
     let pinned = HostKey::parse(&sshd.host_key()).unwrap();
     std::fs::write(sshd.known_hosts(), format!("@revoked * {}\n", sshd.host_key())).unwrap();
-    works(&sshd.address(), SshOptions { pinned: Some(pinned), ..options(&sshd) }).await;
+    works(&sshd.address(), SshOptions { pinned: Some(pinned), ..sshd.ssh_options() }).await;
 
     let other = Sshd::start();
     let pinned = HostKey::parse(&other.host_key()).ok();
     std::fs::write(sshd.known_hosts(), sshd.known_hosts_line(sshd.port())).unwrap();
-    let error = refused(&sshd, &sshd.address(), SshOptions { pinned, ..options(&sshd) }).await;
+    let error = refused(&sshd.address(), SshOptions { pinned, ..sshd.ssh_options() }).await;
     assert!(!error.is_transient());
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     trust USER@127.0.0.1 port PORT: it shows the host key ssh-ed25519 SHA256:(first), and the node was given ssh-ed25519 SHA256:(second)
@@ -217,7 +212,7 @@ async fn a_new_node_is_entered_with_a_key_from_memory_and_nothing_of_the_users()
         identity: Some(sshd.identity()),
         ..SshOptions::of_new_node(NodeKeys::new().unwrap().client_key(), shown)
     };
-    let error = refused(&sshd, &sshd.address(), strange).await;
+    let error = refused(&sshd.address(), strange).await;
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       the key that was made for this node: not accepted
@@ -226,7 +221,7 @@ async fn a_new_node_is_entered_with_a_key_from_memory_and_nothing_of_the_users()
 
     // The node's host key is not the one that it was given.
     let other = SshOptions::of_new_node(keys.client_key(), keys.pinned());
-    let error = refused(&sshd, &sshd.address(), other).await;
+    let error = refused(&sshd.address(), other).await;
     assert!(matches!(error, TransportError::HostKeyNotPinned { .. }), "{error}");
 }
 
@@ -249,7 +244,7 @@ async fn a_key_that_is_not_accepted_is_named_with_what_to_do() {
     let wrong = sshd.other_key("wrong", "");
     std::fs::rename(&wrong, sshd.identity()).unwrap();
     let identity = Some(sshd.client_home().join(".ssh/not-there"));
-    let error = refused(&sshd, &sshd.address(), SshOptions { identity, ..options(&sshd) }).await;
+    let error = refused(&sshd.address(), SshOptions { identity, ..sshd.ssh_options() }).await;
     assert!(!error.is_transient());
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
@@ -264,7 +259,7 @@ async fn having_no_key_at_all_is_said() {
     let sshd = Sshd::start();
     std::fs::remove_file(sshd.identity()).unwrap();
     std::fs::remove_file(sshd.identity().with_extension("pub")).unwrap();
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: there is no key to try: no agent has one, and none of the key files is there (HOME/.ssh/id_rsa, HOME/.ssh/id_ecdsa, HOME/.ssh/id_ecdsa_sk, HOME/.ssh/id_ed25519, HOME/.ssh/id_ed25519_sk)
     hint: add the public half of a key to ~/.ssh/authorized_keys of USER there, or name the right key: `identity:` for this node in gpu-harness.yaml, IdentityFile in ~/.ssh/config, or `ssh-add KEY`
@@ -277,7 +272,7 @@ async fn a_server_that_hangs_up_after_too_many_keys_is_not_tried_again() {
     let keys = ["one", "two", "three"].map(|name| sshd.other_key(name, ""));
     let lines: Vec<String> = keys.iter().map(|key| format!("IdentityFile {}\n", key.display())).collect();
     std::fs::write(sshd.client_config(), lines.concat()).unwrap();
-    let error = refused(&sshd, &sshd.address(), options(&sshd)).await;
+    let error = refused(&sshd.address(), sshd.ssh_options()).await;
     assert!(!error.is_transient(), "{error}");
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
@@ -293,8 +288,8 @@ async fn a_key_with_a_passphrase_works_through_an_agent_only() {
     let protected = sshd.other_key("protected", "open sesame");
     sshd.authorize(&protected);
     std::fs::remove_file(sshd.identity()).unwrap();
-    let with_key = SshOptions { identity: Some(protected.clone()), ..options(&sshd) };
-    let error = refused(&sshd, &sshd.address(), with_key.clone()).await;
+    let with_key = SshOptions { identity: Some(protected.clone()), ..sshd.ssh_options() };
+    let error = refused(&sshd.address(), with_key.clone()).await;
     assert!(!error.is_transient());
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
@@ -306,16 +301,16 @@ async fn a_key_with_a_passphrase_works_through_an_agent_only() {
     let agent = KeyAgent::start(&sshd.client_home().join("agent"));
     agent.add(&protected, "open sesame");
     works(&sshd.address(), SshOptions { agent: Some(agent.socket().to_owned()), ..with_key }).await;
-    works(&sshd.address(), SshOptions { agent: Some(agent.socket().to_owned()), ..options(&sshd) }).await;
+    works(&sshd.address(), SshOptions { agent: Some(agent.socket().to_owned()), ..sshd.ssh_options() }).await;
 }
 
 #[tokio::test]
 async fn an_agent_that_is_gone_does_not_keep_a_key_file_from_being_used() {
     let sshd = Sshd::start();
     let agent = Some(sshd.client_home().join("no-agent"));
-    works(&sshd.address(), SshOptions { agent: agent.clone(), ..options(&sshd) }).await;
+    works(&sshd.address(), SshOptions { agent: agent.clone(), ..sshd.ssh_options() }).await;
     std::fs::remove_file(sshd.identity()).unwrap();
-    let error = refused(&sshd, &sshd.address(), SshOptions { agent, ..options(&sshd) }).await;
+    let error = refused(&sshd.address(), SshOptions { agent, ..sshd.ssh_options() }).await;
     insta::assert_snapshot!(steady(&sshd, &explained(&error)), @r"
     log in to USER@127.0.0.1 port PORT: no key is accepted; tried
       ssh agent at HOME/no-agent: failed connecting with agent
@@ -338,8 +333,8 @@ async fn the_ssh_configuration_is_followed() {
         sshd.port()
     );
     std::fs::write(sshd.client_config(), config).unwrap();
-    works("ssh://gpu-1", options(&sshd)).await;
-    let error = refused(&sshd, "ssh://nobody@gpu-1", options(&sshd)).await;
+    works("ssh://gpu-1", sshd.ssh_options()).await;
+    let error = refused("ssh://nobody@gpu-1", sshd.ssh_options()).await;
     assert!(matches!(error, TransportError::Auth { .. }), "{error}");
 }
 
@@ -347,13 +342,13 @@ async fn the_ssh_configuration_is_followed() {
 async fn a_host_that_is_not_there_is_named_and_may_be_tried_again() {
     let sshd = Sshd::start();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let error = refused(&sshd, &format!("ssh://me@127.0.0.1:{port}"), options(&sshd)).await;
+    let error = refused(&format!("ssh://me@127.0.0.1:{port}"), sshd.ssh_options()).await;
     assert!(error.is_transient());
     assert_eq!(error.to_string(), format!("connect to me@127.0.0.1 port {port} (tried 127.0.0.1:{port})"));
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("Connection refused"), "{source}");
 
-    let error = refused(&sshd, "ssh://me@no-such-host.invalid", options(&sshd)).await;
+    let error = refused("ssh://me@no-such-host.invalid", sshd.ssh_options()).await;
     assert!(matches!(error, TransportError::Resolve { .. }), "{error:?}");
 }
 
@@ -363,7 +358,7 @@ async fn a_port_where_nobody_speaks_ssh_is_noticed_in_time() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("ssh://me@127.0.0.1:{}", silent.local_addr().unwrap().port());
     let connect_timeout = Duration::from_millis(700);
-    let error = refused(&sshd, &address, SshOptions { connect_timeout, ..options(&sshd) }).await;
+    let error = refused(&address, SshOptions { connect_timeout, ..sshd.ssh_options() }).await;
     assert!(matches!(error, TransportError::Handshake { .. }), "{error:?}");
     assert!(error.is_transient());
 }

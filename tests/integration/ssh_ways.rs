@@ -6,7 +6,7 @@ use std::time::Duration;
 use gpu_harness::text::explained;
 use gpu_harness::transport::{Command, ExitStatus, SshOptions, Transport, TransportError};
 use gpu_harness_tests::process::{lives, within};
-use gpu_harness_tests::sshd::{Sshd, output_of};
+use gpu_harness_tests::sshd::{Sshd, bytes_of, output_of};
 
 /// A client whose configuration knows each server by a name.
 fn client(servers: &[(&str, &Sshd)], more: &str) -> SshOptions {
@@ -27,7 +27,7 @@ fn client(servers: &[(&str, &Sshd)], more: &str) -> SshOptions {
     }
     std::fs::write(client.client_config(), config).unwrap();
     std::fs::write(client.known_hosts(), known).unwrap();
-    SshOptions::below(client.client_home(), client.client_config())
+    client.ssh_options()
 }
 
 async fn home_of(address: &str, options: SshOptions) -> String {
@@ -79,10 +79,7 @@ async fn much_data_passes_a_machine_in_between_whole() {
             stdin.write(index.to_be_bytes().repeat(64 << 10)).await.unwrap();
         }
     });
-    let mut received = Vec::new();
-    while let Some(chunk) = exec.stdout.recv().await {
-        received.extend(chunk.unwrap());
-    }
+    let received = bytes_of(&mut exec).await;
     writing.await.unwrap();
     let expected = Vec::from_iter((0..64_u32).flat_map(|index| index.to_be_bytes().repeat(64 << 10)));
     assert!(received == expected, "{} bytes of {}", received.len(), expected.len());

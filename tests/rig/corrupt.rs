@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{LEAF, Pipeline};
 
 /// One image in so many is damaged.
 const EACH: u64 = 10;
@@ -24,16 +24,15 @@ pub fn check(images: u64, seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();
     pipeline.set("rows-per-shard", 1000);
-    let sound: &[u8] = include_bytes!("leaf.jpg");
     let mut numbers = Vec::from_iter(0..images);
     numbers.shuffle(&mut random);
     let (bad, _) = numbers.split_at(usize::try_from(images / EACH).unwrap_or(usize::MAX));
     let mut done: BTreeMap<String, &'static str> = BTreeMap::new();
     for number in 0..images {
-        pipeline.image(&key(number), sound);
+        pipeline.image(&key(number), LEAF);
     }
     for number in bad {
-        let (how, bytes) = damaged(sound, &mut random);
+        let (how, bytes) = damaged(LEAF, &mut random);
         pipeline.image(&key(*number), &bytes);
         done.insert(key(*number), how);
     }

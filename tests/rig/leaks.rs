@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use gpu_harness::cloud::ec2::kinds;
 use gpu_suites::event::{Event, NodeState, ResourceKind};
 use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
@@ -81,20 +82,20 @@ enum Step {
 const STEPS: [Step; 16] = [
     Step::Created,
     Step::Node(NodeState::Requested),
-    Step::Made(ResourceKind::SecurityGroup),
-    Step::Made(ResourceKind::LaunchTemplate),
-    Step::Made(ResourceKind::Fleet),
-    Step::Made(ResourceKind::Instance),
+    Step::Made(kinds::SECURITY_GROUP),
+    Step::Made(kinds::LAUNCH_TEMPLATE),
+    Step::Made(kinds::FLEET),
+    Step::Made(ResourceKind::INSTANCE),
     Step::Node(NodeState::Booting),
-    Step::Gone(ResourceKind::LaunchTemplate),
+    Step::Gone(kinds::LAUNCH_TEMPLATE),
     Step::Node(NodeState::Reachable),
     Step::Node(NodeState::Healthy),
     Step::Node(NodeState::Running),
     Step::CaseStarted,
     Step::Node(NodeState::Draining),
     Step::Node(NodeState::Terminating),
-    Step::Gone(ResourceKind::Instance),
-    Step::Gone(ResourceKind::SecurityGroup),
+    Step::Gone(ResourceKind::INSTANCE),
+    Step::Gone(kinds::SECURITY_GROUP),
 ];
 
 impl Step {

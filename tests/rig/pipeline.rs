@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 
 use crate::project::program;
 
-/// Where images and shards lie in the folder.
+/// A small JPEG.
+pub const LEAF: &[u8] = include_bytes!("leaf.jpg");
+/// Where images lie in the folder.
 pub const IMAGES: &str = "in";
 /// Where shards lie in the folder.
 pub const SHARDS: &str = "out";
@@ -50,6 +52,16 @@ impl Pipeline {
         });
         let Value::Object(spec) = spec else { unreachable!("it is written as an object") };
         Self { folder, spec, env: Vec::new() }
+    }
+
+    /// The same over so many leaves, `0.jpg` and on, so many of them in a shard.
+    pub fn of_leaves(images: usize, rows_per_shard: usize) -> Self {
+        let mut pipeline = Self::new();
+        pipeline.set("rows-per-shard", rows_per_shard);
+        for number in 0..images {
+            pipeline.image(&format!("{number}.jpg"), LEAF);
+        }
+        pipeline
     }
 
     /// Sets a key of the case's `pipeline`.
@@ -97,6 +109,13 @@ impl Pipeline {
     /// Runs the worker to its end.
     pub fn run(&self) -> Ran {
         self.ran(&mut self.worker())
+    }
+
+    /// Runs the worker, which has to succeed.
+    pub fn succeed(&self) -> Ran {
+        let ran = self.run();
+        assert!(ran.output.status.success(), "{}", ran.said());
+        ran
     }
 
     /// Runs a command that becomes the worker.
@@ -155,6 +174,12 @@ impl Ran {
     pub fn figure(&self, name: &str) -> f64 {
         let found = self.figures.get(name).and_then(Value::as_f64);
         found.unwrap_or_else(|| panic!("{name} among {:?}; {}", self.figures, self.said()))
+    }
+
+    /// Why it could not go on, and what to do; it has to say so.
+    pub fn refusal(self) -> (String, String) {
+        assert_eq!(self.output.status.code(), Some(70), "{}", self.said());
+        self.error.expect("an error")
     }
 
     pub fn said(&self) -> String {

@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use serde_json::Value;
 
-use crate::pipeline::{Pipeline, SHARDS};
+use crate::pipeline::{LEAF, Pipeline, SHARDS};
 
 /// Images of a run, and of a shard.
 const COUNT: usize = 1200;
@@ -33,9 +33,8 @@ pub fn check(kills: u64, seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
     let mut pipeline = Pipeline::new();
     pipeline.set("rows-per-shard", ROWS);
-    let picture = include_bytes!("leaf.jpg");
     for number in 0..COUNT {
-        pipeline.image(&format!("{:02}/{number}.jpg", number % 7), picture);
+        pipeline.image(&format!("{:02}/{number}.jpg", number % 7), LEAF);
     }
     let mut seen = Tally::default();
     while seen.killed < kills {
@@ -105,12 +104,7 @@ fn check_kept(pipeline: &Pipeline, before: &BTreeMap<String, (u64, i64)>, how: &
 /// end by themselves; `rounds` times.
 pub fn check_two_at_once(rounds: u64, seed: u64) -> Tally {
     let mut random = StdRng::seed_from_u64(seed);
-    let mut pipeline = Pipeline::new();
-    pipeline.set("rows-per-shard", 10);
-    let picture = include_bytes!("leaf.jpg");
-    for number in 0..TWO {
-        pipeline.image(&format!("{number}.jpg"), picture);
-    }
+    let pipeline = Pipeline::of_leaves(TWO, 10);
     let mut seen = Tally::default();
     for round in 0..rounds {
         let how = format!("seed {seed}, round {round}");

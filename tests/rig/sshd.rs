@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use gpu_harness::transport::Exec;
+use gpu_harness::transport::{Exec, SshOptions, Transport};
 use gpu_suites::process::Stat;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -52,6 +52,16 @@ impl Sshd {
         sshd.launch();
         sshd.trust(sshd.port);
         sshd
+    }
+
+    /// What its client's ssh has by its configuration.
+    pub fn ssh_options(&self) -> SshOptions {
+        SshOptions::below(self.client_home(), self.client_config())
+    }
+
+    /// A connection of the client's.
+    pub async fn connect(&self) -> Transport {
+        Transport::ssh(&self.address(), self.ssh_options()).await.expect("it lets its client in")
     }
 
     /// The port that it listens on, on 127.0.0.1.
@@ -361,11 +371,16 @@ fn kill(pid: u32, signal: Signal) {
     }
 }
 
-/// All that a program says on its standard output.
-pub async fn output_of(exec: &mut Exec) -> String {
-    let mut said = Vec::new();
+/// All that a program writes to its standard output.
+pub async fn bytes_of(exec: &mut Exec) -> Vec<u8> {
+    let mut output = Vec::new();
     while let Some(chunk) = exec.stdout.recv().await {
-        said.extend(chunk.expect("the connection holds"));
+        output.extend(chunk.expect("the connection holds"));
     }
-    String::from_utf8(said).expect("text")
+    output
+}
+
+/// The same, as text.
+pub async fn output_of(exec: &mut Exec) -> String {
+    String::from_utf8(bytes_of(exec).await).expect("text")
 }

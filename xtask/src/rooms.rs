@@ -1,6 +1,7 @@
 //! Holds the rooms of a crate to their order: a room uses those that its `lib.rs` lists before it, and none after.
 //!
-//! The order is the table in the crate's own documentation, so that what is read there is what holds.
+//! The order is the table in the crate's own documentation, so that what is read there is what holds. And only the room
+//! that is there for it reads this process's environment: all others are passed theirs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,9 @@ use crate::cargo;
 const CRATES: [&str; 2] = ["suites/src", "harness/src"];
 /// Rooms that look into all others and that nobody may use: entry points of tests.
 const ABOVE_ALL: [&str; 1] = ["fuzz"];
+
+/// The file that reads this process's environment.
+const ENVIRONMENT: &str = "here.rs";
 
 /// A use of a room that stands later than its user.
 #[derive(Debug, PartialEq, Eq)]
@@ -40,6 +44,11 @@ pub(crate) fn check() -> Result<()> {
             let room = below.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
             let text =
                 fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+            if below.as_os_str() != ENVIRONMENT {
+                wrong.extend(of_process(&text).map(|line| {
+                    format!("{}:{line}: the environment is passed in, by `here::Env`", file.display())
+                }));
+            }
             wrong.extend(upward(&order, &room, &text).into_iter().map(|found| {
                 format!(
                     "{}:{}: room `{}` may not use `{}`, which stands after it",
@@ -89,6 +98,13 @@ fn upward(order: &[String], from: &str, text: &str) -> Vec<Upward> {
     Vec::from_iter(later.map(|(line, to)| Upward { line, from: from.to_owned(), to: to.to_owned() }))
 }
 
+/// The lines that read this process's environment.
+fn of_process(text: &str) -> impl Iterator<Item = usize> {
+    let code = text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+    code.filter(|(_, line)| line.contains("env::var") || line.contains("env::home_dir"))
+        .map(|(index, _)| index + 1)
+}
+
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).with_context(|| format!("failed to list {}", folder.display()))? {
@@ -117,6 +133,12 @@ mod tests {
         let found = upward(&order, "node", text);
         assert_eq!(found, [Upward { line: 3, from: "node".to_owned(), to: "report".to_owned() }]);
         assert!(upward(&order, "report", text).is_empty());
+    }
+
+    #[test]
+    fn a_line_that_reads_the_environment_is_found() {
+        let text = "let a = env!(\"X\");\nlet b = std::env::var_os(\"X\");\n// std::env::var\nlet c = here.env.get(\"X\");\n";
+        assert_eq!(Vec::from_iter(of_process(text)), [2]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ impl Moment {
     /// Now; nothing where the system does not say.
     pub(super) fn now() -> Option<Self> {
         let stat = std::fs::read_to_string("/proc/stat").ok()?;
-        let (all, busy, stolen) = machine(&stat)?;
+        let Machine { all, busy, stolen } = Machine::read(&stat)?;
         let held_back = std::fs::read_to_string("/sys/fs/cgroup/cpu.stat").map_or(0.0, |text| quota(&text));
         Some(Self { all, busy, stolen, own: own_seconds(), held_back })
     }
@@ -80,16 +80,26 @@ impl Load {
     }
 }
 
-/// The first line of `/proc/stat`: user nice system idle iowait irq softirq steal, guest twice, in ticks.
-fn machine(stat: &str) -> Option<(f64, f64, f64)> {
-    let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let ticks = line.split_whitespace().map(str::parse::<f64>).collect::<Result<Vec<_>, _>>().ok()?;
-    // SAFETY: asks for a constant of the system.
-    let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
-    // Guests' time is part of user's and nice's already.
-    let all = ticks.iter().take(8).sum::<f64>();
-    let (idle, waiting, stolen) = (*ticks.get(3)?, *ticks.get(4)?, *ticks.get(7)?);
-    Some((all / per_second, (all - idle - waiting - stolen) / per_second, stolen / per_second))
+/// Seconds of all processors together since the machine's start.
+struct Machine {
+    all: f64,
+    busy: f64,
+    stolen: f64,
+}
+
+impl Machine {
+    /// The first line of `/proc/stat`: user nice system idle iowait irq softirq steal, guest twice, in ticks.
+    fn read(stat: &str) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks = line.split_whitespace().map(str::parse::<f64>).collect::<Result<Vec<_>, _>>().ok()?;
+        // SAFETY: asks for a constant of the system.
+        let per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+        // Guests' time is part of user's and nice's already.
+        let all = ticks.iter().take(8).sum::<f64>();
+        let (idle, waiting, stolen) = (*ticks.get(3)?, *ticks.get(4)?, *ticks.get(7)?);
+        let busy = (all - idle - waiting - stolen) / per_second;
+        Some(Self { all: all / per_second, busy, stolen: stolen / per_second })
+    }
 }
 
 /// Seconds of `throttled_usec` in a control group's `cpu.stat`.
@@ -138,9 +148,9 @@ mod tests {
     #[test]
     fn the_systems_own_words_are_read() {
         let stat = "cpu  100 0 50 800 40 0 0 10 5 0\ncpu0 1 2 3\n";
-        let (all, busy, stolen) = machine(stat).unwrap();
+        let Machine { all, busy, stolen } = Machine::read(stat).unwrap();
         assert_eq!((all, busy, stolen), (10.0, 1.5, 0.1));
-        assert!(machine("intr 1 2 3").is_none());
+        assert!(Machine::read("intr 1 2 3").is_none());
         assert!((quota("nr_periods 2\nthrottled_usec 1500000\n") - 1.5).abs() < 1e-9);
         let (one, two) = (Moment::now().unwrap(), Moment::now().unwrap());
         assert!(two.own >= one.own && one.own > 0.0);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::config::{Config, short_name, verb};
 use super::variables::NAMED;
-use crate::here::Here;
+use crate::here::{Env, Here};
 use crate::holder::command::{self, CommandError, Done};
 use crate::text::Explain;
 use crate::text::clean::one_line;
@@ -57,7 +57,7 @@ pub async fn run(
     here: &Here,
 ) -> Result<ExitCode, CargoError> {
     let own = std::env::current_exe().map_err(CargoError::Own)?;
-    let config = Config::read(&here.folder, home().as_deref(), &arguments);
+    let config = Config::read(&here.folder, home(&here.env).as_deref(), &arguments);
     if let Some(runner) = config.final_runners.first() {
         return Err(CargoError::Runner { runner: one_line(runner, 200) });
     }
@@ -69,7 +69,7 @@ pub async fn run(
     }
     let (name, _link) = name(own).map_err(CargoError::Link)?;
     let runner = OsString::from_iter([name.as_os_str(), OsStr::new(" "), OsStr::new(RUNNER)]);
-    let targets = targets(&arguments, &config).map_err(CargoError::Rustc)?;
+    let targets = targets(&arguments, &config, &here.env).map_err(CargoError::Rustc)?;
     let mut variables = Vec::from_iter(targets.iter().map(|target| (variable(target), runner.clone())));
     let named = Vec::from_iter(env.iter().map(String::as_str).chain(config.env.iter().map(String::as_str)));
     variables.push((NAMED.to_owned(), OsString::from(named.join(","))));
@@ -131,14 +131,14 @@ fn name(own: PathBuf) -> io::Result<(PathBuf, Option<TempDir>)> {
 
 /// Everything that cargo may build for: what is said anywhere, this machine's own, and all that is installed here, since an
 /// alias or a script may name it.
-fn targets(arguments: &[OsString], config: &Config) -> io::Result<BTreeSet<String>> {
+fn targets(arguments: &[OsString], config: &Config, env: &Env) -> io::Result<BTreeSet<String>> {
     let toolchain = arguments.first().filter(|word| word.as_encoded_bytes().starts_with(b"+"));
-    let host = host(toolchain)?;
+    let host = host(toolchain, env)?;
     let mut targets = BTreeSet::from([host]);
     targets.extend(config.targets.iter().map(|target| short_name(target)));
-    let named = std::env::var("CARGO_BUILD_TARGET").ok();
+    let named = env.get("CARGO_BUILD_TARGET");
     targets.extend(named.as_deref().map(short_name));
-    if let Ok(sysroot) = rustc(toolchain, &["--print", "sysroot"]) {
+    if let Ok(sysroot) = rustc(toolchain, &["--print", "sysroot"], env) {
         let installed = Path::new(sysroot.trim_end()).join("lib/rustlib");
         let entries = std::fs::read_dir(installed).into_iter().flatten().flatten();
         let named = entries.filter(|entry| entry.path().join("lib").is_dir());
@@ -147,9 +147,9 @@ fn targets(arguments: &[OsString], config: &Config) -> io::Result<BTreeSet<Strin
     Ok(targets)
 }
 
-fn home() -> Option<PathBuf> {
-    let set = std::env::var_os("CARGO_HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    set.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")))
+fn home(env: &Env) -> Option<PathBuf> {
+    let set = env.get("CARGO_HOME").map(PathBuf::from);
+    set.or_else(|| env.home().map(|home| home.join(".cargo")))
 }
 
 /// What cargo reads a target's runner from.
@@ -158,15 +158,15 @@ fn variable(target: &str) -> String {
 }
 
 /// The target that cargo builds for where nothing else is said.
-fn host(toolchain: Option<&OsString>) -> io::Result<String> {
-    let said = rustc(toolchain, &["-vV"])?;
+fn host(toolchain: Option<&OsString>, env: &Env) -> io::Result<String> {
+    let said = rustc(toolchain, &["-vV"], env)?;
     let host = said.lines().find_map(|line| line.strip_prefix("host: "));
     host.map(str::to_owned).ok_or_else(|| io::Error::other("it names no host"))
 }
 
 /// What rustc says; `+NAME` chooses a toolchain, as it does for cargo.
-fn rustc(toolchain: Option<&OsString>, arguments: &[&str]) -> io::Result<String> {
-    let program = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+fn rustc(toolchain: Option<&OsString>, arguments: &[&str], env: &Env) -> io::Result<String> {
+    let program = env.get("RUSTC").unwrap_or_else(|| "rustc".to_owned());
     let said = Command::new(program).args(toolchain).args(arguments).output()?;
     Ok(String::from_utf8_lossy(&said.stdout).into_owned())
 }
@@ -178,14 +178,18 @@ mod tests {
     #[test]
     fn the_variable_is_cargos() {
         assert_eq!(variable("x86_64-unknown-linux-gnu"), "CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUNNER");
-        assert!(host(None).unwrap().contains('-'));
+        let env = Env::of_process();
+        assert!(host(None, &env).unwrap().contains('-'));
     }
 
     #[test]
     fn every_target_that_is_named_or_installed_gets_the_runner() {
         let config = Config { targets: ["spec/own.json".to_owned()].into(), ..Config::default() };
-        let targets = targets(&[], &config).unwrap();
-        assert!(targets.contains("own") && targets.contains(&host(None).unwrap()), "{targets:?}");
+        let targets = targets(&[], &config, &Env::of_process()).unwrap();
+        assert!(
+            targets.contains("own") && targets.contains(&host(None, &Env::of_process()).unwrap()),
+            "{targets:?}"
+        );
     }
 
     #[test]

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use gpu_suites::spec::InputPath;
 
+use crate::files::cache;
 use crate::files::tree::{List, TreeError};
+use crate::here::Here;
 use crate::run::exec::name_of;
 
 /// Where it all goes, below the working folder on the node.
@@ -41,13 +43,13 @@ pub enum FilesError {
 }
 
 impl Files {
-    /// Of a binary whose package lies in `package`.
-    pub fn of(binary: &Path, package: &Path) -> Result<Self, FilesError> {
+    /// Of a binary whose package lies in the folder that it is run in.
+    pub fn of(binary: &Path, here: &Here) -> Result<Self, FilesError> {
         let failed = |source| FilesError::Binary { path: binary.to_owned(), source };
         let binary = binary.canonicalize().map_err(failed)?;
         let mut files = Self::default();
-        let ours = Vec::from_iter(crate::files::cache::folder());
-        match List::read(package, &ours) {
+        let ours = Vec::from_iter(cache::folder(&here.env));
+        match List::read(&here.folder, &ours) {
             Ok(list) => {
                 files.files = list.files;
                 files.links = list.links;
@@ -94,6 +96,7 @@ fn paths(listing: &str) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::here::{Console, Env};
 
     #[test]
     fn libraries_of_the_system_stay_here_and_others_go_along() {
@@ -106,14 +109,15 @@ mod tests {
 
     #[test]
     fn a_binary_goes_with_what_lies_beside_its_manifest() {
+        let here = |folder: &Path| Here::at(folder, Env::default(), Console::default());
         let folder = tempfile::tempdir().unwrap();
         let done = Command::new("git").args(["init", "-q"]).current_dir(folder.path()).status().unwrap();
         assert!(done.success());
         std::fs::write(folder.path().join("data.txt"), "d").unwrap();
-        let files = Files::of(Path::new("/bin/true"), folder.path()).unwrap();
+        let files = Files::of(Path::new("/bin/true"), &here(folder.path())).unwrap();
         let names = Vec::from_iter(files.files.keys().map(|name| name.0.as_str()));
         assert_eq!(names, [files.binary.as_str(), "data.txt"]);
-        let plain = Files::of(Path::new("/bin/true"), Path::new("/")).unwrap();
+        let plain = Files::of(Path::new("/bin/true"), &here(Path::new("/"))).unwrap();
         assert!(
             plain.notes[0].contains("no git working tree") && plain.files.len() == 1,
             "{:?}",

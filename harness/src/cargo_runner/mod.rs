@@ -75,21 +75,21 @@ impl Explain for RunnerError {
 
 /// Runs a test binary as cargo asks for it.
 pub fn run(binary: &Path, arguments: &[OsString], here: &Here) -> Result<ExitCode, RunnerError> {
-    let is_program = std::env::var_os(cargo::PROGRAM).is_some();
+    let is_program = here.env.get(cargo::PROGRAM).is_some();
     if !is_program && arguments.iter().any(|argument| argument == "--list") {
         // The same machine's code: no node is needed for a list.
         let source = Command::new(binary).args(arguments).exec();
         return Err(RunnerError::Here { path: binary.to_owned(), source });
     }
-    let socket = std::env::var_os(SOCKET).filter(|socket| !socket.is_empty()).ok_or(RunnerError::NoHolder)?;
+    let socket = here.env.get(SOCKET).ok_or(RunnerError::NoHolder)?;
     let cwd = &here.folder;
-    let files = Files::of(binary, cwd)?;
-    let program = program(&files, binary, arguments, cwd)?;
+    let files = Files::of(binary, here)?;
+    let program = program(&files, binary, arguments, here)?;
     for note in &files.notes {
         here.console.tell(&format!("gpu-harness: {note}"));
     }
     let client = Client::at(socket.into(), cwd.clone(), Vec::new());
-    let mut through = Through::of_test();
+    let mut through = Through::of_test(&here.env);
     let mut ended = None;
     let verdict = client.program(program, |record| {
         if let Event::ProcessEnded(event) = &record.event {
@@ -130,13 +130,18 @@ fn end_by(signal: i32) {
     }
 }
 
-fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> Result<Program, RunnerError> {
+fn program(
+    files: &Files,
+    binary: &Path,
+    arguments: &[OsString],
+    here: &Here,
+) -> Result<Program, RunnerError> {
     let text = |argument: &OsString| {
         let shown = || RunnerError::Argument(argument.to_string_lossy().into_owned());
         argument.to_str().map(str::to_owned).ok_or_else(shown)
     };
     let (env, there) =
-        variables::by_place(variables::of_tests(std::env::vars_os()), cwd, binary, &files.binary);
+        variables::by_place(variables::of_tests(&here.env), &here.folder, binary, &files.binary);
     let script = [START, &there, BECOME].concat();
     let start = ["sh", "-c", &script, "sh"].map(str::to_owned).into_iter();
     let arguments = arguments.iter().map(text).collect::<Result<Vec<_>, _>>()?;
@@ -151,10 +156,10 @@ fn program(files: &Files, binary: &Path, arguments: &[OsString], cwd: &Path) -> 
     };
     let mut case = Case::new(name.clone(), spec);
     case.timeout = TIMEOUT;
-    let slot = std::env::var("NEXTEST_TEST_GROUP_SLOT").ok().and_then(|slot| slot.parse().ok());
+    let slot = here.env.get("NEXTEST_TEST_GROUP_SLOT").and_then(|slot| slot.parse().ok());
     Ok(Program {
         id: CaseId::new(SUITE, &name),
-        root: cwd.to_owned(),
+        root: here.folder.clone(),
         spec: case,
         files: files.files.clone(),
         needs: files.needs.clone(),

@@ -1,10 +1,10 @@
 //! Which variables of the environment go along with a test: those that cargo and nextest set, and those that are named.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use crate::here::Env;
 use crate::transport::quote;
 
 /// Names further variables, with commas between them: `gpu-harness cargo --env NAME` sets it.
@@ -22,9 +22,8 @@ const PREFIXES: [&str; 7] = [
 ];
 const OTHERS: [&str; 2] = ["CARGO_MANIFEST_PATH", "RUST_MIN_STACK"];
 
-pub fn of_tests(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, String> {
-    let all: BTreeMap<String, String> =
-        all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+/// The variables of a test.
+pub fn of_tests(all: &Env) -> BTreeMap<String, String> {
     let named: Vec<String> =
         all.get(NAMED).map(|names| names.split(',').map(str::to_owned).collect()).unwrap_or_default();
     let goes = |name: &str| {
@@ -32,7 +31,10 @@ pub fn of_tests(all: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<Str
             || OTHERS.contains(&name)
             || (named.iter().any(|one| one == name) && !name.starts_with("GPU_HARNESS_"))
     };
-    all.iter().filter(|(name, _)| goes(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    all.iter()
+        .filter(|(name, _)| goes(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
 }
 
 /// Those that say the same on the node, and the words of a shell that set the others there: what names the package's folder
@@ -82,7 +84,8 @@ mod tests {
             ("WANTED", "w"),
             (NAMED, "WANTED,ABSENT"),
         ];
-        let kept = of_tests(all.into_iter().map(|(name, value)| (name.into(), value.into())));
+        let kept =
+            of_tests(&all.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
         assert_eq!(
             Vec::from_iter(kept.keys()),
             ["CARGO_PKG_NAME", "NEXTEST_RUN_ID", "RUST_BACKTRACE", "WANTED"]

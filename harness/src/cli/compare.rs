@@ -113,7 +113,8 @@ impl Shared {
     ) -> Result<(Compared, Exit), Failure> {
         let ready = Ready::read((base, head), &self.asked.suites, cases, self.pairs, &self.cwd)
             .map_err(RunError::from)?;
-        let reporter = Box::new(TroubleOnly(terminal::reporter(is_live(), Verbosity::Quiet)));
+        let reporter =
+            Box::new(TroubleOnly(terminal::reporter(is_live(&self.here), Verbosity::Quiet, &self.here.env)));
         let asked = RunOptions { search, ..self.asked.clone() };
         let context = RunContext::new(self.here.clone(), reporter);
         let ran = self.runtime.block_on(crate::run::compare(context, asked, &ready));
@@ -130,7 +131,7 @@ impl Shared {
     /// Finds the commit after `base`, up to `head`, that did it, on one node.
     fn bisect(&self, base: &str, head: &str, prepare: Option<&str>) -> Result<Exit, Failure> {
         let node = NodeSpec::choose(self.asked.node.as_deref(), &super::project()?)?;
-        let held = OneNode::begin(&node, self.cwd.clone());
+        let held = OneNode::begin(&node, self.cwd.clone(), &self.here.env);
         let mut held =
             held.map_err(|error| Failure::of_this_machine("keep one node for the search", &error))?;
         let exit = self.halves(base, head, prepare, &mut held);

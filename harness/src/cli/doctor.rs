@@ -32,7 +32,7 @@ impl Doctor {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
         let node = NodeSpec::choose(self.node.as_deref(), &project()?)?;
         let runtime = runtime()?;
-        let findings = runtime.block_on(doctor::examine(&node));
+        let findings = runtime.block_on(doctor::examine(&node, &super::here()?.env));
         runtime.shutdown_background();
         if self.json {
             crate::text::streams::say(&format!("{:#}\n", finding::json(&findings)));

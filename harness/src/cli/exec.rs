@@ -84,8 +84,9 @@ impl Exec {
         let here = super::here()?;
         let cwd = here.folder.clone();
         // What this program keeps here for itself is for nobody else.
-        let ours = Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::files::cache::folder()));
-        let ready = Ready::read(&wanted, &cwd, &ours)?;
+        let ours =
+            Vec::from_iter([cwd.join(&self.out)].into_iter().chain(crate::files::cache::folder(&here.env)));
+        let ready = Ready::read(&wanted, &here, &ours)?;
         for note in &ready.notes {
             tell(&format!("gpu-harness: {note}"));
         }
@@ -103,7 +104,7 @@ impl Exec {
             // Where nobody listens any more, the run is over.
             let _ = gone.send(crate::text::streams::UNHEARD);
         });
-        let reporter = Box::new(Through::new(self.quiet).or_stop(sender));
+        let reporter = Box::new(Through::new(self.quiet, &here.env).or_stop(sender));
         let runtime = runtime()?;
         let context = RunContext { here, stop: Stop::SignalsAnd(stop), reporter };
         let ended = runtime.block_on(crate::run::exec(context, asked, ready));

@@ -30,10 +30,10 @@ pub(super) struct Golden {
 
 impl Golden {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
-        let cwd = super::here()?.folder;
+        let here = super::here()?;
         let selection =
-            Selection::read(&self.choice.suites, &self.choice.cases, &cwd).map_err(RunError::from)?;
-        let outcomes = golden::add(&self.run, &selection)?;
+            Selection::read(&self.choice.suites, &self.choice.cases, &here.folder).map_err(RunError::from)?;
+        let outcomes = golden::add(&self.run, &selection, &here.env)?;
         for added in &outcomes.added {
             let (case, path) = (log_line(added.case.as_str()), added.path.display());
             say(&format!("{case}: {} losses of {} in {path}\n", added.steps, log_line(&added.key)));

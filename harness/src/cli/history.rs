@@ -97,7 +97,7 @@ impl HistoryVerb {
         }
         if let Some(query) = &self.sql {
             warn_of_skipped(&history);
-            history::sql::ask(&history, query, self.json)?;
+            history::sql::ask(&history, query, self.json, &super::here()?.env)?;
             return Ok(Exit::AllPassed);
         }
         let query = plan::globs(&Vec::from_iter(self.query))?.pop();

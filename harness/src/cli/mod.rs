@@ -247,8 +247,8 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Whether what we print is read by a person as it comes.
-fn is_live() -> bool {
-    io::stdout().is_terminal() && io::stderr().is_terminal() && std::env::var_os("CI").is_none()
+fn is_live(here: &Here) -> bool {
+    io::stdout().is_terminal() && io::stderr().is_terminal() && here.env.get("CI").is_none()
 }
 
 #[cfg(test)]

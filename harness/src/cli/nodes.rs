@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn a_node_is_told_with_its_age_its_end_and_its_cost() {
         let found = TaggedResource {
-            resource: ResourceKind::Instance,
+            resource: ResourceKind::INSTANCE,
             id: "i-0123456789abcdef0".into(),
             region: "us-east-1".into(),
             state: "running".into(),

@@ -20,7 +20,8 @@ use crate::cloud::reap::{Order, PATIENCE, anothers, is_clean, reap, unreadable};
 use crate::cloud::reap_actions::{ReapAction, ReapResult};
 use crate::cloud::tagged::{ReapFilter, Verdict};
 use crate::cloud::who::Who;
-use crate::cloud::{hand_on, kept, providers, stale_keys};
+use crate::cloud::{hand_on, providers, stale_keys};
+use crate::files::cache;
 use crate::files::run_dir::DEFAULT_PARENT;
 use crate::report;
 use crate::text::clean::log_line;
@@ -87,7 +88,8 @@ impl Reap {
     }
 
     async fn in_regions(&self, clouds: &[Region]) -> Result<Exit, Failure> {
-        let owner = || self.owner.clone().unwrap_or_else(|| Who::find().owner);
+        let env = super::here()?.env;
+        let owner = || self.owner.clone().unwrap_or_else(|| Who::find(&env).owner);
         let wanted = ReapFilter {
             run: self.run.clone(),
             older_than: self.older_than.map(|older_than| older_than.0),
@@ -111,7 +113,7 @@ impl Reap {
         }
         let actions = each(clouds, &order(self.dry_run)).await?;
         if !self.dry_run
-            && let Some(cache) = kept::place()
+            && let Some(cache) = cache::folder(&env)
         {
             stale_keys::forget(&cache, clouds).await?;
             hand_on::forget_gone(&cache, clouds).await?;
@@ -260,14 +262,14 @@ mod tests {
     #[test]
     fn what_was_found_and_what_became_of_it_is_told_in_a_table_and_as_json() {
         let refused = Refused { why: "not allowed".into(), may_pass: false };
-        let mut theirs = action(ResourceKind::Fleet, "fleet-1", Verdict::Anothers, ReapResult::Nothing);
+        let mut theirs = action(ResourceKind::of("fleet"), "fleet-1", Verdict::Anothers, ReapResult::Nothing);
         theirs.found.owner.owner = Some("ada@laptop".into());
         let actions = [
-            action(ResourceKind::Instance, "i-1", Verdict::Expired, ReapResult::Ended),
-            action(ResourceKind::Instance, "i-2", Verdict::Live, ReapResult::Nothing),
-            action(ResourceKind::Volume, "vol-1", Verdict::Unreadable, ReapResult::Nothing),
+            action(ResourceKind::INSTANCE, "i-1", Verdict::Expired, ReapResult::Ended),
+            action(ResourceKind::INSTANCE, "i-2", Verdict::Live, ReapResult::Nothing),
+            action(ResourceKind::VOLUME, "vol-1", Verdict::Unreadable, ReapResult::Nothing),
             theirs,
-            action(ResourceKind::SecurityGroup, "sg-1", Verdict::Asked, ReapResult::Left(refused)),
+            action(ResourceKind::of("security-group"), "sg-1", Verdict::Asked, ReapResult::Left(refused)),
         ];
         insta::assert_snapshot!(text(&actions));
         insta::assert_json_snapshot!(json(&actions[4..]));

@@ -78,7 +78,8 @@ impl Run {
             (_, true) => Verbosity::Verbose,
             _ => Verbosity::Normal,
         };
-        let reporter = terminal::reporter(is_live(), verbosity);
+        let here = super::here()?;
+        let reporter = terminal::reporter(is_live(&here), verbosity, &here.env);
         let asked = RunOptions {
             junit: self.junit,
             keep_node_on_failure: self.keep_node_on_failure,
@@ -87,7 +88,7 @@ impl Run {
             history: self.history,
             ..self.choice.within(self.bounds)
         };
-        let context = RunContext::new(super::here()?, reporter);
+        let context = RunContext::new(here, reporter);
         let runtime = runtime()?;
         let exit = runtime.block_on(crate::run::run(context, asked));
         // A thread that still waits for a dead connection must not keep the process.

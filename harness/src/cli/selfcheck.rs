@@ -24,10 +24,11 @@ impl Selfcheck {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
         let node = NodeSpec::choose(self.node.as_deref(), &super::project()?).and_then(|node| node.there());
         let node = node.map_err(RunError::from)?;
+        let env = super::here()?.env;
         let runtime = runtime()?;
         let text = runtime.block_on(async {
-            let transport = connect(&node).await.map_err(crate::node::remote::RemoteError::from)?;
-            let remote = Remote::new(node, transport)?;
+            let transport = connect(&node, &env).await.map_err(crate::node::remote::RemoteError::from)?;
+            let remote = Remote::new(node, transport, &env)?;
             selfcheck::selfcheck(&remote, self.json).await
         });
         runtime.shutdown_background();

@@ -22,6 +22,7 @@ use super::life::{self, Action, Contact, InstanceState, Observed, Unfit};
 use super::observe::{self, InstanceSeen};
 use super::provider::Provider;
 use super::release;
+use crate::here::Env;
 use crate::node::NodeSpec;
 use crate::node::health::{self, Unhealthy};
 use crate::node::remote::{Remote, RemoteError};
@@ -85,6 +86,9 @@ pub(super) struct Boot<'a> {
     pub(super) access: &'a OnceLock<Access>,
     pub(super) health: health::Requirements,
     pub(super) sink: &'a UnboundedSender<Event>,
+    /// Says where the programs for the node are.
+    pub(super) env: &'a Env,
+    /// When the cloud was asked for it.
     pub(super) asked_at: Timestamp,
 }
 
@@ -136,7 +140,7 @@ impl Boot<'_> {
             self.runs(&mut way);
         }
         // The instance is there: its launch template, which holds its host key, is needed no longer.
-        if let Err(error) = release::drop_template(self.cloud, self.ledger).await {
+        if let Err(error) = release::drop_what_launched(self.cloud, self.ledger).await {
             way.last = chain(&error);
         }
         loop {
@@ -241,7 +245,7 @@ impl Boot<'_> {
                 let node = access.node(self.node);
                 way.renewal.get_or_insert_with(|| Renewal::begin(access.clone(), node.lease));
                 let _ = self.access.set(access);
-                way.remote = Some(Remote::new(node, transport)?);
+                way.remote = Some(Remote::new(node, transport, self.env)?);
                 way.seen.contact = Contact::LoggedIn;
                 self.phase(way, StartPhase::Ssh);
                 self.became(NodeState::Reachable, &format!("{host}, with the host key that it was given"));

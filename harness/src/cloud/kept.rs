@@ -7,8 +7,6 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::files::cache;
-
 /// What is needed to get into a node.
 #[derive(Debug)]
 pub struct Door<'a> {
@@ -71,11 +69,6 @@ pub fn forget(cache: &Path, instance: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
     }
-}
-
-/// The cache folder that keys are kept in; `None` where this account has no home.
-pub fn place() -> Option<PathBuf> {
-    cache::folder()
 }
 
 #[cfg(test)]

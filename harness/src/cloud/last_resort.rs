@@ -47,7 +47,7 @@ impl LastResort<'_> {
             never = tell_late => never,
         };
         if !told.load(Ordering::Relaxed)
-            && released.left.iter().any(|left| left.resource == ResourceKind::Instance)
+            && released.left.iter().any(|left| left.resource == ResourceKind::INSTANCE)
         {
             self.tell().await;
         }
@@ -58,7 +58,7 @@ impl LastResort<'_> {
     async fn tell(&self) -> bool {
         let Some(access) = self.access.get() else { return false };
         let mut told = false;
-        for instance in self.ledger.left_of(ResourceKind::Instance) {
+        for instance in self.ledger.left_of(ResourceKind::INSTANCE) {
             let seen = observe::instances(self.cloud, std::slice::from_ref(&instance)).await;
             let ends = |state| matches!(state, InstanceState::Ending | InstanceState::Terminated);
             if seen.is_ok_and(|seen| seen.iter().any(|seen| ends(seen.state))) {

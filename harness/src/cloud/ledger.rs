@@ -133,7 +133,7 @@ impl Ledger {
         let book = self.book();
         let instance = book.goes_with.get(volume);
         instance
-            .is_some_and(|id| matches!(book.things.get(&(ResourceKind::Instance, id.clone())), Some(None)))
+            .is_some_and(|id| matches!(book.things.get(&(ResourceKind::INSTANCE, id.clone())), Some(None)))
     }
 
     /// Takes in what a look has shown, and strikes out what is proven to be gone: the only way out of the book.
@@ -282,22 +282,22 @@ mod tests {
             sleep(Duration::from_millis(50)).await;
             Ok::<_, Denied>("fleet-1".to_owned())
         };
-        let asked = ledger.make(ResourceKind::Fleet, "us-east-1", "token", making);
+        let asked = ledger.make(ResourceKind::of("fleet"), "us-east-1", "token", making);
         assert!(timeout(Duration::from_millis(5), asked).await.is_err());
         assert!(ledger.left().is_empty() && !ledger.is_clear());
         assert!(!ledger.settle(Duration::from_millis(5)).await);
         assert!(ledger.settle(Duration::from_secs(5)).await);
-        assert_eq!(ledger.left_of(ResourceKind::Fleet), ["fleet-1"]);
+        assert_eq!(ledger.left_of(ResourceKind::of("fleet")), ["fleet-1"]);
     }
 
     #[tokio::test]
     async fn a_call_without_an_answer_stays_in_doubt_and_a_refused_one_does_not() {
         let (ledger, _events) = ledger();
         let lost = async { Err(Unanswered("reset".to_owned())) };
-        assert!(ledger.make(ResourceKind::Fleet, "r", "token", lost).await.is_err());
+        assert!(ledger.make(ResourceKind::of("fleet"), "r", "token", lost).await.is_err());
         let refused = async { Err(Denied) };
-        assert!(ledger.make(ResourceKind::Fleet, "r", "other", refused).await.is_err());
-        let doubt = UnconfirmedCall { resource: ResourceKind::Fleet, by: "token".into() };
+        assert!(ledger.make(ResourceKind::of("fleet"), "r", "other", refused).await.is_err());
+        let doubt = UnconfirmedCall { resource: ResourceKind::of("fleet"), by: "token".into() };
         assert_eq!(ledger.doubts(), std::slice::from_ref(&doubt));
         assert!(!ledger.is_clear());
         ledger.is_cleared(&doubt);
@@ -312,13 +312,13 @@ mod tests {
     fn every_thing_is_told_once_when_it_is_made_and_once_when_it_is_gone() {
         let (ledger, mut events) = ledger();
         for _ in 0..2 {
-            ledger.made(ResourceKind::Instance, "i-1", "us-east-1");
+            ledger.made(ResourceKind::INSTANCE, "i-1", "us-east-1");
         }
         for state in ["terminated", "not found"] {
-            ledger.heard(ResourceKind::Instance, "i-1", Evidence::Ended(state));
+            ledger.heard(ResourceKind::INSTANCE, "i-1", Evidence::Ended(state));
         }
-        ledger.made(ResourceKind::Instance, "i-1", "us-east-1");
-        ledger.heard(ResourceKind::Instance, "i-2", Evidence::Ended("terminated"));
+        ledger.made(ResourceKind::INSTANCE, "i-1", "us-east-1");
+        ledger.heard(ResourceKind::INSTANCE, "i-2", Evidence::Ended("terminated"));
         assert!(matches!(events.try_recv(), Ok(Event::ResourceMade(made)) if made.id == "i-1"));
         assert!(matches!(events.try_recv(), Ok(Event::ResourceGone(gone)) if gone.state == "terminated"));
         assert!(events.try_recv().is_err() && ledger.is_clear());
@@ -327,7 +327,7 @@ mod tests {
     #[test]
     fn a_look_that_finds_nothing_proves_nothing_until_it_has_gone_on_for_five_minutes() {
         let (ledger, _events) = ledger();
-        let (kind, id) = (ResourceKind::Fleet, "fleet-1");
+        let (kind, id) = (ResourceKind::of("fleet"), "fleet-1");
         ledger.made(kind, id, "r");
         for (seconds, shown) in [(0, false), (299, false), (300, true), (301, false), (600, false)] {
             let evidence = if shown { Evidence::Shown } else { Evidence::Absent(at(seconds)) };
@@ -341,19 +341,19 @@ mod tests {
     #[test]
     fn a_volume_has_gone_with_its_instance_when_that_is_known_to_be_gone_and_no_sooner() {
         let (ledger, _events) = ledger();
-        ledger.made(ResourceKind::Instance, "i-1", "r");
-        ledger.made(ResourceKind::Volume, "vol-1", "r");
+        ledger.made(ResourceKind::INSTANCE, "i-1", "r");
+        ledger.made(ResourceKind::VOLUME, "vol-1", "r");
         assert!(!ledger.went_with_its_instance("vol-1"), "nobody has said that it goes");
         ledger.goes_with("vol-1", "i-1");
         assert!(!ledger.went_with_its_instance("vol-1"));
-        ledger.heard(ResourceKind::Instance, "i-1", Evidence::Ended("terminated"));
+        ledger.heard(ResourceKind::INSTANCE, "i-1", Evidence::Ended("terminated"));
         assert!(ledger.went_with_its_instance("vol-1") && !ledger.went_with_its_instance("vol-2"));
     }
 
     #[test]
     fn a_call_without_an_answer_has_made_nothing_only_when_nothing_was_found_for_five_minutes() {
         let (ledger, _events) = ledger();
-        let doubt = UnconfirmedCall { resource: ResourceKind::Fleet, by: "token".into() };
+        let doubt = UnconfirmedCall { resource: ResourceKind::of("fleet"), by: "token".into() };
         ledger.book().doubts.push((doubt.clone(), Absence::default()));
         for seconds in [0, 3, 299] {
             ledger.made_nothing(&doubt, at(seconds));
@@ -369,12 +369,12 @@ mod tests {
             looks in proptest::collection::vec((0i64..120, proptest::bool::weighted(0.2)), 1..40),
         ) {
             let (ledger, _events) = ledger();
-            ledger.made(ResourceKind::Instance, "i-1", "r");
+            ledger.made(ResourceKind::INSTANCE, "i-1", "r");
             let (mut now, mut first_absent) = (0, None);
             for (step, is_shown) in looks {
                 now += step;
                 let evidence = if is_shown { Evidence::Shown } else { Evidence::Absent(at(now)) };
-                ledger.heard(ResourceKind::Instance, "i-1", evidence);
+                ledger.heard(ResourceKind::INSTANCE, "i-1", evidence);
                 first_absent = if is_shown { None } else { first_absent.or(Some(now)) };
                 let is_proven = first_absent.is_some_and(|since| now - since >= 300);
                 proptest::prop_assert_eq!(ledger.is_clear(), is_proven);

@@ -39,7 +39,7 @@ impl LiveNode {
 
 pub async fn live_nodes(cloud: &dyn Provider) -> Result<Vec<LiveNode>, CloudError> {
     let mut all = cloud.inventory().await?;
-    all.retain(|found| found.resource == ResourceKind::Instance && !found.is_final);
+    all.retain(|found| found.resource == ResourceKind::INSTANCE && !found.is_final);
     let now = cloud.now();
     // A price that cannot be had is no reason to hide a node.
     let prices = cloud.prices(&all).await;

@@ -12,6 +12,7 @@ pub mod error;
 pub mod hand_on;
 pub mod kept;
 pub mod keys;
+pub mod kind;
 pub mod labels;
 mod last_resort;
 mod lease;

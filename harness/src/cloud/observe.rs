@@ -36,22 +36,23 @@ pub struct InstanceSeen {
     pub volumes: Vec<String>,
     /// Of these, those that the cloud deletes with it.
     pub goes_with: Vec<String>,
-    pub spot_request: Option<String>,
+    /// What else its provider has made for it, such as a spot request.
+    pub others: Vec<(ResourceKind, String)>,
 }
 
 impl InstanceSeen {
     /// Writes down what came with it, and that it was shown.
     pub fn note(&self, ledger: &Ledger, region: &str) {
-        ledger.made(ResourceKind::Instance, &self.id, region);
-        ledger.heard(ResourceKind::Instance, &self.id, Evidence::Shown);
+        ledger.made(ResourceKind::INSTANCE, &self.id, region);
+        ledger.heard(ResourceKind::INSTANCE, &self.id, Evidence::Shown);
         for volume in &self.volumes {
-            ledger.made(ResourceKind::Volume, volume, region);
+            ledger.made(ResourceKind::VOLUME, volume, region);
         }
         for volume in &self.goes_with {
             ledger.goes_with(volume, &self.id);
         }
-        if let Some(request) = &self.spot_request {
-            ledger.made(ResourceKind::SpotRequest, request, region);
+        for (kind, id) in &self.others {
+            ledger.made(*kind, id, region);
         }
     }
 }

@@ -11,17 +11,20 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use gpu_suites::event::ResourceKind;
 use gpu_suites::exit::Exit;
-use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::error::CloudError;
 use super::keys::NodeKeys;
+use super::kind::Kind;
 use super::labels::Labels;
 use super::ledger::{Evidence, Ledger, UnconfirmedCall};
 use super::observe::InstanceSeen;
 use super::tagged::{Owner, TaggedResource};
 use super::user_data::UserData;
 use super::{Purchase, Usd};
+use crate::config::need::NodeNeed;
+use crate::here::Env;
 use crate::node::NodeSpec;
 use crate::report::finding::Finding;
 use crate::text::Explain;
@@ -43,6 +46,9 @@ pub trait Provider: fmt::Debug + Send + Sync {
     /// These instances, as the cloud shows them; those that it does not know (any more) are missing. Never asked for none.
     async fn observe(&self, instances: &[String]) -> Result<Vec<InstanceSeen>, CloudError>;
 
+    /// The kinds of things that are made here, in the order in which a reaper ends them.
+    fn kinds(&self) -> &'static [Kind];
+
     /// Asks for the end of a thing, once more where that was done before, and says what there is of it.
     async fn end(&self, resource: ResourceKind, id: &str) -> Result<End, CloudError>;
 
@@ -59,15 +65,24 @@ pub trait Provider: fmt::Debug + Send + Sync {
     async fn prices(&self, instances: &[TaggedResource]) -> HashMap<String, Usd>;
 
     /// Examines what a node would lack here; makes and changes nothing. Whether there is any use in looking at the next
-    /// region. `number`: which of the node's regions it is, from 0.
-    async fn doctor(&self, node: &NodeSpec, number: usize, findings: &mut Vec<Finding>) -> bool;
+    /// region.
+    async fn doctor(&self, patient: &Patient<'_>, findings: &mut Vec<Finding>) -> bool;
+}
+
+/// What `gpu-harness doctor` examines.
+#[derive(Debug, Clone, Copy)]
+pub struct Patient<'a> {
+    pub node: &'a NodeSpec,
+    pub env: &'a Env,
+    /// Which of the node's regions it is, from 0.
+    pub number: usize,
 }
 
 /// Who wants a node, and what for.
 #[derive(Debug, Clone, Copy)]
 pub struct LookUpRequest<'a> {
-    /// The GPUs that node and suites need together.
-    pub need: &'a GpuNeed,
+    /// What node and suites need together.
+    pub need: &'a NodeNeed,
     /// How long from now what is made may be in use: its tag must not have it reaped while the run still waits for
     /// capacity.
     pub longest: std::time::Duration,
@@ -95,8 +110,16 @@ pub trait Launcher: Send + Sync {
     /// What an hour of this instance costs; `None` where nobody knows.
     fn usd_per_hour(&self, seen: &InstanceSeen) -> Option<Usd>;
 
-    /// How many GPUs a type has, and their name; `None` where it has none.
-    fn gpus(&self, instance_type: &str) -> Option<(u32, String)>;
+    /// The GPUs of a type; `None` where it has none.
+    fn gpus(&self, instance_type: &str) -> Option<TypeGpus>;
+}
+
+/// The GPUs that a type of instance has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeGpus {
+    pub count: u32,
+    /// What its cloud calls them, such as `L4`.
+    pub name: String,
 }
 
 #[derive(Debug, Clone, PartialEq)]

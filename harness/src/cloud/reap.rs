@@ -7,13 +7,13 @@
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use gpu_suites::event::ResourceKind;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::{Instant, sleep};
 
 use super::error::CloudError;
+use super::kind::Goes;
 use super::provider::{EndState, Provider};
-use super::reap_actions::{ORDER, ReapAction, ReapActions, ReapResult, Refused};
+use super::reap_actions::{ReapAction, ReapActions, ReapResult, Refused};
 use super::tagged::{ReapFilter, TaggedResource, Verdict, judge};
 
 #[derive(Debug, Clone, Default)]
@@ -49,7 +49,7 @@ pub async fn reap_expired(
 /// Ends what `order` says in one region, and tells what was found and what became of it.
 pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<ReapAction>, CloudError> {
     let until = Instant::now() + order.patience;
-    let mut actions = ReapActions::default();
+    let mut actions = ReapActions::new(cloud.kinds());
     let mut pause = PAUSE.0;
     actions.look(cloud.inventory().await?, cloud.now(), &order.wanted);
     if order.dry_run {
@@ -60,10 +60,10 @@ pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<ReapAction>
     let known_at = cloud.now().saturating_add(young_for).unwrap_or(Timestamp::MAX);
     let is_over = |actions: &ReapActions| !actions.is_worth_another_try() && cloud.now() >= known_at;
     while !is_over(&actions) {
-        for kind in ORDER {
-            let due = actions.due(kind);
+        for kind in cloud.kinds() {
+            let due = actions.due(kind.resource);
             let done = stream::iter(due.into_iter().map(|found| {
-                let waits = waits(&actions, &found);
+                let waits = waits(&actions, kind.goes, &found);
                 async move {
                     let did = match waits {
                         Some(why) => Some(ReapResult::Left(Refused { why, may_pass: true })),
@@ -95,9 +95,9 @@ pub async fn reap(cloud: &dyn Provider, order: &Order) -> Result<Vec<ReapAction>
 }
 
 /// Why a thing cannot go yet; asking would only be refused.
-fn waits(actions: &ReapActions, found: &TaggedResource) -> Option<String> {
+fn waits(actions: &ReapActions, goes: Goes, found: &TaggedResource) -> Option<String> {
     let in_use = || "an instance of its run is still there".to_owned();
-    let is_used = found.resource == ResourceKind::SecurityGroup && actions.has_instance(&found.owner.run);
+    let is_used = goes == Goes::Unused && actions.has_instance(&found.owner.run);
     found.waits.clone().or_else(|| is_used.then(in_use))
 }
 

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::consistency::CONSISTENT;
+use super::kind::Kind;
 use super::tagged::{ReapFilter, TaggedResource, Verdict, age, judge};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,35 +50,37 @@ pub struct Refused {
 }
 
 /// Every thing that was seen, in the order in which things have to go.
-#[derive(Debug, Default)]
-pub struct ReapActions(BTreeMap<(u8, String), ReapAction>);
-
-/// What makes other things goes before them, what is used by others after them.
-pub const ORDER: [ResourceKind; 6] = [
-    ResourceKind::Fleet,
-    ResourceKind::SpotRequest,
-    ResourceKind::Instance,
-    ResourceKind::Volume,
-    ResourceKind::LaunchTemplate,
-    ResourceKind::SecurityGroup,
-];
-
-fn place(found: &TaggedResource) -> (u8, String) {
-    let place = ORDER.iter().position(|kind| *kind == found.resource).unwrap_or(ORDER.len());
-    (u8::try_from(place).unwrap_or(u8::MAX), found.id.clone())
+#[derive(Debug)]
+pub struct ReapActions {
+    /// What makes other things stands before them, what is used by others after them.
+    kinds: &'static [Kind],
+    actions: BTreeMap<Place, ReapAction>,
 }
 
+/// Where a thing stands: by its kind, then by its id.
+type Place = (usize, String);
+
 impl ReapActions {
+    /// Of things of these kinds, in this order.
+    pub fn new(kinds: &'static [Kind]) -> Self {
+        Self { kinds, actions: BTreeMap::new() }
+    }
+
+    fn place(&self, found: &TaggedResource) -> Place {
+        let place = self.kinds.iter().position(|kind| kind.resource == found.resource);
+        (place.unwrap_or(self.kinds.len()), found.id.clone())
+    }
+
     /// Takes in a look at the cloud, and judges what it shows.
     pub fn look(&mut self, found: Vec<TaggedResource>, now: Timestamp, wanted: &ReapFilter) {
-        let seen: HashSet<_> = found.iter().map(place).collect();
+        let seen: HashSet<_> = found.iter().map(|found| self.place(found)).collect();
         let ended: HashSet<String> = self.ended_instances();
         for (_, action) in
-            self.0.iter_mut().filter(|(place, action)| action.is_due() && !seen.contains(*place))
+            self.actions.iter_mut().filter(|(place, action)| action.is_due() && !seen.contains(*place))
         {
             // A volume goes with its instance.
             let went_with =
-                action.found.resource == ResourceKind::Volume && ended.contains(&action.found.owner.run);
+                action.found.resource == ResourceKind::VOLUME && ended.contains(&action.found.owner.run);
             if went_with || is_old(action, now) {
                 action.did = ReapResult::Ended;
                 "gone".clone_into(&mut action.found.state);
@@ -88,7 +91,8 @@ impl ReapActions {
             }
         }
         for mut found in found {
-            let action = self.0.entry(place(&found));
+            let place = self.place(&found);
+            let action = self.actions.entry(place);
             // What is dated by others of its run keeps its date when they are gone.
             if let Entry::Occupied(known) = &action {
                 found.made_at = found.made_at.or(known.get().found.made_at);
@@ -115,21 +119,22 @@ impl ReapActions {
 
     /// The runs whose instances have all ended, where they had any.
     fn ended_instances(&self) -> HashSet<String> {
-        let instances = self.0.values().filter(|action| action.found.resource == ResourceKind::Instance);
+        let instances =
+            self.actions.values().filter(|action| action.found.resource == ResourceKind::INSTANCE);
         let runs = instances.map(|action| action.found.owner.run.clone());
         runs.filter(|run| !self.has_instance(run)).collect()
     }
 
     /// The things that are to be ended and are still there, of one kind.
     pub fn due(&self, kind: ResourceKind) -> Vec<TaggedResource> {
-        let due = self.0.values().filter(|action| action.is_due() && action.found.resource == kind);
+        let due = self.actions.values().filter(|action| action.is_due() && action.found.resource == kind);
         due.map(|action| action.found.clone()).collect()
     }
 
     /// Whether an instance of this run is still there.
     pub fn has_instance(&self, run: &str) -> bool {
-        self.0.values().any(|action| {
-            action.found.resource == ResourceKind::Instance
+        self.actions.values().any(|action| {
+            action.found.resource == ResourceKind::INSTANCE
                 && action.found.owner.run == run
                 && !action.found.is_final
                 && action.did != ReapResult::Ended
@@ -137,28 +142,29 @@ impl ReapActions {
     }
 
     pub fn did(&mut self, found: &TaggedResource, did: ReapResult) {
-        if let Some(action) = self.0.get_mut(&place(found)) {
+        let place = self.place(found);
+        if let Some(action) = self.actions.get_mut(&place) {
             action.did = did;
         }
     }
 
     /// Marks everything that is due as what would have been ended.
     pub fn would_end(&mut self) {
-        for action in self.0.values_mut().filter(|action| action.is_due()) {
+        for action in self.actions.values_mut().filter(|action| action.is_due()) {
             action.did = ReapResult::WouldEnd;
         }
     }
 
     /// Whether another try can do anything.
     pub fn is_worth_another_try(&self) -> bool {
-        self.0.values().any(|action| match &action.did {
+        self.actions.values().any(|action| match &action.did {
             ReapResult::Left(refused) => refused.may_pass,
             _ => action.is_due(),
         })
     }
 
     pub fn into_vec(self) -> Vec<ReapAction> {
-        self.0.into_values().collect()
+        self.actions.into_values().collect()
     }
 }
 
@@ -182,12 +188,22 @@ impl ReapAction {
 
 #[cfg(test)]
 mod tests {
+    use super::super::kind::Goes;
     use super::super::tagged::Owner;
     use super::*;
 
     const NOW: &str = "2026-11-23T10:00:00Z";
     const PAST: &str = "2026-11-23T09:00:00Z";
     const LATER: &str = "2026-11-23T11:00:00Z";
+
+    const FLEET: ResourceKind = ResourceKind::of("fleet");
+    const GROUP: ResourceKind = ResourceKind::of("security-group");
+    const KINDS: [Kind; 4] = [
+        Kind { resource: FLEET, goes: Goes::First },
+        Kind { resource: ResourceKind::INSTANCE, goes: Goes::Itself },
+        Kind { resource: ResourceKind::VOLUME, goes: Goes::Last },
+        Kind { resource: GROUP, goes: Goes::Unused },
+    ];
 
     fn thing(resource: ResourceKind, id: &str, expires_at: &str) -> TaggedResource {
         TaggedResource {
@@ -213,26 +229,19 @@ mod tests {
 
     #[test]
     fn what_makes_things_goes_before_them_and_what_they_use_after_them() {
-        let mut actions = ReapActions::default();
-        let kinds = [
-            ResourceKind::SecurityGroup,
-            ResourceKind::Volume,
-            ResourceKind::Instance,
-            ResourceKind::LaunchTemplate,
-            ResourceKind::Fleet,
-            ResourceKind::SpotRequest,
-        ];
+        let mut actions = ReapActions::new(&KINDS);
+        let kinds = [GROUP, ResourceKind::VOLUME, ResourceKind::INSTANCE, FLEET];
         look(&mut actions, &kinds.map(|kind| thing(kind, "x", PAST)));
         let order = actions.into_vec().into_iter().map(|action| action.found.resource);
-        assert_eq!(Vec::from_iter(order), ORDER);
+        assert_eq!(Vec::from_iter(order), KINDS.map(|kind| kind.resource));
     }
 
     #[test]
     fn a_thing_is_ended_when_the_cloud_says_so_and_not_when_we_asked_for_it() {
-        let mut actions = ReapActions::default();
+        let mut actions = ReapActions::new(&KINDS);
         let (gone, last) = (
-            thing(ResourceKind::Volume, "gone", PAST),
-            TaggedResource { is_final: true, ..thing(ResourceKind::Instance, "final", PAST) },
+            thing(ResourceKind::VOLUME, "gone", PAST),
+            TaggedResource { is_final: true, ..thing(ResourceKind::INSTANCE, "final", PAST) },
         );
         look(&mut actions, &[gone, TaggedResource { is_final: false, ..last.clone() }]);
         assert!(actions.has_instance("r") && actions.is_worth_another_try());
@@ -247,42 +256,41 @@ mod tests {
         for (made_at, ended) in [("2026-11-23T09:56:00Z", false), ("2026-11-23T09:50:00Z", true)] {
             let young = TaggedResource {
                 made_at: made_at.parse().ok(),
-                ..thing(ResourceKind::Instance, "i-1", LATER)
+                ..thing(ResourceKind::INSTANCE, "i-1", LATER)
             };
-            let group = thing(ResourceKind::SecurityGroup, "sg-1", LATER);
-            let mut actions = ReapActions::default();
+            let group = thing(GROUP, "sg-1", LATER);
+            let mut actions = ReapActions::new(&KINDS);
             actions.look(vec![young, group], NOW.parse().unwrap(), &wanted);
             actions.look(Vec::new(), NOW.parse().unwrap(), &wanted);
-            assert_eq!(actions.due(ResourceKind::Instance).is_empty(), ended, "{made_at}");
+            assert_eq!(actions.due(ResourceKind::INSTANCE).is_empty(), ended, "{made_at}");
             assert!(actions.is_worth_another_try() && actions.into_vec().iter().any(ReapAction::is_left));
         }
     }
 
     #[test]
     fn what_was_moved_between_two_looks_is_spared_and_what_is_final_at_first_is_not_told() {
-        let mut actions = ReapActions::default();
-        look(&mut actions, &[thing(ResourceKind::Instance, "moved", PAST)]);
-        let over = TaggedResource { is_final: true, ..thing(ResourceKind::Instance, "over", PAST) };
-        look(&mut actions, &[thing(ResourceKind::Instance, "moved", LATER), over]);
-        assert!(actions.due(ResourceKind::Instance).is_empty());
+        let mut actions = ReapActions::new(&KINDS);
+        look(&mut actions, &[thing(ResourceKind::INSTANCE, "moved", PAST)]);
+        let over = TaggedResource { is_final: true, ..thing(ResourceKind::INSTANCE, "over", PAST) };
+        look(&mut actions, &[thing(ResourceKind::INSTANCE, "moved", LATER), over]);
+        assert!(actions.due(ResourceKind::INSTANCE).is_empty());
         assert_eq!(told(actions), [("moved".into(), ReapResult::Spared)]);
     }
 
     #[test]
     fn what_was_dated_by_an_instance_that_is_gone_keeps_its_date() {
         let wanted = ReapFilter { older_than: Some(Duration::from_secs(60)), ..ReapFilter::default() };
-        let dated =
-            TaggedResource { made_at: PAST.parse().ok(), ..thing(ResourceKind::SecurityGroup, "sg", LATER) };
-        let mut actions = ReapActions::default();
+        let dated = TaggedResource { made_at: PAST.parse().ok(), ..thing(GROUP, "sg", LATER) };
+        let mut actions = ReapActions::new(&KINDS);
         actions.look(vec![dated.clone()], NOW.parse().unwrap(), &wanted);
         actions.look(vec![TaggedResource { made_at: None, ..dated }], NOW.parse().unwrap(), &wanted);
-        assert_eq!(actions.due(ResourceKind::SecurityGroup).len(), 1);
+        assert_eq!(actions.due(GROUP).len(), 1);
     }
 
     #[test]
     fn a_refusal_that_cannot_pass_is_not_tried_again_and_is_left() {
-        let mut actions = ReapActions::default();
-        let group = thing(ResourceKind::SecurityGroup, "sg", PAST);
+        let mut actions = ReapActions::new(&KINDS);
+        let group = thing(GROUP, "sg", PAST);
         look(&mut actions, std::slice::from_ref(&group));
         actions.did(&group, ReapResult::Left(Refused { why: "in use".into(), may_pass: true }));
         assert!(actions.is_worth_another_try());

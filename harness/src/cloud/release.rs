@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use tokio::time::sleep;
 
 use super::error::CloudError;
+use super::kind::{Goes, which};
 use super::ledger::{Evidence, Ledger, UnconfirmedCall};
 use super::life::InstanceState;
 use super::observe::{self, InstanceSeen};
@@ -63,10 +64,12 @@ impl Bill {
 }
 
 /// What an instance that is there needs no longer is ended at once: it may hold the instance's keys.
-pub async fn drop_template(cloud: &dyn Provider, ledger: &Ledger) -> Result<(), CloudError> {
-    for id in ledger.left_of(ResourceKind::LaunchTemplate) {
-        let end = cloud.end(ResourceKind::LaunchTemplate, &id).await?;
-        end.note(ledger, ResourceKind::LaunchTemplate, &id, (cloud.region(), cloud.now()));
+pub async fn drop_what_launched(cloud: &dyn Provider, ledger: &Ledger) -> Result<(), CloudError> {
+    for kind in which(cloud.kinds(), |goes| goes == Goes::OnceLaunched) {
+        for id in ledger.left_of(kind) {
+            let end = cloud.end(kind, &id).await?;
+            end.note(ledger, kind, &id, (cloud.region(), cloud.now()));
+        }
     }
     Ok(())
 }
@@ -94,11 +97,6 @@ pub async fn release(cloud: &dyn Provider, ledger: &Ledger, deadline: Timestamp)
 
 type Key = (ResourceKind, String);
 
-/// What makes things, or is used in making them, goes first; what others use goes when no instance is left.
-const FIRST: [ResourceKind; 2] = [ResourceKind::Fleet, ResourceKind::LaunchTemplate];
-const LAST: [ResourceKind; 3] =
-    [ResourceKind::SpotRequest, ResourceKind::Volume, ResourceKind::SecurityGroup];
-
 struct Release<'a> {
     cloud: &'a dyn Provider,
     ledger: &'a Ledger,
@@ -113,12 +111,12 @@ impl Release<'_> {
     /// What makes things goes first, what others use last.
     async fn round(&mut self) {
         self.clear_up().await;
-        for kind in FIRST {
+        for kind in which(self.cloud.kinds(), Goes::is_before) {
             self.end_all(kind).await;
         }
         self.instances().await;
-        if self.ledger.left_of(ResourceKind::Instance).is_empty() {
-            for kind in LAST {
+        if self.ledger.left_of(ResourceKind::INSTANCE).is_empty() {
+            for kind in which(self.cloud.kinds(), Goes::is_after) {
                 self.end_all(kind).await;
             }
         }
@@ -187,11 +185,11 @@ impl Release<'_> {
     }
 
     async fn instances(&mut self) {
-        let ids = self.ledger.left_of(ResourceKind::Instance);
+        let ids = self.ledger.left_of(ResourceKind::INSTANCE);
         let seen = match observe::instances(self.cloud, &ids).await {
             Ok(seen) => seen,
             Err(error) => {
-                self.all_failed(ResourceKind::Instance, &error);
+                self.all_failed(ResourceKind::INSTANCE, &error);
                 Vec::new()
             }
         };
@@ -203,14 +201,14 @@ impl Release<'_> {
         let due = ids.iter().filter(|id| !seen.iter().any(|seen| seen.id == **id && seen.ends));
         let cloud = self.cloud;
         let asked =
-            join_all(due.map(|id| async move { (id, cloud.end(ResourceKind::Instance, id).await) })).await;
+            join_all(due.map(|id| async move { (id, cloud.end(ResourceKind::INSTANCE, id).await) })).await;
         for (id, asked) in asked {
             match asked {
                 Ok(End { state: EndState::NotShown, .. }) => {
-                    self.ledger.heard(ResourceKind::Instance, id, Evidence::Absent(self.cloud.now()));
+                    self.ledger.heard(ResourceKind::INSTANCE, id, Evidence::Absent(self.cloud.now()));
                 }
                 Ok(End { state: EndState::Refused(error), .. }) | Err(error) => {
-                    self.failed(ResourceKind::Instance, id, &error);
+                    self.failed(ResourceKind::INSTANCE, id, &error);
                 }
                 Ok(_) => {}
             }
@@ -218,9 +216,9 @@ impl Release<'_> {
         for instance in seen {
             if instance.state == InstanceState::Terminated {
                 let ended = Evidence::Ended(&instance.state_name);
-                self.ledger.heard(ResourceKind::Instance, &instance.id, ended);
+                self.ledger.heard(ResourceKind::INSTANCE, &instance.id, ended);
             } else {
-                let key = (ResourceKind::Instance, instance.id);
+                let key = (ResourceKind::INSTANCE, instance.id);
                 self.refusals.entry(key).or_insert_with(|| (format!("it is {}", instance.state_name), 0));
             }
         }
@@ -267,9 +265,9 @@ impl Release<'_> {
 
     /// What goes last waits for its instance.
     fn waits_for_a_refused_one(&self, resource: ResourceKind, refused: &dyn Fn(&Key) -> bool) -> bool {
-        let waits = LAST.contains(&resource);
-        let instances = self.ledger.left_of(ResourceKind::Instance);
-        waits && instances.into_iter().any(|id| refused(&(ResourceKind::Instance, id)))
+        let waits = which(self.cloud.kinds(), Goes::is_after).any(|kind| kind == resource);
+        let instances = self.ledger.left_of(ResourceKind::INSTANCE);
+        waits && instances.into_iter().any(|id| refused(&(ResourceKind::INSTANCE, id)))
     }
 
     fn told(self) -> Released {

@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use super::CloudNode;
+use super::provider::TypeGpus;
 
 /// Where the jobs' folders lie in the cache folder.
 const FOLDER: &str = "reuse";
@@ -63,8 +64,8 @@ pub struct LeftNode {
     pub host_key: String,
     pub expires_at: Timestamp,
     pub usd_per_hour: Option<f64>,
-    /// How many GPUs its type has, and their name.
-    pub gpus: Option<(u32, String)>,
+    /// The GPUs of its type.
+    pub gpus: Option<TypeGpus>,
     /// Everything that was made for it and has to go with it.
     pub resources: Vec<(ResourceKind, String)>,
 }
@@ -219,8 +220,8 @@ mod tests {
             host_key: "ssh-ed25519 AAAA".into(),
             expires_at: "2026-11-23T10:00:00Z".parse().unwrap(),
             usd_per_hour: Some(0.5),
-            gpus: Some((1, "L4".into())),
-            resources: vec![(ResourceKind::Instance, "i-1".into())],
+            gpus: Some(TypeGpus { count: 1, name: "L4".into() }),
+            resources: vec![(ResourceKind::INSTANCE, "i-1".into())],
         }
     }
 

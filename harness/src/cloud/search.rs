@@ -7,7 +7,6 @@ use std::io;
 use std::path::PathBuf;
 
 use gpu_suites::event::{Event, Warning};
-use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -16,8 +15,10 @@ use super::limits::Work;
 use super::node_options::{NodeOptions, order};
 use super::provision::Provision;
 use super::reuse::{Job, QueuePlace};
+use crate::config::need::NodeNeed;
 use crate::files::cache;
 use crate::files::run_dir;
+use crate::here::Env;
 use crate::node::{NodeSpec, Origin};
 
 #[derive(Debug)]
@@ -25,19 +26,20 @@ pub struct Search {
     node: NodeSpec,
     settings: CloudNode,
     root: PathBuf,
+    env: Env,
     place: Option<QueuePlace>,
 }
 
 impl Search {
     /// Begins one in the project at `root`; `None` where the node is there anyway.
-    pub fn begin(node: &NodeSpec, root: PathBuf) -> io::Result<Option<Self>> {
-        let (Origin::Cloud(settings), Some(cache)) = (&node.origin, cache::folder()) else {
+    pub fn begin(node: &NodeSpec, root: PathBuf, env: &Env) -> io::Result<Option<Self>> {
+        let (Origin::Cloud(settings), Some(cache)) = (&node.origin, cache::folder(env)) else {
             return Ok(None);
         };
         let mut settings = (**settings).clone();
         settings.reuse = true;
         let place = Some(Job::new(&cache, &root, &node.name, &settings).wait()?);
-        Ok(Some(Self { node: node.clone(), settings, root, place }))
+        Ok(Some(Self { node: node.clone(), settings, root, env: env.clone(), place }))
     }
 
     /// The next run is the last one: it gives the node back, and proves it.
@@ -48,9 +50,9 @@ impl Search {
     /// Ends the search, and gives back the node that was left to a run that does not come; what there is to say of it.
     pub async fn close(mut self) -> Vec<String> {
         self.place = None;
-        let Self { node, settings, root, .. } = self;
+        let Self { node, settings, root, env, .. } = self;
         let (sink, mut events) = unbounded_channel();
-        let asked = NodeOptions { settings, need: GpuNeed::default(), keep: None, root, runs: 1 };
+        let asked = NodeOptions { settings, need: NodeNeed::default(), keep: None, root, runs: 1, env };
         let work = Work { cases: std::time::Duration::ZERO, retries: 0, run: None };
         let mut provision =
             Provision::new(order(node, asked, run_dir::new_run_id(Timestamp::now()), work), sink);

@@ -167,7 +167,7 @@ mod tests {
 
     fn thing(expires_at: Option<&str>, made_at: Option<&str>) -> TaggedResource {
         TaggedResource {
-            resource: ResourceKind::Instance,
+            resource: ResourceKind::INSTANCE,
             id: "i-1".into(),
             region: "us-east-1".into(),
             state: "running".into(),

@@ -1,5 +1,7 @@
 //! Who started the run, and where a person can look at it: for the tags of everything that is made.
 
+use crate::here::Env;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Who {
     /// `user@machine`, or the repository whose pipeline this is.
@@ -11,10 +13,10 @@ pub struct Who {
 const MOST: usize = 256;
 
 impl Who {
-    /// From the environment of this process.
-    pub fn find() -> Self {
+    /// From the environment that a command was given in, and this machine's name.
+    pub fn find(env: &Env) -> Self {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        Self::of(&|name| std::env::var(name).ok().filter(|value| !value.is_empty()), &host)
+        Self::of(&|name| env.get(name), &host)
     }
 
     fn of(env: &dyn Fn(&str) -> Option<String>, host: &str) -> Self {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::unit::Span;
 use serde::Deserialize;
 
 use super::ec2::{Ec2Config, Ec2Settings};
+use super::need::NodeNeed;
 use super::node::Provider;
 use crate::text::figures;
 
@@ -22,7 +22,9 @@ macro_rules! cloud_keys {
                 #[serde(default)]
                 region: Option<$crate::config::OneOrMany>,
                 #[serde(default)]
-                gpu: Option<gpu_suites::gpu::GpuNeed>,
+                gpu: Option<$crate::config::need::GpuKey>,
+                #[serde(default)]
+                cpu: Option<$crate::config::need::CpuNeed>,
                 #[serde(default)]
                 market: Option<$crate::config::cloud::Market>,
                 #[serde(default)]
@@ -60,7 +62,7 @@ macro_rules! cloud_keys {
                 let region = self.region.clone();
                 Ok($crate::config::cloud::CloudSettings {
                     regions: region.map($crate::config::OneOrMany::into_vec).unwrap_or_default(),
-                    gpu: self.gpu.clone().unwrap_or_default(),
+                    need: $crate::config::need::NodeNeed::of(self.gpu.as_ref(), self.cpu),
                     market: self.market.unwrap_or_default(),
                     user: self.user.clone().unwrap_or_else(|| "ubuntu".to_owned()),
                     port: self.port.map_or(22, std::num::NonZeroU16::get),
@@ -83,8 +85,8 @@ pub(super) use cloud_keys;
 pub struct CloudSettings {
     /// The regions, tried in this order; empty: the one that the cloud's own settings name.
     pub regions: Vec<String>,
-    /// The GPUs that the node is to have, besides what the suites ask for.
-    pub gpu: GpuNeed,
+    /// What the node has to be, besides what the suites ask for.
+    pub need: NodeNeed,
     pub market: Market,
     /// The image's default user.
     pub user: String,

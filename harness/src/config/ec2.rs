@@ -1,16 +1,22 @@
 //! What a user asks of an EC2 node: the settings of `provider: ec2` in `gpu-harness.yaml`, made definite.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::ops::{Deref, DerefMut};
 
 use gpu_suites::unit::ByteSize;
 use serde::Deserialize;
 
 use super::cloud::{CloudSettings, CloudSettingsError, Usd, cloud_keys};
+use super::need::CpuNeed;
 
 /// Where AWS tells a caller its own address.
 const CALLER_ADDRESS: &str = "https://checkip.amazonaws.com";
+/// What a node without GPUs has at least where nothing is said of it: within the quota of a new account (5 vCPUs), and
+/// enough for libtorch.
+const CPU_NODE: CpuNeed = CpuNeed { count: NonZeroU32::new(4), memory: Some(ByteSize(8 << 30)) };
+/// The root volume of a node that boots Ubuntu's image, whose own is of 8 GiB: a libtorch and its archive fill that.
+const UBUNTU_VOLUME: ByteSize = ByteSize(30 << 30);
 
 cloud_keys! {
     /// The keys of a node of provider ec2; [`Ec2Settings`] says what each means.
@@ -99,6 +105,8 @@ pub struct ImageConfig {
 pub enum ImageChoice {
     /// AWS's Deep Learning Base AMI for the instance's processor architecture: Ubuntu with NVIDIA's driver.
     DeepLearning,
+    /// Canonical's Ubuntu, for a node without GPUs: nothing that is not needed has to boot.
+    Ubuntu,
     Id(String),
     /// The AMI that an SSM parameter names.
     Ssm(String),
@@ -113,20 +121,27 @@ pub enum ImageChoice {
 impl Ec2Settings {
     /// The settings that `config` gives, with their defaults.
     pub fn of(config: &Ec2Config) -> Result<Self, CloudSettingsError> {
-        let cloud = config.cloud()?;
+        let mut cloud = config.cloud()?;
         if let Some(tag) = cloud.tags.keys().find(|tag| tag.starts_with("aws:")) {
             return Err(CloudSettingsError::Own(format!(
                 "tag `{tag}` begins with `aws:`, which is not yours to set"
             )));
         }
+        let has_gpus = cloud.need.gpu.is_some();
+        if !has_gpus && config.cpu.is_none() && config.types.is_empty() {
+            cloud.need.cpu = CPU_NODE;
+        }
+        let usual = if has_gpus { ImageChoice::DeepLearning } else { ImageChoice::Ubuntu };
+        let image = config.image.as_ref().map_or(Ok(usual), image)?;
+        let volume = config.volume.or((image == ImageChoice::Ubuntu).then_some(UBUNTU_VOLUME));
         Ok(Self {
             cloud,
             types: config.types.clone(),
-            image: config.image.as_ref().map_or(Ok(ImageChoice::DeepLearning), image)?,
+            image,
             subnets: config.subnets.clone(),
             security_group: config.security_group.clone(),
             caller_address: config.caller_address.clone().unwrap_or_else(|| CALLER_ADDRESS.to_owned()),
-            volume: config.volume,
+            volume,
             volume_initialization_rate: config.volume_initialization_rate,
             instance_profile: config.instance_profile.clone(),
             prices: config.prices.clone(),
@@ -163,13 +178,29 @@ mod tests {
     #[test]
     fn a_node_that_says_nothing_else_is_one_gpu_on_spot_and_on_demand_where_there_is_none() {
         let plain = settings("").unwrap();
-        assert_eq!((plain.market, plain.gpu.count.get()), (Market::SpotThenOnDemand, 1));
+        assert_eq!(
+            (plain.market, plain.need.gpu.as_ref().unwrap().count.get()),
+            (Market::SpotThenOnDemand, 1)
+        );
         assert_eq!(
             (&plain.image, plain.user.as_str(), plain.port),
             (&ImageChoice::DeepLearning, "ubuntu", 22)
         );
+        assert_eq!((&plain.need.cpu, plain.volume), (&CpuNeed::default(), None));
         assert_eq!(settings("region: eu-west-1").unwrap().regions, ["eu-west-1"]);
         assert_eq!(settings("region: [eu-west-1, us-east-1]").unwrap().regions.len(), 2);
+    }
+
+    #[test]
+    fn a_node_without_gpus_boots_plain_ubuntu_and_is_four_processors_unless_it_says_otherwise() {
+        let cpus = |text: &str| settings(text).unwrap().need.cpu.count.map(NonZeroU32::get);
+        let plain = settings("gpu: none").unwrap();
+        assert_eq!((&plain.need.gpu, plain.need.cpu), (&None, CPU_NODE));
+        assert_eq!((&plain.image, plain.volume), (&ImageChoice::Ubuntu, Some(UBUNTU_VOLUME)));
+        assert_eq!(cpus("gpu: none\ncpu: {count: 16}"), Some(16));
+        assert_eq!(cpus("gpu: none\ntypes: [t3.small]"), None, "who names a type knows what it has");
+        let own = settings("gpu: none\nimage: {id: ami-1}").unwrap();
+        assert_eq!((own.image, own.volume), (ImageChoice::Id("ami-1".into()), None));
     }
 
     #[test]

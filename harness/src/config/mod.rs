@@ -3,6 +3,7 @@
 pub mod cloud;
 pub mod ec2;
 mod location;
+pub mod need;
 pub mod node;
 
 use std::collections::BTreeMap;

@@ -8,28 +8,30 @@ mod ssh;
 
 use gpu_suites::exit::Exit;
 
+use crate::cloud::provider::Patient;
 use crate::cloud::providers;
 use crate::config::cloud::CloudNode;
+use crate::here::Env;
 use crate::node::{NodeSpec, Origin};
 use crate::report::finding::{Finding, State};
 use crate::text::chain;
 
 /// Examines a node; makes and changes nothing in any cloud.
-pub async fn examine(node: &NodeSpec) -> Vec<Finding> {
-    let mut findings = here::programs();
+pub async fn examine(node: &NodeSpec, env: &Env) -> Vec<Finding> {
+    let mut findings = here::programs(env);
     match &node.origin {
-        Origin::There(place) => findings.extend(ssh::findings(&node.at(place.clone())).await),
-        Origin::Cloud(settings) => cloud(node, settings, &mut findings).await,
+        Origin::There(place) => findings.extend(ssh::findings(&node.at(place.clone()), env).await),
+        Origin::Cloud(settings) => cloud(node, settings, env, &mut findings).await,
     }
     findings
 }
 
 /// What the cloud says in each of the node's regions.
-async fn cloud(node: &NodeSpec, settings: &CloudNode, findings: &mut Vec<Finding>) {
+async fn cloud(node: &NodeSpec, settings: &CloudNode, env: &Env, findings: &mut Vec<Finding>) {
     for (number, region) in providers::listed(&settings.regions).iter().enumerate() {
         match providers::connect_in(settings, region.as_deref()).await {
             Ok(cloud) => {
-                if !cloud.doctor(node, number, findings).await {
+                if !cloud.doctor(&Patient { node, env, number }, findings).await {
                     break;
                 }
             }

@@ -2,6 +2,7 @@
 
 use gpu_suites::facts::{Gpus, Libtorch, NodeFacts};
 
+use crate::here::Env;
 use crate::node::remote::Remote;
 use crate::node::{Endpoint, Node};
 use crate::report::finding::Finding;
@@ -13,17 +14,17 @@ use crate::transport::{Transport, TransportError};
 const SKEW_MS: f64 = 2_000.0;
 
 /// Connection, host key, and what the agent there says.
-pub(super) async fn findings(node: &Node) -> Vec<Finding> {
+pub(super) async fn findings(node: &Node, env: &Env) -> Vec<Finding> {
     let Endpoint::Ssh { address, .. } = &node.place else {
-        return agent(node.clone(), Transport::local()).await;
+        return agent(node.clone(), Transport::local(), env).await;
     };
-    match connect(node).await {
+    match connect(node, env).await {
         Ok(transport) => {
             let mut findings = vec![
                 Finding::ok("connection", format!("logged in to {}", transport.describe())),
                 Finding::ok("host key", "the one that known_hosts holds"),
             ];
-            findings.extend(agent(node.clone(), transport).await);
+            findings.extend(agent(node.clone(), transport, env).await);
             findings
         }
         Err(error) => vec![refused(address, &error)],
@@ -44,8 +45,8 @@ fn refused(address: &str, error: &TransportError) -> Finding {
     Finding { hint: error.hint(), ..Finding::failed(about, text) }
 }
 
-async fn agent(node: Node, transport: Transport) -> Vec<Finding> {
-    let asked = async { crate::session::selfcheck::facts(&Remote::new(node, transport)?).await };
+async fn agent(node: Node, transport: Transport, env: &Env) -> Vec<Finding> {
+    let asked = async { crate::session::selfcheck::facts(&Remote::new(node, transport, env)?).await };
     match asked.await {
         Ok(facts) => judge(&facts),
         Err(error) => vec![Finding { hint: error.hint(), ..Finding::failed("selfcheck", chain(&error)) }],

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use gpu_suites::exit::Exit;
 
 use crate::files::content::Blob;
+use crate::here::Env;
 use crate::text::Explain;
 
 /// A program that goes to the node.
@@ -58,8 +59,8 @@ impl Program {
     }
 
     /// Finds and hashes the program: the variable's file, else the file beside the running executable.
-    pub fn find(self) -> Result<Blob, ProgramError> {
-        let path = match std::env::var_os(self.variable()) {
+    pub fn find(self, env: &Env) -> Result<Blob, ProgramError> {
+        let path = match env.get(self.variable()) {
             Some(path) => PathBuf::from(path),
             None => self.beside_us()?,
         };

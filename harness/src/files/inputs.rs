@@ -9,7 +9,9 @@ use gpu_suites::load::{Diagnostic, Loaded};
 use gpu_suites::picture::Picture;
 use gpu_suites::spec::InputPath;
 
+use crate::files::cache;
 use crate::files::content::Blob;
+use crate::here::Env;
 
 /// How a file of golden losses comes to be.
 const NEW_GOLDEN: &str = "write {} to it; after a run, `gpu-harness golden` adds the run's losses";
@@ -22,8 +24,11 @@ enum Form {
     TorchScript,
 }
 
-#[derive(Debug, Default)]
+/// The inputs of a run, each read once.
+#[derive(Debug)]
 pub struct Inputs {
+    /// Where `cache:` files lie.
+    cache: Option<PathBuf>,
     read: BTreeMap<PathBuf, Blob>,
 }
 
@@ -39,6 +44,11 @@ impl Form {
 }
 
 impl Inputs {
+    /// None yet; the environment says where the cache folder is.
+    pub fn new(env: &Env) -> Self {
+        Self { cache: cache::folder(env), read: BTreeMap::new() }
+    }
+
     /// The content of every file of the case at `index`; every file that will not do gives a diagnostic.
     pub fn of_case(
         &mut self,
@@ -67,7 +77,7 @@ impl Inputs {
         input: &InputPath,
         form: Form,
     ) -> Result<Blob, (String, Option<String>)> {
-        let path = locate(loaded, input)?.real(input)?;
+        let path = locate(loaded, input, self.cache.as_deref())?.real(input)?;
         if let Some(blob) = self.read.get(&path) {
             return Ok(blob.clone());
         }
@@ -119,17 +129,18 @@ impl Place {
 }
 
 /// Where a file lies here.
-pub(crate) fn locate(loaded: &Loaded, input: &InputPath) -> Result<Place, (String, Option<String>)> {
+pub(crate) fn locate(
+    loaded: &Loaded,
+    input: &InputPath,
+    cache_folder: Option<&Path>,
+) -> Result<Place, (String, Option<String>)> {
     let Some(below) = input.in_cache() else {
         return Ok(Place { path: loaded.root.join(&input.0), within: loaded.project.clone() });
     };
-    let cache = crate::files::cache::folder().ok_or_else(|| {
-        (
-            "there is no cache folder".to_owned(),
-            Some(format!("set {} to a folder", crate::files::cache::VARIABLE)),
-        )
+    let cache_folder = cache_folder.ok_or_else(|| {
+        ("there is no cache folder".to_owned(), Some(format!("set {} to a folder", cache::VARIABLE)))
     })?;
-    let within = cache.join(crate::files::cache::DATA);
+    let within = cache_folder.join(cache::DATA);
     Ok(Place { path: within.join(below), within })
 }
 

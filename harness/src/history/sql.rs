@@ -12,6 +12,7 @@ use gpu_suites::metrics::Value;
 use serde_json::json;
 
 use super::{History, Line};
+use crate::here::Env;
 use crate::text::Explain;
 
 const PROGRAM: &str = "GPU_HARNESS_DUCKDB";
@@ -64,8 +65,8 @@ impl Explain for SqlError {
 }
 
 /// Asks; the answer is printed, as a table or as JSON.
-pub fn ask(history: &History, query: &str, json: bool) -> Result<(), SqlError> {
-    let program = std::env::var_os(PROGRAM).filter(|name| !name.is_empty()).unwrap_or("duckdb".into());
+pub fn ask(history: &History, query: &str, json: bool, env: &Env) -> Result<(), SqlError> {
+    let program = OsString::from(env.get(PROGRAM).unwrap_or_else(|| "duckdb".to_owned()));
     let mut command = Command::new(&program);
     // Nobody's own settings change what is printed.
     command.args(["-init", "/dev/null", if json { "-json" } else { "-table" }]).arg("-c");

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::owner::Owner;
 use crate::files::cache;
+use crate::here::Env;
 
 /// The longest path of a Unix socket, with the zero byte at its end left out.
 const LONGEST: usize = 107;
@@ -33,8 +34,8 @@ pub struct NoPlace {
 
 impl Address {
     /// The address of the holder for `owner`; `settings` is all that makes another node of it.
-    pub fn of(owner: &Owner, settings: &str) -> Result<Self, NoPlace> {
-        Ok(Self::within(&folder()?, owner, settings))
+    pub fn of(owner: &Owner, settings: &str, env: &Env) -> Result<Self, NoPlace> {
+        Ok(Self::within(&folder(env)?, owner, settings))
     }
 
     fn within(folder: &Path, owner: &Owner, settings: &str) -> Self {
@@ -60,9 +61,9 @@ impl Address {
 }
 
 /// The first of the possible folders that can be this user's alone.
-fn folder() -> Result<PathBuf, NoPlace> {
+fn folder(env: &Env) -> Result<PathBuf, NoPlace> {
     let mut tried = Vec::new();
-    for folder in candidates() {
+    for folder in candidates(env) {
         match make(&folder) {
             Ok(()) => return Ok(folder),
             Err(error) => tried.push(format!("{}: {error}", folder.display())),
@@ -72,10 +73,9 @@ fn folder() -> Result<PathBuf, NoPlace> {
 }
 
 /// `$XDG_RUNTIME_DIR`, the cache folder, and for a user without a home a folder in `/tmp`.
-fn candidates() -> Vec<PathBuf> {
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
-    let runtime = runtime.map(|base| PathBuf::from(base).join("gpu-harness"));
-    let cache = cache::folder().map(|cache| cache.join("holders"));
+fn candidates(env: &Env) -> Vec<PathBuf> {
+    let runtime = env.get("XDG_RUNTIME_DIR").map(|base| PathBuf::from(base).join("gpu-harness"));
+    let cache = cache::folder(env).map(|cache| cache.join("holders"));
     let user = rustix::process::getuid().as_raw();
     let temporary = PathBuf::from(format!("/tmp/gpu-harness-{user}"));
     runtime.into_iter().chain(cache).chain([temporary]).collect()

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use gpu_suites::event::{CaseSummary, Event, NodeState, RunCreated};
 use gpu_suites::facts::Gpus;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use gpu_suites::plan::Lease;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -23,8 +22,10 @@ use tokio::time::Instant;
 use super::case::What;
 use super::records::Silent;
 use crate::cloud::limits::Work;
+use crate::config::need::NodeNeed;
 use crate::files::content::Blob;
 use crate::files::run_dir::{self, RunDir};
+use crate::here::Env;
 use crate::node::NodeSpec;
 use crate::node::remote::Remote;
 use crate::plan::Selection;
@@ -94,6 +95,7 @@ struct Held {
 
 pub(super) struct Broker {
     node: NodeSpec,
+    env: Env,
     runs: Vec<PathBuf>,
     pub(super) run: RunId,
     pub(super) over: watch::Sender<Option<HolderEnd>>,
@@ -118,9 +120,10 @@ pub(super) struct Broker {
 
 impl Broker {
     /// For this node; the run's folder is made in the first of `runs` that can be written to.
-    pub(super) fn new(node: NodeSpec, runs: Vec<PathBuf>) -> Self {
+    pub(super) fn new(node: NodeSpec, runs: Vec<PathBuf>, env: Env) -> Self {
         Self {
             node,
+            env,
             runs,
             run: run_dir::new_run_id(jiff::Timestamp::now()),
             over: watch::Sender::new(None),
@@ -232,8 +235,8 @@ impl Broker {
         if self.is_wanted.get() || self.over.borrow().is_some() {
             return Ok(());
         }
-        let need = |node: &GpuNeed| what.gpu_need(node);
-        let source = NodeSource::of(&self.node, &RunOptions::default(), what.root(), need)?;
+        let need = |node: &NodeNeed| what.node_need(node);
+        let source = NodeSource::of(&self.node, &RunOptions::default(), what.root(), &self.env, need)?;
         let work = Work { cases: what.work(), retries: 0, run: None };
         let (nodes, events) = source.begin(self.run.clone(), work);
         self.is_wanted.set(true);
@@ -242,6 +245,11 @@ impl Broker {
         *self.events.borrow_mut() = Some(kept);
         self.spawn(Self::acquire(Rc::clone(self)));
         Ok(())
+    }
+
+    /// The environment that the holder was started in.
+    pub(super) fn env(&self) -> &Env {
+        &self.env
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {

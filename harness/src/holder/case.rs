@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use gpu_suites::event::CaseFinished;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::outcome::Outcome;
 use gpu_suites::plan::{Lease, OnExpiry};
@@ -14,10 +13,11 @@ use gpu_suites::spec::Work;
 use gpu_suites::unit::Span;
 use tracing::Instrument as _;
 
-use super::broker::{Broker, HolderEnd, ReadyFor, Stage};
+use super::broker::{Broker, HolderEnd, ReadyFor, Slot, Stage};
 use super::records::CaseRecords;
 use super::responder::Responder;
 use super::wire::{Program, Response, Verdict};
+use crate::config::need::NodeNeed;
 use crate::plan::{Options, PlanError, Prepared, Selection};
 use crate::run::RunError;
 use crate::session::interrupt::Interrupts;
@@ -54,10 +54,10 @@ impl What {
         }
     }
 
-    /// The GPUs that the node has to have.
-    pub(super) fn gpu_need(&self, node: &GpuNeed) -> Result<GpuNeed, PlanError> {
+    /// What the node has to be.
+    pub(super) fn node_need(&self, node: &NodeNeed) -> Result<NodeNeed, PlanError> {
         match self {
-            Self::Case(selection, _) => selection.gpu_need(node),
+            Self::Case(selection, _) => selection.node_need(node),
             Self::Program(_) => Ok(node.clone()),
         }
     }
@@ -139,6 +139,7 @@ async fn admit(broker: &Broker, asked: &CaseRequest) -> Result<(Prepared, Record
         retries: 0,
         timeout: None,
         libtorch: node.libtorch.clone(),
+        env: broker.env().clone(),
     };
     let mut prepared = asked.what.prepare(broker, broker.next_run(), &options).await?;
     let summary = prepared.cases.remove(0);
@@ -213,7 +214,7 @@ async fn follow(
     records: &mut CaseRecords,
     interrupts: &mut Interrupts,
 ) -> Result<(), SessionError> {
-    let (had, lane, gpu) = tokio::select! {
+    let Turn { had, lane, gpu } = tokio::select! {
         turn = turn(broker, asked.slot) => turn?,
         by = interrupts.next() => return Err(SessionError::Interrupted { by }),
     };
@@ -252,11 +253,17 @@ async fn follow(
     }
 }
 
-/// The node, once it is there, and the lane of that slot.
-async fn turn(
-    broker: &Rc<Broker>,
-    slot: Option<u32>,
-) -> Result<(ReadyFor, super::broker::Slot, Option<u32>), SessionError> {
+/// What a case has when it is its turn.
+struct Turn {
+    had: ReadyFor,
+    /// The connection of its place among the tests.
+    lane: Slot,
+    /// The GPU that it is to see, where there are several.
+    gpu: Option<u32>,
+}
+
+/// The turn of a test in that slot, once the node is there.
+async fn turn(broker: &Rc<Broker>, slot: Option<u32>) -> Result<Turn, SessionError> {
     let mut stage = broker.stage.subscribe();
     let had = tokio::select! {
         stage = stage.wait_for(|stage| !matches!(stage, Stage::Awaited)) => match stage.as_deref() {
@@ -267,7 +274,7 @@ async fn turn(
         why = lost(broker) => return Err(why),
     };
     let (lane, gpu) = broker.lane(slot).await?;
-    Ok((had, lane, gpu))
+    Ok(Turn { had, lane, gpu })
 }
 
 /// Ends when the node is gone.

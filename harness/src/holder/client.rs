@@ -17,6 +17,7 @@ use super::owner::Owner;
 use super::serve::Order;
 use super::start::{self, StartError};
 use super::wire::{LONGEST_ANSWER, Program, Request, Response, Verdict, line};
+use crate::here::Env;
 use crate::text::Explain;
 
 /// How often a holder that ends just when it is asked is replaced.
@@ -35,7 +36,7 @@ enum Holder {
     /// Somebody has started it.
     At(PathBuf),
     /// The first that needs it starts it.
-    Ours(Box<Order>),
+    Ours(Box<Order>, Env),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -91,11 +92,12 @@ impl Client {
         project: PathBuf,
         suites: Vec<PathBuf>,
         idle: Duration,
+        env: &Env,
     ) -> Result<Self, ClientError> {
         let owner = Owner::above().map_err(ClientError::Owner)?;
-        let address = Address::of(&owner, &format!("{node:?}\n{settings}"))?;
+        let address = Address::of(&owner, &format!("{node:?}\n{settings}"), env)?;
         let order = Order { address, owner, node, project: project.clone(), idle: Some(idle), tells: true };
-        Ok(Self { holder: Holder::Ours(Box::new(order)), project, suites })
+        Ok(Self { holder: Holder::Ours(Box::new(order), env.clone()), project, suites })
     }
 
     /// Has the case run; `heard` takes its records as they come.
@@ -143,7 +145,7 @@ impl Client {
         match &self.holder {
             Holder::At(socket) => UnixStream::connect(socket)
                 .map_err(|source| ClientError::Reach { socket: socket.clone(), source }),
-            Holder::Ours(order) => Ok(start::connect(order)?),
+            Holder::Ours(order, env) => Ok(start::connect(order, env)?),
         }
     }
 }

@@ -64,13 +64,13 @@ pub async fn run(
     variables: Vec<(String, OsString)>,
 ) -> Result<Done, CommandError> {
     let owner = Owner::this().map_err(CommandError::Owner)?;
-    let address = Address::of(&owner, "a command")?;
+    let address = Address::of(&owner, "a command", &here.env)?;
     let name = node.clone();
     // It watches this process, so that the node is given back even where this is killed.
     let project = here.folder.clone();
     let order = Order { address: address.clone(), owner, node, project, idle: None, tells: false };
     let mut signals = Interrupts::listen().map_err(CommandError::Signals)?;
-    drop(start::connect(&order)?);
+    drop(start::connect(&order, &here.env)?);
     let ended = carry_out(&command, name.as_deref(), &address.socket, variables, &mut signals).await;
     let mut has_run = false;
     tokio::select! {

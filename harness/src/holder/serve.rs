@@ -72,7 +72,7 @@ pub async fn serve(order: Order, here: &Here) -> Result<Exit, ServeError> {
     let mut signals = Interrupts::listen().map_err(RunError::Signals)?;
     let door = Door::open(&order.address.socket)?;
     let runs = vec![order.project.join(DEFAULT_PARENT), order.address.runs()];
-    let broker = Rc::new(Broker::new(node, runs));
+    let broker = Rc::new(Broker::new(node, runs, here.env.clone()));
     let mut over = broker.over.subscribe();
     loop {
         tokio::select! {

@@ -13,6 +13,7 @@ use gpu_suites::exit::Exit;
 
 use super::PROGRAM;
 use super::serve::Order;
+use crate::here::Env;
 use crate::text::Explain;
 
 /// How long a holder may take until it listens.
@@ -56,7 +57,7 @@ impl Explain for StartError {
 }
 
 /// A connection to the holder of that order, which is started where there is none.
-pub(super) fn connect(order: &Order) -> Result<UnixStream, StartError> {
+pub(super) fn connect(order: &Order, env: &Env) -> Result<UnixStream, StartError> {
     let socket = &order.address.socket;
     if let Ok(stream) = UnixStream::connect(socket) {
         return Ok(stream);
@@ -79,11 +80,11 @@ pub(super) fn connect(order: &Order) -> Result<UnixStream, StartError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(socket)(error)),
         _ => {}
     }
-    start(order)
+    start(order, env)
 }
 
-fn start(order: &Order) -> Result<UnixStream, StartError> {
-    let path = program().ok_or(StartError::NoProgram)?;
+fn start(order: &Order, env: &Env) -> Result<UnixStream, StartError> {
+    let path = program(env).ok_or(StartError::NoProgram)?;
     let log = order.address.log();
     let mut said = private(&log).map_err(|source| StartError::File { path: log.clone(), source })?;
     let spawn_failed = |source| StartError::Spawn { path: path.clone(), source };
@@ -153,15 +154,15 @@ fn sweep(folder: &Path) {
 }
 
 /// The program `gpu-harness`: this one, or the variable's, or the one beside the tests, or the one in `PATH`.
-fn program() -> Option<PathBuf> {
+fn program(env: &Env) -> Option<PathBuf> {
     const NAME: &str = "gpu-harness";
-    if let Some(path) = std::env::var_os(PROGRAM).filter(|path| !path.is_empty()) {
+    if let Some(path) = env.get(PROGRAM) {
         return Some(path.into());
     }
     let own = std::env::current_exe().ok()?;
     // Tests lie in target/PROFILE/deps.
     let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(NAME));
-    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = env.get("PATH").unwrap_or_default();
     let in_path = Vec::from_iter(std::env::split_paths(&path).map(|folder| folder.join(NAME)));
     let own_name = own.file_name().is_some_and(|name| name == NAME).then(|| own.clone());
     own_name.into_iter().chain(beside).chain(in_path).find(|path| path.is_file())

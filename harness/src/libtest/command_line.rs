@@ -3,6 +3,7 @@
 use libtest_mimic::Trial;
 
 use super::TestsError;
+use crate::here::Env;
 
 /// Set for each test by nextest, which runs one test a process.
 const NEXTEST: &str = "NEXTEST";
@@ -32,19 +33,20 @@ pub(super) enum Streams {
 
 impl CommandLine {
     /// One test a process needs no telling apart.
-    pub(super) fn streams(&self) -> Streams {
-        if self.libtest.nocapture || is_nextest() { Streams::Live } else { Streams::OnFailure }
+    pub(super) fn streams(&self, env: &Env) -> Streams {
+        if self.libtest.nocapture || is_nextest(env) { Streams::Live } else { Streams::OnFailure }
     }
 
     /// In a list the name stands alone: a runner takes the whole line for it.
-    pub(super) fn says_what_it_ignores(&self) -> bool {
-        !self.libtest.list && !is_nextest()
+    pub(super) fn says_what_it_ignores(&self, env: &Env) -> bool {
+        !self.libtest.list && !is_nextest(env)
     }
 
     /// A name that no test has would be a run of no tests, which passes.
-    pub(super) fn check_exact(&self, tests: &[Trial]) -> Result<(), TestsError> {
+    pub(super) fn check_exact(&self, tests: &[Trial], env: &Env) -> Result<(), TestsError> {
         let libtest = &self.libtest;
-        let Some(name) = libtest.filter.as_ref().filter(|_| libtest.exact && !libtest.list && is_nextest())
+        let Some(name) =
+            libtest.filter.as_ref().filter(|_| libtest.exact && !libtest.list && is_nextest(env))
         else {
             return Ok(());
         };
@@ -53,6 +55,6 @@ impl CommandLine {
     }
 }
 
-fn is_nextest() -> bool {
-    std::env::var_os(NEXTEST).is_some_and(|value| value == "1")
+fn is_nextest(env: &Env) -> bool {
+    env.get(NEXTEST).is_some_and(|value| value == "1")
 }

@@ -30,6 +30,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::CaseId;
 use gpu_suites::spec::Case;
 
+use crate::here::Env;
 use crate::plan::Selection;
 use crate::text::chain;
 use command_line::CommandLine;
@@ -37,7 +38,7 @@ use test_node::TestNode;
 
 /// The tests are the cases of the folder `suites` of this package, or of the nearest folder above that has one.
 pub fn main() -> ExitCode {
-    let package = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
+    let package = Env::of_process().get("CARGO_MANIFEST_DIR").map(PathBuf::from);
     Suites::above(package.unwrap_or_else(|| PathBuf::from("."))).main()
 }
 
@@ -88,7 +89,7 @@ impl Suites {
 
     /// Does what the command line says: lists the tests, or runs some.
     pub fn main(self) -> ExitCode {
-        match self.execute(&CommandLine::parse()) {
+        match self.execute(&CommandLine::parse(), &Env::of_process()) {
             Ok(code) => code,
             Err(error) => {
                 crate::text::streams::tell(&format!("Error: {}", crate::text::clean::text(&chain(&error))));
@@ -97,12 +98,12 @@ impl Suites {
         }
     }
 
-    fn execute(self, arguments: &CommandLine) -> Result<ExitCode, TestsError> {
+    fn execute(self, arguments: &CommandLine, env: &Env) -> Result<ExitCode, TestsError> {
         let project = self.project()?;
         let selection = Selection::read(&self.files, &[], &project)?;
-        let place = TestNode::choose(arguments, &project)?;
-        let says = arguments.says_what_it_ignores();
-        let trials = trial::Trials::new(&place, &project, self.files, arguments.streams());
+        let place = TestNode::choose(arguments, &project, env)?;
+        let says = arguments.says_what_it_ignores(env);
+        let trials = trial::Trials::new(&place, &project, self.files, arguments.streams(env), env.clone());
         let trials = Arc::new(trials);
         let test = |(id, case): (CaseId, &Case)| {
             let ignored = need::reason_to_ignore(case, &place);
@@ -116,7 +117,7 @@ impl Suites {
             trials.trial(id, ignored.filter(|_| says)).with_ignored_flag(is_ignored)
         };
         let tests = Vec::from_iter(selection.specs().map(test));
-        arguments.check_exact(&tests)?;
+        arguments.check_exact(&tests, env)?;
         Ok(libtest_mimic::run(&arguments.libtest, tests).exit_code())
     }
 

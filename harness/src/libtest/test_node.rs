@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::command_line::CommandLine;
 use crate::config::Config;
+use crate::here::Env;
 use crate::holder::SOCKET;
 use crate::holder::command::NODE;
 use crate::node::{Endpoint, NodeError, NodeSpec, Origin};
@@ -29,11 +30,10 @@ pub enum TestNodeError {
 
 impl TestNode {
     /// `--node`, else `$GPU_HARNESS_NODE`, else with `--gpu-remote` the project's default, else this machine.
-    pub(super) fn choose(arguments: &CommandLine, project: &Path) -> Result<Self, TestNodeError> {
-        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let named = arguments.node.clone().or_else(|| set(NODE));
+    pub(super) fn choose(arguments: &CommandLine, project: &Path, env: &Env) -> Result<Self, TestNodeError> {
+        let named = arguments.node.clone().or_else(|| env.get(NODE));
         // Whoever names a node here does not mean the one that is held already.
-        let holder = set(SOCKET).filter(|_| arguments.node.is_none()).map(PathBuf::from);
+        let holder = env.get(SOCKET).filter(|_| arguments.node.is_none()).map(PathBuf::from);
         let config = Config::find(project)?;
         let name = match named {
             Some(name) => Some(name),

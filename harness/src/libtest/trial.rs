@@ -17,7 +17,7 @@ use libtest_mimic::{Failed, Trial};
 use super::command_line::Streams;
 use super::test_node::TestNode;
 use crate::ci::Service;
-use crate::here::Here;
+use crate::here::{Env, Here};
 use crate::holder::IDLE;
 use crate::holder::client::{Client, ClientError};
 use crate::holder::wire::Verdict;
@@ -41,6 +41,7 @@ pub(super) struct Trials {
     /// Made by the first that runs: a listing makes nothing.
     client: OnceLock<Result<Client, String>>,
     streams: Streams,
+    env: Env,
 }
 
 /// What a way to the holder follows from.
@@ -54,18 +55,24 @@ struct HolderKey {
 }
 
 impl HolderKey {
-    fn client(&self) -> Result<Client, String> {
+    fn client(&self, env: &Env) -> Result<Client, String> {
         let (project, files) = (self.project.clone(), self.files.clone());
         match &self.holder {
             Some(socket) => Ok(Client::at(socket.clone(), project, files)),
-            None => Client::of_this_run(self.node.clone(), &self.settings, project, files, idle())
+            None => Client::of_this_run(self.node.clone(), &self.settings, project, files, idle(env), env)
                 .map_err(|error| chain(&error)),
         }
     }
 }
 
 impl Trials {
-    pub(super) fn new(place: &TestNode, project: &Path, files: Vec<PathBuf>, streams: Streams) -> Self {
+    pub(super) fn new(
+        place: &TestNode,
+        project: &Path,
+        files: Vec<PathBuf>,
+        streams: Streams,
+        env: Env,
+    ) -> Self {
         let way = HolderKey {
             holder: place.holder.clone(),
             node: place.name.clone(),
@@ -73,7 +80,7 @@ impl Trials {
             project: project.to_owned(),
             files,
         };
-        Self { way, client: OnceLock::new(), streams }
+        Self { way, client: OnceLock::new(), streams, env }
     }
 
     /// The test for a case. `ignored`: why it is not to be run, where that is shown beside its name.
@@ -104,8 +111,8 @@ impl Trials {
     fn run(&self, case: &CaseId) -> Result<(), Failed> {
         let mut log = Excerpt::default();
         let streams = self.streams;
-        let ended = match self.client.get_or_init(|| self.way.client()) {
-            Ok(client) => client.run(case, slot(), |record| {
+        let ended = match self.client.get_or_init(|| self.way.client(&self.env)) {
+            Ok(client) => client.run(case, slot(&self.env), |record| {
                 show(record, streams, &mut log);
                 ControlFlow::Continue(())
             }),
@@ -180,12 +187,12 @@ fn infrastructure(reason: &str) -> String {
     format!("infrastructure, not the code under test: {reason}")
 }
 
-fn slot() -> Option<u32> {
-    std::env::var(SLOT).ok()?.parse().ok()
+fn slot(env: &Env) -> Option<u32> {
+    env.get(SLOT)?.parse().ok()
 }
 
-fn idle() -> Duration {
-    let set = std::env::var(IDLE).ok().and_then(|text| text.parse::<Span>().ok());
+fn idle(env: &Env) -> Duration {
+    let set = env.get(IDLE).and_then(|text| text.parse::<Span>().ok());
     set.map_or(DEFAULT_IDLE, |span| span.0)
 }
 

@@ -6,10 +6,11 @@
 use std::fmt;
 
 use gpu_suites::facts::{Gpu, Gpus, KernelLog, NodeFacts, Process, Throttle, Xid};
-use gpu_suites::gpu::{Architecture, GpuNeed, Sm};
+use gpu_suites::gpu::{Architecture, Sm};
 use gpu_suites::unit::ByteSize;
 use gpu_suites::xid;
 
+use crate::config::need::NodeNeed;
 use crate::text::clean::one_line;
 
 /// Beyond this AWS refuses signed requests, and certificates and tokens may not be valid yet, or no more.
@@ -30,9 +31,14 @@ pub struct Requirements {
     pub name: Option<String>,
 }
 
-impl From<&GpuNeed> for Requirements {
-    fn from(need: &GpuNeed) -> Self {
-        Self { gpus: need.count.get(), memory: need.memory, architectures: need.arch.clone(), name: None }
+impl From<&NodeNeed> for Requirements {
+    fn from(need: &NodeNeed) -> Self {
+        need.gpu.as_ref().map_or_else(Self::default, |gpus| Self {
+            gpus: gpus.count.get(),
+            memory: gpus.memory,
+            architectures: gpus.arch.clone(),
+            name: None,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ pub(crate) mod answer;
 pub mod health;
 pub mod remote;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use gpu_suites::exit::Exit;
@@ -136,8 +136,8 @@ impl NodeSpec {
             NodeConfig::Ssh(config) => {
                 let place = Endpoint::Ssh {
                     address: config.address.clone(),
-                    identity: config.identity.as_deref().map(from_home),
-                    known_hosts: config.known_hosts.as_deref().map(from_home),
+                    identity: config.identity.clone(),
+                    known_hosts: config.known_hosts.clone(),
                 };
                 (Origin::There(place), config.machine())
             }
@@ -174,14 +174,6 @@ impl NodeSpec {
     }
 }
 
-/// The path with a leading `~/` replaced by the user's home.
-fn from_home(path: &Path) -> PathBuf {
-    match (path.strip_prefix("~"), std::env::var_os("HOME")) {
-        (Ok(below), Some(home)) => PathBuf::from(home).join(below),
-        _ => path.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,9 +191,6 @@ mod tests {
         assert!(
             matches!(place(Some("ssh://me@h:2"), &none), Endpoint::Ssh { address, .. } if address == "ssh://me@h:2")
         );
-        let home = std::env::var("HOME").unwrap();
-        assert_eq!(from_home(Path::new("~/.ssh/lab")), Path::new(&home).join(".ssh/lab"));
-        assert_eq!(from_home(Path::new("keys/lab")), Path::new("keys/lab"));
         let message = NodeSpec::choose(Some("lba"), &config).unwrap_err().to_string();
         assert!(message.contains("no node is named `lba`") && message.contains("lab"), "{message}");
     }

@@ -13,6 +13,7 @@ use crate::files::archive::{self, Changed, ChunkReader, ChunkWriter};
 use crate::files::artifacts;
 use crate::files::binaries::{Program, ProgramError};
 use crate::files::content::Blob;
+use crate::here::Env;
 use crate::node::answer::{self, AnswerError, Bounds};
 use crate::node::{Endpoint, Node};
 use crate::text::{Explain, chain};
@@ -31,6 +32,8 @@ pub struct Remote {
     transport: Transport,
     /// The one GPU that what runs there may see, where it is to see but one.
     gpu: Option<u32>,
+    /// Says where the programs for the node are.
+    env: Env,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -117,8 +120,13 @@ impl RemoteError {
 
 impl Remote {
     /// The agent on `node`, reached through `transport`.
-    pub fn new(node: Node, transport: Transport) -> Result<Self, RemoteError> {
-        Ok(Self { node, agent: Program::Agent.find()?, transport, gpu: None })
+    pub fn new(node: Node, transport: Transport, env: &Env) -> Result<Self, RemoteError> {
+        Ok(Self { node, agent: Program::Agent.find(env)?, transport, gpu: None, env: env.clone() })
+    }
+
+    /// The worker's program, where it is to be had.
+    pub fn worker(&self) -> Result<Blob, ProgramError> {
+        Program::Worker.find(&self.env)
     }
 
     pub fn node(&self) -> &Node {
@@ -143,7 +151,8 @@ impl Remote {
     /// The same agent, over a connection of its own.
     pub async fn another(&self) -> Result<Self, RemoteError> {
         let transport = self.transport.another().await?;
-        Ok(Self { node: self.node.clone(), agent: self.agent.clone(), transport, gpu: None })
+        let Self { node, agent, env, .. } = self;
+        Ok(Self { node: node.clone(), agent: agent.clone(), transport, gpu: None, env: env.clone() })
     }
 
     /// From here on what it runs sees this GPU alone, where one is named.

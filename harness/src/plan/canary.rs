@@ -10,6 +10,7 @@ use gpu_suites::spec::{Canary, Case};
 
 use crate::config::CanaryWhen;
 use crate::files::binaries::{Program, ProgramError};
+use crate::here::Env;
 use crate::plan::Prepared;
 use crate::report::RunState;
 use crate::report::case::CaseState;
@@ -100,7 +101,7 @@ pub fn below_known(case: &CaseState, metric: &str, value: f64) -> Option<String>
 }
 
 /// Puts a canary before the cases, where there are any and none of that name is among them.
-pub fn add(prepared: &mut Prepared, when: CanaryWhen) -> Result<(), ProgramError> {
+pub fn add(prepared: &mut Prepared, when: CanaryWhen, env: &Env) -> Result<(), ProgramError> {
     let wanted = match when {
         CanaryWhen::Auto => prepared.plan.worker.is_some(),
         CanaryWhen::On => true,
@@ -111,7 +112,7 @@ pub fn add(prepared: &mut Prepared, when: CanaryWhen) -> Result<(), ProgramError
         return Ok(());
     }
     if prepared.plan.worker.is_none() {
-        let worker = Program::Worker.find()?;
+        let worker = Program::Worker.find(env)?;
         prepared.plan.worker = Some(worker.sha256.clone());
         prepared.blobs.push(worker);
     }

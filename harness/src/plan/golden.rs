@@ -10,6 +10,7 @@ use gpu_suites::golden::{self, Losses};
 use gpu_suites::id::CaseId;
 use gpu_suites::outcome::Outcome;
 
+use crate::here::Env;
 use crate::plan::Selection;
 use crate::report::case::CaseState;
 use crate::report::{self, ReportError, RunState, events, write_atomic};
@@ -50,12 +51,12 @@ impl Explain for GoldenError {
 }
 
 /// Adds the losses of a run's cases to the files that the suites name for them, in place of those of the same device.
-pub fn add(run_dir: &Path, selection: &Selection) -> Result<Outcomes, GoldenError> {
+pub fn add(run_dir: &Path, selection: &Selection, env: &Env) -> Result<Outcomes, GoldenError> {
     let state = report::read(run_dir)?;
-    let wanted: BTreeSet<CaseId> = selection.goldens().map(|(case, _)| case).collect();
+    let wanted: BTreeSet<CaseId> = selection.goldens(env).map(|(case, _)| case).collect();
     let losses = losses(run_dir, &wanted)?;
     let mut outcomes = Outcomes::default();
-    for (case, path) in selection.goldens() {
+    for (case, path) in selection.goldens(env) {
         let measured = losses.get(&case).map(Vec::as_slice).unwrap_or_default();
         match fit(&state, &case, measured) {
             Ok(key) => {

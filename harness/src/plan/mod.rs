@@ -10,16 +10,18 @@ use std::sync::Arc;
 use globset::{Glob, GlobMatcher};
 use gpu_suites::event::{CaseSummary, Input};
 use gpu_suites::exit::Exit;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
 use gpu_suites::plan::{Lease, PROTOCOL, Plan, PlannedCase};
 use gpu_suites::spec::{Case, InputPath};
 use gpu_suites::unit::Span;
 
+use crate::config::need::NodeNeed;
 use crate::files::binaries::{Program, ProgramError};
+use crate::files::cache;
 use crate::files::content::Blob;
 use crate::files::inputs::{self, Inputs};
+use crate::here::Env;
 use crate::text::Explain;
 
 /// The suites that were asked for, and which of their cases.
@@ -68,6 +70,8 @@ pub struct Options {
     pub retries: u32,
     pub timeout: Option<Span>,
     pub libtorch: Option<PathBuf>,
+    /// Says where the cache folder and the programs for the node are.
+    pub env: Env,
 }
 
 /// A plan and all that has to go to the node for it.
@@ -135,14 +139,15 @@ impl Selection {
     }
 
     /// The files of golden losses that the chosen cases name.
-    pub fn goldens(&self) -> impl Iterator<Item = (CaseId, PathBuf)> {
-        self.chosen.iter().filter_map(|&(s, c)| {
+    pub fn goldens(&self, env: &Env) -> impl Iterator<Item = (CaseId, PathBuf)> {
+        let cache = cache::folder(env);
+        self.chosen.iter().filter_map(move |&(s, c)| {
             let loaded = &self.suites[s];
             let case = &loaded.suite.cases[c];
             let golden = case.work.train()?.golden.as_ref()?;
             Some((
                 CaseId::new(&loaded.suite.suite, &case.name),
-                inputs::locate(loaded, golden).ok()?.to_write()?,
+                inputs::locate(loaded, golden, cache.as_deref()).ok()?.to_write()?,
             ))
         })
     }
@@ -171,8 +176,8 @@ impl Selection {
         }
     }
 
-    /// The GPUs that the chosen cases need together, on top of `node`'s own.
-    pub fn gpu_need(&self, node: &GpuNeed) -> Result<GpuNeed, PlanError> {
+    /// What the chosen cases need together, on top of what `node` is to be anyway.
+    pub fn node_need(&self, node: &NodeNeed) -> Result<NodeNeed, PlanError> {
         let mut need = node.clone();
         for &(s, c) in &self.chosen {
             let case = &self.suites[s].suite.cases[c];
@@ -194,7 +199,7 @@ impl Selection {
 
     /// Reads every file that the chosen cases need and makes the plan.
     pub fn prepare(&self, run: RunId, options: &Options) -> Result<Prepared, PlanError> {
-        let mut reader = Inputs::default();
+        let mut reader = Inputs::new(&options.env);
         let (mut cases, mut skipped, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
         // Suites of two projects may call two files by one name.
         let mut files: BTreeMap<(InputPath, PathBuf), Blob> = BTreeMap::new();
@@ -221,7 +226,7 @@ impl Selection {
             return Err(PlanError::Inputs(wrong));
         }
         let needs_worker = cases.iter().any(|case| case.spec.needs_worker());
-        let worker = if needs_worker { Some(Program::Worker.find()?) } else { None };
+        let worker = if needs_worker { Some(Program::Worker.find(&options.env)?) } else { None };
         let inputs = files.iter().map(|((name, _), blob)| Input {
             name: name.to_string(),
             sha256: blob.sha256.clone(),

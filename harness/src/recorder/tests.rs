@@ -66,7 +66,7 @@ fn record(recorder: &mut Recorder) {
     });
     for number in 0..CALLS {
         let (id, region) = (format!("i-{number}"), "us-east-1".to_owned());
-        recorder.own(ResourceMade { node: node.clone(), resource: ResourceKind::Instance, id, region });
+        recorder.own(ResourceMade { node: node.clone(), resource: ResourceKind::INSTANCE, id, region });
     }
 }
 

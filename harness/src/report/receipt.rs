@@ -384,9 +384,9 @@ mod tests {
             expires_at: "2026-11-23T14:32:00Z".parse().unwrap(),
         };
         let mut events: Vec<Event> = vec![
-            made(ResourceKind::LaunchTemplate, "lt-1"),
+            made(ResourceKind::of("launch-template"), "lt-1"),
             phase(StartPhase::LookUp, 0.5),
-            made(ResourceKind::Instance, "i-1"),
+            made(ResourceKind::INSTANCE, "i-1"),
             phase(StartPhase::Capacity, 2.0),
             had.into(),
             phase(StartPhase::Pending, 8.0),
@@ -403,7 +403,7 @@ mod tests {
 
     #[test]
     fn a_receipt_says_what_was_had_and_that_all_of_it_is_gone() {
-        let receipt = run(&[(ResourceKind::Instance, "i-1"), (ResourceKind::LaunchTemplate, "lt-1")]);
+        let receipt = run(&[(ResourceKind::INSTANCE, "i-1"), (ResourceKind::of("launch-template"), "lt-1")]);
         assert_eq!(
             receipt.lines("r-1", Look::PLAIN),
             [
@@ -416,7 +416,7 @@ mod tests {
 
     #[test]
     fn what_was_handed_on_is_the_next_runs_and_what_was_taken_over_is_reaped_by_its_makers_name() {
-        let mut receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
+        let mut receipt = run(&[(ResourceKind::of("launch-template"), "lt-1")]);
         let mut other = receipt.clone();
         let (node, instance, until) = (NodeName("cloud".into()), "i-1".to_owned(), Timestamp::UNIX_EPOCH);
         let resources = vec![instance.clone()];
@@ -436,7 +436,7 @@ mod tests {
 
     #[test]
     fn an_instance_that_was_told_to_shut_down_is_said_to_have_been_and_not_called_gone() {
-        let mut receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
+        let mut receipt = run(&[(ResourceKind::of("launch-template"), "lt-1")]);
         let asked = event::ShutdownAsked { node: "cloud".into(), instance: "i-1".into() };
         receipt.apply(Timestamp::UNIX_EPOCH, &asked.into());
         let said = receipt.lines("r-1", Look::PLAIN).join("\n");
@@ -446,7 +446,7 @@ mod tests {
 
     #[test]
     fn what_nobody_confirmed_gone_is_named_with_the_command_that_ends_it() {
-        let receipt = run(&[(ResourceKind::LaunchTemplate, "lt-1")]);
+        let receipt = run(&[(ResourceKind::of("launch-template"), "lt-1")]);
         let said = receipt.lines("r-1", Look::PLAIN).join("\n");
         for wanted in
             ["NOT confirmed gone: instance i-1 (us-east-1)", "at 14:32:00 UTC", "gpu-harness reap --run r-1"]
@@ -454,6 +454,9 @@ mod tests {
             assert!(said.contains(wanted), "{wanted} in {said}");
         }
         assert!(receipt.may_cost());
-        assert!(!run(&[(ResourceKind::Instance, "i-1"), (ResourceKind::LaunchTemplate, "lt-1")]).may_cost());
+        assert!(
+            !run(&[(ResourceKind::INSTANCE, "i-1"), (ResourceKind::of("launch-template"), "lt-1")])
+                .may_cost()
+        );
     }
 }

@@ -14,6 +14,7 @@ use gpu_suites::unit::{ByteSize, Span};
 
 use crate::files::results;
 use crate::files::tree::{Tree, TreeError};
+use crate::here::{Env, Here};
 use crate::plan::{Options, Prepared};
 use crate::report::RunState;
 use crate::report::case::Exited;
@@ -74,8 +75,8 @@ pub struct Ready {
 
 impl Ready {
     /// Reads what the command needs; nothing that lies in `ours` goes along.
-    pub fn read(wanted: &ExecOptions, cwd: &Path, ours: &[PathBuf]) -> Result<Self, ExecError> {
-        let files = if wanted.sync { Tree::read(cwd, ours)? } else { Tree::default() };
+    pub fn read(wanted: &ExecOptions, here: &Here, ours: &[PathBuf]) -> Result<Self, ExecError> {
+        let files = if wanted.sync { Tree::read(&here.folder, ours)? } else { Tree::default() };
         let paths = |flag, paths: &[String]| {
             let checked = |path: &String| {
                 let input = InputPath(path.trim_end_matches('/').to_owned());
@@ -89,7 +90,7 @@ impl Ready {
             files: files.files.keys().cloned().collect(),
             bring: paths("--bring", &wanted.bring)?,
             junit: paths("--junit", &wanted.junit)?,
-            env: wanted.env.iter().map(|variable| value(variable)).collect::<Result<_, _>>()?,
+            env: wanted.env.iter().map(|variable| value(variable, &here.env)).collect::<Result<_, _>>()?,
         };
         let name = name_of(wanted.command.first().map_or("", String::as_str));
         let mut case = Case::new(name, command);
@@ -107,11 +108,11 @@ impl Ready {
     }
 }
 
-pub(crate) fn value(variable: &str) -> Result<(String, String), ExecError> {
+pub(crate) fn value(variable: &str, env: &Env) -> Result<(String, String), ExecError> {
     let (name, value) = if let Some((name, value)) = variable.split_once('=') {
         (name, value.to_owned())
     } else {
-        (variable, std::env::var(variable).map_err(|_| ExecError::Unset { name: variable.to_owned() })?)
+        (variable, env.get(variable).ok_or_else(|| ExecError::Unset { name: variable.to_owned() })?)
     };
     if name.is_empty() || name.contains('\0') || name.starts_with("GPU_HARNESS_") {
         return Err(ExecError::Name { name: name.to_owned() });
@@ -253,6 +254,7 @@ fn put_link(target: &Path, folder: &Path, path: &Path) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::here::Console;
 
     #[test]
     fn a_command_has_a_name_that_a_case_can_have() {
@@ -276,12 +278,13 @@ mod tests {
                 env: vec![env.into()],
                 ..ExecOptions::default()
             };
-            Ready::read(&wanted, Path::new("/"), &[]).map(|_| ()).map_err(|error| error.to_string())
+            let here = Here::at("/", Env::default(), Console::default());
+            Ready::read(&wanted, &here, &[]).map(|_| ()).map_err(|error| error.to_string())
         };
         assert_eq!(read("out/", "A=b"), Ok(()));
         assert!(read("../x", "A=b").unwrap_err().contains("without `..`"));
         assert!(read("/etc/x", "A=b").unwrap_err().contains("--bring /etc/x"));
-        assert!(read("out", "SURELY_NOT_SET_HERE").unwrap_err().contains("is not set here"));
+        assert!(read("out", "NOT_SET").unwrap_err().contains("is not set here"));
         assert!(read("out", "GPU_HARNESS_SEED=1").unwrap_err().contains("no environment variable"));
         assert!(read("out", "=1").unwrap_err().contains("no environment variable"));
     }

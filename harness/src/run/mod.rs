@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 
 use gpu_suites::event::{CaseFinished, RunClosed, RunCreated};
 use gpu_suites::exit::Exit;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::load::{Diagnostic, LoadError};
 use gpu_suites::outcome::Outcome;
@@ -22,6 +21,7 @@ use tracing::Instrument as _;
 
 use crate::ci::Service;
 use crate::compare::{self, arms::ArmsError};
+use crate::config::need::NodeNeed;
 use crate::config::{Config, Location, Provider};
 use crate::files::run_dir::{self, RunDir, RunDirError};
 use crate::here::Here;
@@ -204,11 +204,11 @@ async fn all(context: RunContext, mut asked: RunOptions) -> Result<RunState, Run
         root: selection.root(),
         config: &config,
         run_history: Some(&run_history),
-        need: |node: &GpuNeed| selection.gpu_need(node),
-        prepare: |run, options: &_| {
+        need: |node: &NodeNeed| selection.node_need(node),
+        prepare: |run, options: &Options| {
             let mut prepared = selection.prepare(run, options)?;
             if run_history.has_history() {
-                canary::add(&mut prepared, canary).map_err(PlanError::from)?;
+                canary::add(&mut prepared, canary, &options.env).map_err(PlanError::from)?;
             }
             Ok(prepared)
         },
@@ -234,7 +234,7 @@ pub async fn exec(
         config: &Config::find(&here.folder)?,
         // A command of the moment is no series.
         run_history: None,
-        need: |node: &GpuNeed| Ok(node.clone()),
+        need: |node: &NodeNeed| Ok(node.clone()),
         prepare: |run, options: &_| Ok(command.prepare(run, options)),
     };
     perform(context, asked, job).await
@@ -251,7 +251,7 @@ pub async fn compare(
         config: &Config::find(&context.here.folder)?,
         // The nights before say nothing of a version of the moment.
         run_history: None,
-        need: |node: &GpuNeed| ready.head().gpu_need(node),
+        need: |node: &NodeNeed| ready.head().node_need(node),
         prepare: |run, options: &_| Ok(ready.prepare(&run, options)?),
     };
     perform(context, asked, job).await
@@ -262,7 +262,7 @@ struct Job<'a, N, P> {
     config: &'a Config,
     /// What it is judged by.
     run_history: Option<&'a RunHistory>,
-    /// The GPUs that the node has to have, where its settings ask for these.
+    /// What the node has to be, where its settings ask for this.
     need: N,
     prepare: P,
 }
@@ -274,13 +274,13 @@ async fn perform<N, P>(
     job: Job<'_, N, P>,
 ) -> Result<(RunState, PathBuf), RunError>
 where
-    N: Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+    N: Fn(&NodeNeed) -> Result<NodeNeed, PlanError>,
     P: FnOnce(RunId, &Options) -> Result<Prepared, RunError>,
 {
     let RunContext { here, stop, reporter } = context;
     let Job { root, config, run_history, need, prepare } = job;
     let node = NodeSpec::choose(asked.node.as_deref(), config)?;
-    let source = NodeSource::of(&node, &asked, root, need)?;
+    let source = NodeSource::of(&node, &asked, root, &here.env, need)?;
     let mut interrupts = Interrupts::from(stop).map_err(RunError::Signals)?;
     let options = Options {
         lease: Lease { ttl: Span(node.lease), on_expiry: OnExpiry::Exit },
@@ -288,6 +288,7 @@ where
         retries: asked.retries,
         timeout: asked.timeout,
         libtorch: node.libtorch.clone(),
+        env: here.env.clone(),
     };
     // What can be wrong here is found before a folder, let alone a node, is had.
     let mut prepared = prepare(run_dir::new_run_id(Timestamp::now()), &options)?;

@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use gpu_suites::event::{Event, Node as NodeEvent, NodeState};
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{NodeName, RunId};
 use gpu_suites::plan::{Lease, OnExpiry};
 use gpu_suites::unit::Span;
@@ -19,6 +18,8 @@ use crate::cloud::node_options::{NodeOptions, order};
 use crate::cloud::providers;
 use crate::cloud::provision::Provision;
 use crate::cloud::provisioned::ProvisionedNode;
+use crate::config::need::NodeNeed;
+use crate::here::Env;
 use crate::node::remote::{Remote, RemoteError};
 use crate::node::{Endpoint, Node, NodeSpec, Origin};
 use crate::plan::PlanError;
@@ -29,7 +30,7 @@ use crate::transport::{SshOptions, Transport, TransportError};
 /// Where the nodes of a run are to come from.
 pub(crate) enum NodeSource {
     /// The node is there already.
-    There(Node),
+    There { node: Node, env: Env },
     /// Nodes are made for the run.
     Cloud(NodeSpec, Box<NodeOptions>),
 }
@@ -40,7 +41,8 @@ impl NodeSource {
         node: &NodeSpec,
         asked: &RunOptions,
         root: &Path,
-        need: impl Fn(&GpuNeed) -> Result<GpuNeed, PlanError>,
+        env: &Env,
+        need: impl Fn(&NodeNeed) -> Result<NodeNeed, PlanError>,
     ) -> Result<Self, RunError> {
         let Origin::Cloud(settings) = &node.origin else {
             let flags = [
@@ -52,7 +54,7 @@ impl NodeSource {
                 Some((flag, _)) => {
                     Err(RunError::Flag { flag, name: node.name.clone(), provider: node.provider() })
                 }
-                None => Ok(Self::There(node.there()?)),
+                None => Ok(Self::There { node: node.there()?, env: env.clone() }),
             };
         };
         if !providers::is_built(node.provider()) {
@@ -66,17 +68,20 @@ impl NodeSource {
             settings.max_cost = Some(Usd::try_from(usd).map_err(RunError::MaxCost)?);
         }
         settings.reuse |= asked.search.is_some();
-        let need = need(&settings.gpu)?;
+        let need = need(&settings.need)?;
         let keep = asked.keep_node_on_failure.map(|keep| keep.0);
         let alone = OfSearch { root: root.to_owned(), runs: 1 };
         let OfSearch { root, runs } = asked.search.clone().unwrap_or(alone);
-        Ok(Self::Cloud(node.clone(), Box::new(NodeOptions { settings, need, keep, root, runs })))
+        Ok(Self::Cloud(
+            node.clone(),
+            Box::new(NodeOptions { settings, need, keep, root, runs, env: env.clone() }),
+        ))
     }
 
     /// How long a node is to live on after a case that was not good.
     pub(crate) fn keep(&self) -> Option<Duration> {
         match self {
-            Self::There(_) => None,
+            Self::There { .. } => None,
             Self::Cloud(_, asked) => asked.keep,
         }
     }
@@ -85,7 +90,7 @@ impl NodeSource {
     pub(crate) fn begin(self, run: RunId, work: Work) -> (Nodes, UnboundedReceiver<Event>) {
         let (sink, events) = unbounded_channel();
         let nodes = match self {
-            Self::There(node) => Nodes::There(node, sink),
+            Self::There { node, env } => Nodes::There { node, env, sink },
             Self::Cloud(node, asked) => {
                 Nodes::Cloud(Box::new(Provision::new(order(node, *asked, run, work), sink)))
             }
@@ -97,7 +102,7 @@ impl NodeSource {
 /// The nodes of a run, one after another.
 pub(crate) enum Nodes {
     /// The one that is there.
-    There(Node, UnboundedSender<Event>),
+    There { node: Node, env: Env, sink: UnboundedSender<Event> },
     /// Those that are made.
     Cloud(Box<Provision>),
 }
@@ -106,11 +111,11 @@ impl Nodes {
     /// A node that is ready. Dropping this loses nothing: [`Nodes::close`] gives back what was made.
     pub(crate) async fn acquire(&mut self) -> Result<ReadyNode, SessionError> {
         match self {
-            Self::There(node, sink) => {
+            Self::There { node, env, sink } => {
                 let (name, detail) = (node.name.clone(), describe(node));
                 let _ = sink.send(NodeEvent { node: name, state: NodeState::Requested, detail }.into());
-                let transport = connect(node).await.map_err(RemoteError::from)?;
-                Ok(ReadyNode::There(Box::new(Remote::new(node.clone(), transport)?)))
+                let transport = connect(node, env).await.map_err(RemoteError::from)?;
+                Ok(ReadyNode::There(Box::new(Remote::new(node.clone(), transport, env)?)))
             }
             // Boxed: the futures of an SDK are deep, and a layout of all of them at once is too much for rustc.
             Self::Cloud(provision) => Ok(ReadyNode::Cloud(Box::new(Box::pin(provision.acquire()).await?))),
@@ -229,14 +234,14 @@ const FIRST_TRIES: u32 = 10;
 ///
 /// A host that refuses, or that nobody knows, is most likely mistyped: that is told at once. One that answers and
 /// then breaks off is tried again.
-pub async fn connect(node: &Node) -> Result<Transport, TransportError> {
+pub async fn connect(node: &Node, env: &Env) -> Result<Transport, TransportError> {
     let (address, identity, known_hosts) = match &node.place {
         Endpoint::Local => return Ok(Transport::local()),
         Endpoint::Ssh { address, identity, known_hosts } => (address, identity, known_hosts),
     };
     let mut tries = 1;
     loop {
-        let options = SshOptions::of_user(identity.clone(), known_hosts.clone());
+        let options = SshOptions::of_user(env, identity.clone(), known_hosts.clone());
         match Transport::ssh(address, options).await {
             Err(error)
                 if tries < FIRST_TRIES

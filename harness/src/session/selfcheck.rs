@@ -8,7 +8,6 @@ use gpu_suites::lines::{Line, Lines};
 use gpu_suites::wire::{Reply, Request};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::files::binaries::Program;
 use crate::node::answer::Bounds;
 use crate::node::remote::{Remote, RemoteError};
 use crate::transport::Exec;
@@ -33,7 +32,7 @@ pub async fn selfcheck(remote: &Remote, json: bool) -> Result<String, RemoteErro
 async fn told(remote: &Remote, json: bool) -> Result<String, RemoteError> {
     let skew = skew(remote).await?;
     // Without a worker the agent still tells what it can.
-    let worker = Program::Worker.find().ok();
+    let worker = remote.worker().ok();
     if let Some(worker) = &worker {
         remote.send(vec![worker.clone()]).await?;
     }

@@ -119,7 +119,7 @@ mod tests {
     fn shells() -> Vec<&'static str> {
         let mut found = Vec::new();
         for shell in ["sh", "dash", "bash", "zsh", "fish", "tcsh", "csh"] {
-            let path = std::env::var_os("PATH").unwrap_or_default();
+            let path = crate::here::Env::of_process().get("PATH").unwrap_or_default();
             if std::env::split_paths(&path).any(|folder| folder.join(shell).is_file()) {
                 found.push(shell);
             } else {

@@ -70,7 +70,7 @@ fn of_figures(violations: &mut Violations<'_>, check: &MetricCheck) {
     violations.metric_name(&check.name);
     match (check.at_least, check.at_most) {
         (None, None) => {
-            violations.add("", "a metric check without a figure", "add `at-least:` or `at-most:`")
+            violations.add("", "a metric check without a figure", "add `at-least:` or `at-most:`");
         }
         (Some(least), Some(most)) if least > most => {
             violations.add(

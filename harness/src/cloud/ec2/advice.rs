@@ -165,17 +165,20 @@ mod tests {
     use gpu_suites::unit::ByteSize;
 
     use super::*;
-    use crate::cloud::ec2::candidates::Processor;
+    use crate::cloud::ec2::candidates::{CandidateGpus, Processor};
 
     fn candidate(name: &str, vcpus: u32) -> Candidate {
         Candidate {
             name: name.to_owned(),
             processor: Processor::X86_64,
-            gpu_name: "L4".to_owned(),
-            gpus: 1,
-            memory: ByteSize(24 << 30),
-            sm: None,
+            gpus: Some(CandidateGpus {
+                name: "L4".to_owned(),
+                count: 1,
+                memory: ByteSize(24 << 30),
+                sm: None,
+            }),
             vcpus,
+            memory: ByteSize(16 << 30),
             on_demand: None,
             zones: vec!["us-east-1a".to_owned()],
         }

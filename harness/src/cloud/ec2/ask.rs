@@ -13,14 +13,13 @@ use aws_sdk_ec2::types::{
     IpPermission, IpRange, Ipv6Range, OnDemandOptionsRequest, ResourceType, SpotAllocationStrategy,
     SpotOptionsRequest, Tag, TagSpecification, TargetCapacitySpecificationRequest,
 };
-use gpu_suites::event::ResourceKind;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::RunId;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::sleep;
 
 use super::candidates::Choice;
 use super::cloud::{Cloud, Ec2Error};
+use super::kinds;
 use super::look_up::{LookUpError, Offer, RegionCatalog, Subnet};
 use super::template;
 use super::young::once_known;
@@ -30,6 +29,7 @@ use crate::cloud::error::CloudError;
 use crate::cloud::labels::Labels;
 use crate::cloud::ledger::Ledger;
 use crate::cloud::user_data::UserData;
+use crate::config::need::NodeNeed;
 
 /// Between two looks for a group whose making went unanswered.
 const LOOK: Duration = Duration::from_secs(1);
@@ -99,7 +99,7 @@ pub struct Pool {
 impl Requester<'_> {
     /// Looks up what there is and makes the security group, where none is given. `longest`: how long from now the group
     /// may be in use; its tag must not have it reaped while the run still waits for capacity.
-    pub async fn preflight(&self, need: &GpuNeed, longest: Duration) -> Result<Preflight, LookUpError> {
+    pub async fn preflight(&self, need: &NodeNeed, longest: Duration) -> Result<Preflight, LookUpError> {
         let offer = Offer::look_up(self.cloud, self.settings).await?;
         let group = async {
             match &self.settings.security_group {
@@ -137,7 +137,7 @@ impl Requester<'_> {
                 Err(error) => Err(error),
             }
         };
-        let id = self.ledger.make(ResourceKind::SecurityGroup, self.cloud.region(), &name, making).await?;
+        let id = self.ledger.make(kinds::SECURITY_GROUP, self.cloud.region(), &name, making).await?;
         Ok(Group { id, is_open: false, until: Some(until) })
     }
 
@@ -213,7 +213,7 @@ impl Requester<'_> {
             let id = answer.launch_template.and_then(|template| template.launch_template_id);
             id.ok_or_else(|| Ec2Error::lacks("CreateLaunchTemplate", "the template's id"))
         };
-        self.ledger.make(ResourceKind::LaunchTemplate, self.cloud.region(), &name, making).await
+        self.ledger.make(kinds::LAUNCH_TEMPLATE, self.cloud.region(), &name, making).await
     }
 
     async fn fleet(
@@ -279,8 +279,7 @@ impl Requester<'_> {
             });
             answer.await?.fleet_id.ok_or_else(|| Ec2Error::lacks("CreateFleet", "the fleet's id"))
         };
-        let fleet =
-            Box::pin(self.ledger.make(ResourceKind::Fleet, self.cloud.region(), &token, making)).await?;
+        let fleet = Box::pin(self.ledger.make(kinds::FLEET, self.cloud.region(), &token, making)).await?;
         Ok(RequestedFleet { fleet, pools, at })
     }
 

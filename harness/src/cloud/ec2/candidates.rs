@@ -9,10 +9,11 @@ use std::fmt;
 use gpu_suites::gpu::{GpuNeed, Sm};
 use gpu_suites::unit::ByteSize;
 
+use super::left_out::{LeftOut, NoneFits, Why};
 use super::prices::{OnDemandPrice, about, on_demand};
-use super::refused::shortened;
 use super::sm::capability;
 use super::{Ec2Settings, ImageChoice, Purchase, Usd};
+use crate::config::need::{CpuNeed, NodeNeed};
 
 /// A `CreateFleet` call takes 300 overrides (types x subnets); with six zones to a region this many types stay below it.
 pub const MOST_TYPES: usize = 40;
@@ -63,6 +64,8 @@ pub struct TypeFacts {
     pub gpus: Vec<GpuFacts>,
     /// Virtual processors: what quotas count.
     pub vcpus: u32,
+    /// The machine's own.
+    pub memory: ByteSize,
     /// How it is sold.
     pub markets: Vec<Purchase>,
     /// The zones that offer it and in which we have a subnet.
@@ -74,135 +77,37 @@ pub struct Candidate {
     pub name: String,
     /// What its processor is; one and the same for all candidates of a choice.
     pub processor: Processor,
-    /// EC2's name for its GPU.
-    pub gpu_name: String,
-    pub gpus: u32,
-    pub memory: ByteSize,
-    /// Their compute capability, where it is known.
-    pub sm: Option<Sm>,
+    /// `None`: it has none, and none is wanted.
+    pub gpus: Option<CandidateGpus>,
     pub vcpus: u32,
+    /// The machine's own.
+    pub memory: ByteSize,
     /// What it costs on demand, where it is known.
     pub on_demand: Option<OnDemandPrice>,
     /// The zones that offer it and in which we have a subnet.
     pub zones: Vec<String>,
 }
 
+/// The GPUs of a type that will do.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LeftOut {
+pub struct CandidateGpus {
+    /// EC2's name for them.
     pub name: String,
-    pub why: Why,
+    pub count: u32,
+    /// Memory of each.
+    pub memory: ByteSize,
+    /// Their compute capability, where it is known.
+    pub sm: Option<Sm>,
 }
 
-#[derive(Debug, Clone, PartialEq)]
-pub enum Why {
-    /// The region does not have it.
-    NotOffered,
-    /// No zone in which we have a subnet offers it.
-    NoZone,
-    /// It has no GPU of NVIDIA's; its accelerator, if it has one.
-    NotNvidia(Option<String>),
-    /// Nothing runs there that could run a case.
-    Processor(Processor),
-    /// It has too few GPUs.
-    Count {
-        has: u32,
-        needs: u32,
-    },
-    /// Its GPUs have too little memory.
-    Memory {
-        has: ByteSize,
-        needs: ByteSize,
-    },
-    /// Its GPU is of another architecture.
-    Architecture {
-        gpu: String,
-        sm: Sm,
-        needs: String,
-    },
-    /// An architecture is needed, and that of its GPU is not known.
-    UnknownGpu(String),
-    /// The default image's driver does not know its GPU.
-    Driver {
-        gpu: String,
-        sm: Sm,
-    },
-    /// The default image's driver does not serve a part of a GPU.
-    Fractional,
-    /// It is not sold in this way.
-    NotSold(Purchase),
-    /// There is a limit on the money, and what it costs in that region is not known.
-    NoPrice {
-        purchase: Purchase,
-        region: String,
-    },
-    TooDear {
-        costs: Usd,
-        most: Usd,
-    },
-    /// The money of the run would not last until it has booted.
-    TooDearToBoot {
-        costs: Usd,
-        /// What is left of the money, in US dollars.
-        left: f64,
-    },
-    /// So many others that cost less will do.
-    Enough,
-}
-
-impl fmt::Display for Why {
+impl fmt::Display for CandidateGpus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotOffered => f.write_str("not offered in this region"),
-            Self::NoZone => f.write_str("not offered in any zone that has one of the subnets"),
-            Self::NotNvidia(None) => f.write_str("no GPU"),
-            Self::NotNvidia(Some(other)) => write!(f, "no GPU of NVIDIA's but {other}"),
-            Self::Processor(processor) => write!(f, "{processor}; gpu-agent is built for x86_64 only"),
-            Self::Count { has, needs } => write!(f, "{has} GPU{}, {needs} needed", plural(*has)),
-            Self::Memory { has, needs } => write!(f, "{has} of GPU memory, {needs} needed"),
-            Self::Architecture { gpu, sm, needs } => write!(f, "its {gpu} is {sm}, {needs} needed"),
-            Self::UnknownGpu(gpu) => {
-                write!(f, "the architecture of its {gpu} is not known here; leave out `arch:` to have it")
-            }
-            Self::Driver { gpu, sm } => {
-                write!(f, "its {gpu} ({sm}) is too old for the default image's driver; name another in `image:`")
-            }
-            Self::Fractional => f.write_str(
-                "its part of a GPU needs NVIDIA's GRID driver, which the default image lacks; name another in `image:`",
-            ),
-            Self::NotSold(purchase) => write!(f, "not sold as {purchase}"),
-            Self::NoPrice { purchase: Purchase::Spot, region } => {
-                write!(f, "EC2 tells no spot price of it in {region}")
-            }
-            Self::NoPrice { purchase: Purchase::OnDemand, region } => {
-                write!(f, "its on-demand price in {region} is not known: give it in `prices:`")
-            }
-            Self::TooDearToBoot { costs, left } => {
-                let left = crate::text::figures::dollars(*left);
-                write!(f, "at {costs} an hour, the {left} that max-cost leaves do not pay for booting it")
-            }
-            Self::TooDear { costs, most } => write!(f, "costs {costs} an hour on demand, above max-price {most}"),
-            Self::Enough => write!(f, "{MOST_TYPES} cheaper types will do"),
-        }
+        write!(f, "{} x {}, {}", self.count, self.name, self.memory)?;
+        self.sm.map_or(Ok(()), |sm| write!(f, ", {sm}"))
     }
 }
 
-impl Why {
-    /// Whether it would do, but for the limit on the money.
-    pub fn is_for_money(&self) -> bool {
-        matches!(self, Self::NoPrice { .. } | Self::TooDear { .. } | Self::TooDearToBoot { .. })
-    }
-}
-
-impl fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.name, self.why)
-    }
-}
-
-fn plural(count: u32) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
-
+/// What to ask for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// The types that will do, in the order of liking: the user's, or by on-demand price. Never empty.
@@ -212,44 +117,13 @@ pub struct Choice {
     pub max_price: Option<Usd>,
 }
 
-/// No instance type will do.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[error("no instance type will do for {need}{}", list(.left_out))]
-pub struct NoneFits {
-    pub need: GpuNeed,
-    pub left_out: Vec<LeftOut>,
-}
-
-impl NoneFits {
-    /// Whether something would do, but for the limit on the money.
-    pub fn is_for_money(&self) -> bool {
-        self.left_out.iter().any(|one| one.why.is_for_money())
-    }
-}
-
-/// One line for each reason, with the types that it keeps out.
-pub(super) fn list(left_out: &[LeftOut]) -> String {
-    if left_out.is_empty() {
-        return ": this region offers none with a GPU; name another in `region:`".to_owned();
-    }
-    let mut reasons: Vec<(String, Vec<&str>)> = Vec::new();
-    for LeftOut { name, why } in left_out {
-        let why = why.to_string();
-        match reasons.iter_mut().find(|(reason, _)| *reason == why) {
-            Some((_, names)) => names.push(name),
-            None => reasons.push((why, vec![name])),
-        }
-    }
-    let lines = reasons.iter().map(|(why, names)| format!("\n  {}: {why}", shortened(names)));
-    String::from_iter(lines)
-}
-
 /// What candidates are chosen for.
 #[derive(Debug, Clone, Copy)]
 pub struct For<'a> {
     pub settings: &'a Ec2Settings,
-    /// The GPUs that the node and the suites need together.
-    pub need: &'a GpuNeed,
+    /// What the node and the suites need together.
+    pub need: &'a NodeNeed,
+    /// How it is paid for.
     pub purchase: Purchase,
     pub region: &'a str,
 }
@@ -284,7 +158,8 @@ fn by_name(facts: &[TypeFacts], wanted: For<'_>) -> Judged {
 /// All that will do, the cheapest first, as far as that is known; what nobody has a price of is last.
 fn by_need(facts: &[TypeFacts], wanted: For<'_>) -> Judged {
     let (mut candidates, mut left_out) = (Vec::new(), Vec::new());
-    for facts in facts.iter().filter(|facts| !facts.gpus.is_empty()) {
+    let is_of_the_kind = |facts: &&TypeFacts| facts.gpus.is_empty() == wanted.need.gpu.is_none();
+    for facts in facts.iter().filter(is_of_the_kind) {
         match judge(facts, wanted) {
             Ok(candidate) => candidates.push(candidate),
             Err(why) => left_out.push(LeftOut { name: facts.name.clone(), why }),
@@ -303,24 +178,11 @@ fn by_need(facts: &[TypeFacts], wanted: For<'_>) -> Judged {
 
 fn judge(facts: &TypeFacts, wanted: For<'_>) -> Result<Candidate, Why> {
     let For { settings, need, purchase, region } = wanted;
-    let gpu = facts.gpus.iter().find(|gpu| gpu.manufacturer.eq_ignore_ascii_case("nvidia"));
-    let other = || facts.gpus.first().map(|gpu| format!("{} {}", gpu.manufacturer, gpu.name));
-    let gpu = gpu.ok_or_else(|| Why::NotNvidia(other()))?;
-    if facts.processor != Processor::X86_64 {
-        return Err(Why::Processor(facts.processor));
-    }
-    if gpu.count < need.count.get() {
-        return Err(Why::Count { has: gpu.count, needs: need.count.get() });
-    }
-    // EC2 tells it in whole MiB, rounded down: a GPU of 24 GB is a little less there.
-    if let Some(needs) = need.memory.filter(|needs| gpu.memory.0.saturating_add(1 << 20) <= needs.0) {
-        return Err(Why::Memory { has: gpu.memory, needs });
-    }
-    let sm = capability(&gpu.name);
-    architecture(gpu, sm, need)?;
-    if settings.image == ImageChoice::DeepLearning {
-        default_driver(gpu, sm)?;
-    }
+    let gpus = match &need.gpu {
+        Some(need) => Some(gpus(facts, need, &settings.image)?),
+        None => no_gpus(facts)?,
+    };
+    machine(facts, need.cpu)?;
     if !facts.markets.contains(&purchase) {
         return Err(Why::NotSold(purchase));
     }
@@ -338,14 +200,61 @@ fn judge(facts: &TypeFacts, wanted: For<'_>) -> Result<Candidate, Why> {
     Ok(Candidate {
         name: facts.name.clone(),
         processor: facts.processor,
-        gpu_name: gpu.name.clone(),
-        gpus: gpu.count,
-        memory: gpu.memory,
-        sm,
+        gpus,
         vcpus: facts.vcpus,
+        memory: facts.memory,
         on_demand: price,
         zones: facts.zones.clone(),
     })
+}
+
+/// Whether its GPUs are those that are needed.
+fn gpus(facts: &TypeFacts, need: &GpuNeed, image: &ImageChoice) -> Result<CandidateGpus, Why> {
+    let gpu = facts.gpus.iter().find(|gpu| gpu.manufacturer.eq_ignore_ascii_case("nvidia"));
+    let gpu = gpu.ok_or_else(|| Why::NotNvidia(facts.gpus.first().map(told)))?;
+    is_run(facts)?;
+    if gpu.count < need.count.get() {
+        return Err(Why::Count { has: gpu.count, needs: need.count.get() });
+    }
+    // EC2 tells it in whole MiB, rounded down: a GPU of 24 GB is a little less there.
+    if let Some(needs) = need.memory.filter(|needs| gpu.memory.0.saturating_add(1 << 20) <= needs.0) {
+        return Err(Why::Memory { has: gpu.memory, needs });
+    }
+    let sm = capability(&gpu.name);
+    architecture(gpu, sm, need)?;
+    if *image == ImageChoice::DeepLearning {
+        default_driver(gpu, sm)?;
+    }
+    Ok(CandidateGpus { name: gpu.name.clone(), count: gpu.count, memory: gpu.memory, sm })
+}
+
+fn no_gpus(facts: &TypeFacts) -> Result<Option<CandidateGpus>, Why> {
+    match facts.gpus.first() {
+        Some(gpu) => Err(Why::HasGpus(told(gpu))),
+        None => is_run(facts).map(|()| None),
+    }
+}
+
+fn told(gpu: &GpuFacts) -> String {
+    format!("{} {}", gpu.manufacturer, gpu.name)
+}
+
+fn is_run(facts: &TypeFacts) -> Result<(), Why> {
+    match facts.processor {
+        Processor::X86_64 => Ok(()),
+        Processor::Arm64 => Err(Why::Processor(Processor::Arm64)),
+    }
+}
+
+/// Whether it has the processors and the memory that are needed.
+fn machine(facts: &TypeFacts, need: CpuNeed) -> Result<(), Why> {
+    if let Some(needs) = need.count.filter(|needs| facts.vcpus < needs.get()) {
+        return Err(Why::Processors { has: facts.vcpus, needs: needs.get() });
+    }
+    match need.memory.filter(|needs| facts.memory < *needs) {
+        Some(needs) => Err(Why::MachineMemory { has: facts.memory, needs }),
+        None => Ok(()),
+    }
 }
 
 fn architecture(gpu: &GpuFacts, sm: Option<Sm>, need: &GpuNeed) -> Result<(), Why> {
@@ -393,15 +302,21 @@ mod tests {
             processor: Processor::X86_64,
             gpus: vec![gpu],
             vcpus: 4,
+            memory: ByteSize(16 << 30),
             markets: vec![Purchase::Spot, Purchase::OnDemand],
             zones: vec!["us-east-1a".to_owned(), "us-east-1b".to_owned()],
         }
     }
 
+    /// A type without GPUs.
+    fn plain(name: &str, vcpus: u32, gib: u64) -> TypeFacts {
+        TypeFacts { gpus: Vec::new(), vcpus, memory: ByteSize(gib << 30), ..facts(name, "", 0, 0) }
+    }
+
     fn pick(
         facts: &[TypeFacts],
         settings: &Ec2Settings,
-        need: &GpuNeed,
+        need: &NodeNeed,
         purchase: Purchase,
     ) -> Result<Choice, NoneFits> {
         choose(facts, For { settings, need, purchase, region: "us-east-1" })
@@ -426,12 +341,11 @@ mod tests {
         graviton.processor = Processor::Arm64;
         let mut radeon = facts("g4ad.xlarge", "Radeon Pro V520", 1, 8_192);
         radeon.gpus[0].manufacturer = "AMD".to_owned();
-        let plain = TypeFacts { gpus: Vec::new(), ..facts("m7i.large", "", 0, 0) };
         let mut reserved = facts("p5en.48xlarge", "H200", 8, 144_384);
         reserved.markets = vec![Purchase::OnDemand];
         let unreachable =
             TypeFacts { zones: Vec::new(), ..facts("g7e.2xlarge", "RTX PRO Server 6000", 1, 98_304) };
-        all.extend([graviton, radeon, plain, reserved, unreachable]);
+        all.extend([graviton, radeon, plain("m7i.large", 2, 8), reserved, unreachable]);
         all
     }
 
@@ -439,8 +353,8 @@ mod tests {
         crate::config::ec2::settings(more).unwrap()
     }
 
-    fn need(text: &str) -> GpuNeed {
-        serde_yaml::from_str(text).unwrap()
+    fn need(text: &str) -> NodeNeed {
+        NodeNeed { gpu: Some(serde_yaml::from_str(text).unwrap()), ..NodeNeed::default() }
     }
 
     fn names(choice: &Choice) -> Vec<&str> {
@@ -502,6 +416,56 @@ mod tests {
             let choice = pick(&region(), &settings(more), &need(wanted), Purchase::Spot).unwrap();
             assert_eq!(names(&choice), expected, "{wanted} {more}");
         }
+    }
+
+    #[test]
+    fn a_node_without_gpus_is_the_cheapest_machine_that_is_large_enough() {
+        let mut region = region();
+        region.extend([plain("m7i.xlarge", 4, 16), plain("c7i.xlarge", 4, 8), plain("c7i.2xlarge", 8, 16)]);
+        region.push(TypeFacts { processor: Processor::Arm64, ..plain("c7g.xlarge", 4, 8) });
+        let picked = |text: &str| {
+            let settings = settings(&format!("gpu: none\n{text}"));
+            pick(&region, &settings, &settings.need, Purchase::OnDemand)
+        };
+        for (more, expected) in [
+            ("", &["c7i.xlarge", "m7i.xlarge", "c7i.2xlarge"][..]),
+            ("cpu: {count: 1}", &["m7i.large", "c7i.xlarge", "m7i.xlarge", "c7i.2xlarge"]),
+            ("cpu: {memory: 16 GiB}", &["m7i.xlarge", "c7i.2xlarge"]),
+            ("max-price: 0.19", &["c7i.xlarge"]),
+            ("types: [m7i.large]", &["m7i.large"]),
+        ] {
+            let choice = picked(more).unwrap();
+            assert_eq!(names(&choice), expected, "{more}");
+            assert!(choice.candidates.iter().all(|candidate| candidate.gpus.is_none()));
+        }
+        let said = ["types: [g6.xlarge, c7g.xlarge]", "cpu: {count: 64}", "cpu: {memory: 1 TiB}"]
+            .map(|more| picked(more).unwrap_err().to_string());
+        insta::assert_snapshot!(said.join("\n\n"), @r"
+        no instance type will do for a node without GPUs
+          g6.xlarge: it has a GPU (NVIDIA L4), and `gpu: none` is a node without
+          c7g.xlarge: arm64; gpu-agent is built for x86_64 only
+
+        no instance type will do for a node without GPUs with 64 vCPUs
+          c7g.xlarge: arm64; gpu-agent is built for x86_64 only
+          c7i.2xlarge: 8 vCPUs, 64 needed
+          c7i.xlarge, m7i.xlarge: 4 vCPUs, 64 needed
+          m7i.large: 2 vCPUs, 64 needed
+
+        no instance type will do for a node without GPUs with 1.0 TiB of memory
+          c7g.xlarge: arm64; gpu-agent is built for x86_64 only
+          c7i.2xlarge, m7i.xlarge: 16.0 GiB of memory, 1.0 TiB needed
+          c7i.xlarge, m7i.large: 8.0 GiB of memory, 1.0 TiB needed
+        ");
+    }
+
+    #[test]
+    fn a_gpu_node_may_ask_for_processors_and_memory_as_well() {
+        let settings = settings("cpu: {count: 8}\ntypes: [g6.xlarge]");
+        let none = pick(&region(), &settings, &settings.need, Purchase::Spot).unwrap_err();
+        assert_eq!(
+            none.to_string(),
+            "no instance type will do for 1 GPU with 8 vCPUs\n  g6.xlarge: 4 vCPUs, 8 needed"
+        );
     }
 
     #[test]
@@ -572,9 +536,10 @@ mod tests {
             let places = Vec::from_iter(kept.iter().map(|kept| named.iter().position(|name| *name == kept.name)));
             prop_assert!(places.is_sorted());
             for candidate in kept {
-                prop_assert!(candidate.gpus >= count);
-                prop_assert!(gib.is_none_or(|gib| candidate.memory.0 >= gib << 30));
-                prop_assert!(wanted.arch.is_empty() || wanted.arch.iter().any(|arch| arch.has(candidate.sm.unwrap())));
+                let (gpus, wanted) = (candidate.gpus.unwrap(), wanted.gpu.as_ref().unwrap());
+                prop_assert!(gpus.count >= count);
+                prop_assert!(gib.is_none_or(|gib| gpus.memory.0 >= gib << 30));
+                prop_assert!(wanted.arch.is_empty() || wanted.arch.iter().any(|arch| arch.has(gpus.sm.unwrap())));
             }
         }
     }

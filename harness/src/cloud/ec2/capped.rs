@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::candidates::{Candidate, Choice, For, LeftOut, NoneFits, Why};
+use super::candidates::{Candidate, Choice, For};
+use super::left_out::{LeftOut, NoneFits, Why};
 use super::{Purchase, Usd};
 use crate::cloud::meter::bill;
 
@@ -58,7 +59,6 @@ pub fn within(choice: Choice, wanted: For<'_>, spot: &SpotPrices, left: f64) -> 
 mod tests {
     use std::time::Duration;
 
-    use gpu_suites::gpu::GpuNeed;
     use gpu_suites::unit::ByteSize;
 
     use super::super::candidates::{GpuFacts, Processor, TypeFacts, choose};
@@ -76,6 +76,7 @@ mod tests {
                 fractional: false,
             }],
             vcpus: 4,
+            memory: ByteSize(16 << 30),
             markets: vec![Purchase::Spot, Purchase::OnDemand],
             zones: ["a", "b"].map(|zone| format!("x{zone}")).to_vec(),
         }
@@ -90,8 +91,7 @@ mod tests {
     ) -> Result<Vec<(String, Vec<String>)>, String> {
         let text = "boot-timeout: 6m\nmax-cost: 1\nprices: {g9.known: 2.0, eu-west-1/g6.xlarge: 0.9}";
         let settings = crate::config::ec2::settings(text).unwrap();
-        let need = GpuNeed::default();
-        let wanted = For { settings: &settings, need: &need, purchase, region };
+        let wanted = For { settings: &settings, need: &settings.need, purchase, region };
         let all = ["g6.xlarge", "g9.known", "p9.unheard", "p5.48xlarge"].map(facts);
         let choice = choose(&all, wanted).unwrap();
         let within = within(choice, wanted, spot, left);

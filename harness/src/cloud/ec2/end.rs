@@ -4,7 +4,7 @@ use aws_sdk_ec2::types::{Filter, Volume, VolumeState};
 use gpu_suites::event::ResourceKind;
 
 use super::cloud::{Cloud, Ec2Error};
-use super::{fleet, observe};
+use super::{fleet, kinds, observe};
 use crate::cloud::error::Fault as _;
 use crate::cloud::ledger::UnconfirmedCall;
 use crate::cloud::provider::{End, EndState, Traces};
@@ -12,17 +12,19 @@ use crate::cloud::provider::{End, EndState, Traces};
 /// Asks for a thing's end.
 pub(super) async fn end(cloud: &Cloud, resource: ResourceKind, id: &str) -> Result<End, Ec2Error> {
     let ended = match resource {
-        ResourceKind::Fleet => return fleet::end(cloud, id).await,
-        ResourceKind::SecurityGroup => return security_group(cloud, id).await,
-        ResourceKind::LaunchTemplate => {
+        kinds::FLEET => return fleet::end(cloud, id).await,
+        kinds::SECURITY_GROUP => return security_group(cloud, id).await,
+        kinds::LAUNCH_TEMPLATE => {
             let asked = cloud.ec2().delete_launch_template().launch_template_id(id).send().await;
             asked
                 .map(|_| EndState::Gone("deleted".to_owned()))
                 .map_err(|error| Ec2Error::of("DeleteLaunchTemplate", &error))
         }
-        ResourceKind::Instance => terminate(cloud, id).await.map(|()| EndState::Asked),
-        ResourceKind::SpotRequest => spot_request(cloud, id).await,
-        ResourceKind::Volume => volume(cloud, id).await,
+        ResourceKind::INSTANCE => terminate(cloud, id).await.map(|()| EndState::Asked),
+        kinds::SPOT_REQUEST => spot_request(cloud, id).await,
+        ResourceKind::VOLUME => volume(cloud, id).await,
+        // Of no kind that is made here.
+        _ => Ok(EndState::NotShown),
     };
     match ended {
         // Another was quicker, or a part of EC2 does not know it yet.
@@ -106,7 +108,7 @@ fn by(name: &str, value: &str) -> Filter {
 pub(super) async fn traces(cloud: &Cloud, doubt: &UnconfirmedCall) -> Result<Traces, Ec2Error> {
     let mut instances = Vec::new();
     let ids = match doubt.resource {
-        ResourceKind::Fleet => {
+        kinds::FLEET => {
             instances = observe::of_launch(cloud, &doubt.by).await?;
             // There is no filter for it.
             let all = cloud.ec2().describe_fleets().into_paginator().items().send().try_collect().await;
@@ -114,21 +116,21 @@ pub(super) async fn traces(cloud: &Cloud, doubt: &UnconfirmedCall) -> Result<Tra
             let ours = all.into_iter().filter(|fleet| fleet.client_token() == Some(doubt.by.as_str()));
             ours.filter_map(|fleet| fleet.fleet_id).collect()
         }
-        ResourceKind::LaunchTemplate => {
+        kinds::LAUNCH_TEMPLATE => {
             let asked =
                 cloud.ec2().describe_launch_templates().filters(by("launch-template-name", &doubt.by));
             let all = asked.into_paginator().items().send().try_collect().await;
             let all = all.map_err(|error| Ec2Error::of("DescribeLaunchTemplates", &error))?;
             all.into_iter().filter_map(|template| template.launch_template_id).collect()
         }
-        ResourceKind::SecurityGroup => {
+        kinds::SECURITY_GROUP => {
             let asked = cloud.ec2().describe_security_groups().filters(by("group-name", &doubt.by));
             let all = asked.into_paginator().items().send().try_collect().await;
             let all = all.map_err(|error| Ec2Error::of("DescribeSecurityGroups", &error))?;
             all.into_iter().filter_map(|group| group.group_id).collect()
         }
         // Fleets make these, not we.
-        ResourceKind::Instance | ResourceKind::Volume | ResourceKind::SpotRequest => Vec::new(),
+        _ => Vec::new(),
     };
     Ok(Traces { ids, instances })
 }

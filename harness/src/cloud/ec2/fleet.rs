@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::ask::{Pool, RequestedFleet};
 use super::cloud::{Cloud, Ec2Error};
+use super::kinds;
 use super::observe;
 use super::refusal::Refusal;
 use super::refused::PoolRefusal;
@@ -109,9 +110,9 @@ async fn look(cloud: &Cloud, ledger: &Ledger, asked: &RequestedFleet) -> Result<
     let mut first = None;
     for instance in &instances? {
         let Some(id) = instance.instance_id() else { continue };
-        ledger.made(ResourceKind::Instance, id, cloud.region());
+        ledger.made(ResourceKind::INSTANCE, id, cloud.region());
         if let Some(request) = instance.spot_instance_request_id().filter(|id| !id.is_empty()) {
-            ledger.made(ResourceKind::SpotRequest, request, cloud.region());
+            ledger.made(kinds::SPOT_REQUEST, request, cloud.region());
         }
         first.get_or_insert_with(|| id.to_owned());
     }
@@ -219,7 +220,7 @@ fn read(sub_type: &str, text: &str, pools: &[Pool]) -> PoolRefusal {
 pub async fn abandon(cloud: &Cloud, ledger: &Ledger, fleet: &str) -> Result<(), Ec2Error> {
     let pauses = ConstantBuilder::new().with_delay(PAUSE.1).with_max_times(RETRIES);
     let end = (|| end(cloud, fleet)).retry(pauses).when(Ec2Error::is_transient).await?;
-    end.note(ledger, ResourceKind::Fleet, fleet, (cloud.region(), cloud.now()));
+    end.note(ledger, kinds::FLEET, fleet, (cloud.region(), cloud.now()));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use gpu_suites::event::ResourceKind;
 use jiff::Timestamp;
 
 use super::cloud::{Cloud, Ec2Error};
-use super::end;
+use super::{end, kinds};
 use crate::cloud::tagged::{self, Instance, Owner, TaggedResource};
 use crate::cloud::tags;
 
@@ -66,7 +66,7 @@ async fn instances(cloud: &Cloud) -> Looked {
         let state = instance.state().and_then(|state| state.name()).map_or("unknown", |name| name.as_str());
         let is_final = state == "terminated";
         let thing = Thing { id: instance.instance_id()?, state, is_final, made: instance.launch_time() };
-        let mut found = thing.found(cloud, ResourceKind::Instance, instance.tags())?;
+        let mut found = thing.found(cloud, ResourceKind::INSTANCE, instance.tags())?;
         found.waits = (state == "shutting-down").then(|| "it is shutting down".to_owned());
         found.instance = Some(Instance {
             instance_type: instance.instance_type().map(|name| name.as_str().to_owned()).unwrap_or_default(),
@@ -90,7 +90,7 @@ async fn volumes(cloud: &Cloud) -> Looked {
         let is_final = matches!(state, "deleting" | "deleted");
         let thing = Thing { id: volume.volume_id()?, state, is_final, made: volume.create_time() };
         let waits = end::waits(volume);
-        Some(TaggedResource { waits, ..thing.found(cloud, ResourceKind::Volume, volume.tags())? })
+        Some(TaggedResource { waits, ..thing.found(cloud, ResourceKind::VOLUME, volume.tags())? })
     });
     Ok(found.collect())
 }
@@ -104,7 +104,7 @@ async fn spot_requests(cloud: &Cloud) -> Looked {
         let is_final = matches!(state, "closed" | "cancelled" | "failed");
         let id = request.spot_instance_request_id()?;
         let thing = Thing { id, state, is_final, made: request.create_time() };
-        thing.found(cloud, ResourceKind::SpotRequest, request.tags())
+        thing.found(cloud, kinds::SPOT_REQUEST, request.tags())
     });
     Ok(found.collect())
 }
@@ -114,7 +114,7 @@ async fn security_groups(cloud: &Cloud) -> Looked {
     let all = pages.try_collect().await.map_err(|error| Ec2Error::of("DescribeSecurityGroups", &error))?;
     let found = all.iter().filter_map(|group| {
         let thing = Thing { id: group.group_id()?, state: EXISTS, is_final: false, made: None };
-        thing.found(cloud, ResourceKind::SecurityGroup, group.tags())
+        thing.found(cloud, kinds::SECURITY_GROUP, group.tags())
     });
     Ok(found.collect())
 }
@@ -125,7 +125,7 @@ async fn launch_templates(cloud: &Cloud) -> Looked {
     let found = all.iter().filter_map(|template| {
         let id = template.launch_template_id()?;
         let thing = Thing { id, state: EXISTS, is_final: false, made: template.create_time() };
-        thing.found(cloud, ResourceKind::LaunchTemplate, template.tags())
+        thing.found(cloud, kinds::LAUNCH_TEMPLATE, template.tags())
     });
     Ok(found.collect())
 }
@@ -139,7 +139,7 @@ async fn fleets(cloud: &Cloud) -> Looked {
         // A deleted fleet asks for nothing any more; what it leaves running is told by the instances themselves.
         let is_final = state.starts_with("deleted") || state == "failed";
         let thing = Thing { id: fleet.fleet_id()?, state, is_final, made: fleet.create_time() };
-        thing.found(cloud, ResourceKind::Fleet, fleet.tags())
+        thing.found(cloud, kinds::FLEET, fleet.tags())
     });
     Ok(found.collect())
 }

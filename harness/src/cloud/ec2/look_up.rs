@@ -7,25 +7,31 @@ use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_ec2::types::{
     ArchitectureType, DeviceType, Filter, GpuDeviceMemoryInfo, GpuInfo, InstanceTypeInfo, LocationType,
-    VCpuInfo,
+    MemoryInfo, VCpuInfo,
 };
 use gpu_suites::exit::Exit;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::unit::ByteSize;
 
-use super::candidates::{Choice, For, GpuFacts, NoneFits, Processor, TypeFacts, choose};
+use super::candidates::{Choice, For, GpuFacts, Processor, TypeFacts, choose};
 use super::capped::{self, SpotPrices};
 use super::cloud::{Cloud, Ec2Error};
 use super::ingress::{AddressError, caller};
+use super::left_out::NoneFits;
 use super::{Ec2Settings, ImageChoice, Purchase, prices};
 use crate::cloud::error::CloudError;
+use crate::config::need::NodeNeed;
 use crate::text::Explain;
 
 /// The parameter in which AWS keeps the id of its newest Deep Learning Base AMI.
 pub const DEEP_LEARNING: &str =
     "/aws/service/deeplearning/ami/x86_64/base-oss-nvidia-driver-gpu-ubuntu-22.04/latest/ami-id";
+/// The parameter in which Canonical keeps the id of its newest Ubuntu.
+pub const UBUNTU: &str = "/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id";
 /// The families with accelerators; `DescribeInstanceTypes` has no filter for those themselves.
 const ACCELERATED: [&str; 2] = ["g*", "p*"];
+/// The families that a node without GPUs is chosen from: current, for any work, and at full speed for as long as it takes,
+/// which burstable ones are not.
+const PLAIN: [&str; 8] = ["c6a.*", "c6i.*", "c7a.*", "c7i.*", "m6a.*", "m6i.*", "m7a.*", "m7i.*"];
 
 /// What a region has for us.
 #[derive(Debug, Clone)]
@@ -134,7 +140,7 @@ enum AskedImage {
 pub async fn look_up(
     cloud: &Cloud,
     settings: &Ec2Settings,
-    need: &GpuNeed,
+    need: &NodeNeed,
 ) -> Result<RegionCatalog, LookUpError> {
     Offer::look_up(cloud, settings).await?.catalog(cloud, settings, need).await
 }
@@ -144,7 +150,7 @@ impl RegionCatalog {
     pub fn choose(
         &self,
         settings: &Ec2Settings,
-        need: &GpuNeed,
+        need: &NodeNeed,
         purchase: Purchase,
         left: Option<f64>,
     ) -> Result<Choice, NoneFits> {
@@ -193,7 +199,7 @@ impl Offer {
         self,
         cloud: &Cloud,
         settings: &Ec2Settings,
-        need: &GpuNeed,
+        need: &NodeNeed,
     ) -> Result<RegionCatalog, LookUpError> {
         let purchases = settings.market.purchases(false);
         let choices =
@@ -224,10 +230,11 @@ impl Offer {
 
 /// The names or patterns of the types that come into question. As a filter, an unknown name fails no call.
 fn named(settings: &Ec2Settings) -> Filter {
-    let names = if settings.types.is_empty() {
-        ACCELERATED.map(str::to_owned).to_vec()
-    } else {
-        settings.types.clone()
+    let owned = |names: &[&str]| Vec::from_iter(names.iter().copied().map(str::to_owned));
+    let names = match (settings.types.as_slice(), &settings.need.gpu) {
+        ([], Some(_)) => owned(&ACCELERATED),
+        ([], None) => owned(&PLAIN),
+        (named, _) => named.to_vec(),
     };
     Filter::builder().name("instance-type").set_values(Some(names)).build()
 }
@@ -292,6 +299,11 @@ async fn asked_image(cloud: &Cloud, choice: &ImageChoice) -> Result<AskedImage, 
             let hint =
                 "AWS keeps its Deep Learning AMI under that name in most regions; name an image in `image:`";
             parameter(cloud, DEEP_LEARNING, hint).await
+        }
+        ImageChoice::Ubuntu => {
+            let hint =
+                "Canonical keeps its Ubuntu under that name in most regions; name an image in `image:`";
+            parameter(cloud, UBUNTU, hint).await
         }
         ImageChoice::Ssm(name) => {
             parameter(cloud, name, "check the name of the SSM parameter in `image:`").await
@@ -370,6 +382,11 @@ fn read_image(image: &aws_sdk_ec2::types::Image) -> Result<Image, LookUpError> {
     })
 }
 
+/// So many MiB; what is not told is none.
+fn mebibytes(told: Option<i64>) -> ByteSize {
+    ByteSize(told.and_then(|mib| u64::try_from(mib).ok()).unwrap_or(0) << 20)
+}
+
 /// What is told of a type, in our words; `None` for one whose processor is neither of the two.
 fn facts(info: &InstanceTypeInfo, zones: Vec<String>) -> Option<TypeFacts> {
     let architectures = info.processor_info()?.supported_architectures();
@@ -387,16 +404,18 @@ fn facts(info: &InstanceTypeInfo, zones: Vec<String>) -> Option<TypeFacts> {
             name: gpu.name().unwrap_or_default().to_owned(),
             manufacturer: gpu.manufacturer().unwrap_or_default().to_owned(),
             count: count.unwrap_or(1),
-            memory: ByteSize(mib.and_then(|mib| u64::try_from(mib).ok()).unwrap_or(0) << 20),
+            memory: mebibytes(mib.map(i64::from)),
             fractional: gpu.gpu_partition_size().is_some_and(|part| part < 1.0),
         }
     });
     let vcpus = info.v_cpu_info().and_then(VCpuInfo::default_v_cpus);
+    let mib = info.memory_info().and_then(MemoryInfo::size_in_mib);
     Some(TypeFacts {
         name: info.instance_type()?.as_str().to_owned(),
         processor,
         gpus: gpus.collect(),
         vcpus: vcpus.and_then(|vcpus| u32::try_from(vcpus).ok()).unwrap_or(0),
+        memory: mebibytes(mib),
         markets: info
             .supported_usage_classes()
             .iter()

@@ -11,6 +11,8 @@ pub mod error;
 pub mod fleet;
 mod ingress;
 mod inventory;
+pub mod kinds;
+pub mod left_out;
 pub mod look_up;
 pub mod observe;
 pub mod prices;

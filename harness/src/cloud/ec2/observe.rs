@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 
 use super::Purchase;
 use super::cloud::{Cloud, Ec2Error};
+use super::kinds;
 use crate::cloud::life::InstanceState;
 use crate::cloud::observe::InstanceSeen;
 use crate::cloud::tags;
@@ -45,7 +46,12 @@ fn seen(instance: &types::Instance) -> Option<InstanceSeen> {
         reason: reason.or(transition),
         volumes: disks.filter_map(|disk| disk.volume_id().map(str::to_owned)).collect(),
         goes_with: goes_with.filter_map(|disk| disk.volume_id().map(str::to_owned)).collect(),
-        spot_request: instance.spot_instance_request_id().and_then(told),
+        others: instance
+            .spot_instance_request_id()
+            .and_then(told)
+            .map(|id| (kinds::SPOT_REQUEST, id))
+            .into_iter()
+            .collect(),
     })
 }
 

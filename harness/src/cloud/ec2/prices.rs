@@ -162,14 +162,56 @@ const US_GOV_WEST_1: [(&str, f64); 12] = [
 /// In its east alone.
 const US_GOV_EAST_1: [(&str, f64); 1] = [("p6-b300.48xlarge", 170.9)];
 
-/// Types, and US dollars an hour.
+/// Families without GPUs, by what their size `large` costs, from the same list; their other sizes cost in proportion.
+const PLAIN_US_EAST_1: [(&str, f64); 8] = [
+    ("c6a", 0.0765),
+    ("c6i", 0.085),
+    ("c7a", 0.10264),
+    ("c7i", 0.08925),
+    ("m6a", 0.0864),
+    ("m6i", 0.096),
+    ("m7a", 0.11592),
+    ("m7i", 0.1008),
+];
+
+/// In both regions of the government's partition.
+const PLAIN_US_GOV: [(&str, f64); 4] = [("c6i", 0.102), ("c7i", 0.1071), ("m6i", 0.121), ("m7i", 0.12705)];
+
+/// Types or families, and US dollars an hour.
 type Table = [(&'static str, f64)];
 
-const TABLES: [(&str, &[&Table]); 3] = [
-    ("us-east-1", &[&US_EAST_1]),
-    ("us-gov-west-1", &[&US_GOV, &US_GOV_WEST_1]),
-    ("us-gov-east-1", &[&US_GOV, &US_GOV_EAST_1]),
+/// What a region's instances cost.
+struct PriceList {
+    region: &'static str,
+    types: &'static [&'static Table],
+    families: &'static Table,
+}
+
+/// The regions whose prices are known here.
+const LISTS: [PriceList; 3] = [
+    PriceList { region: "us-east-1", types: &[&US_EAST_1], families: &PLAIN_US_EAST_1 },
+    PriceList { region: "us-gov-west-1", types: &[&US_GOV, &US_GOV_WEST_1], families: &PLAIN_US_GOV },
+    PriceList { region: "us-gov-east-1", types: &[&US_GOV, &US_GOV_EAST_1], families: &PLAIN_US_GOV },
 ];
+
+impl PriceList {
+    fn of(&self, instance_type: &str) -> Option<f64> {
+        let by_type = self.types.iter().find_map(|table| within(table, instance_type));
+        by_type.or_else(|| {
+            let (family, size) = instance_type.split_once('.')?;
+            Some(within(self.families, family)? * in_larges(size)?)
+        })
+    }
+}
+
+/// How many times a `large` a size is; `None` of bare metal and of sizes that are smaller.
+fn in_larges(size: &str) -> Option<f64> {
+    match size.strip_suffix("xlarge") {
+        Some("") => Some(2.0),
+        Some(times) => Some(2.0 * f64::from(times.parse::<u16>().ok()?)),
+        None => (size == "large").then_some(1.0),
+    }
+}
 
 /// The on-demand price of a type in a region: the user's, for `REGION/TYPE` or for `TYPE` everywhere, else the table's of
 /// that region. Another region's is none.
@@ -178,10 +220,9 @@ pub fn on_demand(instance_type: &str, region: &str, users: &BTreeMap<String, Usd
     if let Some(&usd) = here.or_else(|| users.get(instance_type)) {
         return Some(OnDemandPrice { usd, source: PriceSource::User });
     }
-    let (region, tables) = TABLES.into_iter().find(|(name, _)| *name == region)?;
-    let dollars = tables.iter().find_map(|table| within(table, instance_type))?;
-    let source = PriceSource::Table { date: TABLE_DATE, region };
-    Some(OnDemandPrice { usd: Usd(dollars), source })
+    let list = LISTS.iter().find(|list| list.region == region)?;
+    let source = PriceSource::Table { date: TABLE_DATE, region: list.region };
+    Some(OnDemandPrice { usd: Usd(list.of(instance_type)?), source })
 }
 
 /// US dollars an hour of these instances now, by id.
@@ -232,7 +273,7 @@ pub(super) async fn spot(
 
 /// About what a type costs, to put types in an order where nobody knows better: no money is reckoned by it.
 pub fn about(instance_type: &str) -> Option<f64> {
-    within(&US_EAST_1, instance_type)
+    LISTS[0].of(instance_type)
 }
 
 fn within(table: &[(&str, f64)], instance_type: &str) -> Option<f64> {
@@ -262,6 +303,12 @@ mod tests {
             ("g4dn.metal", "us-gov-east-1", None),
             ("g5.xlarge", "us-gov-west-1", None),
             ("z8.metal", "us-east-1", None),
+            ("c7i.large", "us-east-1", Some("$0.09 (table of 2026-07-20 for us-east-1)")),
+            ("m7i.xlarge", "us-east-1", Some("$0.20 (table of 2026-07-20 for us-east-1)")),
+            ("c7a.32xlarge", "us-east-1", Some("$6.57 (table of 2026-07-20 for us-east-1)")),
+            ("m7i.48xlarge", "us-gov-east-1", Some("$12.20 (table of 2026-07-20 for us-gov-east-1)")),
+            ("c7i.metal-24xl", "us-east-1", None),
+            ("c7i.2xlarge", "eu-west-1", None),
         ] {
             let said =
                 on_demand(name, region, &users).map(|price| format!("{} ({})", price.usd, price.source));
@@ -272,8 +319,8 @@ mod tests {
 
     #[test]
     fn each_table_names_each_type_once_at_a_price_that_can_be() {
-        for (region, tables) in TABLES {
-            let table = tables.concat();
+        for PriceList { region, types, families } in LISTS {
+            let table = [types.concat(), families.to_vec()].concat();
             let names = std::collections::BTreeSet::from_iter(table.iter().map(|(name, _)| name));
             assert_eq!(names.len(), table.len(), "{region}");
             assert!(table.iter().all(|&(_, dollars)| Usd::try_from(dollars).is_ok()), "{region}");

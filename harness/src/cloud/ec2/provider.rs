@@ -6,28 +6,29 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use gpu_suites::event::ResourceKind;
-use gpu_suites::gpu::GpuNeed;
 use jiff::Timestamp;
 
 use super::ask::{Preflight, Request, Requester};
-use super::candidates::{self, Candidate, LeftOut, Why, list};
+use super::candidates::{self, Candidate};
 use super::capped::dearest;
 use super::cloud::{Cloud, Ec2Error};
 use super::fleet::{self, Followed};
+use super::left_out::{self, LeftOut, Why, list};
 use super::look_up::LookUpError as OwnLookUpError;
 use super::prices::on_demand;
 use super::refusal::Refusal;
 use super::refused::{PoolRefusal, Round};
-use super::{Ec2Settings, Purchase, Usd, advice, doctor, end, inventory, observe, prices};
+use super::{Ec2Settings, Purchase, Usd, advice, doctor, end, inventory, kinds, observe, prices};
 use crate::cloud::error::CloudError;
+use crate::cloud::kind::Kind;
 use crate::cloud::ledger::UnconfirmedCall;
 use crate::cloud::observe::InstanceSeen;
 use crate::cloud::provider::{
-    Choice, End, Launch, LaunchError, Launched, Launcher, LookUpError, LookUpRequest, NoneFits, Provider,
-    Refused, Traces,
+    Choice, End, Launch, LaunchError, Launched, Launcher, LookUpError, LookUpRequest, NoneFits, Patient,
+    Provider, Refused, Traces, TypeGpus,
 };
 use crate::cloud::tagged::{Owner, TaggedResource};
-use crate::node::NodeSpec;
+use crate::config::need::NodeNeed;
 use crate::report::finding::Finding;
 
 /// How long one fleet may look for capacity before the next way is tried.
@@ -73,6 +74,10 @@ impl Provider for Ec2 {
         Ok(observe::instances(&self.cloud, instances).await?)
     }
 
+    fn kinds(&self) -> &'static [Kind] {
+        &kinds::ALL
+    }
+
     async fn end(&self, resource: ResourceKind, id: &str) -> Result<End, CloudError> {
         Ok(end::end(&self.cloud, resource, id).await?)
     }
@@ -93,15 +98,15 @@ impl Provider for Ec2 {
         prices::of_living(&self.cloud, instances, &self.settings.prices).await
     }
 
-    async fn doctor(&self, node: &NodeSpec, number: usize, findings: &mut Vec<Finding>) -> bool {
-        doctor::examine(&self.cloud, node, &self.settings, number, findings).await
+    async fn doctor(&self, patient: &Patient<'_>, findings: &mut Vec<Finding>) -> bool {
+        doctor::examine(&self.cloud, &self.settings, patient, findings).await
     }
 }
 
 /// What a region has and what was made there, for one node.
 struct Here {
     ec2: Ec2,
-    need: GpuNeed,
+    need: NodeNeed,
     preflight: Preflight,
 }
 
@@ -194,14 +199,14 @@ impl Launcher for Here {
         }
     }
 
-    fn gpus(&self, instance_type: &str) -> Option<(u32, String)> {
+    fn gpus(&self, instance_type: &str) -> Option<TypeGpus> {
         let facts = self.preflight.catalog.facts.iter().find(|facts| facts.name == instance_type)?;
-        facts.gpus.first().map(|gpu| (gpu.count, gpu.name.clone()))
+        facts.gpus.first().map(|gpu| TypeGpus { count: gpu.count, name: gpu.name.clone() })
     }
 }
 
-impl From<candidates::NoneFits> for NoneFits {
-    fn from(none: candidates::NoneFits) -> Self {
+impl From<left_out::NoneFits> for NoneFits {
+    fn from(none: left_out::NoneFits) -> Self {
         Self { is_for_money: none.is_for_money(), why: none.to_string() }
     }
 }

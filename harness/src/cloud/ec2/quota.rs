@@ -14,6 +14,10 @@ const G_SPOT: Quota = Quota { code: "L-3819A6DF", name: "All G and VT Spot Insta
 const G_ON_DEMAND: Quota = Quota { code: "L-DB2E81BA", name: "Running On-Demand G and VT instances" };
 const P_SPOT: Quota = Quota { code: "L-7212CCBC", name: "All P4, P3 and P2 Spot Instance Requests" };
 const P5_SPOT: Quota = Quota { code: "L-C4BD4855", name: "All P5 Spot Instance Requests" };
+const STANDARD_SPOT: Quota =
+    Quota { code: "L-34B43A08", name: "All Standard (A, C, D, H, I, M, R, T, Z) Spot Instance Requests" };
+const STANDARD_ON_DEMAND: Quota =
+    Quota { code: "L-1216C47A", name: "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances" };
 const P_ON_DEMAND: Quota = Quota { code: "L-417A185B", name: "Running On-Demand P instances" };
 
 impl Quota {
@@ -28,8 +32,19 @@ impl Quota {
             ("p", '2'..='4', Purchase::Spot) => Some(P_SPOT),
             ("p", '5', Purchase::Spot) => Some(P5_SPOT),
             ("p", _, Purchase::OnDemand) => Some(P_ON_DEMAND),
+            ("a" | "c" | "d" | "h" | "i" | "im" | "is" | "m" | "r" | "t" | "z", _, purchase) => {
+                Some(match purchase {
+                    Purchase::Spot => STANDARD_SPOT,
+                    Purchase::OnDemand => STANDARD_ON_DEMAND,
+                })
+            }
             _ => None,
         }
+    }
+
+    /// Whether it is of machines with GPUs, of which a new account may have none.
+    pub(super) fn is_of_gpus(self) -> bool {
+        ![STANDARD_SPOT, STANDARD_ON_DEMAND].contains(&self)
     }
 
     /// Where a person raises it.
@@ -72,7 +87,11 @@ mod tests {
             ("p4de.24xlarge", Some("L-7212CCBC"), Some("L-417A185B")),
             ("p5en.48xlarge", Some("L-C4BD4855"), Some("L-417A185B")),
             ("p6-b200.48xlarge", None, Some("L-417A185B")),
-            ("m7i.large", None, None),
+            ("m7i.large", Some("L-34B43A08"), Some("L-1216C47A")),
+            ("c7a.xlarge", Some("L-34B43A08"), Some("L-1216C47A")),
+            ("im4gn.large", Some("L-34B43A08"), Some("L-1216C47A")),
+            ("inf2.xlarge", None, None),
+            ("x2idn.16xlarge", None, None),
             ("", None, None),
             ("p", None, None),
         ] {

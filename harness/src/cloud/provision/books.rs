@@ -14,7 +14,7 @@ use crate::cloud::consistency::CONFIRMED;
 use crate::cloud::last_resort::LastResort;
 use crate::cloud::ledger::Ledger;
 use crate::cloud::meter::{self, Meter};
-use crate::cloud::provider::Region;
+use crate::cloud::provider::{Region, TypeGpus};
 use crate::cloud::provisioned::Price;
 use crate::cloud::{Usd, release};
 
@@ -26,8 +26,8 @@ pub(in crate::cloud) struct Book {
     cloud: Region,
     ledger: Ledger,
     pub(in crate::cloud) price: Option<Price>,
-    /// How many GPUs the instance's type has, and their name.
-    pub(in crate::cloud) gpus: Option<(u32, String)>,
+    /// The GPUs of the instance's type.
+    pub(in crate::cloud) gpus: Option<TypeGpus>,
     /// The earlier run that made all this, where it was taken over.
     pub(in crate::cloud) made_by: Option<RunId>,
     /// The way into the instance, from the first login on.
@@ -74,7 +74,7 @@ impl Books {
         &mut self,
         ledger: &Ledger,
         price: Price,
-        gpus: Option<(u32, String)>,
+        gpus: Option<TypeGpus>,
     ) -> Arc<OnceLock<Access>> {
         self.meter.begin(&price.instance, price.since, price.per_hour);
         let Some(book) = self.get_mut(ledger) else { return Arc::default() };

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use super::{Provision, signed};
 use crate::cloud::provisioned::ProvisionedNode;
 use crate::cloud::{CloudSettings, kept};
+use crate::files::cache;
+use crate::here::Env;
 use crate::text::chain;
 
 impl Provision {
@@ -16,7 +18,7 @@ impl Provision {
     pub async fn keep(&mut self, mut ready: ProvisionedNode, keep: Duration) {
         let until =
             ready.cloud.now().saturating_add(signed(keep)).unwrap_or(Timestamp::MAX).min(ready.expires_at);
-        match keep_on(&mut ready, &self.order.settings, keep).await {
+        match keep_on(&mut ready, &self.order.settings, keep, &self.order.env).await {
             Ok(command) => {
                 let (node, instance) = (self.order.node.name.clone(), ready.instance.id.clone());
                 self.tell(Kept { node, instance, until, command });
@@ -36,12 +38,13 @@ async fn keep_on(
     ready: &mut ProvisionedNode,
     settings: &CloudSettings,
     keep: Duration,
+    env: &Env,
 ) -> Result<String, String> {
     let minutes = keep.as_secs().div_ceil(60).max(1);
     ready.remote.shut_down_in(minutes).await.map_err(|error| chain(&error))?;
     // The lease is over a little later than that.
     ready.leave(settings, Duration::from_secs(minutes.saturating_add(1).saturating_mul(60))).await?;
-    let cache = kept::place().ok_or("there is no cache folder to keep its key in")?;
+    let cache = cache::folder(env).ok_or("there is no cache folder to keep its key in")?;
     let door = kept::Door {
         instance: &ready.instance.id,
         user: &settings.user,

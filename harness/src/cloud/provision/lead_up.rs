@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use gpu_suites::event::NodeProvisioned;
-use gpu_suites::gpu::GpuNeed;
 use gpu_suites::unit::Span;
 use jiff::Timestamp;
 
@@ -13,9 +12,10 @@ use crate::cloud::boot::{Boot, BootError};
 use crate::cloud::keys::NodeKeys;
 use crate::cloud::ledger::Ledger;
 use crate::cloud::observe::InstanceSeen;
-use crate::cloud::provider::{Provider, Region};
+use crate::cloud::provider::{Provider, Region, TypeGpus};
 use crate::cloud::provisioned::{Price, ProvisionedNode};
 use crate::cloud::{CloudSettings, Usd};
+use crate::config::need::NodeNeed;
 use crate::node::health;
 use crate::session::Budget;
 use crate::session::moment::Moment;
@@ -33,8 +33,8 @@ pub(in crate::cloud) struct Instance {
     /// From when on this run pays for it.
     pub(in crate::cloud) since: Timestamp,
     pub(in crate::cloud) asked_at: Timestamp,
-    /// How many GPUs its type has, and their name.
-    pub(in crate::cloud) gpus: Option<(u32, String)>,
+    /// The GPUs of its type.
+    pub(in crate::cloud) gpus: Option<TypeGpus>,
     pub(in crate::cloud) expires_at: Timestamp,
     pub(in crate::cloud) boot_timeout: Duration,
 }
@@ -67,6 +67,7 @@ impl Provision {
             keys: &keys,
             access: &access,
             health,
+            env: &self.order.env,
             sink: &self.sink,
             asked_at,
         };
@@ -98,11 +99,11 @@ impl Provision {
 }
 
 /// The GPUs that the node has to have: those of its type, if that is more than what was needed.
-fn wanted(need: &GpuNeed, gpus: Option<&(u32, String)>) -> health::Requirements {
+fn wanted(need: &NodeNeed, gpus: Option<&TypeGpus>) -> health::Requirements {
     let mut wanted = health::Requirements::from(need);
-    if let Some((count, name)) = gpus {
-        wanted.gpus = wanted.gpus.max(*count);
-        wanted.name = Some(name.clone());
+    if let Some(gpus) = gpus {
+        wanted.gpus = wanted.gpus.max(gpus.count);
+        wanted.name = Some(gpus.name.clone());
     }
     wanted
 }

@@ -15,7 +15,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use gpu_suites::event::{Event, Phase, StartPhase, Warning};
-use gpu_suites::gpu::GpuNeed;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::Instant;
@@ -33,6 +32,9 @@ use super::provisioned::ProvisionedNode;
 use super::reap_actions::ReapResult;
 use super::reuse::{Job, Turn};
 use super::{CloudNode, observe, providers, reap};
+use crate::config::need::NodeNeed;
+use crate::files::cache;
+use crate::here::Env;
 use crate::node::NodeSpec;
 
 /// How many nodes one after another may turn out bad before the run gives up.
@@ -45,8 +47,8 @@ pub struct Order {
     pub node: NodeSpec,
     /// What the user asks of it.
     pub settings: CloudNode,
-    /// The GPUs that node and suites need together.
-    pub need: GpuNeed,
+    /// What node and suites need together.
+    pub need: NodeNeed,
     pub work: Work,
     /// How much longer it may be kept.
     pub keep: Duration,
@@ -55,6 +57,8 @@ pub struct Order {
     pub labels: Labels,
     /// The runs of the same job on this machine, where they hand the node on to one another.
     pub job: Option<Job>,
+    /// Says where the cache folder and the programs for the node are.
+    pub env: Env,
 }
 
 /// Has nodes for one run, one after another.
@@ -76,7 +80,7 @@ impl Provision {
     /// For a run of this order; what happens goes to `sink`.
     pub fn new(order: Order, sink: UnboundedSender<Event>) -> Self {
         let books = Books::new(order.node.name.clone(), order.settings.max_cost, sink.clone());
-        let breaker = crate::files::cache::folder().map(|cache| cache.join(breaker::FILE));
+        let breaker = cache::folder(&order.env).map(|cache| cache.join(breaker::FILE));
         Self { order, sink, clouds: Vec::new(), books, turn: None, reaping: None, breaker }
     }
 

@@ -117,7 +117,7 @@ pub fn html(
         series::of(number, *status, entry, kin, judge, most, &mut data)
     });
     let series = Vec::from_iter(series);
-    let (tone, sign, word) = verdict(&counts);
+    let Headline { tone, sign, word } = Headline::of(&counts);
     let mut suites = Vec::from_iter(entries.iter().map(|entry| entry.case.suite()));
     suites.sort_unstable();
     suites.dedup();
@@ -143,24 +143,34 @@ pub fn html(
     PAGE.page(&view, &data)
 }
 
-/// The most important thing first.
-fn verdict(counts: &[Count]) -> (&'static str, &'static str, String) {
-    let of = |status: Status| {
-        counts.iter().filter(|count| count.status == status).map(|count| count.number).sum::<usize>()
-    };
-    let metrics = |number| count(number, "metric");
-    if of(Status::Regressed) > 0 {
-        return ("bad", "✗", format!("{} regressed", metrics(of(Status::Regressed))));
+/// What stands over the page.
+struct Headline {
+    tone: &'static str,
+    sign: &'static str,
+    word: String,
+}
+
+impl Headline {
+    /// The most important thing first.
+    fn of(counts: &[Count]) -> Self {
+        let of = |status: Status| {
+            counts.iter().filter(|count| count.status == status).map(|count| count.number).sum::<usize>()
+        };
+        let metrics = |number| count(number, "metric");
+        if of(Status::Regressed) > 0 {
+            let word = format!("{} regressed", metrics(of(Status::Regressed)));
+            return Self { tone: "bad", sign: "✗", word };
+        }
+        let looked_at = [Status::Suspected, Status::NoNumber, Status::Drifting];
+        let number = looked_at.into_iter().map(of).sum::<usize>();
+        if number > 0 {
+            return Self { tone: "odd", sign: "!", word: format!("{} to look at", metrics(number)) };
+        }
+        if of(Status::Fine) + of(Status::Improved) == 0 {
+            return Self { tone: "odd", sign: "?", word: "Not enough nights to tell".to_owned() };
+        }
+        Self { tone: "good", sign: "✓", word: "Nothing regressed".to_owned() }
     }
-    let looked_at = [Status::Suspected, Status::NoNumber, Status::Drifting];
-    let number = looked_at.into_iter().map(of).sum::<usize>();
-    if number > 0 {
-        return ("odd", "!", format!("{} to look at", metrics(number)));
-    }
-    if of(Status::Fine) + of(Status::Improved) == 0 {
-        return ("odd", "?", "Not enough nights to tell".to_owned());
-    }
-    ("good", "✓", "Nothing regressed".to_owned())
 }
 
 #[cfg(test)]

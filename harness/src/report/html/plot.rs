@@ -162,7 +162,7 @@ pub(super) fn of(curves: Option<&OfCase>, recorded: Vec<gpu::Samples>, drawing: 
         range: None,
         series,
     };
-    for (title, series, note) in rates(curves, &lines) {
+    for Rate { title, series, note } in rates(curves, &lines) {
         drawn.rates.extend(drawing.add(&title, note, over_time("", 200, series)));
     }
     for samples in samples {
@@ -210,8 +210,15 @@ fn losses(lines: &[(&str, &Curve)], drawing: &mut Drawing<'_>) -> Option<PlotSlo
     drawing.add("Loss", note, plot)
 }
 
+/// A rate, as it is drawn.
+struct Rate {
+    title: String,
+    series: Vec<Series>,
+    note: String,
+}
+
 /// A plot for each kind of rate, and one for the steps where a case tells no rate that can be drawn.
-fn rates(curves: &OfCase, lines: &[(&str, &Curve)]) -> Vec<(String, Vec<Series>, String)> {
+fn rates(curves: &OfCase, lines: &[(&str, &Curve)]) -> Vec<Rate> {
     let mut kinds = BTreeMap::<&str, Vec<(&str, &Curve)>>::new();
     for (name, curve) in lines.iter().filter(|(name, _)| is_rate(name)) {
         kinds.entry(last_part(name)).or_default().push((name, curve));
@@ -220,13 +227,14 @@ fn rates(curves: &OfCase, lines: &[(&str, &Curve)]) -> Vec<(String, Vec<Series>,
         let shown = &curves[..curves.len().min(SERIES)];
         let series = shown.iter().map(|(name, curve)| Series::by_time(name, curve)).collect();
         let title = kind.strip_prefix("window_").unwrap_or(kind).replace("_per_second", " per second");
-        (title.replace('_', " "), series, note(shown))
+        Rate { title: title.replace('_', " "), series, note: note(shown) }
     }));
     let steps = curves.pace.rates();
     if rates.is_empty() && steps.len() > 2 {
         let points = steps.into_iter().map(|(seconds, rate)| (thousandths(seconds), rate)).collect();
         let note = "Counted from the lines of its metrics.".to_owned();
-        rates.push(("steps per second".to_owned(), vec![Series::new("steps per second", points)], note));
+        let title = "steps per second".to_owned();
+        rates.push(Rate { series: vec![Series::new(&title, points)], title, note });
     }
     rates
 }

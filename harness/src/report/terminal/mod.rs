@@ -17,6 +17,7 @@ use gpu_suites::exit::Exit;
 
 use super::look::Look;
 use super::{Reporter, RunState, summary};
+use crate::here::Env;
 use crate::text::streams::Stdout;
 
 pub use live::Live;
@@ -36,11 +37,11 @@ pub enum Verbosity {
 }
 
 /// The reporter for standard output: `live` where that is a terminal that can move its cursor.
-pub fn reporter(live: bool, verbosity: Verbosity) -> Box<dyn Reporter> {
+pub fn reporter(live: bool, verbosity: Verbosity, env: &Env) -> Box<dyn Reporter> {
     if live && verbosity > Verbosity::Quiet {
         return Box::new(Live::on_stdout(verbosity));
     }
-    let grouping = std::env::var_os("GITHUB_ACTIONS").is_some();
+    let grouping = env.get("GITHUB_ACTIONS").is_some();
     Box::new(Plain::new(Stdout, verbosity, grouping))
 }
 

@@ -12,6 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use super::log_lines::LogLines;
 use super::screen::Screen;
+use crate::here::Env;
 use crate::report::case::Exited;
 use crate::report::look::Look;
 use crate::report::stop_commands::StopCommands;
@@ -46,10 +47,10 @@ const TOO_MANY_WARNINGS: u64 = MOST_WARNINGS + 1;
 
 impl Through {
     /// With our own words about the node, or without.
-    pub fn new(quiet: bool) -> Self {
+    pub fn new(quiet: bool, env: &Env) -> Self {
         let screen = |is_terminal: bool| is_terminal.then(Screen::default);
         let screens = [screen(io::stdout().is_terminal()), screen(io::stderr().is_terminal())];
-        let stop_commands = std::env::var_os("GITHUB_ACTIONS").map(|_| StopCommands::new());
+        let stop_commands = env.get("GITHUB_ACTIONS").map(|_| StopCommands::new());
         let (is_hushed, is_unheard, has_lost) = (false, false, false);
         Self {
             quiet,
@@ -65,8 +66,8 @@ impl Through {
     }
 
     /// For one of many tests.
-    pub fn of_test() -> Self {
-        let this = Self::new(true);
+    pub fn of_test(env: &Env) -> Self {
+        let this = Self::new(true, env);
         let lines = this.stop_commands.as_ref().map(|_| LogLines::default());
         Self { stop_commands: None, lines, ..this }
     }

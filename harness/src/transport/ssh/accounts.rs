@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use nix::unistd::{Uid, User};
 
+use crate::here::Env;
+
+/// An account of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) name: String,
@@ -11,12 +14,12 @@ pub(super) struct Account {
 }
 
 /// The account that this program runs as. A container often sets no USER, and may know no such account.
-pub(super) fn own() -> Account {
+pub(super) fn own(env: &Env) -> Account {
     let uid = Uid::current();
     User::from_uid(uid).ok().flatten().map_or_else(
         || Account {
-            name: std::env::var("USER").unwrap_or_else(|_| uid.to_string()),
-            home: std::env::home_dir().unwrap_or_else(|| PathBuf::from("/")),
+            name: env.get("USER").unwrap_or_else(|| uid.to_string()),
+            home: env.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from),
         },
         Account::from,
     )
@@ -39,7 +42,7 @@ mod tests {
     #[test]
     fn the_account_is_the_one_that_id_tells_and_is_found_by_its_name() {
         let output = std::process::Command::new("id").arg("-un").output().unwrap();
-        let own = own();
+        let own = own(&Env::default());
         assert_eq!(own.name, String::from_utf8(output.stdout).unwrap().trim());
         assert_eq!(look_up(&own.name), Some(own));
         assert_eq!(look_up("no such account"), None);

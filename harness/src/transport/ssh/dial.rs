@@ -134,16 +134,16 @@ pub(super) fn through(line: &str, target: &Target) -> Result<Stream, TransportEr
     let failed = |source| TransportError::Setup { peer: target.peer.clone(), source };
     let (ours, theirs) = UnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
-    let shell = std::env::var("SHELL").ok().filter(|shell| std::path::Path::new(shell).is_file());
-    let shell = shell.unwrap_or_else(|| "/bin/sh".to_owned());
     let input: OwnedFd = theirs.try_clone().map_err(failed)?.into();
-    let mut command = tokio::process::Command::new(&shell);
+    let mut command = tokio::process::Command::new(&target.shell);
     command.arg("-c").arg(format!("exec {line}"));
     command.stdin(input).stdout(OwnedFd::from(theirs)).stderr(std::process::Stdio::piped());
     // Of its own group, so that an interrupt from the terminal is ours to pass on and all of it can be ended.
     command.process_group(0).kill_on_drop(true);
-    let mut child =
-        command.spawn().map_err(|source| TransportError::Spawn { program: shell.clone(), source })?;
+    let mut child = command.spawn().map_err(|source| {
+        let program = target.shell.display().to_string();
+        TransportError::Spawn { program, source }
+    })?;
     // The parent's copies of the program's end would keep the stream open after the program.
     drop(command);
     let carrier = Carrier::new(format!("ProxyCommand `{}`", crate::text::clean::text(line)));

@@ -12,7 +12,7 @@ use super::config::Way;
 use super::dial::{self, Stream};
 use super::target::Target;
 use super::wake::{Waker, wake_up};
-use super::worker::{Elsewhere, Request, What, Worker};
+use super::worker::{Elsewhere, Inbox, Request, What, Worker};
 use crate::text::chain;
 use crate::transport::command::Mark;
 use crate::transport::exec::{Nudge, pair};
@@ -155,13 +155,16 @@ impl Route {
         let (elsewhere, carrier) = (self.elsewhere(), stream.carrier.clone());
         std::thread::Builder::new()
             .name(format!("ssh {}", target.peer.host))
-            .spawn(move || match Worker::open(stream, &target, &options, (wakeup, incoming, elsewhere)) {
-                Ok(worker) => {
-                    if ready.send(Ok(())).is_ok() {
-                        worker.run();
+            .spawn(move || {
+                match Worker::open(stream, &target, &options, Inbox { wakeup, requests: incoming, elsewhere })
+                {
+                    Ok(worker) => {
+                        if ready.send(Ok(())).is_ok() {
+                            worker.run();
+                        }
                     }
+                    Err(error) => drop(ready.send(Err(carrier.explain(&target, error)))),
                 }
-                Err(error) => drop(ready.send(Err(carrier.explain(&target, error)))),
             })
             .map_err(setup)?;
         made.await.unwrap_or(Err(TransportError::Gone))?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ClientKey, HostKey, accounts};
+use crate::here::Env;
 
 /// A node that accepts no connection for so long is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -37,19 +38,24 @@ pub struct SshOptions {
     pub connect_timeout: Duration,
     /// How long the peer may be silent, although asked, before the connection counts as lost.
     pub silence_limit: Duration,
+    /// What `${VARIABLE}` stands for, and which shell runs lines.
+    pub env: Env,
 }
 
 impl SshOptions {
-    /// What OpenSSH would use for this user; a key file and a `known_hosts` file may be given.
-    pub fn of_user(identity: Option<PathBuf>, known_hosts: Option<PathBuf>) -> Self {
-        let account = accounts::own();
-        let home = std::env::home_dir().unwrap_or_else(|| account.home.clone());
+    /// What OpenSSH would use for this user; a key file and a `known_hosts` file may be given, below `~` too.
+    pub fn of_user(env: &Env, identity: Option<PathBuf>, known_hosts: Option<PathBuf>) -> Self {
+        let account = accounts::own(env);
+        let home = env.get("HOME").map_or_else(|| account.home.clone(), PathBuf::from);
         let config = home.join(".ssh/config");
-        let agent = std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
+        let agent = env.get("SSH_AUTH_SOCK").map(PathBuf::from);
+        let below_home = |path: PathBuf| path.strip_prefix("~").map(|below| home.join(below)).unwrap_or(path);
+        let (identity, known_hosts) = (identity.map(below_home), known_hosts.map(below_home));
         // ssh goes by the account's home, whatever $HOME says: where that is another, its answer would be about other files.
         let ssh = if home == account.home { vec!["ssh".to_owned()] } else { Vec::new() };
         let system_config = Some("/etc/ssh/ssh_config".into());
-        Self { ssh, system_config, known_hosts, identity, agent, ..Self::below(home, config) }
+        let (user, env) = (account.name, env.clone());
+        Self { user, ssh, system_config, known_hosts, identity, agent, env, ..Self::below(home, config) }
     }
 
     /// Nothing of the user's: one key on either side, both known beforehand.
@@ -61,7 +67,7 @@ impl SshOptions {
     /// Only what lies below `home`, and the given configuration: nothing of the environment.
     pub fn below(home: impl Into<PathBuf>, config: impl Into<PathBuf>) -> Self {
         Self {
-            user: accounts::own().name,
+            user: accounts::own(&Env::default()).name,
             home: home.into(),
             ssh: Vec::new(),
             config: config.into(),
@@ -73,6 +79,26 @@ impl SshOptions {
             agent: None,
             connect_timeout: CONNECT_TIMEOUT,
             silence_limit: SILENCE_LIMIT,
+            env: Env::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_users_follows_from_the_environment_that_is_passed() {
+        let variables = [("HOME", "/home/other"), ("SSH_AUTH_SOCK", "/run/agent")];
+        let env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let options = SshOptions::of_user(&env, Some("~/.ssh/lab".into()), Some("keys/known".into()));
+        assert_eq!(options.identity, Some("/home/other/.ssh/lab".into()));
+        assert_eq!(options.known_hosts, Some("keys/known".into()));
+        assert_eq!(
+            (options.agent, options.config),
+            (Some("/run/agent".into()), "/home/other/.ssh/config".into())
+        );
+        assert!(options.ssh.is_empty(), "ssh itself would look into the account's home");
     }
 }

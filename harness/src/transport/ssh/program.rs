@@ -1,11 +1,20 @@
 //! Programs of this machine that decide how a node is reached.
 
 use std::io::{self, Read as _};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::here::Env;
+
 /// How often is looked whether a program has ended.
 const LOOK: Duration = Duration::from_millis(5);
+
+/// What runs a line of the configuration: the user's shell, where there is one.
+pub(super) fn shell(env: &Env) -> PathBuf {
+    let named = env.get("SHELL").map(PathBuf::from).filter(|shell| shell.is_file());
+    named.unwrap_or_else(|| "/bin/sh".into())
+}
 
 /// How a program ends that may take so long and no longer.
 pub(super) fn ends_within(mut command: Command, limit: Duration) -> io::Result<ExitStatus> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::SshOptions;
 use super::address::Address;
 use super::config::{ConfigError, Settings};
+use super::program::shell;
 use crate::transport::{Peer, TransportError};
 
 /// A machine with everything that the configuration says about it.
@@ -23,6 +24,8 @@ pub(super) struct Target {
     pub(super) is_jump: bool,
     /// How long each step to an authenticated session may take.
     pub(super) limit: Duration,
+    /// What runs a `ProxyCommand`.
+    pub(super) shell: PathBuf,
 }
 
 impl Target {
@@ -45,7 +48,8 @@ impl Target {
             None => settings.known_hosts.clone(),
         };
         let limit = settings.connect_timeout.unwrap_or(options.connect_timeout);
-        Ok(Self { peer, key_name, short_name, known_hosts, settings, is_jump, limit })
+        let shell = shell(&options.env);
+        Ok(Self { peer, key_name, short_name, known_hosts, settings, is_jump, limit, shell })
     }
 }
 

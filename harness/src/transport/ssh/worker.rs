@@ -93,13 +93,20 @@ pub(super) struct Worker {
     _carrier: Option<tokio::sync::oneshot::Sender<()>>,
 }
 
+/// How a worker hears from those who use its connection.
+pub(super) struct Inbox {
+    pub(super) wakeup: Wakeup,
+    pub(super) requests: Receiver<Request>,
+    pub(super) elsewhere: Elsewhere,
+}
+
 impl Worker {
     /// Shakes hands, checks the host's key and logs in. Blocks.
     pub(super) fn open(
         stream: Stream,
         target: &Target,
         options: &SshOptions,
-        (wakeup, requests, elsewhere): (Wakeup, Receiver<Request>, Elsewhere),
+        Inbox { wakeup, requests, elsewhere }: Inbox,
     ) -> Result<Self, TransportError> {
         let peer = target.peer.clone();
         let made = Instant::now();

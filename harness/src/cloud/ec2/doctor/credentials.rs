@@ -7,19 +7,26 @@ use jiff::Timestamp;
 
 use super::first_sentence;
 use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
+use crate::here::Env;
 use crate::report::finding::Finding;
 
 /// AWS refuses requests that were signed at a time more than five minutes off.
 const MOST_SKEW: Duration = Duration::from_secs(240);
 
 /// Who the caller is, as an ARN; `None` where nothing more can be asked. `tell`: whether to say so.
-pub(super) async fn caller(cloud: &Cloud, findings: &mut Vec<Finding>, tell: bool) -> Option<String> {
+pub(super) async fn caller(
+    cloud: &Cloud,
+    env: &Env,
+    findings: &mut Vec<Finding>,
+    tell: bool,
+) -> Option<String> {
     match cloud.sts().get_caller_identity().send().await {
         Ok(caller) => {
             let arn = caller.arn().unwrap_or("an unnamed caller").to_owned();
             if tell {
                 let account = caller.account().unwrap_or("?");
-                findings.push(Finding::ok("credentials", format!("account {account}, {arn}, {}", source())));
+                findings
+                    .push(Finding::ok("credentials", format!("account {account}, {arn}, {}", source(env))));
             }
             Some(arn)
         }
@@ -29,7 +36,7 @@ pub(super) async fn caller(cloud: &Cloud, findings: &mut Vec<Finding>, tell: boo
             findings.push(Finding::failed("credentials", said).hint(format!(
                 "{}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or in CI AWS_ROLE_ARN and \
                  AWS_WEB_IDENTITY_TOKEN_FILE (docs/iam.md)",
-                source()
+                source(env)
             )));
             None
         }
@@ -37,8 +44,8 @@ pub(super) async fn caller(cloud: &Cloud, findings: &mut Vec<Finding>, tell: boo
 }
 
 /// Where the SDK's chain finds them, by the look of the environment: it tries these in this order.
-fn source() -> &'static str {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+fn source(env: &Env) -> &'static str {
+    let set = |name: &str| env.get(name).is_some();
     if set("AWS_ACCESS_KEY_ID") {
         "from the environment (AWS_ACCESS_KEY_ID)"
     } else if set("AWS_PROFILE") {

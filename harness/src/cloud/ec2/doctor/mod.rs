@@ -11,28 +11,29 @@ mod roles;
 use super::Ec2Settings;
 use super::cloud::{Cloud, Ec2Error};
 use super::refusal::RefusalKind;
-use crate::node::NodeSpec;
+use crate::cloud::provider::Patient;
 use crate::report::finding::Finding;
 use crate::text::chain;
 
 /// Examines a region for a node. Without credentials there is no use in looking at the next.
 pub(super) async fn examine(
     cloud: &Cloud,
-    node: &NodeSpec,
     settings: &Ec2Settings,
-    number: usize,
+    patient: &Patient<'_>,
     findings: &mut Vec<Finding>,
 ) -> bool {
     // Credentials and roles are the account's; the rest is each region's own.
-    let Some(caller) = credentials::caller(cloud, findings, number == 0).await else { return false };
-    if number == 0 {
+    let is_first = patient.number == 0;
+    let caller = credentials::caller(cloud, patient.env, findings, is_first).await;
+    let Some(caller) = caller else { return false };
+    if is_first {
         findings.extend(roles::service_linked(cloud).await);
     }
     if settings.regions.len() > 1 {
         findings.push(Finding::ok("region", cloud.region()));
     }
     let basis = region::examine(cloud, settings, &caller, findings).await;
-    let tried = Box::pin(permissions::try_each(cloud, node, settings, &basis, &caller));
+    let tried = Box::pin(permissions::try_each(cloud, settings, patient, &basis, &caller));
     findings.extend(tried.await);
     true
 }

@@ -16,12 +16,13 @@ use super::region::Basis;
 use super::{allow, first_sentence, kind};
 use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
 use crate::cloud::ec2::inventory::each;
+use crate::cloud::ec2::kinds;
 use crate::cloud::ec2::refusal::RefusalKind;
 use crate::cloud::error::Fault as _;
+use crate::cloud::provider::Patient;
 use crate::cloud::tagged::TaggedResource;
 use crate::cloud::tags;
 use crate::cloud::who::Who;
-use crate::node::NodeSpec;
 use crate::report::finding::{Finding, State};
 use crate::text::chain;
 
@@ -36,14 +37,15 @@ const NO_FLEET: &str = "fleet-00000000-0000-0000-0000-000000000000";
 /// Tries each of them; those that are allowed are told in one line.
 pub(super) async fn try_each(
     cloud: &Cloud,
-    node: &NodeSpec,
     settings: &Ec2Settings,
+    patient: &Patient<'_>,
     basis: &Basis,
     caller: &str,
 ) -> Vec<Finding> {
     let (looked, ours) = looking(cloud, caller).await;
+    let tags = our_tags(patient);
     let (made, ended) =
-        tokio::join!(making(cloud, node, settings, basis, &ours, caller), ending(cloud, &ours, caller));
+        tokio::join!(making(cloud, &tags, settings, basis, &ours, caller), ending(cloud, &ours, caller));
     let tried = [looked, made, ended].concat();
     let (allowed, mut rest): (Vec<_>, Vec<_>) =
         tried.into_iter().partition(|finding| finding.state == State::Ok);
@@ -75,17 +77,17 @@ async fn looking(cloud: &Cloud, caller: &str) -> (Vec<Finding>, Vec<TaggedResour
 /// What makes something is tried as a run would do it, tags and all.
 async fn making(
     cloud: &Cloud,
-    node: &NodeSpec,
+    tags: &[Tag],
     settings: &Ec2Settings,
     basis: &Basis,
     ours: &[TaggedResource],
     caller: &str,
 ) -> Vec<Finding> {
     let ec2 = cloud.ec2();
-    let group_of_ours = one_of(ours, ResourceKind::SecurityGroup, NO_GROUP);
-    let template_of_ours = one_of(ours, ResourceKind::LaunchTemplate, NO_TEMPLATE);
+    let group_of_ours = one_of(ours, kinds::SECURITY_GROUP, NO_GROUP);
+    let template_of_ours = one_of(ours, kinds::LAUNCH_TEMPLATE, NO_TEMPLATE);
     let specification = |kind: ResourceType| {
-        TagSpecification::builder().resource_type(kind).set_tags(Some(our_tags(node))).build()
+        TagSpecification::builder().resource_type(kind).set_tags(Some(tags.to_vec())).build()
     };
     let group = async {
         let answer = ec2
@@ -142,7 +144,7 @@ async fn making(
         dry("CreateFleet", answer, caller)
     };
     let run = join_all(settings.market.purchases(false).iter().map(|purchase| {
-        let launch = Launch { cloud, settings, basis, tags: our_tags(node), purchase: *purchase };
+        let launch = Launch { cloud, settings, basis, tags: tags.to_vec(), purchase: *purchase };
         async move { pass_role(launch.dry_run(caller).await, settings, caller) }
     }));
     let (group, ingress, template, fleet, run) = tokio::join!(group, ingress, template, fleet, run);
@@ -226,11 +228,9 @@ fn pass_role(finding: Finding, settings: &Ec2Settings, caller: &str) -> Finding 
 async fn ending(cloud: &Cloud, ours: &[TaggedResource], caller: &str) -> Vec<Finding> {
     let ec2 = cloud.ec2();
     let id = |kind, none| one_of(ours, kind, none);
-    let (instance, group) =
-        (id(ResourceKind::Instance, NO_INSTANCE), id(ResourceKind::SecurityGroup, NO_GROUP));
-    let (template, volume) =
-        (id(ResourceKind::LaunchTemplate, NO_TEMPLATE), id(ResourceKind::Volume, NO_VOLUME));
-    let (request, fleet) = (id(ResourceKind::SpotRequest, NO_REQUEST), id(ResourceKind::Fleet, NO_FLEET));
+    let (instance, group) = (id(ResourceKind::INSTANCE, NO_INSTANCE), id(kinds::SECURITY_GROUP, NO_GROUP));
+    let (template, volume) = (id(kinds::LAUNCH_TEMPLATE, NO_TEMPLATE), id(ResourceKind::VOLUME, NO_VOLUME));
+    let (request, fleet) = (id(kinds::SPOT_REQUEST, NO_REQUEST), id(kinds::FLEET, NO_FLEET));
     let (terminate, delete_group, delete_template, delete_volume, cancel, delete_fleet, instances, history) = tokio::join!(
         ec2.terminate_instances().instance_ids(instance).dry_run(true).send(),
         ec2.delete_security_group().group_id(group).dry_run(true).send(),
@@ -258,9 +258,10 @@ async fn ending(cloud: &Cloud, ours: &[TaggedResource], caller: &str) -> Vec<Fin
 }
 
 /// The tags that a run sets, as far as the policy looks at them.
-fn our_tags(node: &NodeSpec) -> Vec<Tag> {
+fn our_tags(patient: &Patient<'_>) -> Vec<Tag> {
     let tag = |name: &str, value: &str| Tag::builder().key(name).value(value).build();
-    vec![tag(tags::RUN, "doctor"), tag(tags::NODE, node.name.as_str()), tag(tags::OWNER, &Who::find().owner)]
+    let owner = Who::find(patient.env).owner;
+    vec![tag(tags::RUN, "doctor"), tag(tags::NODE, patient.node.name.as_str()), tag(tags::OWNER, &owner)]
 }
 
 /// Something of ours to try a dry run on, or an id that nothing has.

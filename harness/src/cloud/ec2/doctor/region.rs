@@ -11,8 +11,9 @@ use jiff::Timestamp;
 
 use super::super::{Ec2Settings, Purchase, Usd};
 use super::{allow, failed, first_sentence};
-use crate::cloud::ec2::candidates::{Candidate, Choice, Why};
+use crate::cloud::ec2::candidates::{Candidate, Choice};
 use crate::cloud::ec2::cloud::{Cloud, Ec2Error};
+use crate::cloud::ec2::left_out::Why;
 use crate::cloud::ec2::look_up::{self, Image, LookUpError, RegionCatalog};
 use crate::cloud::ec2::quota::Quota;
 use crate::report::finding::Finding;
@@ -37,7 +38,7 @@ pub(super) async fn examine(
     caller: &str,
     findings: &mut Vec<Finding>,
 ) -> Basis {
-    let looked = look_up::look_up(cloud, settings, &settings.gpu).await;
+    let looked = look_up::look_up(cloud, settings, &settings.need).await;
     findings.push(super::credentials::clock(cloud));
     let catalog = match looked {
         Ok(catalog) => catalog,
@@ -56,7 +57,7 @@ pub(super) async fn examine(
     findings.push(image(cloud, &catalog.image).await);
     let mut basis = Basis { image: Some(catalog.image.id.clone()), ..Basis::default() };
     for purchase in settings.market.purchases(false) {
-        match catalog.choose(settings, &settings.gpu, *purchase, None) {
+        match catalog.choose(settings, &settings.need, *purchase, None) {
             Ok(choice) => {
                 findings.push(types(&choice, *purchase));
                 findings.extend(under_a_limit(&catalog, &choice, settings, *purchase));
@@ -114,7 +115,7 @@ async fn image(cloud: &Cloud, image: &Image) -> Finding {
     let age = made.and_then(|made| Duration::try_from(made.duration_until(cloud.now())).ok());
     match age {
         Some(age) if age > OLD => Finding::ok("image", format!("{said}, {} old", days(age)))
-            .hint("it is more than a year old: its NVIDIA driver may not know newer GPUs"),
+            .hint("it is more than a year old: it lacks a year's updates, and its NVIDIA driver, if any, newer GPUs"),
         Some(age) => Finding::ok("image", format!("{said}, {} old", days(age))),
         None => Finding::ok("image", said),
     }
@@ -130,9 +131,11 @@ fn days(age: Duration) -> String {
 fn types(choice: &Choice, purchase: Purchase) -> Finding {
     let mut said = String::new();
     for candidate in choice.candidates.iter().take(3) {
-        let sm = candidate.sm.map(|sm| format!(", {sm}")).unwrap_or_default();
-        let Candidate { name, gpus, gpu_name, memory, .. } = candidate;
-        let _ = write!(said, "{name} ({gpus} x {gpu_name}, {memory}{sm}), ");
+        let Candidate { name, gpus, vcpus, memory, .. } = candidate;
+        let _ = match gpus {
+            Some(gpus) => write!(said, "{name} ({gpus}), "),
+            None => write!(said, "{name} ({vcpus} vCPUs, {memory}), "),
+        };
     }
     match choice.candidates.len().saturating_sub(3) {
         0 => said.truncate(said.len().saturating_sub(2)),
@@ -154,7 +157,7 @@ fn under_a_limit(
     purchase: Purchase,
 ) -> Vec<Finding> {
     let Some(most) = settings.max_cost else { return left_out(choice, settings, purchase) };
-    match catalog.choose(settings, &settings.gpu, purchase, Some(most.0)) {
+    match catalog.choose(settings, &settings.need, purchase, Some(most.0)) {
         Ok(capped) => left_out(&capped, settings, purchase),
         Err(none) => vec![Finding::failed(format!("max-cost, {purchase}"), none.to_string()).hint(
             "give on-demand prices in `prices:` of the node, in US dollars an hour, or raise `max-cost:`",
@@ -253,8 +256,13 @@ fn judge_quota(about: String, quota: Quota, allowed: f64, smallest: &Candidate, 
     if allowed >= f64::from(needs) {
         Finding::ok(about, said)
     } else {
+        let until_then = if quota.is_of_gpus() {
+            "\nUntil then a node with `gpu: none` runs what needs no GPU: it counts against another quota"
+        } else {
+            ""
+        };
         Finding::failed(about, said).hint(format!(
-            "ask for more:\n{}\nor at {}",
+            "ask for more:\n{}\nor at {}{until_then}",
             quota.command(region, needs),
             quota.console(region)
         ))
@@ -289,11 +297,9 @@ mod tests {
         let smallest = Candidate {
             name: "g6.xlarge".into(),
             processor: crate::cloud::ec2::candidates::Processor::X86_64,
-            gpu_name: "L4".into(),
-            gpus: 1,
-            memory: gpu_suites::unit::ByteSize(24 << 30),
-            sm: None,
+            gpus: None,
             vcpus: 4,
+            memory: gpu_suites::unit::ByteSize(16 << 30),
             on_demand: None,
             zones: vec!["us-east-1a".into()],
         };
@@ -301,6 +307,8 @@ mod tests {
         let judged = |allowed| judge_quota("quota, spot".into(), quota, allowed, &smallest, "us-east-1");
         assert_eq!((judged(4.0).state, judged(3.0).state), (State::Ok, State::Failed));
         let hint = judged(0.0).hint.unwrap();
-        assert!(hint.contains("L-3819A6DF") && hint.contains("--desired-value 4"), "{hint}");
+        for said in ["L-3819A6DF", "--desired-value 4", "`gpu: none`"] {
+            assert!(hint.contains(said), "{said} in {hint}");
+        }
     }
 }

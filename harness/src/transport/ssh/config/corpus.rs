@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use super::{Settings, SshOptions};
+use crate::here::Env;
 use crate::transport::ssh::accounts;
 use crate::transport::ssh::address::Address;
 
@@ -43,7 +44,9 @@ fn configurations(folder: &Path) -> Vec<(String, PathBuf, Vec<Address>)> {
 
 /// Neither the machine's configuration nor the environment counts, and the home is the one that ssh goes by.
 fn options(config: &Path, ssh: Vec<String>) -> SshOptions {
-    SshOptions { agent: Some("/the/agent".into()), ssh, ..SshOptions::below(accounts::own().home, config) }
+    let own = accounts::own(&Env::default());
+    let env = Env::of_process();
+    SshOptions { agent: Some("/the/agent".into()), ssh, env, ..SshOptions::below(own.home, config) }
 }
 
 fn find(address: &Address, options: &SshOptions) -> Settings {
@@ -74,7 +77,7 @@ fn what_is_read_is_what_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let usual =
         find(&Address::parse("ssh://usual").unwrap(), &options(Path::new("/nonexistent/config"), Vec::new()));
-    let (mut said, own) = (String::new(), accounts::own());
+    let (mut said, own) = (String::new(), accounts::own(&Env::default()));
     let uid = rustix::process::getuid().as_raw();
     for (name, file, addresses) in configurations(folder.path()) {
         for address in addresses {

@@ -99,13 +99,15 @@ fn on_network(list: &str) -> Result<bool, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use super::*;
     use crate::transport::ssh::config::machine::This;
     use crate::transport::ssh::config::tokens::Meaning;
 
-    static HERE: This = This { limit: Duration::from_secs(10) };
+    static HERE: LazyLock<This> =
+        LazyLock::new(|| This { limit: Duration::from_secs(10), shell: "/bin/sh".into() });
 
     fn known(is_final: bool) -> Known<'static> {
         let meaning = Meaning {
@@ -126,7 +128,7 @@ mod tests {
             tag: "fast",
             is_final,
             tokens: Tokens::of(meaning),
-            machine: &HERE,
+            machine: &*HERE,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::net::ToSocketAddrs as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -20,15 +20,16 @@ pub(super) trait Machine: fmt::Debug {
     fn files(&self, pattern: &str) -> Result<Vec<PathBuf>, String>;
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct This {
     pub(super) limit: Duration,
+    /// What runs a line.
+    pub(super) shell: PathBuf,
 }
 
 impl Machine for This {
     fn succeeds(&self, line: &str) -> Result<bool, String> {
-        let shell = std::env::var_os("SHELL").filter(|shell| Path::new(shell).is_file());
-        let mut command = Command::new(shell.unwrap_or_else(|| "/bin/sh".into()));
+        let mut command = Command::new(&self.shell);
         command.arg("-c").arg(line).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let ended = ends_within(command, self.limit).map_err(|error| format!("`{line}`: {error}"))?;
         Ok(ended.success())
@@ -72,7 +73,7 @@ mod tests {
         for name in ["a.conf", "below/b.conf"] {
             std::fs::write(folder.path().join(name), "").unwrap();
         }
-        let this = This { limit: Duration::from_secs(10) };
+        let this = This { limit: Duration::from_secs(10), shell: "/bin/sh".into() };
         let files = |name: &str| this.files(folder.path().join(name).to_str().unwrap());
         for (pattern, expected) in [
             ("*.conf", vec!["a.conf"]),

@@ -23,6 +23,7 @@ pub(super) use settings::{Family, Settings, Way};
 
 use super::SshOptions;
 use super::address::Address;
+use super::program::shell;
 use found::Origin;
 use machine::{Machine, This};
 
@@ -45,7 +46,10 @@ impl Settings {
     pub(super) fn find(subject: &Subject, options: &SshOptions) -> Result<Self, ConfigError> {
         let found = match ask::ask(&options.ssh, subject, options.connect_timeout)? {
             Some(found) => found,
-            None => reader::read(subject, &options.sources(&This { limit: options.connect_timeout }))?,
+            None => reader::read(
+                subject,
+                &options.sources(&This { limit: options.connect_timeout, shell: shell(&options.env) }),
+            )?,
         };
         Self::of(&found, subject, options.defaults())
     }
@@ -79,7 +83,12 @@ pub(super) fn read_nowhere(subject: &Subject, options: &SshOptions) -> Result<Se
 
 impl SshOptions {
     fn defaults(&self) -> settings::Defaults<'_> {
-        settings::Defaults { user: &self.user, home: &self.home, agent: self.agent.as_deref() }
+        settings::Defaults {
+            user: &self.user,
+            home: &self.home,
+            agent: self.agent.as_deref(),
+            env: &self.env,
+        }
     }
 
     fn sources<'a>(&'a self, machine: &'a dyn Machine) -> reader::Sources<'a> {
@@ -88,6 +97,7 @@ impl SshOptions {
             user: &self.config,
             system: self.system_config.as_deref(),
             local_user: &self.user,
+            env: &self.env,
             machine,
         }
     }

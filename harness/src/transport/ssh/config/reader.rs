@@ -12,6 +12,7 @@ use super::line::Line;
 use super::machine::Machine;
 use super::tokens::{Meaning, Tokens, tilde, variables};
 use super::{ConfigError, Subject};
+use crate::here::Env;
 use crate::transport::ssh::pattern;
 
 /// As deep as OpenSSH follows `Include`.
@@ -31,6 +32,7 @@ pub(super) struct Sources<'a> {
     pub(super) user: &'a Path,
     pub(super) system: Option<&'a Path>,
     pub(super) local_user: &'a str,
+    pub(super) env: &'a Env,
     pub(super) machine: &'a dyn Machine,
 }
 
@@ -128,7 +130,7 @@ impl Reader<'_> {
     }
 
     fn included(&self, name: &str, whose: Whose) -> Result<Vec<PathBuf>, String> {
-        let name = variables(&self.known().tokens.percent(name)?)?;
+        let name = variables(&self.known().tokens.percent(name)?, self.sources.env)?;
         let folder = match whose {
             Whose::Users => self.sources.home.join(".ssh"),
             Whose::Systems => "/etc/ssh".into(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::found::{Found, Value, is_none};
 use super::tokens::{Meaning, Tokens};
 use super::{ConfigError, Subject, jump};
+use crate::here::Env;
 use crate::transport::ssh::address::Address;
 
 /// What holds for one host.
@@ -57,6 +58,7 @@ pub(super) struct Defaults<'a> {
     pub(super) user: &'a str,
     pub(super) home: &'a Path,
     pub(super) agent: Option<&'a Path>,
+    pub(super) env: &'a Env,
 }
 
 /// The key files that OpenSSH tries by itself, in its order.
@@ -94,7 +96,7 @@ impl Settings {
             None => defaults.user.to_owned(),
         };
         let tokens = Tokens::of(Meaning { user: &user, ..meaning });
-        let names = Names { found, tokens, home: defaults.home };
+        let names = Names { found, tokens, home: defaults.home, env: defaults.env };
         let mut known_hosts = names.of("userknownhostsfile", &[".ssh/known_hosts", ".ssh/known_hosts2"])?;
         let global = ["/etc/ssh/ssh_known_hosts", "/etc/ssh/ssh_known_hosts2"];
         known_hosts.extend(names.of("globalknownhostsfile", &global)?);
@@ -139,11 +141,12 @@ struct Names<'a> {
     found: &'a Found,
     tokens: Tokens,
     home: &'a Path,
+    env: &'a Env,
 }
 
 impl Names<'_> {
     fn path(&self, value: &Value, word: &str) -> Result<PathBuf, ConfigError> {
-        self.tokens.path(word, self.home).map(PathBuf::from).map_err(|reason| wrong(value, reason))
+        self.tokens.path(word, self.home, self.env).map(PathBuf::from).map_err(|reason| wrong(value, reason))
     }
 
     /// The files that the first line of an option names.
@@ -171,7 +174,7 @@ impl Names<'_> {
             "SSH_AUTH_SOCK" => Ok(default.map(Path::to_owned)),
             // The older way to name a variable.
             word if word.starts_with('$') && !word.starts_with("${") => {
-                Ok(std::env::var_os(&word[1..]).filter(|socket| !socket.is_empty()).map(PathBuf::from))
+                Ok(self.env.get(&word[1..]).map(PathBuf::from))
             }
             word => self.path(value, word).map(Some),
         }

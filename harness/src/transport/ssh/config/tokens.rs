@@ -4,6 +4,7 @@ use std::path::Path;
 
 use sha1::{Digest as _, Sha1};
 
+use crate::here::Env;
 use crate::transport::ssh::accounts;
 
 /// What the percent signs of one connection stand for.
@@ -68,18 +69,18 @@ impl Tokens {
     }
 
     /// A file's name with all of it replaced.
-    pub(super) fn path(&self, text: &str, home: &Path) -> Result<String, String> {
-        variables(&self.percent(&tilde(text, home)?)?)
+    pub(super) fn path(&self, text: &str, home: &Path, env: &Env) -> Result<String, String> {
+        variables(&self.percent(&tilde(text, home)?)?, env)
     }
 }
 
 /// A text with each `${VARIABLE}` replaced.
-pub(super) fn variables(text: &str) -> Result<String, String> {
+pub(super) fn variables(text: &str, env: &Env) -> Result<String, String> {
     let mut expanded = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let (name, after) = after.split_once('}').ok_or("a `${` is not closed by a `}`")?;
-        let value = std::env::var(name).map_err(|_| format!("the variable `{name}` is not set"))?;
+        let value = env.get(name).ok_or_else(|| format!("the variable `{name}` is not set"))?;
         expanded.push_str(before);
         expanded.push_str(&value);
         rest = after;
@@ -137,11 +138,8 @@ mod tests {
         assert_eq!(tilde("~root/x", home).unwrap(), "/root/x");
         assert_eq!(tilde("/a/~b", home).unwrap(), "/a/~b");
         assert!(tilde("~no-such-account/x", home).is_err());
-        let path = std::env::var("PATH").unwrap();
-        assert_eq!(variables("a${PATH}b$PATH").unwrap(), format!("a{path}b$PATH"));
-        assert_eq!(
-            variables("${NO_SUCH_VARIABLE_HERE}").unwrap_err(),
-            "the variable `NO_SUCH_VARIABLE_HERE` is not set"
-        );
+        let env = Env::from_iter([("LAB".to_owned(), "lab".to_owned())]);
+        assert_eq!(variables("a${LAB}b$LAB", &env).unwrap(), "alabb$LAB");
+        assert_eq!(variables("${OTHER}", &env).unwrap_err(), "the variable `OTHER` is not set");
     }
 }
