@@ -112,7 +112,7 @@ cases:
         !images.is_empty() && images.iter().all(|name| name.contains("/canonical/ubuntu/")),
         "{images:?}"
     );
-    ec2.wait_until_nothing_is_left(std::time::Duration::from_secs(60));
+    ec2.nothing_is_left();
 }
 
 #[test]
