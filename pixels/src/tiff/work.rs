@@ -33,8 +33,12 @@ impl Tiff<'_> {
         let mut left = file;
         for (column, row, plane) in self.chunks() {
             let whole = layout.whole(column, row);
-            // What cannot be found is told by whoever needs it.
-            let Ok(Some(packed)) = self.packed(layout.index(column, row, plane), whole) else { continue };
+            let packed = match self.packed(layout.index(column, row, plane), whole) {
+                Ok(Some(packed)) => packed,
+                Ok(None) => continue,
+                // Unpacking ends there at the latest, and says so.
+                Err(_) => break,
+            };
             let read = packed.len() + self.tables().len();
             let beyond = read.saturating_sub(self.longest_packed(whole)) as u64;
             left =
