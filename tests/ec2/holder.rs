@@ -132,7 +132,7 @@ fn a_killed_nextest_leaves_no_node() {
 #[test]
 fn a_killed_holder_fails_no_test_as_code_and_its_node_ends_by_itself() {
     let ec2 = Ec2::start(Options { clock_factor: 60.0 });
-    let project = ec2.in_project(Project::with_suite(LASTING), "types: [g4dn.xlarge]\nttl: 4h");
+    let project = ec2.in_project(Project::with_suite(LASTING), "types: [g4dn.xlarge]\nttl: 4h\nlease: 20s");
     let fixture = Fixture { project: &project };
     let mut run = on_the_cloud(&fixture, &["-E", "test(lasting)"]);
     project.await_event(&mut run, begun);
