@@ -1,0 +1,169 @@
+//! The wheel: the Python package of python/ and the programs, which pip puts into the environment's folder of programs.
+//!
+//! <https://packaging.python.org/en/latest/specifications/binary-distribution-format/>
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use super::programs::Programs;
+use super::release::Release;
+use super::sbom;
+use crate::cargo;
+
+/// The distribution's name as file names have it.
+const NAME: &str = "gpu_harness";
+/// Any Python 3; any Linux with this glibc, which is what gpu-harness and gpu-agent ask for.
+const TAG: &str = "py3-none-manylinux_2_17_x86_64";
+
+/// The wheel's file name.
+pub(crate) fn file_name(release: &Release) -> String {
+    format!("{NAME}-{}-{TAG}.whl", release.version)
+}
+
+/// Writes it into `folder`.
+pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Result<PathBuf> {
+    let sources = cargo::root().join("python");
+    let entry_points = fs::read_to_string(sources.join("entry_points.txt"))
+        .context("failed to read python/entry_points.txt")?;
+    for module in modules(&entry_points) {
+        let file = sources.join(module.replace('.', "/")).with_extension("py");
+        // pytest would fail in every environment that has the wheel.
+        ensure!(file.is_file(), "python/entry_points.txt names {module}, and there is no {}", file.display());
+    }
+    let path = folder.join(file_name(release));
+    let mut wheel = Wheel::create(&path)?;
+    for file in python_files(&sources.join(NAME))? {
+        let name = file.strip_prefix(&sources).context("it was found there")?;
+        wheel.add_file(&name.to_string_lossy(), &file, 0o644)?;
+    }
+    let about = |file: &str| format!("{NAME}-{}.{file}", release.version);
+    for program in programs.iter() {
+        wheel.add_file(&about(&format!("data/scripts/{}", program.name)), &program.path, 0o755)?;
+    }
+    let info = |file: &str| about(&format!("dist-info/{file}"));
+    wheel.add(&info("METADATA"), metadata(release)?.as_bytes(), 0o644)?;
+    wheel.add(
+        &info("WHEEL"),
+        format!("Wheel-Version: 1.0\nGenerator: cargo xtask dist\nRoot-Is-Purelib: false\nTag: {TAG}\n")
+            .as_bytes(),
+        0o644,
+    )?;
+    wheel.add(&info("entry_points.txt"), entry_points.as_bytes(), 0o644)?;
+    for license in LICENSES {
+        wheel.add_file(&info(&format!("licenses/{license}")), &cargo::root().join(license), 0o644)?;
+    }
+    // Where PEP 770 has it.
+    wheel.add(&info("sboms/gpu-harness.cdx.json"), sbom::text(release)?.as_bytes(), 0o644)?;
+    wheel.finish(&info("RECORD"))?;
+    Ok(path)
+}
+
+pub(crate) const LICENSES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
+
+fn metadata(release: &Release) -> Result<String> {
+    let readme = fs::read_to_string(cargo::root().join("README.md")).context("failed to read README.md")?;
+    let mut text = format!(
+        "Metadata-Version: 2.4\nName: gpu-harness\nVersion: {}\nSummary: {}\nLicense-Expression: MIT OR Apache-2.0\n",
+        release.version, release.description
+    );
+    for license in LICENSES {
+        let _ = writeln!(text, "License-File: {license}");
+    }
+    text.push_str(
+        "Requires-Python: >=3.8\nClassifier: Framework :: Pytest\nClassifier: Operating System :: POSIX :: Linux\n\
+         Classifier: Programming Language :: Python :: 3\nClassifier: Programming Language :: Rust\n\
+         Description-Content-Type: text/markdown\n\n",
+    );
+    text.push_str(&readme);
+    Ok(text)
+}
+
+/// The modules that a list of entry points names.
+fn modules(entry_points: &str) -> Vec<&str> {
+    let targets = entry_points.lines().filter_map(|line| Some(line.split_once('=')?.1.trim()));
+    Vec::from_iter(targets.map(|target| target.split(':').next().unwrap_or(target)))
+}
+
+/// The package's files in order, without what Python left there when it ran them.
+fn python_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).with_context(|| format!("failed to read {}", folder.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "py")
+                || path.ends_with("py.typed")
+            {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// A zip that remembers what is in it.
+struct Wheel {
+    zip: ZipWriter<File>,
+    record: String,
+}
+
+impl Wheel {
+    fn create(path: &Path) -> Result<Self> {
+        let file = File::create(path).with_context(|| format!("failed to make {}", path.display()))?;
+        Ok(Self { zip: ZipWriter::new(file), record: String::new() })
+    }
+
+    fn add_file(&mut self, name: &str, file: &Path, mode: u32) -> Result<()> {
+        let content = fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+        self.add(name, &content, mode)
+    }
+
+    fn add(&mut self, name: &str, content: &[u8], mode: u32) -> Result<()> {
+        let hash = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(content));
+        let _ = writeln!(self.record, "{name},sha256={hash},{}", content.len());
+        self.store(name, content, mode)
+    }
+
+    fn store(&mut self, name: &str, content: &[u8], mode: u32) -> Result<()> {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .compression_level(Some(9))
+            // The same bytes whenever it is made.
+            .last_modified_time(DateTime::default())
+            .unix_permissions(mode);
+        self.zip.start_file(name, options).with_context(|| format!("failed to pack {name}"))?;
+        self.zip.write_all(content).with_context(|| format!("failed to pack {name}"))
+    }
+
+    /// Ends with the list of all files, which cannot have its own hash.
+    fn finish(mut self, record: &str) -> Result<()> {
+        let mut text = std::mem::take(&mut self.record);
+        let _ = writeln!(text, "{record},,");
+        self.store(record, text.as_bytes(), 0o644)?;
+        self.zip.finish().context("failed to end the wheel")?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_modules_of_entry_points_are_found() {
+        let text = "[pytest11]\ngpu_harness = gpu_harness.pytest_plugin\n\n[console_scripts]\nx = a.b:main\n";
+        assert_eq!(modules(text), ["gpu_harness.pytest_plugin", "a.b"]);
+    }
+}
