@@ -85,24 +85,23 @@ pub(crate) fn program_folder(profile: Profile) -> Result<PathBuf> {
 
 /// The folder of all that cargo builds.
 pub(crate) fn target_folder() -> Result<PathBuf> {
-    let metadata = metadata(&["--no-deps"])?;
+    let metadata = metadata()?;
     let target =
         metadata["target_directory"].as_str().context("`cargo metadata` names no target directory")?;
     Ok(target.into())
 }
 
-/// What `cargo metadata` says.
-pub(crate) fn metadata(options: &[&str]) -> Result<serde_json::Value> {
-    metadata_with(options, |_| {})
+/// What `cargo metadata` says of the workspace's own packages.
+pub(crate) fn metadata() -> Result<serde_json::Value> {
+    metadata_by(|command| {
+        command.args(["--offline", "--no-deps"]);
+    })
 }
 
-/// The same, of a cargo that is `prepared`: what is resolved may depend on its environment.
-pub(crate) fn metadata_with(
-    options: &[&str],
-    prepare: impl FnOnce(&mut Command),
-) -> Result<serde_json::Value> {
+/// What `cargo metadata` says once it is `prepared`: what is resolved may depend on its environment.
+pub(crate) fn metadata_by(prepare: impl FnOnce(&mut Command)) -> Result<serde_json::Value> {
     let mut command = plain();
-    command.args(["metadata", "--format-version=1", "--offline"]).args(options);
+    command.args(["metadata", "--format-version=1"]);
     prepare(&mut command);
     let output = command.output().context("failed to start `cargo metadata`")?;
     let said = String::from_utf8_lossy(&output.stderr);

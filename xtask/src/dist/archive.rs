@@ -6,16 +6,15 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tar::{Builder, Header};
 
+use super::papers::Papers;
 use super::programs::Programs;
 use super::release::Release;
-use super::wheel::LICENSES;
-use crate::cargo;
 
 /// A minute once, for a fifth less to fetch every time.
 const LEVEL: i32 = 19;
 
 /// Writes it into `folder`.
-pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Result<()> {
+pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs, papers: &Papers) -> Result<()> {
     let name = format!("gpu-harness-{}-x86_64-linux", release.version);
     let path = folder.join(format!("{name}.tar.zst"));
     let failed = || format!("failed to write {}", path.display());
@@ -25,8 +24,8 @@ pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Re
     for program in programs.iter() {
         tar.add_file(&format!("{name}/{}", program.name), &program.path, 0o755)?;
     }
-    for license in LICENSES {
-        tar.add_file(&format!("{name}/{license}"), &cargo::root().join(license), 0o644)?;
+    for (license, text) in &papers.licenses {
+        tar.add(&format!("{name}/{license}"), text.as_bytes(), 0o644)?;
     }
     tar.finish().with_context(failed)
 }

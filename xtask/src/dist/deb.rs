@@ -8,10 +8,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::archive::Tar;
+use super::papers::Papers;
 use super::programs::Programs;
 use super::release::Release;
-use super::wheel::LICENSES;
-use crate::cargo;
 
 /// The package's file name.
 pub(crate) fn file_name(release: &Release) -> String {
@@ -19,7 +18,7 @@ pub(crate) fn file_name(release: &Release) -> String {
 }
 
 /// Writes it into `folder`.
-pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Result<()> {
+pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs, papers: &Papers) -> Result<()> {
     let data = gzipped(release, |tar| {
         for parent in ["./", "./usr/", "./usr/bin/", "./usr/share/", "./usr/share/doc/", DOC] {
             tar.add_folder(parent)?;
@@ -27,10 +26,8 @@ pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Re
         for program in programs.iter() {
             tar.add_file(&format!("./usr/bin/{}", program.name), &program.path, 0o755)?;
         }
-        let mut copyright = String::new();
-        for license in LICENSES {
-            copyright += &fs::read_to_string(cargo::root().join(license))?;
-        }
+        let copyright =
+            papers.licenses.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>().join("\n\n");
         tar.add(&format!("{DOC}copyright"), copyright.as_bytes(), 0o644)
     })?;
     let installed: u64 = programs

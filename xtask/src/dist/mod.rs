@@ -6,7 +6,8 @@
 //! | [`programs`] | how are the programs built so that they start on other machines than this one? |
 //! | [`elf`] | what does a program ask of the machine that it starts on? |
 //! | [`wheel`], [`deb`], [`archive`] | how are the programs packed, for whom? |
-//! | [`sbom`] | what is in the programs? |
+//! | [`parts`], [`sbom`], [`notices`] | what is in the programs, and under which licences? |
+//! | [`papers`] | what goes along with them? |
 //! | [`image`] | how does a CI image get them? |
 //! | [`sums`] | what has to be compared after a download? |
 //! | [`proof`] | do they start where there is nothing else? (`cargo xtask soak dist`) |
@@ -15,6 +16,9 @@ mod archive;
 mod deb;
 mod elf;
 mod image;
+mod notices;
+mod papers;
+mod parts;
 mod programs;
 pub(crate) mod proof;
 mod release;
@@ -28,6 +32,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 
+use self::papers::Papers;
 use self::programs::Programs;
 use self::release::Release;
 use crate::cargo;
@@ -70,7 +75,8 @@ fn make(release: &Release) -> Result<PathBuf> {
         fs::remove_dir_all(&folder).with_context(|| format!("failed to clear {}", folder.display()))?;
     }
     fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
-    let wheel = wheel::write(&folder, release, &programs)?;
+    let papers = Papers::of(release)?;
+    let wheel = wheel::write(&folder, release, &programs, &papers)?;
     let size = wheel.metadata()?.len();
     ensure!(
         size <= WHEEL_LIMIT,
@@ -79,9 +85,10 @@ fn make(release: &Release) -> Result<PathBuf> {
         mebibytes(size),
         mebibytes(WHEEL_LIMIT)
     );
-    archive::write(&folder, release, &programs)?;
-    deb::write(&folder, release, &programs)?;
-    sbom::write(&folder, release)?;
+    archive::write(&folder, release, &programs, &papers)?;
+    deb::write(&folder, release, &programs, &papers)?;
+    let sbom = folder.join(format!("gpu-harness-{}.cdx.json", release.version));
+    fs::write(&sbom, &papers.sbom).with_context(|| format!("failed to write {}", sbom.display()))?;
     image::write(&folder, release)?;
     sums::write(&folder)?;
     Ok(folder)

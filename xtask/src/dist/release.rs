@@ -19,7 +19,7 @@ pub(crate) struct Release {
 
 impl Release {
     pub(crate) fn of_checkout() -> Result<Self> {
-        let metadata = cargo::metadata(&["--no-deps"])?;
+        let metadata = cargo::metadata()?;
         let packages = metadata["packages"].as_array().context("`cargo metadata` lists no packages")?;
         let harness = packages.iter().find(|package| package["name"] == "gpu-harness");
         let harness = harness.context("`cargo metadata` does not list gpu-harness")?;

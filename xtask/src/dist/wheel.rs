@@ -14,9 +14,9 @@ use sha2::{Digest, Sha256};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
+use super::papers::Papers;
 use super::programs::Programs;
 use super::release::Release;
-use super::sbom;
 use crate::cargo;
 
 /// The distribution's name as file names have it.
@@ -30,7 +30,12 @@ pub(crate) fn file_name(release: &Release) -> String {
 }
 
 /// Writes it into `folder`.
-pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Result<PathBuf> {
+pub(crate) fn write(
+    folder: &Path,
+    release: &Release,
+    programs: &Programs,
+    papers: &Papers,
+) -> Result<PathBuf> {
     let sources = cargo::root().join("python");
     let entry_points = fs::read_to_string(sources.join("entry_points.txt"))
         .context("failed to read python/entry_points.txt")?;
@@ -50,7 +55,7 @@ pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Re
         wheel.add_file(&about(&format!("data/scripts/{}", program.name)), &program.path, 0o755)?;
     }
     let info = |file: &str| about(&format!("dist-info/{file}"));
-    wheel.add(&info("METADATA"), metadata(release)?.as_bytes(), 0o644)?;
+    wheel.add(&info("METADATA"), metadata(release, papers)?.as_bytes(), 0o644)?;
     wheel.add(
         &info("WHEEL"),
         format!("Wheel-Version: 1.0\nGenerator: cargo xtask dist\nRoot-Is-Purelib: false\nTag: {TAG}\n")
@@ -58,25 +63,23 @@ pub(crate) fn write(folder: &Path, release: &Release, programs: &Programs) -> Re
         0o644,
     )?;
     wheel.add(&info("entry_points.txt"), entry_points.as_bytes(), 0o644)?;
-    for license in LICENSES {
-        wheel.add_file(&info(&format!("licenses/{license}")), &cargo::root().join(license), 0o644)?;
+    for (name, text) in &papers.licenses {
+        wheel.add(&info(&format!("licenses/{name}")), text.as_bytes(), 0o644)?;
     }
     // Where PEP 770 has it.
-    wheel.add(&info("sboms/gpu-harness.cdx.json"), sbom::text(release)?.as_bytes(), 0o644)?;
+    wheel.add(&info("sboms/gpu-harness.cdx.json"), papers.sbom.as_bytes(), 0o644)?;
     wheel.finish(&info("RECORD"))?;
     Ok(path)
 }
 
-pub(crate) const LICENSES: [&str; 2] = ["LICENSE-APACHE", "LICENSE-MIT"];
-
-fn metadata(release: &Release) -> Result<String> {
+fn metadata(release: &Release, papers: &Papers) -> Result<String> {
     let readme = fs::read_to_string(cargo::root().join("README.md")).context("failed to read README.md")?;
     let mut text = format!(
         "Metadata-Version: 2.4\nName: gpu-harness\nVersion: {}\nSummary: {}\nLicense-Expression: MIT OR Apache-2.0\n",
         release.version, release.description
     );
-    for license in LICENSES {
-        let _ = writeln!(text, "License-File: {license}");
+    for (name, _) in &papers.licenses {
+        let _ = writeln!(text, "License-File: {name}");
     }
     text.push_str(
         "Requires-Python: >=3.8\nClassifier: Framework :: Pytest\nClassifier: Operating System :: POSIX :: Linux\n\
