@@ -44,7 +44,7 @@ const WHEEL_LIMIT: u64 = 60 << 20;
 /// Options of `cargo xtask dist`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Pack a checkout with changes that no commit has, too; the version then ends in `+`
+    /// Pack a checkout with changes that no commit has, too; `--version` then says so by a `+`
     #[arg(long)]
     dirty: bool,
 }

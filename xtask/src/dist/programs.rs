@@ -95,6 +95,12 @@ impl Programs {
         Ok(())
     }
 
+    /// One that needs nothing.
+    #[cfg(test)]
+    pub(crate) fn of_test(path: PathBuf) -> Self {
+        Self(vec![Program { name: "gpu-x", path, allowed: &ANYWHERE }])
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Program> {
         self.0.iter()
     }

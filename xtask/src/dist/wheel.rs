@@ -36,7 +36,16 @@ pub(crate) fn write(
     programs: &Programs,
     papers: &Papers,
 ) -> Result<PathBuf> {
-    let sources = cargo::root().join("python");
+    pack(folder, &cargo::root().join("python"), release, programs, papers)
+}
+
+fn pack(
+    folder: &Path,
+    sources: &Path,
+    release: &Release,
+    programs: &Programs,
+    papers: &Papers,
+) -> Result<PathBuf> {
     let entry_points = fs::read_to_string(sources.join("entry_points.txt"))
         .context("failed to read python/entry_points.txt")?;
     for module in modules(&entry_points) {
@@ -47,7 +56,7 @@ pub(crate) fn write(
     let path = folder.join(file_name(release));
     let mut wheel = Wheel::create(&path)?;
     for file in python_files(&sources.join(NAME))? {
-        let name = file.strip_prefix(&sources).context("it was found there")?;
+        let name = file.strip_prefix(sources).context("it was found there")?;
         wheel.add_file(&name.to_string_lossy(), &file, 0o644)?;
     }
     let about = |file: &str| format!("{NAME}-{}.{file}", release.version);
@@ -162,7 +171,64 @@ impl Wheel {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
+
+    #[test]
+    fn pip_finds_each_file_as_it_was_recorded_and_the_programs_can_be_started() {
+        let folder = tempfile::tempdir().unwrap();
+        let python = folder.path().join("python");
+        for (name, text) in [
+            ("entry_points.txt", "[pytest11]\nx = gpu_harness.plugin\n"),
+            ("gpu_harness/__init__.py", ""),
+            ("gpu_harness/plugin.py", "1\n"),
+            ("gpu_harness/__pycache__/plugin.pyc", "2"),
+            ("gpu-x", "program"),
+        ] {
+            let path = python.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let release =
+            Release { version: "1.2.3".into(), description: "d".into(), commit: "c".into(), time: 0 };
+        let papers = Papers { licenses: vec![("LICENSE-MIT", "free".into())], sbom: "{}".into() };
+        let programs = Programs::of_test(python.join("gpu-x"));
+        let path = pack(folder.path(), &python, &release, &programs, &papers).unwrap();
+        assert_eq!(path.file_name().unwrap(), "gpu_harness-1.2.3-py3-none-manylinux_2_17_x86_64.whl");
+        let mut zip = zip::ZipArchive::new(File::open(path).unwrap()).unwrap();
+        let mut record = String::new();
+        zip.by_name("gpu_harness-1.2.3.dist-info/RECORD").unwrap().read_to_string(&mut record).unwrap();
+        let mut recorded = Vec::from_iter(record.lines().map(|line| line.split(',').next().unwrap()));
+        recorded.sort_unstable();
+        let mut names = Vec::from_iter(zip.file_names().map(str::to_owned));
+        names.sort();
+        assert_eq!(recorded, names);
+        assert!(names.iter().all(|name| !name.contains("pyc")), "{names:?}");
+        for (name, mode) in
+            [("gpu_harness-1.2.3.data/scripts/gpu-x", 0o755), ("gpu_harness/plugin.py", 0o644)]
+        {
+            let mut entry = zip.by_name(name).unwrap();
+            assert_eq!(entry.unix_mode().unwrap() & 0o777, mode, "{name}");
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).unwrap();
+            let sum = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(&content));
+            assert!(record.contains(&format!("{name},sha256={sum},{}\n", content.len())), "{record}");
+        }
+    }
+
+    #[test]
+    fn a_module_that_is_not_there_is_not_promised_to_pytest() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("gpu_harness")).unwrap();
+        fs::write(folder.path().join("entry_points.txt"), "[pytest11]\nx = gpu_harness.plugin\n").unwrap();
+        let release =
+            Release { version: "1.2.3".into(), description: "d".into(), commit: "c".into(), time: 0 };
+        let papers = Papers { licenses: Vec::new(), sbom: String::new() };
+        let programs = Programs::of_test(folder.path().join("gpu-x"));
+        let error = pack(folder.path(), folder.path(), &release, &programs, &papers).unwrap_err();
+        assert!(error.to_string().starts_with("python/entry_points.txt names gpu_harness.plugin"), "{error}");
+    }
 
     #[test]
     fn the_modules_of_entry_points_are_found() {
