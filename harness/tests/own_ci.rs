@@ -117,7 +117,7 @@ impl Action {
         bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"].as_str().unwrap()]);
         bash.current_dir(self.folder.path())
             .env("PROGRAM", self.program())
-            .env("RUNNER_TEMP", self.folder.path());
+            .env("RUNNER_TEMP", self.folder.path().join("runner"));
         bash.envs(variables.iter().copied());
         bash.output().unwrap()
     }
@@ -159,7 +159,10 @@ fn the_action_installs_the_wheel_that_it_is_told_and_none_other() {
     let wheel = "https://git.example.com/a.whl#sha256=$(touch oops)";
     let installed = action.step("Install gpu-harness", &[("WHEEL", wheel), ("PATH", &path)]);
     assert!(installed.status.success(), "{installed:?}");
-    assert_eq!(fs::read_to_string(folder.join("asked")).unwrap(), format!("install --no-deps {wheel}\n"));
+    assert_eq!(
+        fs::read_to_string(folder.join("runner/asked")).unwrap(),
+        format!("install --no-deps {wheel}\n")
+    );
     assert!(!folder.join("oops").exists());
 }
 

@@ -1,30 +1,31 @@
 //! `cargo xtask soak dist`: what is released starts, and does its work, where there is nothing else. A Debian that is older than
 //! any that is supported, from its package: a whole run. A Debian with nothing but the system, from the tar: a training. A fresh
-//! Python environment, from the wheel.
+//! Python environment, from the wheel. An image with Python and nothing else, by the CI files that `gpu-harness init` writes: runs
+//! on the test EC2.
+
+mod ci;
+mod root;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use self::root::Root;
 use super::release::Release;
 use super::{deb, make, wheel};
 use crate::cargo;
 use crate::setup;
 
-/// A Debian with the least that it can have.
-struct Root {
-    /// Its name as debootstrap knows it.
-    suite: &'static str,
-    folder: PathBuf,
-}
-
 /// glibc 2.31, no OpenSSL 3: the oldest that Debian's servers still have.
 const OLD: &str = "bullseye";
 /// glibc 2.36, with the C++ library that libtorch takes.
 const NODE: &str = "bookworm";
+
+/// What the image of a CI step has besides: `python:3.12-slim-bookworm` has as much.
+const PYTHON: &str = "python3,python3-venv,ca-certificates";
 
 /// A case that takes nothing but a shell.
 const SUITE: &str =
@@ -33,22 +34,22 @@ const SUITE: &str =
 pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     ensure!(arguments.is_empty(), "`cargo xtask soak dist` takes no arguments");
     ensure!(rustix::process::geteuid().is_root(), "a root folder of another system is entered by root alone");
-    let ready = setup::ensure(setup::Needs::Demo)?;
+    let ready = setup::ensure(setup::Needs::Tests)?;
     let release = Release::of_checkout()?;
     let dist = make(&release)?;
     let roots = ready.cache.join("roots");
 
-    let old = Root::ensure(&roots, OLD)?;
+    let old = Root::ensure(&roots, OLD, "")?;
     let package = deb::file_name(&release);
     old.put(&dist.join(&package), &package)?;
     old.run(&["dpkg", "--install", &format!("/{package}")])?;
-    old.says_version(&["gpu-harness", "--version"], &release)?;
-    fs::create_dir_all(old.folder.join("proof/suites")).context("failed to make a folder in the root")?;
-    fs::write(old.folder.join("proof/suites/proof.yaml"), SUITE).context("failed to write the suite")?;
+    says_version(&mut old.command("/", &["gpu-harness", "--version"]), &release)?;
+    let suites = old.clear("proof/suites")?;
+    fs::write(suites.join("proof.yaml"), SUITE).context("failed to write the suite")?;
     old.run(&["sh", "-c", "cd /proof && gpu-harness run"])?;
     println!("{OLD}: the package is installed, and a run of it passed");
 
-    let node = Root::ensure(&roots, NODE)?;
+    let node = Root::ensure(&roots, NODE, "")?;
     node.unpack(&dist.join(format!("gpu-harness-{}-x86_64-linux.tar.zst", release.version)))?;
     node.put(&cargo::root().join("suites"), "proof/suites")?;
     node.put(&ready.cache.join("data"), "root/.cache/gpu-harness/data")?;
@@ -59,75 +60,9 @@ pub(crate) fn run(arguments: &[String]) -> Result<ExitCode> {
     println!("{NODE}: a training passed with libtorch alone");
 
     let python = install(&dist.join(wheel::file_name(&release)), &release)?;
+    ci::prove(&Root::ensure(&roots, NODE, PYTHON)?, &dist, &release, &ready)?;
     println!("the wheel: from `pip install` to `gpu-harness --version` {python:.1} s");
     Ok(ExitCode::SUCCESS)
-}
-
-impl Root {
-    /// The root in the cache folder, made where it is missing.
-    fn ensure(roots: &Path, suite: &'static str) -> Result<Self> {
-        let folder = roots.join(suite);
-        if !folder.join("complete").exists() {
-            eprintln!("making {} (some 300 MB, once)", folder.display());
-            if folder.exists() {
-                fs::remove_dir_all(&folder)
-                    .with_context(|| format!("failed to clear {}", folder.display()))?;
-            }
-            fs::create_dir_all(&folder).with_context(|| format!("failed to make {}", folder.display()))?;
-            let mut make = Command::new("debootstrap");
-            make.args(["--variant=minbase", suite]).arg(&folder).stdout(std::process::Stdio::null());
-            cargo::run(&mut make).context("failed to make a root folder (`apt-get install debootstrap`)")?;
-            fs::write(folder.join("complete"), "")?;
-        }
-        Ok(Self { suite, folder })
-    }
-
-    /// Copies a file or a folder there, in place of what was.
-    fn put(&self, from: &Path, to: &str) -> Result<()> {
-        let to = self.folder.join(to);
-        if let Some(parent) = to.parent() {
-            fs::create_dir_all(parent).with_context(|| format!("failed to make {}", parent.display()))?;
-        }
-        cargo::run(Command::new("rm").arg("-rf").arg(&to))?;
-        cargo::run(
-            Command::new("cp").args(["--recursive", "--dereference", "--preserve=mode"]).arg(from).arg(&to),
-        )
-    }
-
-    /// Unpacks the programs into /programs.
-    fn unpack(&self, archive: &Path) -> Result<()> {
-        let failed = || format!("failed to unpack {}", archive.display());
-        let file = fs::File::open(archive).with_context(failed)?;
-        let mut tar = tar::Archive::new(zstd::Decoder::new(file).with_context(failed)?);
-        for entry in tar.entries().with_context(failed)? {
-            let mut entry = entry.with_context(failed)?;
-            let name =
-                entry.path().with_context(failed)?.file_name().context("a file has a name")?.to_owned();
-            let place = self.folder.join("programs");
-            fs::create_dir_all(&place).with_context(failed)?;
-            entry.unpack(place.join(name)).with_context(failed)?;
-        }
-        Ok(())
-    }
-
-    /// A command in it, with processes and a /proc of its own and none of this machine's environment.
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--root"]).arg(&self.folder);
-        command.arg("--mount-proc").args(words).env_clear();
-        command
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", "/root");
-        command
-    }
-
-    fn run(&self, words: &[&str]) -> Result<()> {
-        cargo::run(&mut self.command(words)).with_context(|| format!("in a root folder of {}", self.suite))
-    }
-
-    fn says_version(&self, words: &[&str], release: &Release) -> Result<()> {
-        says_version(&mut self.command(words), release)
-    }
 }
 
 fn says_version(command: &mut Command, release: &Release) -> Result<()> {
