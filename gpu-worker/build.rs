@@ -33,8 +33,11 @@ fn of_libtorch() {
         .compile("worker_shim");
     let out = std::env::var("OUT_DIR").expect("cargo sets OUT_DIR");
     println!("cargo:rustc-link-search=native={out}");
-    // For runs by hand and for tests; on a node LD_LIBRARY_PATH, which comes first, names the node's libtorch.
-    println!("cargo:rustc-link-arg-bins=-Wl,--enable-new-dtags,-rpath,{}", lib.display());
+    // For runs by hand and for tests; on a node LD_LIBRARY_PATH, which comes first, names the node's libtorch. What is released
+    // knows no folder of this machine.
+    if std::env::var_os("CARGO_CFG_PORTABLE").is_none() {
+        println!("cargo:rustc-link-arg-bins=-Wl,--enable-new-dtags,-rpath,{}", lib.display());
+    }
     // It travels to nodes: without debug information half as much is compressed and sent.
     println!("cargo:rustc-link-arg-bins=-Wl,--strip-debug");
 }

@@ -1,5 +1,5 @@
 //! What `gpu-harness init` writes: files that CI can read, whose every command is one of ours, and whose shell does what
-//! the comments promise. The shell is run for real, against stubs of `gpu-harness` and `cargo`.
+//! the comments promise. The shell is run for real, against stubs of `gpu-harness`, Python's `venv` and pip.
 
 use std::env;
 use std::fs;
@@ -24,9 +24,14 @@ fn text(ci: Ci) -> String {
     ci.text(&Values::default())
 }
 
-/// The scripts of the file: what installs and runs, and what is done after it. Each is one shell, line by line.
-fn scripts(ci: Ci) -> (String, String) {
-    let file: Value = serde_yaml::from_str(&text(ci)).unwrap();
+/// The scripts of the file: those that install and run, in order, and the one that is done after them. Each is one shell, line
+/// by line.
+fn scripts(ci: Ci) -> (Vec<String>, String) {
+    scripts_of(ci, &text(ci))
+}
+
+fn scripts_of(ci: Ci, file: &str) -> (Vec<String>, String) {
+    let file: Value = serde_yaml::from_str(file).unwrap();
     let lines = |list: &Value| {
         let lines = list.as_sequence().unwrap().iter().map(|line| line.as_str().unwrap());
         lines.collect::<Vec<_>>().join("\n")
@@ -34,9 +39,9 @@ fn scripts(ci: Ci) -> (String, String) {
     match ci {
         Ci::Bitbucket => {
             let step = &file["definitions"]["steps"][0]["step"];
-            (lines(&step["script"]), lines(&step["after-script"]))
+            (vec![lines(&step["script"])], lines(&step["after-script"]))
         }
-        Ci::Gitlab => (lines(&file["gpu"]["script"]), lines(&file["gpu"]["after_script"])),
+        Ci::Gitlab => (vec![lines(&file["gpu"]["script"])], lines(&file["gpu"]["after_script"])),
         Ci::Github => {
             let step = |name: &str| {
                 let steps = file["jobs"]["gpu"]["steps"].as_sequence().unwrap();
@@ -44,9 +49,9 @@ fn scripts(ci: Ci) -> (String, String) {
             };
             let end = step("End what the run has left");
             assert_eq!(end["if"].as_str(), Some("always()"));
-            let [install, run] = ["Install gpu-harness", "Run the suites"]
+            let main = ["Install gpu-harness", "Run the suites"]
                 .map(|name| step(name)["run"].as_str().unwrap().to_owned());
-            (format!("{install}\n{run}"), end["run"].as_str().unwrap().to_owned())
+            (main.to_vec(), end["run"].as_str().unwrap().to_owned())
         }
     }
 }
@@ -68,10 +73,16 @@ impl Machine {
                     if [ -n \"${STARTS:-}\" ]; then mkdir -p gpu-harness-runs; ln -s \"$STARTS\" \
                     gpu-harness-runs/latest; fi\nexit \"$RUN_EXIT\"\n";
         machine.program("kept/gpu-harness", stub);
+        // An environment whose pip installs the stub.
         machine.program(
-            "bin/cargo",
-            "#!/bin/bash\necho \"cargo $*\" >> \"$CALLS\"\nwhile [ \"$1\" != --root ]; do shift; done\n\
-             mkdir -p \"$2/bin\"; cp \"$(dirname \"$CALLS\")/kept/gpu-harness\" \"$2/bin/\"\n",
+            "bin/python3",
+            "#!/bin/bash\n[ \"$1 $2\" = \"-m venv\" ] || exit 9\nmkdir -p \"$3/bin\"\n\
+             cp \"$(dirname \"$CALLS\")/kept/pip\" \"$3/bin/\"\n",
+        );
+        machine.program(
+            "kept/pip",
+            "#!/bin/bash\necho \"pip $*\" >> \"$CALLS\"\n\
+             cp \"$(dirname \"$CALLS\")/kept/gpu-harness\" \"$(dirname \"$0\")/\"\n",
         );
         if installed {
             machine.program("bin/gpu-harness", stub);
@@ -99,7 +110,7 @@ impl Machine {
         command.env("CALLS", folder.join("calls")).env("RUN_EXIT", exit.to_string());
         command.env("CI_PROJECT_DIR", folder).env("GITHUB_PATH", folder.join("github-path"));
         command.env("BITBUCKET_STEP_OIDC_TOKEN", "s3cret").env("GPU_HARNESS_ID_TOKEN", "s3cret");
-        command.env("GPU_HARNESS_GIT", "https://git.example.com/x.git");
+        command.env("RUNNER_TEMP", folder.join("tmp")).env("GPU_HARNESS_WHEEL", WHEEL);
         // GitHub puts the lines of this file on the PATH of the steps that follow.
         if let Ok(path) = fs::read_to_string(folder.join("github-path")) {
             command.env("PATH", format!("{}:{tmp}bin:/usr/bin:/bin", path.trim().replace('\n', ":")));
@@ -108,6 +119,20 @@ impl Machine {
             command.env("STARTS", run);
         }
         command.output().unwrap()
+    }
+
+    /// What comes before the end of a job: each shell where those before it went well. Gives the last one's.
+    fn job(&self, scripts: &[String], starts: Option<&str>, exit: i32) -> Output {
+        let mut done = None;
+        for script in scripts {
+            let ended = self.shell(script, starts, exit);
+            let went_well = ended.status.success();
+            done = Some(ended);
+            if !went_well {
+                break;
+            }
+        }
+        done.expect("a job has a script")
     }
 
     fn calls(&self) -> String {
@@ -121,7 +146,7 @@ fn the_run_decides_the_exit_status_and_is_reaped_whatever_it_was() {
         let (script, after) = scripts(ci);
         for exit in [0, 1, 3, 130] {
             let machine = Machine::new(true);
-            let done = machine.shell(&script, Some(RUN), exit);
+            let done = machine.job(&script, Some(RUN), exit);
             assert_eq!(done.status.code(), Some(exit), "{ci:?}: {done:?}");
             let ended = machine.shell(&after, None, 0);
             assert!(ended.status.success(), "{ci:?}: {ended:?}");
@@ -138,28 +163,33 @@ fn a_run_that_never_started_leaves_nothing_to_reap() {
     for ci in Ci::ALL {
         let (script, after) = scripts(ci);
         let machine = Machine::new(true);
-        machine.shell(&script, None, 2);
+        machine.job(&script, None, 2);
         let ended = machine.shell(&after, None, 0);
         assert!(ended.status.success(), "{ci:?}: {ended:?}");
         assert!(!machine.calls().contains("reap"), "{ci:?}");
     }
 }
 
+/// As GitHub's `env:` sets it; the other files export their own.
+const WHEEL: &str = "https://git.example.com/x.whl#sha256=0";
+
 #[test]
-fn gpu_harness_is_compiled_where_it_is_not_on_the_path_and_only_once() {
+fn gpu_harness_is_installed_from_its_wheel_where_it_is_not_on_the_path() {
     for ci in Ci::ALL {
-        let (script, after) = scripts(ci);
+        let values = Values::new(None, None, None, Some(WHEEL), None).unwrap();
+        let file = ci.text(&values);
+        assert!(file.contains(WHEEL) && !file.contains("cargo"), "{ci:?}: {file}");
+        let (script, after) = scripts_of(ci, &file);
         let machine = Machine::new(false);
-        for _ in 0..2 {
-            let done = machine.shell(&script, None, 0);
-            assert!(done.status.success(), "{ci:?}: {done:?}");
-        }
-        fs::create_dir_all(machine.folder.path().join("gpu-harness-runs")).unwrap();
-        std::os::unix::fs::symlink(RUN, machine.folder.path().join("gpu-harness-runs/latest")).unwrap();
-        assert!(machine.shell(&after, None, 0).status.success(), "{ci:?}");
-        let calls = machine.calls();
-        assert_eq!(calls.matches("cargo install --locked").count(), 1, "{ci:?}: {calls}");
-        assert!(calls.ends_with(&format!("gpu-harness reap --run {RUN}\n")), "{ci:?}: {calls}");
+        let done = machine.job(&script, Some(RUN), 0);
+        assert!(done.status.success(), "{ci:?}: {done:?}");
+        let ended = machine.shell(&after, None, 0);
+        assert!(ended.status.success(), "{ci:?}: {ended:?}");
+        let wanted = format!(
+            "pip install --no-deps {WHEEL}\ngpu-harness run --junit test-results/gpu-harness.xml\n\
+             gpu-harness reap --run {RUN}\n"
+        );
+        assert_eq!(machine.calls(), wanted, "{ci:?}");
     }
 }
 
@@ -170,7 +200,7 @@ fn the_token_is_readable_by_its_owner_alone_is_never_printed_and_goes_with_the_j
             let machine = Machine::new(true);
             let (script, after) = scripts(ci);
             let (tmp, git) = (machine.folder.path().join("tmp"), machine.folder.path().join(".git"));
-            let done = machine.shell(&script, Some(RUN), exit);
+            let done = machine.job(&script, Some(RUN), exit);
             let said = [done.stdout, done.stderr].concat();
             assert!(!String::from_utf8_lossy(&said).contains("s3cret"), "{ci:?}");
             let [folder] = Vec::from_iter(fs::read_dir(&tmp).unwrap()).try_into().expect("one folder");
@@ -199,7 +229,7 @@ fn every_command_line_of_gpu_harness_is_one_that_it_takes() {
     for ci in Ci::ALL {
         let (script, after) = scripts(ci);
         let mut commands = 0;
-        for part in format!("{script}\n{after}").split([';', '\n']) {
+        for part in format!("{}\n{after}", script.join("\n")).split([';', '\n']) {
             let part = part.trim().trim_start_matches("then ");
             if part.starts_with("gpu-harness ") {
                 let arguments = part.split_whitespace().map(|word| word.trim_matches('"'));
@@ -239,9 +269,11 @@ fn every_action_and_image_is_pinned_and_the_report_lies_where_ci_looks() {
 #[test]
 fn a_renewed_file_keeps_the_users_values_and_everything_outside_the_markers() {
     for ci in Ci::ALL {
-        let values = Values::new(Some("lab"), Some("arn:aws:iam::1:role/r"), None, None).unwrap();
+        let role = Some("arn:aws:iam::1:role/r");
+        let values = Values::new(Some("lab"), role, None, None, Some("python:3.13")).unwrap();
         let (Change::New(first), _) = change(ci, None, &values) else { panic!() };
         assert_eq!(change(ci, Some(&first), &Values::default()).0, Change::UpToDate);
+        assert!(ci == Ci::Github || first.contains("image: \"python:3.13\"\n"), "{first}");
         let around = format!("# mine\r\n{first}# mine too");
         assert_eq!(change(ci, Some(&around), &Values::default()).0, Change::UpToDate);
         let stale = around.replace("reap --run", "reap --walk").replace("us-east-1", "eu-west-1");
@@ -264,7 +296,7 @@ fn a_file_without_our_markers_or_with_half_of_them_is_never_touched() {
 #[test]
 fn a_value_that_would_need_an_escape_is_refused() {
     for bad in ["", "a b", "a\"b", "$(id)", "a\nb", "@{}"] {
-        assert!(Values::new(Some(bad), None, None, None).is_err(), "{bad:?}");
+        assert!(Values::new(Some(bad), None, None, None, None).is_err(), "{bad:?}");
     }
 }
 
@@ -279,7 +311,9 @@ fn the_command_writes_once_then_is_up_to_date_and_leaves_a_foreign_file_alone() 
     };
     let (code, said) = init("github");
     assert!(code == Some(0) && said.starts_with("wrote .github/workflows/gpu.yml\n"), "{said}");
-    assert!(said.contains("set in it: AWS_ROLE_ARN, GPU_HARNESS_GIT\n") && said.contains("gpu-harness.yaml"));
+    assert!(
+        said.contains("set in it: AWS_ROLE_ARN, GPU_HARNESS_WHEEL\n") && said.contains("gpu-harness.yaml")
+    );
     let (code, said) = init("github");
     assert!(code == Some(0) && said.starts_with(".github/workflows/gpu.yml is up to date\n"), "{said}");
     let theirs: &Path = &folder.path().join(".gitlab-ci.yml");
@@ -323,8 +357,8 @@ fn verdicts(ci: Ci, text: &str) -> Vec<Output> {
 
 #[test]
 fn each_ci_system_takes_the_file_and_the_validators_see_what_is_wrong() {
-    let values =
-        Values::new(Some("cloud"), Some("arn:aws:iam::1:role/r"), Some("eu-west-1"), Some("u")).unwrap();
+    let role = Some("arn:aws:iam::1:role/r");
+    let values = Values::new(Some("cloud"), role, Some("eu-west-1"), Some(WHEEL), Some("a/b:c")).unwrap();
     for ci in Ci::ALL {
         for text in [text(ci), ci.text(&values)] {
             for verdict in verdicts(ci, &text) {

@@ -50,9 +50,14 @@ fn whoever_is_told_a_version_of_rust_is_told_one_that_builds() {
 
 #[test]
 fn every_script_is_shell() {
-    for name in
-        ["bitbucket-pipelines.yml", "action.yml", ".github/workflows/ci.yml", ".github/workflows/fuzz.yml"]
-    {
+    for name in [
+        "bitbucket-pipelines.yml",
+        "action.yml",
+        ".github/workflows/ci.yml",
+        ".github/workflows/fuzz.yml",
+        ".github/workflows/gpu.yml",
+        ".github/workflows/release.yml",
+    ] {
         let mut found = Vec::new();
         scripts(&read(name), &mut found);
         assert!(!found.is_empty(), "{name}");
@@ -110,7 +115,10 @@ impl Action {
         // As GitHub runs `shell: bash`.
         let mut bash = Command::new("bash");
         bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"].as_str().unwrap()]);
-        bash.current_dir(self.folder.path()).env("PROGRAM", self.program()).envs(variables.iter().copied());
+        bash.current_dir(self.folder.path())
+            .env("PROGRAM", self.program())
+            .env("RUNNER_TEMP", self.folder.path().join("runner"));
+        bash.envs(variables.iter().copied());
         bash.output().unwrap()
     }
 
@@ -133,6 +141,29 @@ fn the_action_ends_as_the_run_did_and_reaps_it_whatever_that_was() {
             "run|--junit|out/a b.xml|--retries|1|suites/a.yaml|suites/*.yaml|\nreap|--run|run-1|\n"
         );
     }
+}
+
+#[test]
+fn the_action_installs_the_wheel_that_it_is_told_and_none_other() {
+    let action = Action::new(0, false);
+    let untold = action.step("Install gpu-harness", &[("WHEEL", "")]);
+    assert_eq!(untold.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&untold.stdout).starts_with("::error::the input `wheel` is missing"));
+    let folder = action.folder.path();
+    // A Python whose environments have a pip that says what it was asked for.
+    let python = "#!/bin/bash\nmkdir -p \"$3/bin\"\nprintf '#!/bin/bash\\necho \"$@\" > \"$RUNNER_TEMP/asked\"\\n' > \
+                  \"$3/bin/pip\"\nchmod +x \"$3/bin/pip\"\n";
+    fs::write(folder.join("python3"), python).unwrap();
+    fs::set_permissions(folder.join("python3"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:/usr/bin:/bin", folder.display());
+    let wheel = "https://git.example.com/a.whl#sha256=$(touch oops)";
+    let installed = action.step("Install gpu-harness", &[("WHEEL", wheel), ("PATH", &path)]);
+    assert!(installed.status.success(), "{installed:?}");
+    assert_eq!(
+        fs::read_to_string(folder.join("runner/asked")).unwrap(),
+        format!("install --no-deps {wheel}\n")
+    );
+    assert!(!folder.join("oops").exists());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 /// The workspace's root: the folder above this package.
 pub(crate) fn root() -> &'static Path {
@@ -76,19 +76,37 @@ pub(crate) enum Profile {
 
 /// The folder that programs are built into.
 pub(crate) fn program_folder(profile: Profile) -> Result<PathBuf> {
-    let output = plain()
-        .args(["metadata", "--format-version=1", "--no-deps", "--offline"])
-        .output()
-        .context("failed to start `cargo metadata`")?;
-    let metadata: serde_json::Value =
-        serde_json::from_slice(&output.stdout).context("failed to read the answer of `cargo metadata`")?;
-    let target =
-        metadata["target_directory"].as_str().context("`cargo metadata` names no target directory")?;
     let folder = match profile {
         Profile::Dev => "debug",
         Profile::Release => "release",
     };
-    Ok(Path::new(target).join(folder))
+    Ok(target_folder()?.join(folder))
+}
+
+/// The folder of all that cargo builds.
+pub(crate) fn target_folder() -> Result<PathBuf> {
+    let metadata = metadata()?;
+    let target =
+        metadata["target_directory"].as_str().context("`cargo metadata` names no target directory")?;
+    Ok(target.into())
+}
+
+/// What `cargo metadata` says of the workspace's own packages.
+pub(crate) fn metadata() -> Result<serde_json::Value> {
+    metadata_by(|command| {
+        command.args(["--offline", "--no-deps"]);
+    })
+}
+
+/// What `cargo metadata` says once it is `prepared`: what is resolved may depend on its environment.
+pub(crate) fn metadata_by(prepare: impl FnOnce(&mut Command)) -> Result<serde_json::Value> {
+    let mut command = plain();
+    command.args(["metadata", "--format-version=1"]);
+    prepare(&mut command);
+    let output = command.output().context("failed to start `cargo metadata`")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "`cargo metadata` failed: {}", said.trim());
+    serde_json::from_slice(&output.stdout).context("failed to read the answer of `cargo metadata`")
 }
 
 fn show(command: &Command) -> String {

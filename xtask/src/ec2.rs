@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{ChildStdout, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use rustix::process::geteuid;
@@ -43,6 +43,16 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     }
     let status = server.wait().context("failed to wait for the test EC2")?;
     bail!("the test EC2 ended ({status})")
+}
+
+/// Starts it for a while, on a free port, with hosts that find libtorch. It ends with its standard input, which the child has.
+pub(crate) fn start(python: &Path, libtorch: &Path) -> Result<(Child, u16)> {
+    let options = Options { clock_factor: 1.0, port: 0, seed: 0 };
+    let mut command = command(python, &options);
+    command.envs(cargo::torch_environment(libtorch)).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = command.spawn().context("failed to start the test EC2")?;
+    let port = server.stdout.take().and_then(port).context("the test EC2 ended at once")?;
+    Ok((server, port))
 }
 
 /// `python -m gpu_harness_ec2`, as root, in a process group of its own: Ctrl-C ends this process first.

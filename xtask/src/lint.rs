@@ -41,16 +41,21 @@ fn advisories() -> Result<()> {
 }
 
 /// This project's own CI files, with the schema of each. Those that `gpu-harness init` writes are checked by its tests.
-const CI_FILES: [(&str, &str); 5] = [
+const CI_FILES: [(&str, &str); 6] = [
     ("bitbucket-pipelines.yml", "vendor.bitbucket-pipelines"),
     (".github/workflows/ci.yml", "vendor.github-workflows"),
     (".github/workflows/fuzz.yml", "vendor.github-workflows"),
     (".github/workflows/gpu.yml", "vendor.github-workflows"),
+    (".github/workflows/release.yml", "vendor.github-workflows"),
     ("action.yml", "vendor.github-actions"),
 ];
-const WORKFLOWS: [&str; 3] =
-    [".github/workflows/ci.yml", ".github/workflows/fuzz.yml", ".github/workflows/gpu.yml"];
-const SCRIPTS: [&str; 2] = [".ci/run", "harness/src/cloud/arm.sh"];
+const WORKFLOWS: [&str; 4] = [
+    ".github/workflows/ci.yml",
+    ".github/workflows/fuzz.yml",
+    ".github/workflows/gpu.yml",
+    ".github/workflows/release.yml",
+];
+const SCRIPTS: [&str; 3] = [".ci/run", ".ci/tile", "harness/src/cloud/arm.sh"];
 
 fn ci_files(validators: &Path) -> Result<()> {
     let validator = |name: &str| {

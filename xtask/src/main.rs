@@ -11,6 +11,7 @@ mod build;
 mod cargo;
 mod cases;
 mod demo;
+mod dist;
 mod ec2;
 mod fuzz;
 mod lint;
@@ -43,6 +44,8 @@ enum Command {
     Setup(setup::Options),
     /// Builds gpu-harness, gpu-agent and gpu-worker for use, into target/release
     Build,
+    /// Makes what is released, into dist/: a wheel, a Debian package and a tar of programs that start on other machines
+    Dist(dist::Options),
     /// Overfits a real aerial image on this machine and reports it: the main job
     Demo {
         /// Passed on to `gpu-harness run`
@@ -78,7 +81,8 @@ enum Command {
     },
     /// Runs a hardship at its full count, where `.ci/run` runs a slice
     #[command(
-        after_help = "One more is `fuzz` [SECONDS=600]: a fuzzer at every door where bytes of other people's come in."
+        after_help = "Two more are `fuzz` [SECONDS=600], a fuzzer at every door where bytes of other people's come in, and `dist`: \
+                      what is released starts where there is nothing else."
     )]
     Soak {
         /// Which hardship; a name that does not exist lists those that do
@@ -93,6 +97,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Setup(options) => setup::command(options),
         Command::Build => build::run(),
+        Command::Dist(options) => dist::run(&options),
         Command::Demo { arguments } => demo::run(&arguments),
         Command::Test { arguments } => test::run(&arguments),
         Command::Cases { names } => cases::run(&names),

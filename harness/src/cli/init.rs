@@ -32,9 +32,12 @@ pub(super) struct Init {
     /// The AWS region
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// The git repository that gpu-harness is installed from
-    #[arg(long, value_name = "URL")]
-    git: Option<String>,
+    /// The wheel of a release that CI installs, with the sum that pip holds it to
+    #[arg(long, value_name = "URL#sha256=SUM")]
+    wheel: Option<String>,
+    /// The image that the step runs in, on Bitbucket and GitLab; one with gpu-harness on PATH takes no wheel
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
     /// Print the text, and write nothing
     #[arg(long)]
     print: bool,
@@ -42,8 +45,8 @@ pub(super) struct Init {
 
 impl Init {
     pub(super) fn execute(self) -> Result<Exit, Failure> {
-        let flags = [&self.node, &self.role, &self.region, &self.git].map(Option::as_deref);
-        let values = Values::new(flags[0], flags[1], flags[2], flags[3])?;
+        let flags = [&self.node, &self.role, &self.region, &self.wheel, &self.image].map(Option::as_deref);
+        let values = Values::new(flags[0], flags[1], flags[2], flags[3], flags[4])?;
         if self.print {
             say(&self.ci.text(&values));
             return Ok(Exit::AllPassed);

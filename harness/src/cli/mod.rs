@@ -34,12 +34,23 @@ use crate::here::{Env, Here};
 use crate::run::{RunError, RunOptions};
 use crate::text::streams::say;
 
+/// What `--version` says; `-V` says the version alone. build.rs has the facts.
+const MADE: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("GPU_HARNESS_COMMIT"),
+    ")\nbuilt by ",
+    env!("GPU_HARNESS_BUILT"),
+    ", with ",
+    env!("GPU_HARNESS_FEATURES")
+);
+
 /// Test training and inference on a GPU node from a machine that has no GPU.
 ///
 /// A suite file (suites/*.yaml) says what is run and what must hold; a node runs it; the results come back live, as
 /// JUnit, and as a folder with everything.
 #[derive(Debug, Parser)]
-#[command(name = "gpu-harness", version, propagate_version = true, max_term_width = 100)]
+#[command(name = "gpu-harness", version, long_version = MADE, propagate_version = true, max_term_width = 100)]
 #[command(after_help = "\
 Examples:
   gpu-harness run                                   every suite in suites/, on the default node

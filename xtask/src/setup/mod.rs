@@ -16,6 +16,7 @@ mod unpack;
 mod validators;
 mod venv;
 mod wheels;
+mod zig;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -24,6 +25,7 @@ use anyhow::{Result, bail};
 
 use self::cache::Cache;
 use self::download::Network;
+pub(crate) use self::download::sha256_of;
 use self::summary::Row;
 
 /// Options of `cargo xtask setup`.
@@ -46,14 +48,16 @@ pub(crate) enum Needs {
     Lint,
     /// Running the main job on this machine.
     Demo,
-    /// Passing the tests, which need all that there is, and start an ssh server, an XML parser and the test EC2.
+    /// Building the programs that are released.
+    Dist,
+    /// Passing the tests, which need all but that, and start an ssh server, an XML parser and the test EC2.
     Tests,
 }
 
 impl Needs {
     /// Whether it needs what `part` needs.
     fn cover(self, part: Self) -> bool {
-        self == Self::Tests || part == self || part == Self::Build
+        part == self || part == Self::Build || (self == Self::Tests && part != Self::Dist)
     }
 }
 
@@ -67,6 +71,8 @@ pub(crate) struct Ready {
     pub(crate) ec2: Option<PathBuf>,
     /// The folder of actionlint, check-jsonschema and shellcheck; `None`: they were not asked for.
     pub(crate) validators: Option<PathBuf>,
+    /// The folder of cargo-zigbuild and its Python; `None`: they were not asked for.
+    pub(crate) zig: Option<PathBuf>,
 }
 
 /// The cache folder, for what needs nothing else that is set up.
@@ -140,6 +146,16 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
             Err(error) => missing.push(format!("{error:#}")),
         }
     }
+    let mut zig = None;
+    if needs.cover(Needs::Dist) {
+        match zig::ensure(&cache, &network) {
+            Ok((programs, row)) => {
+                zig = Some(programs);
+                rows.push(row);
+            }
+            Err(error) => missing.push(format!("{error:#}")),
+        }
+    }
     let mut ec2 = None;
     if needs.cover(Needs::Tests) {
         match ec2::ensure(&cache, &network) {
@@ -153,7 +169,7 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
     rows.push(Row::present("cache", cache.root().display().to_string()));
     match libtorch {
         Ok(found) if missing.is_empty() => {
-            Ok(Ready { libtorch: found.path, cache: cache.root().to_owned(), ec2, validators })
+            Ok(Ready { libtorch: found.path, cache: cache.root().to_owned(), ec2, validators, zig })
         }
         _ => bail!("the set-up is not complete:\n  - {}", missing.join("\n  - ")),
     }

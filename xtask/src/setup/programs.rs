@@ -22,7 +22,7 @@ struct Program {
     find: fn() -> Option<PathBuf>,
 }
 
-const PROGRAMS: [Program; 15] = [
+const PROGRAMS: [Program; 17] = [
     Program { what: "C++ compiler", package: "g++", part: Needs::Build, find: compiler },
     Program { what: "make", package: "make", part: Needs::Build, find: || on_path("make") },
     Program { what: "cmake", package: "cmake", part: Needs::Build, find: || on_path("cmake") },
@@ -34,6 +34,9 @@ const PROGRAMS: [Program; 15] = [
         find: || on_path("pkg-config").or_else(|| env::var_os("OPENSSL_DIR").map(PathBuf::from)),
     },
     Program { what: "OpenSSL headers", package: "libssl-dev", part: Needs::Build, find: openssl },
+    // OpenSSL's own source is configured by it, with modules that a small Debian leaves out.
+    Program { what: "perl", package: "perl", part: Needs::Dist, find: perl },
+    Program { what: "python3 venv", package: "python3-venv", part: Needs::Dist, find: venv },
     Program { what: "python3 venv", package: "python3-venv", part: Needs::Lint, find: venv },
     Program { what: "python3", package: "python3", part: Needs::Demo, find: || on_path("python3") },
     Program { what: "ssh", package: "openssh-client", part: Needs::Tests, find: || on_path("ssh") },
@@ -201,6 +204,12 @@ fn openssl() -> Option<PathBuf> {
 /// By any of its names: what a distribution calls it, and the builds of its makers.
 fn chromium() -> Option<PathBuf> {
     ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"].into_iter().find_map(on_path)
+}
+
+fn perl() -> Option<PathBuf> {
+    let modules = ["-MFindBin", "-MIPC::Cmd", "-MFile::Compare", "-MTime::Piece", "-e1"];
+    let has = Command::new("perl").args(modules).stderr(Stdio::null()).status();
+    on_path("perl").filter(|_| has.is_ok_and(|status| status.success()))
 }
 
 /// Python's own module for environments; Debian has it apart, and without it the folder is made half.
