@@ -17,7 +17,7 @@ def command(config, job: Path) -> list:
     """The command line that runs the job on the node; FileNotFoundError where there is no such program."""
     option = config.option
     there = {_WORKER: f"{_FOLDER}/worker.py", job: f"{_FOLDER}/job.json"}
-    words = [_program(), "exec", "--quiet", "--sync"]
+    words = [_program(), "exec", "--sync"]
     if option.gpu_remote:
         words += ["--node", option.gpu_remote]
     if option.gpu_timeout:

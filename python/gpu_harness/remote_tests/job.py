@@ -16,6 +16,7 @@ def job(config, items) -> dict:
         "inifile": _below(config.inipath, root) if config.inipath else None,
         "options": options(vars(config.option)),
         "sys_path": [path for path in map(lambda path: _below(path or os.getcwd(), root), sys.path) if _is_source(path)],
+        "marker": config.getini("gpu_remote_marker"),
         "live": config.option.capture == "no",
         "items": items,
     }

@@ -6,6 +6,7 @@ pytest is killed: it then ends the command on the node, and gives the node back.
 
 import collections
 import json
+import os
 import queue
 import subprocess
 import tempfile
@@ -15,10 +16,21 @@ from pathlib import Path
 from .command import command
 from .job import job
 
-# How much of what gpu-harness itself says is told.
+# How much of what gpu-harness itself says is told when it ends.
 _LINES = 40
 # How long it may take to end after it was asked to, before that is said.
 _SILENT = 2
+
+# What is read here, and by nothing that is forked: gpu-harness is to notice the end of this process, whatever that leaves.
+_read_here = set()
+
+
+def _leave_to_the_parent():
+    for descriptor in _read_here:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), descriptor)
+
+
+os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 class Session:
@@ -49,6 +61,7 @@ class Session:
             # Ctrl-C is for the pytest here, which asks it to end in its turn.
             start_new_session=True,
         )
+        _read_here.add(process.stdout.fileno())
         says = threading.Thread(target=self._listen, args=[process.stderr], daemon=True)
         says.start()
         threading.Thread(target=self._hear, args=[process, says], daemon=True).start()
@@ -69,7 +82,9 @@ class Session:
 
     def _listen(self, stream):
         for line in stream:
-            self._said.append(line.decode("utf-8", "replace").rstrip("\n"))
+            text = line.decode("utf-8", "replace").rstrip("\n")
+            self._said.append(text)
+            self.heard.put({"said": "harness", "text": text})
 
     def close(self, tell):
         """Ends it, and waits until it has given the node back; `tell` takes what a person who waits wants to know."""
@@ -81,6 +96,7 @@ class Session:
             except subprocess.TimeoutExpired:
                 tell("gpu-remote: giving the node back")
                 self._process.wait()
+            _read_here.discard(self._process.stdout.fileno())
             self._process = None
         self._folder.cleanup()
 

@@ -32,7 +32,9 @@ class Teller:
         self._config = config
         self._name = name
         self._here = str(config.rootpath)
+        # The folder on the node that the tests run in, and the Python that runs them, once they are known.
         self._there = None
+        self._python = None
         self._node = None
         self._phases = set()
         self._has_told = False
@@ -52,9 +54,17 @@ class Teller:
 
     def _all_node(self, root, info, pytest):
         self._there = root
+        self._python = "{}.{}.{}, {}".format(*info["version_info"], info["executable"])
         if not hasattr(self._config, "workerinput"):
             # A worker of pytest-xdist sends its reports on, and is their node.
             self._node = Node(self._name, info)
+
+    def _all_harness(self, text):
+        # Until the node is there, nothing else is told of it; then what it says is for whoever wants to know more.
+        terminal = self._config.pluginmanager.get_plugin("terminalreporter")
+        if terminal is not None and self._config.option.verbose >= (1 if self._there else 0):
+            terminal.ensure_newline()
+            terminal.write_line(text)
 
     def _all_output(self, stream, text):
         to = sys.stderr if stream == "err" else sys.stdout
@@ -148,6 +158,8 @@ class Teller:
     def _log(self, item, report):
         if self._node is not None:
             report.node = self._node
+        elif self._there and report.failed:
+            report.sections.append(("gpu-remote", f"it ran on {self._name}: Python {self._python}"))
         item.ihook.pytest_runtest_logreport(report=report)
 
     def _error(self, item, what, told, when="setup"):

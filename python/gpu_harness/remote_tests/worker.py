@@ -121,7 +121,9 @@ class Child:
         self._lock = threading.Lock()
         said, saying = os.pipe()
         self._said = os.fdopen(said, encoding="utf-8")
-        arguments = [sys.executable, os.path.abspath(__file__), job_path, str(saying)]
+        # With the options of Python itself that this process has, as multiprocessing starts others.
+        python = [sys.executable, *subprocess._args_from_interpreter_flags()]
+        arguments = [*python, os.path.abspath(__file__), job_path, str(saying)]
         self._process = subprocess.Popen(
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[saying]
         )
@@ -255,6 +257,9 @@ def _run(job, items, say):
     files = list(dict.fromkeys(os.path.join(root, job["items"][item]["path"]) for item in items))
     arguments = [word for plugin in plugins for word in ("-p", plugin)]
     config = Config.fromdictargs(options, [*arguments, *(file for file in files if os.path.exists(file))])
+    # What the plugin that sent this makes known there has to be known here.
+    config._parser.addini("gpu_remote_marker", "the marker of tests that need a GPU", default="gpu")
+    config.addinivalue_line("markers", f"{job['marker']}: needs a GPU")
     config.pluginmanager.register(Speaker(pytest, config, job, items, say), "gpu_harness_speaker")
     config.hook.pytest_cmdline_main(config=config)
 
@@ -299,9 +304,7 @@ def _told(error):
         for frame in traceback.extract_tb(shown.__traceback__)
         if not any(part in frame.filename for part in ("/_pytest/", "/pluggy/", "importlib", "/.gpu-harness/"))
     ]
-    head = f"{error}\n" if shown is not error else ""
-    lines = traceback.format_list(theirs) + traceback.format_exception_only(type(shown), shown)
-    return head + "".join(lines).rstrip()
+    return "".join(traceback.format_list(theirs) + traceback.format_exception_only(type(shown), shown)).rstrip()
 
 
 class Speaker:
@@ -362,8 +365,10 @@ class Speaker:
             yield
             return
         self._say("start", item=self._running)
-        yield
-        self._say("done", item=self._running)
+        ended = yield
+        # What ends the session is not the end of the test.
+        if ended.excinfo is None:
+            self._say("done", item=self._running)
         self._running = None
 
     def pytest_runtest_logreport(self, report):
