@@ -32,6 +32,7 @@ mod overfit;
 mod pages;
 mod pipeline;
 mod pixels;
+mod pytest;
 mod readers;
 mod right_answers;
 mod selfcheck;

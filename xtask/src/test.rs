@@ -17,6 +17,7 @@ const WITHOUT_EC2: &str = "not binary(ec2)";
 /// Where the tests find what was set up for them, or that those of the test EC2 are left out.
 fn tell(command: &mut Command, ready: &Ready) {
     command.envs(ready.validators.as_ref().map(|folder| (VALIDATORS, folder)));
+    command.envs(ready.pytests.iter().map(|(variable, python)| (variable, python)));
     match &ready.ec2 {
         Some(python) => drop(command.env(EC2_PYTHON, python)),
         None => eprintln!(

@@ -149,7 +149,11 @@ fn sent(wanted: &str, cwd: &Path) -> Result<(InputPath, PathBuf), ExecError> {
     let (file, path) =
         wanted.rsplit_once('=').ok_or_else(|| ExecError::Send { wanted: wanted.to_owned() })?;
     let name = InputPath(path.to_owned());
-    if is_below(&name) { Ok((name, cwd.join(file))) } else { Err(ExecError::Send { wanted: wanted.to_owned() }) }
+    if is_below(&name) {
+        Ok((name, cwd.join(file)))
+    } else {
+        Err(ExecError::Send { wanted: wanted.to_owned() })
+    }
 }
 
 pub(crate) fn value(variable: &str) -> Result<(String, String), ExecError> {
@@ -334,7 +338,10 @@ mod tests {
     #[test]
     fn a_file_of_elsewhere_goes_to_a_place_below_the_working_folder_and_nowhere_else() {
         let sent = |wanted| sent(wanted, Path::new("/here")).map_err(|error| error.to_string());
-        assert_eq!(sent("/t/a=b.json=.x/job.json"), Ok((InputPath(".x/job.json".into()), "/t/a=b.json".into())));
+        assert_eq!(
+            sent("/t/a=b.json=.x/job.json"),
+            Ok((InputPath(".x/job.json".into()), "/t/a=b.json".into()))
+        );
         assert_eq!(sent("a=b"), Ok((InputPath("b".into()), "/here/a".into())));
         for wrong in ["a", "a=", "a=../b", "a=/etc/b"] {
             assert!(sent(wrong).unwrap_err().contains("write FILE=PATH"), "{wrong}");

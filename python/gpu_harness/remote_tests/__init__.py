@@ -8,6 +8,7 @@
 | `worker` | what runs on the node? (It is sent there: it needs Python and pytest, and nothing of this package.) |
 | `session` | what has the node said so far? |
 | `telling` | how is what the node said told to the pytest here? |
+| `elsewhere` | which files of tests can be imported on the node alone? |
 | `loop` | in which order are tests run and told? |
 | `shared` | how do the workers of pytest-xdist share the one session? |
 """

@@ -5,20 +5,24 @@ import os
 import sys
 
 # Options that are about this machine's paths, or about what is chosen here; the tests that are to run are named one by one.
-_CHOSEN_HERE = {"file_or_dir", "keyword", "markexpr", "inifilename", "rootdir", "pyargs", "version"}
+_CHOSEN_HERE = {"deselect", "file_or_dir", "keyword", "markexpr", "inifilename", "rootdir", "pyargs", "version"}
+# What holds for tests that are found on the node too.
+_CHOOSES = {"deselect", "keyword", "markexpr"}
 
 
-def job(config, items) -> dict:
+def job(config, items, files=()) -> dict:
+    """`files`: those whose tests are not known here."""
     root = str(config.rootpath)
     return {
         "root": root,
         "folder": _below(config.invocation_params.dir, root) or ".",
         "inifile": _below(config.inipath, root) if config.inipath else None,
-        "options": options(vars(config.option)),
+        "options": options(vars(config.option), _CHOSEN_HERE - _CHOOSES if files else _CHOSEN_HERE),
         "sys_path": [path for path in map(lambda path: _below(path or os.getcwd(), root), sys.path) if _is_source(path)],
         "marker": config.getini("gpu_remote_marker"),
         "live": config.option.capture == "no",
         "items": items,
+        "files": list(files),
     }
 
 
@@ -32,13 +36,10 @@ def item(item) -> dict:
     }
 
 
-def options(here: dict) -> dict:
+def options(here: dict, stay=frozenset(_CHOSEN_HERE)) -> dict:
     """Those that can be said to another process."""
-    return {name: value for name, value in here.items() if _goes(name) and _is_plain(value)}
-
-
-def _goes(name: str) -> bool:
-    return name not in _CHOSEN_HERE and not name.startswith("gpu_")
+    goes = {name: value for name, value in here.items() if name not in stay and not name.startswith("gpu_")}
+    return {name: value for name, value in goes.items() if _is_plain(value)}
 
 
 def _is_plain(value) -> bool:

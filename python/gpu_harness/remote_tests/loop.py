@@ -15,7 +15,7 @@ def loop(session, here, told, teller):
         for said in _whole(waiting):
             teller.tell(said)
             _stop_where_wanted(session)
-    while teller.left:
+    while teller.left or teller.elsewhere:
         said = waiting.popleft() if waiting else told.get()
         goes_on = teller.tell(said)
         _stop_where_wanted(session)

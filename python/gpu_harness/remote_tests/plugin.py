@@ -3,6 +3,7 @@
 import pytest
 from _pytest.runner import CallInfo
 
+from .elsewhere import Elsewhere
 from .job import item as named
 from .loop import loop
 from .session import Session
@@ -28,21 +29,26 @@ class Alone:
         self._config = config
         self._marker = marker
         self._session = None
+        self._elsewhere = Elsewhere(marker)
+        config.pluginmanager.register(self._elsewhere, "gpu_harness_elsewhere")
 
     def pytest_report_collectionfinish(self, items):
+        node = self._config.option.gpu_remote or "the default node"
         count = sum(1 for item in items if item.get_closest_marker(self._marker))
-        if not count:
-            return f"gpu-remote: no test that was chosen is marked `{self._marker}`"
-        return f"gpu-remote: {count} of {len(items)} tests run on {self._config.option.gpu_remote or 'the default node'}"
+        lines = [f"gpu-remote: {count} of {len(items)} tests run on {node}"] if count else []
+        # As pytest names a file of tests.
+        lines += [f"gpu-remote: what is in {file} is found on {node}" for file in self._elsewhere.files]
+        return lines or f"gpu-remote: no test that was chosen is marked `{self._marker}`"
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         there = [item for item in session.items if item.get_closest_marker(self._marker)]
-        if not there or (session.testsfailed and not session.config.option.continue_on_collection_errors):
+        if not (there or self._elsewhere.files) or (session.testsfailed and not session.config.option.continue_on_collection_errors):
             return None
         here = [item for item in session.items if not item.get_closest_marker(self._marker)]
-        self._session = Session(self._config, [named(item) for item in there])
-        loop(session, here, self._session.heard, Teller(self._config, there, _name(self._config)))
+        self._session = Session(self._config, [named(item) for item in there], self._elsewhere.files)
+        teller = Teller(self._config, there, _name(self._config), session, self._elsewhere)
+        loop(session, here, self._session.heard, teller)
         return True
 
     @pytest.hookimpl(tryfirst=True)

@@ -36,7 +36,7 @@ os.register_at_fork(after_in_child=_leave_to_the_parent)
 class Session:
     """One pytest on the node. What it says comes out of `heard`; the last word is `gone`."""
 
-    def __init__(self, config, items):
+    def __init__(self, config, items, files=()):
         self.heard = queue.Queue()
         self._config = config
         self._said = collections.deque(maxlen=_LINES)
@@ -46,7 +46,7 @@ class Session:
         self._is_over = False
         try:
             path = Path(self._folder.name, "job.json")
-            path.write_text(json.dumps(job(config, items)))
+            path.write_text(json.dumps(job(config, items, files)))
             self._process = self._start(command(config, path))
         except OSError as error:
             self.heard.put({"said": "gone", "why": str(error)})

@@ -13,6 +13,8 @@ import warnings
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntryNative, ReprFileLocation, ReprTraceback
 
+from .elsewhere import Found
+
 INFRASTRUCTURE = "infrastructure, not the code under test"
 
 
@@ -27,8 +29,12 @@ class Node:
 class Teller:
     """Tells the pytest here what becomes of these tests."""
 
-    def __init__(self, config, items, name):
+    def __init__(self, config, items, name, session=None, elsewhere=None):
         self.left = dict(enumerate(items))
+        self._known = len(items)
+        # The files whose tests the node has not found yet.
+        self.elsewhere = elsewhere if elsewhere and elsewhere.files else None
+        self._session = session
         self._config = config
         self._name = name
         self._here = str(config.rootpath)
@@ -71,6 +77,18 @@ class Teller:
         to.write(text)
         to.flush()
 
+    def _all_found(self, items, of_files):
+        """What the node has found in files that cannot be collected here."""
+        if self.elsewhere is None:
+            # Another node has begun again, and says the same.
+            return
+        self.left.update((self._known + n, Found(self._config, said)) for n, said in enumerate(items))
+        # pytest reckons its progress, and whether there was anything to run, by them.
+        self._session.testscollected += len(items)
+        elsewhere, self.elsewhere = self.elsewhere, None
+        for report in elsewhere.reports(of_files):
+            self._config.hook.pytest_collectreport(report=report)
+
     def _all_exit(self, reason, returncode):
         pytest.exit(reason, returncode)
 
@@ -86,6 +104,9 @@ class Teller:
         """Its process ends now."""
 
     def _fail_all(self, what, why):
+        elsewhere, self.elsewhere = self.elsewhere, None
+        for report in elsewhere.reports_without(f"{what}\n{why}") if elsewhere else ():
+            self._config.hook.pytest_collectreport(report=report)
         for item in list(self.left.values()):
             said = f"{what}; why is told by the first of them" if self._has_told else f"{what}\n{why}"
             self._has_told = True

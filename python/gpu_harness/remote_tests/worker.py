@@ -31,7 +31,6 @@ FOR_HERE = {
     "continue_on_collection_errors": True,
     "cov_source": [],
     "debug": None,
-    "deselect": None,
     "dist": "no",
     "distload": False,
     "durations": None,
@@ -92,10 +91,13 @@ def keep(job_path):
         job = json.load(file)
     # The processes of the command are asked to end all at once: the other one ends in good order, and then this one.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    left = list(range(len(job["items"])))
-    while left:
-        child = Child(job_path, left, say, job["live"])
+    left, found = list(range(len(job["items"]))), None
+    while left or (found is None and job["files"]):
+        child = Child(job_path, left, found, say, job["live"])
         why = child.follow()
+        if found is None and child.found is not None:
+            found = child.found
+            left += range(len(job["items"]), len(job["items"]) + len(found))
         left = [item for item in left if item not in child.ended]
         if why is None:
             break
@@ -110,9 +112,10 @@ def keep(job_path):
 class Child:
     """One process that runs pytest."""
 
-    def __init__(self, job_path, items, say, live):
+    def __init__(self, job_path, items, found, say, live):
         self.running = None
         self.ended = set()
+        self.found = None
         self._say = say
         self._live = live
         self._printed = collections.deque()
@@ -128,7 +131,7 @@ class Child:
             arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=[saying]
         )
         os.close(saying)
-        self._process.stdin.write(json.dumps(items).encode())
+        self._process.stdin.write(json.dumps([items, found]).encode())
         self._process.stdin.close()
 
     def follow(self):
@@ -176,6 +179,8 @@ class Child:
             return kind
         if kind == "start":
             self.running = said["item"]
+        elif kind == "found":
+            self.found = said["items"]
         elif kind in ("done", "unknown"):
             self.running = None
             self.ended.add(said["item"])
@@ -216,7 +221,11 @@ def run(job_path, descriptor):
     say = Saying(os.fdopen(descriptor, "w", encoding="utf-8"))
     with open(job_path, encoding="utf-8") as file:
         job = json.load(file)
-    items = json.load(sys.stdin)
+    items, found = json.load(sys.stdin)
+    if found is not None:
+        # An earlier process has looked.
+        job["items"] += found
+        job["files"] = []
     # Who asks the command to end wants its fixtures to be torn down.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -254,7 +263,8 @@ def _run(job, items, say):
     if job["inifile"]:
         options["inifilename"] = os.path.join(root, job["inifile"])
     os.chdir(os.path.join(root, job["folder"]))
-    files = list(dict.fromkeys(os.path.join(root, job["items"][item]["path"]) for item in items))
+    paths = [job["items"][item]["path"] for item in items] + job["files"]
+    files = list(dict.fromkeys(os.path.join(root, path) for path in paths))
     arguments = [word for plugin in plugins for word in ("-p", plugin)]
     config = Config.fromdictargs(options, [*arguments, *(file for file in files if os.path.exists(file))])
     # What the plugin that sent this makes known there has to be known here.
@@ -341,7 +351,25 @@ class Speaker:
                 chosen.append(item)
             else:
                 self._say("unknown", item=index, **self._why_unknown(wanted, items))
+        if self._job["files"]:
+            chosen += self._find(items)
         items[:] = chosen
+
+    def _find(self, items):
+        """Chooses the marked tests of files that could not be collected where the job comes from, and says which they are."""
+        chosen, said, of_files = [], [], {}
+        for file in self._job["files"]:
+            ours = [item for item in items if _is_of(item.nodeid, file) and not hasattr(item, "gpu_harness_index")]
+            marked = [item for item in ours if item.get_closest_marker(self._job["marker"])]
+            text = next((report.longreprtext for report in self._not_collected if report.nodeid == file), "")
+            of_files[file] = {"marked": len(marked), "others": len(ours) - len(marked), "text": text}
+            for item in marked:
+                item.gpu_harness_index = len(self._job["items"]) + len(said)
+                keywords = {name: 1 for name in item.keywords}
+                said.append({"id": item.nodeid, "location": item.location, "path": file, "keywords": keywords})
+            chosen += marked
+        self._say("found", items=said, of_files=of_files)
+        return chosen
 
     def _why_unknown(self, wanted, items):
         for report in self._not_collected:
