@@ -66,7 +66,7 @@ def pytest_sessionstart(session):
     if config.option.gpu_remote is not None and not config.option.collectonly:
         from gpu_harness.remote_tests.plugin import plugin
 
-        config.pluginmanager.register(plugin(config, config.getini(_MARKER)), "gpu_harness_remote")
+        config.pluginmanager.register(plugin(session, config.getini(_MARKER)), "gpu_harness_remote")
 
 
 class Here:

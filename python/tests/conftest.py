@@ -14,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+# The package of this checkout, for what is tested without a project too.
 PACKAGE = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PACKAGE))
 NODE = os.environ.get("GPU_HARNESS_NODE", "local")
 
 

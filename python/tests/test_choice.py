@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from gpu_harness.remote_tests import gpu
+
 TWO = """
 import os, pytest
 
@@ -35,6 +37,17 @@ def test_without_the_flag_marked_tests_run_here_where_there_is_a_gpu(project):
     project.environment.update(PLACE="here", FAKE_GPUS="1")
     ended = project.pytest("-p", "fake_driver", node=None)
     assert ended.junit == {"test_here": "passed", "test_there": "passed"}, ended.output
+
+
+def test_a_driver_without_gpus_is_no_gpu(tmp_path):
+    driver, door = tmp_path / "gpus", tmp_path / "door"
+    assert not gpu.is_here(driver, door)
+    door.touch()
+    assert gpu.is_here(driver, door)
+    driver.mkdir()
+    assert not gpu.is_here(driver, door)
+    (driver / "0000:01:00.0").mkdir()
+    assert gpu.is_here(driver, door)
 
 
 @pytest.fixture(autouse=True)
@@ -117,10 +130,10 @@ def test_pytest_runs_below_its_root_as_here(project):
     project.write("pkg/src/own/__init__.py", "x = 1\n")
     project.write("pkg/tests/test_it.py", "import pytest\n@pytest.mark.gpu\ndef test_it():\n    import own\n    assert open('data.txt').read() == '42'\n")
     project.environment["PYTHONPATH"] += f":{project.folder}/pkg/src"
-    command, project.folder = project.command, project.folder
-    ended = project.pytest("--rootdir", str(project.folder), "pkg/tests")
+    # On a node that is this machine it would name what is here.
+    nowhere = "--gpu-env=PYTHONPATH=/nowhere"
+    ended = project.pytest(nowhere, "--rootdir", str(project.folder), "pkg/tests")
     assert "FileNotFoundError" in ended.output, "the working folder is the one here"
-    (project.folder / "pkg/junit.xml").unlink(missing_ok=True)
     project.folder = project.folder / "pkg"
-    ended = project.pytest("-c", "../pytest.ini", "--rootdir", "..", "tests")
+    ended = project.pytest(nowhere, "-c", "../pytest.ini", "--rootdir", "..", "tests")
     assert ended.status == 0 and ended.junit == {"test_it": "passed"}, ended.output

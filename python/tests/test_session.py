@@ -134,10 +134,18 @@ def test_a_pytest_that_is_killed_leaves_nothing_on_the_node(project):
 
 
 def test_a_child_that_outlives_pytest_does_not_keep_the_node(project):
-    project.write("test_here.py", "import os, time\ndef test_forks():\n    if os.fork() == 0:\n        os.close(1); os.close(2); time.sleep(20); os._exit(0)\n    time.sleep(1)\n")
+    over = project.folder / "over.ignored"
+    project.write(
+        "test_here.py",
+        "import os, time\ndef test_forks():\n    if os.fork() == 0:\n        os.close(1); os.close(2)\n"
+        f"        while not os.path.exists({str(over)!r}): time.sleep(0.1)\n        os._exit(0)\n",
+    )
     process, there = _long(project)
-    process.kill()
-    assert eventually(lambda: not lives(there), 12), "the test goes on"
+    try:
+        process.kill()
+        assert eventually(lambda: not lives(there)), "the test goes on"
+    finally:
+        over.touch()
 
 
 def _is_given_back(project):

@@ -11,11 +11,12 @@ from .shared import KEY, Counter, Desk
 from .telling import Teller
 
 
-def plugin(config, marker):
+def plugin(session, marker):
     """The one of this process: of a worker of pytest-xdist, of what starts such workers, or of a pytest that is alone."""
+    config = session.config
     if hasattr(config, "workerinput"):
         return Worker(config, marker)
-    return Starter(config) if config.pluginmanager.has_plugin("dsession") else Alone(config, marker)
+    return Starter(config, session) if config.pluginmanager.has_plugin("dsession") else Alone(config, marker)
 
 
 def _name(config):
@@ -60,15 +61,22 @@ class Alone:
 class Starter:
     """It starts the workers of pytest-xdist, and has the session for them."""
 
-    def __init__(self, config):
+    def __init__(self, config, session):
         self._config = config
+        self._session = session
         self._desk = Desk(config)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node):
         node.workerinput[KEY] = self._desk.path
 
-    # Before xdist ends its workers, which may wait for the node.
+    # After a failure that is one too many, xdist waits for its workers, and these for the node.
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self):
+        if self._session.shouldfail or self._session.shouldstop:
+            self._desk.stop()
+
+    # Before xdist ends its workers.
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self):
         self._desk.close(_telling(self._config))

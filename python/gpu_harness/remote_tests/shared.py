@@ -92,11 +92,15 @@ class Desk:
             node = [self._node] if self._node else []
             return [*node, *self._told[item], *([] if item in self._whole else [self._fate])]
 
-    def close(self, tell):
-        """Lets nobody wait any longer, and ends the session."""
+    def stop(self):
+        """Lets nobody wait any longer: no test is wanted any more."""
         with self._changed:
-            self._fate = self._fate or {"said": "gone", "why": "the session here has ended"}
+            self._fate = self._fate or {"said": "over"}
             self._changed.notify_all()
+
+    def close(self, tell):
+        """Ends the session."""
+        self.stop()
         self._socket.close()
         if self._session is not None:
             self._session.close(tell)

@@ -103,6 +103,9 @@ class Teller:
     def _all_end(self):
         """Its process ends now."""
 
+    def _all_over(self):
+        """The session here has ended before: nobody wants to know."""
+
     def _fail_all(self, what, why):
         elsewhere, self.elsewhere = self.elsewhere, None
         for report in elsewhere.reports_without(f"{what}\n{why}") if elsewhere else ():
