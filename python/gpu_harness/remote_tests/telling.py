@@ -34,6 +34,8 @@ class Teller:
         self._known = len(items)
         # The files whose tests the node has not found yet.
         self.elsewhere = elsewhere if elsewhere and elsewhere.files else None
+        # Whether the node has said that its part is over.
+        self.has_ended = False
         self._session = session
         self._config = config
         self._name = name
@@ -101,7 +103,7 @@ class Teller:
         return False
 
     def _all_end(self):
-        """Its process ends now."""
+        self.has_ended = True
 
     def _all_over(self):
         """The session here has ended before: nobody wants to know."""
