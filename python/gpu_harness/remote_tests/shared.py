@@ -75,15 +75,24 @@ class Desk:
             with self._changed:
                 if said["said"] == "node":
                     self._node = said
-                elif "item" in said and said["item"] is not None:
-                    self._told[said["item"]].append(said)
-                    if said["said"] in _LAST:
-                        self._whole.add(said["item"])
+                elif said.get("item") is not None:
+                    self._keep(said)
                 elif said["said"] in (*_ALL, "exit"):
                     self._fate = self._fate or said
                 self._changed.notify_all()
             if said["said"] == "gone":
                 return
+
+    def _keep(self, said):
+        item = said["item"]
+        # Where the node was replaced by another one, all are told again.
+        if item in self._whole:
+            return
+        if said["said"] == "start":
+            self._told[item].clear()
+        self._told[item].append(said)
+        if said["said"] in _LAST:
+            self._whole.add(item)
 
     def _result(self, item):
         """All that was said of a test, once it is at its end."""
