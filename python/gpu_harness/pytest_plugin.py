@@ -35,7 +35,9 @@ def pytest_addoption(parser):
         metavar="NAME[=VALUE]",
         help="set a variable for the tests on the node: NAME, with the value that it has here, or NAME=VALUE; may be repeated",
     )
-    group.addoption("--gpu-timeout", metavar="D", help="limit of all tests on the node together, e.g. 30m [default: 1h]")
+    group.addoption(
+        "--gpu-timeout", metavar="D", help="limit of all tests on the node together, e.g. 30m [default: 1h]"
+    )
     parser.addini(_MARKER, "the marker of tests that need a GPU", default="gpu")
 
 
@@ -47,9 +49,7 @@ def pytest_load_initial_conftests(early_config, parser, args):
         for index in bare:
             args[index] = "--gpu-remote="
         known = parser.parse_known_args(args, namespace=copy.copy(early_config.option))
-        early_config.known_args_namespace.__dict__.update(
-            file_or_dir=known.file_or_dir, gpu_remote=known.gpu_remote
-        )
+        early_config.known_args_namespace.__dict__.update(file_or_dir=known.file_or_dir, gpu_remote=known.gpu_remote)
 
 
 def pytest_configure(config):

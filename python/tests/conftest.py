@@ -40,14 +40,20 @@ class Ended:
     def text_of(self, name):
         """All that JUnit has of a test."""
         cases = [case for case in tree.parse(self.folder / "junit.xml").iter("testcase") if case.get("name") == name]
-        return "\n".join(text for case in cases for part in case.iter() for text in [part.text or "", *part.attrib.values()])
+        return "\n".join(
+            text for case in cases for part in case.iter() for text in [part.text or "", *part.attrib.values()]
+        )
 
 
 class Project:
     def __init__(self, folder):
         self.folder = folder
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "GITHUB", "BITBUCKET"))},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("PYTEST", "GITHUB", "BITBUCKET"))
+            },
             "PYTHONPATH": str(PACKAGE),
             "COLUMNS": "200",
         }
@@ -68,7 +74,17 @@ class Project:
     def command(self, *words, node=NODE, python=sys.executable):
         remote = [] if node is None else [f"--gpu-remote={node}", f"--gpu-python={python}"]
         plugin = ["-p", "gpu_harness.pytest_plugin"]
-        return [sys.executable, "-m", "pytest", *plugin, *remote, "--junitxml=junit.xml", "-o", "junit_family=xunit1", *words]
+        return [
+            sys.executable,
+            "-m",
+            "pytest",
+            *plugin,
+            *remote,
+            "--junitxml=junit.xml",
+            "-o",
+            "junit_family=xunit1",
+            *words,
+        ]
 
     def pytest(self, *words, **more):
         """Runs it to its end."""

@@ -75,7 +75,9 @@ def test_a_marker_that_a_conftest_adds_counts(project):
     assert project.pytest("--gpu-env=PLACE=node").status == 0
 
 
-@pytest.mark.parametrize("words", [["-k", "there"], ["-m", "gpu"], ["test_it.py::test_there"], ["--deselect", "test_it.py::test_here"]])
+@pytest.mark.parametrize(
+    "words", [["-k", "there"], ["-m", "gpu"], ["test_it.py::test_there"], ["--deselect", "test_it.py::test_here"]]
+)
 def test_a_choice_holds_there_too(project, words):
     project.write("test_it.py", TWO)
     ended = project.pytest("--gpu-env=PLACE=node", *words)
@@ -91,7 +93,9 @@ def test_no_node_is_had_where_no_chosen_test_is_marked(project):
 
 
 def test_the_last_failed_run_again_wherever_they_run(project):
-    project.write("test_it.py", TWO.replace('== "node"', '== "elsewhere"') + "\n@pytest.mark.gpu\ndef test_good(): pass\n")
+    project.write(
+        "test_it.py", TWO.replace('== "node"', '== "elsewhere"') + "\n@pytest.mark.gpu\ndef test_good(): pass\n"
+    )
     first = project.pytest("--gpu-env=PLACE=node")
     assert first.junit == {"test_here": "passed", "test_there": "failure", "test_good": "passed"}, first.output
     again = project.pytest("--gpu-env=PLACE=node", "--lf")
@@ -120,7 +124,10 @@ def test_the_flag_takes_no_path_for_its_node(project):
 
 def test_options_of_the_project_s_own_reach_the_tests_there(project):
     project.write("conftest.py", "def pytest_addoption(parser): parser.addoption('--size', default='small')\n")
-    project.write("test_it.py", "import pytest\n@pytest.mark.gpu\ndef test_it(pytestconfig): assert pytestconfig.getoption('size') == 'big'\n")
+    project.write(
+        "test_it.py",
+        "import pytest\n@pytest.mark.gpu\ndef test_it(pytestconfig): assert pytestconfig.getoption('size') == 'big'\n",
+    )
     ended = project.pytest("--size=big", "-W", "error::UserWarning", "--tb=short", "-o", "xfail_strict=true")
     assert ended.status == 0, ended.output
 
@@ -128,7 +135,10 @@ def test_options_of_the_project_s_own_reach_the_tests_there(project):
 def test_pytest_runs_below_its_root_as_here(project):
     project.write("pkg/data.txt", "42")
     project.write("pkg/src/own/__init__.py", "x = 1\n")
-    project.write("pkg/tests/test_it.py", "import pytest\n@pytest.mark.gpu\ndef test_it():\n    import own\n    assert open('data.txt').read() == '42'\n")
+    project.write(
+        "pkg/tests/test_it.py",
+        "import pytest\n@pytest.mark.gpu\ndef test_it():\n    import own\n    assert open('data.txt').read() == '42'\n",
+    )
     project.environment["PYTHONPATH"] += f":{project.folder}/pkg/src"
     # On a node that is this machine it would name what is here.
     nowhere = "--gpu-env=PYTHONPATH=/nowhere"

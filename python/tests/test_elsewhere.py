@@ -39,7 +39,11 @@ def test_a_file_that_lacks_a_module_here_is_collected_on_the_node(project, way):
 
 def test_a_crash_among_them_costs_no_other(project):
     with_torch(project)
-    project.write("test_it.py", TESTS.format(head="import torch, os") + "\n@pytest.mark.gpu\ndef test_aborts(): os.abort()\n@pytest.mark.gpu\ndef test_last(): pass\n")
+    project.write(
+        "test_it.py",
+        TESTS.format(head="import torch, os")
+        + "\n@pytest.mark.gpu\ndef test_aborts(): os.abort()\n@pytest.mark.gpu\ndef test_last(): pass\n",
+    )
     ended = project.pytest("--gpu-env=THERE=1")
     assert ended.junit["test_aborts"] == "failure" and ended.junit["test_last"] == "passed", ended.output
     assert "2 failed, 4 passed" in ended.output

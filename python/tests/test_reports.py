@@ -1,6 +1,6 @@
 """What comes back from the node is what pytest would say of the same test here."""
 
-OUTCOMES = '''
+OUTCOMES = """
 import sys, warnings, pytest
 
 def test_here():
@@ -52,7 +52,7 @@ class TestThere:
     def test_warns(self):
         warnings.warn("old", DeprecationWarning)
         warnings.warn("odd", UserWarning)
-'''
+"""
 
 
 def summary(ended):
@@ -115,15 +115,22 @@ def test_ids_with_any_characters_are_the_same_here_and_there(project):
 
 
 def test_durations_and_the_node_are_told(project):
-    project.write("test_it.py", "import time, pytest\n@pytest.mark.gpu\ndef test_slow(): time.sleep(0.3)\ndef test_here(): pass\n")
+    project.write(
+        "test_it.py", "import time, pytest\n@pytest.mark.gpu\ndef test_slow(): time.sleep(0.3)\ndef test_here(): pass\n"
+    )
     ended = project.pytest("--durations=1", "-v")
     assert "s call     test_it.py::test_slow" in ended.output, ended.output
-    assert "] [100%] PASSED test_it.py::test_slow" in ended.output, "with the node before it, as pytest-xdist has its workers"
+    assert "] [100%] PASSED test_it.py::test_slow" in ended.output, (
+        "with the node before it, as pytest-xdist has its workers"
+    )
     assert "gpu-remote: 1 of 2 tests run on " in ended.output
 
 
 def test_what_is_not_captured_is_seen(project):
-    project.write("test_it.py", "import os, pytest\n@pytest.mark.gpu\ndef test_it():\n    print('by print'); os.system('echo by a program')\n")
+    project.write(
+        "test_it.py",
+        "import os, pytest\n@pytest.mark.gpu\ndef test_it():\n    print('by print'); os.system('echo by a program')\n",
+    )
     ended = project.pytest("-s")
     assert "by print" in ended.output and "by a program" in ended.output
     assert "by print" not in project.pytest().output

@@ -60,16 +60,23 @@ def test_a_test_that_takes_its_process_down_is_a_failure_and_the_others_run(proj
         "def test_quits(): os._exit(0)\ndef test_b(model): pass\n",
     )
     ended = project.pytest(env)
-    assert ended.junit == {"test_a": "passed", "test_crash": "failure", "test_quits": "failure", "test_b": "passed"}, ended.output
+    assert ended.junit == {"test_a": "passed", "test_crash": "failure", "test_quits": "failure", "test_b": "passed"}, (
+        ended.output
+    )
     assert "it was ended by SIGABRT" in ended.text_of("test_crash")
     assert "ended with exit status 0" in ended.text_of("test_quits")
     assert len(project.runs()) == 1, "on the same node"
 
 
 def test_a_node_that_cannot_be_had_is_infrastructure_and_the_tests_here_run(project):
-    project.write("test_it.py", "import pytest\n@pytest.mark.gpu\ndef test_a(): pass\n@pytest.mark.gpu\ndef test_b(): pass\ndef test_here(): pass\n")
+    project.write(
+        "test_it.py",
+        "import pytest\n@pytest.mark.gpu\ndef test_a(): pass\n@pytest.mark.gpu\ndef test_b(): pass\ndef test_here(): pass\n",
+    )
     ended = project.pytest(node="ssh://127.0.0.1:1")
-    assert ended.status == 1 and ended.junit == {"test_a": "error", "test_b": "error", "test_here": "passed"}, ended.output
+    assert ended.status == 1 and ended.junit == {"test_a": "error", "test_b": "error", "test_here": "passed"}, (
+        ended.output
+    )
     assert "infrastructure, not the code under test" in ended.text_of("test_a")
     assert "127.0.0.1 port 1" in ended.text_of("test_a")
     assert "why is told by the first of them" in ended.text_of("test_b")
@@ -95,7 +102,11 @@ def test_a_node_that_is_lost_midway_fails_no_test(project):
 
 
 def _children(pid):
-    return [int(child) for task in os.listdir(f"/proc/{pid}/task") for child in open(f"/proc/{pid}/task/{task}/children").read().split()]
+    return [
+        int(child)
+        for task in os.listdir(f"/proc/{pid}/task")
+        for child in open(f"/proc/{pid}/task/{task}/children").read().split()
+    ]
 
 
 def _command(pid):
@@ -154,14 +165,20 @@ def _is_given_back(project):
 
 
 def test_a_limit_of_time_is_told_as_what_it_is(project):
-    project.write("test_it.py", "import pytest, time\n@pytest.mark.gpu\ndef test_long(): time.sleep(60)\n@pytest.mark.gpu\ndef test_b(): pass\n")
+    project.write(
+        "test_it.py",
+        "import pytest, time\n@pytest.mark.gpu\ndef test_long(): time.sleep(60)\n@pytest.mark.gpu\ndef test_b(): pass\n",
+    )
     ended = project.pytest("--gpu-timeout=2s")
     assert ended.junit == {"test_long": "error", "test_b": "error"}, ended.output
     assert "exit status 124" in ended.text_of("test_long") + ended.text_of("test_b"), ended.output
 
 
 def test_pytest_exit_in_a_test_there_ends_the_session(project):
-    project.write("test_it.py", "import pytest\n@pytest.mark.gpu\ndef test_a(): pytest.exit('enough', returncode=7)\n@pytest.mark.gpu\ndef test_b(): pass\n")
+    project.write(
+        "test_it.py",
+        "import pytest\n@pytest.mark.gpu\ndef test_a(): pytest.exit('enough', returncode=7)\n@pytest.mark.gpu\ndef test_b(): pass\n",
+    )
     ended = project.pytest()
     assert ended.status == 7 and "enough" in ended.output and "test_b" not in ended.junit, ended.output
 
@@ -181,7 +198,10 @@ def test_what_is_collected_otherwise_there_is_an_error_that_says_so(project):
         "import os, pytest\npytestmark = pytest.mark.gpu\n"
         "@pytest.mark.parametrize('n', [1, 2] if 'THERE' in os.environ else [1, 2, 3])\ndef test_n(n): pass\n",
     )
-    project.write("test_broken.py", "import os, pytest\npytestmark = pytest.mark.gpu\nif 'THERE' in os.environ: 1 / 0\ndef test_x(): pass\n")
+    project.write(
+        "test_broken.py",
+        "import os, pytest\npytestmark = pytest.mark.gpu\nif 'THERE' in os.environ: 1 / 0\ndef test_x(): pass\n",
+    )
     project.write(
         "test_absent.py",
         "import os, pytest\npytestmark = pytest.mark.gpu\n"
@@ -198,7 +218,9 @@ def test_what_is_collected_otherwise_there_is_an_error_that_says_so(project):
         "test_y": "skipped",
         "test_z": "error",
     }, ended.output
-    assert "there is no test of this id on the node; the pytest there finds test_it.py::test_n[1]" in ended.text_of("test_n[3]")
+    assert "there is no test of this id on the node; the pytest there finds test_it.py::test_n[1]" in ended.text_of(
+        "test_n[3]"
+    )
     assert "ZeroDivisionError" in ended.text_of("test_x")
     assert "no bf16" in ended.text_of("test_y")
     assert "git ignores it" in ended.text_of("test_z")
@@ -213,7 +235,10 @@ def test_a_python_without_pytest_is_told_as_what_it_is(project):
 
 
 def test_a_thread_that_a_test_left_behind_keeps_nobody(project):
-    project.write("test_it.py", "import threading, time, pytest\n@pytest.mark.gpu\ndef test_a(): threading.Thread(target=time.sleep, args=[300]).start()\n")
+    project.write(
+        "test_it.py",
+        "import threading, time, pytest\n@pytest.mark.gpu\ndef test_a(): threading.Thread(target=time.sleep, args=[300]).start()\n",
+    )
     assert project.pytest().status == 0
 
 

@@ -18,7 +18,9 @@ def job(config, items, files=()) -> dict:
         "folder": _below(config.invocation_params.dir, root) or ".",
         "inifile": _below(config.inipath, root) if config.inipath else None,
         "options": options(vars(config.option), _CHOSEN_HERE - _CHOOSES if files else _CHOSEN_HERE),
-        "sys_path": [path for path in map(lambda path: _below(path or os.getcwd(), root), sys.path) if _is_source(path)],
+        "sys_path": [
+            path for path in map(lambda path: _below(path or os.getcwd(), root), sys.path) if _is_source(path)
+        ],
         "marker": config.getini("gpu_remote_marker"),
         "live": config.option.capture == "no",
         "items": items,

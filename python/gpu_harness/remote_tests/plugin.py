@@ -44,7 +44,9 @@ class Alone:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session):
         there = [item for item in session.items if item.get_closest_marker(self._marker)]
-        if not (there or self._elsewhere.files) or (session.testsfailed and not session.config.option.continue_on_collection_errors):
+        if not (there or self._elsewhere.files) or (
+            session.testsfailed and not session.config.option.continue_on_collection_errors
+        ):
             return None
         here = [item for item in session.items if not item.get_closest_marker(self._marker)]
         self._session = Session(self._config, [named(item) for item in there], self._elsewhere.files)

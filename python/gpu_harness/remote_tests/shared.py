@@ -128,7 +128,9 @@ class Counter:
     def result(self, index):
         """What the node said of a test, waited for."""
         if not self._is_same:
-            return [{"said": "unknown", "item": index, "why": "this worker has collected other tests than the first one"}]
+            return [
+                {"said": "unknown", "item": index, "why": "this worker has collected other tests than the first one"}
+            ]
         return self._ask(item=index)
 
     def _ask(self, **asked):
