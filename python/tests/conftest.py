@@ -116,6 +116,11 @@ class Project:
         """The folders that gpu-harness left, one for each node that was had."""
         return [path for path in (self.folder / "gpu-harness-runs").glob("2*") if path.is_dir()]
 
+    def ended_well(self):
+        """Whether the latest run on the node came to its end by itself."""
+        events = self.folder / "gpu-harness-runs" / "latest" / "events.ndjson"
+        return '"kind":"run-closed","exit":0' in events.read_text()
+
 
 @pytest.fixture
 def project(tmp_path):

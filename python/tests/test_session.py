@@ -39,7 +39,7 @@ def test_fixtures_of_a_session_are_made_once_there_and_torn_down(project):
     project.write("test_other.py", "import pytest\n@pytest.mark.gpu\ndef test_c(model): pass\n")
     assert project.pytest(env).status == 0
     assert logged(project) == ["made", "torn down"]
-    assert len(project.runs()) == 1, "one node for all of them"
+    assert len(project.runs()) == 1 and project.ended_well(), "one node for all of them"
 
 
 def test_fixtures_of_this_machine_are_torn_down_with_its_last_test(project):

@@ -32,6 +32,7 @@ def test_workers_share_one_session_on_the_node(project, dist):
     assert ended.status == 1 and "1 failed, 8 passed" in ended.output, ended.output
     processes = {word for n in range(4) for word in ended.text_of(f"test_there[{n}]").split() if word.startswith("p")}
     assert len(project.runs()) == 1 and len(processes - {"process", "property"}) == 1, (processes, ended.output)
+    assert project.ended_well(), "what has said all is not interrupted"
     assert "it ran on " in ended.output, "a worker's name says nothing of the node"
 
 

@@ -11,6 +11,7 @@ import queue
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 from .command import command
@@ -20,6 +21,9 @@ from .job import job
 _LINES = 40
 # How long it may take to end after it was asked to, before that is said.
 _SILENT = 2
+# How long it may take to end by itself when there is nothing more to be said.
+_LAST = 15
+_LOOK = 0.02
 
 # What is read here, and by nothing that is forked: gpu-harness is to notice the end of this process, whatever that leaves.
 _read_here = set()
@@ -86,9 +90,13 @@ class Session:
             self._said.append(text)
             self.heard.put({"said": "harness", "text": text})
 
-    def close(self, tell):
-        """Ends it, and waits until it has given the node back; `tell` takes what a person who waits wants to know."""
+    def close(self, tell, has_all=False):
+        """Ends it, and waits until it has given the node back; `tell` takes what a person who waits wants to know. `has_all`:
+        every test has been told, so that it is about to end by itself."""
         if self._process is not None:
+            end = time.monotonic() + _LAST
+            while has_all and not self._is_over and self._process.poll() is None and time.monotonic() < end:
+                time.sleep(_LOOK)
             if not self._is_over and self._process.poll() is None:
                 self._process.terminate()
             try:

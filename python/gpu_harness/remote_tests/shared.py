@@ -109,10 +109,11 @@ class Desk:
 
     def close(self, tell):
         """Ends the session."""
+        has_all = self._fate is None and len(self._whole) == len(self._items or [])
         self.stop()
         self._socket.close()
         if self._session is not None:
-            self._session.close(tell)
+            self._session.close(tell, has_all)
         self._folder.cleanup()
 
 
