@@ -9,6 +9,7 @@ mod flood;
 mod holder;
 mod launch;
 mod overhead;
+mod pytest;
 mod regression;
 mod table;
 mod upload;
@@ -25,7 +26,7 @@ struct Bench {
     run: fn(u64, Option<u64>) -> ExitCode,
 }
 
-const BENCHES: [Bench; 7] = [
+const BENCHES: [Bench; 8] = [
     Bench {
         name: "overhead",
         about: "a trivial case on a warm ssh node against `ssh host true`, at 0 and 40 ms, so many runs",
@@ -59,6 +60,15 @@ const BENCHES: [Bench; 7] = [
         count: 20,
         run: |runs, _| {
             holder::run(runs);
+            ExitCode::SUCCESS
+        },
+    },
+    Bench {
+        name: "pytest",
+        about: "a session of `pytest --gpu-remote` against `exec -- pytest`, of 1 and 1,000 tests, so many runs",
+        count: 5,
+        run: |runs, _| {
+            pytest::run(runs);
             ExitCode::SUCCESS
         },
     },

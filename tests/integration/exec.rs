@@ -96,6 +96,27 @@ fn the_working_tree_goes_along_and_only_what_changed_goes_again() {
 }
 
 #[test]
+fn a_file_of_elsewhere_goes_along_and_takes_the_place_of_the_tree_s_own() {
+    let (_sshd, project) = tree();
+    let elsewhere = tempfile::tempdir().expect("a temporary folder");
+    let file = elsewhere.path().join("a=b");
+    std::fs::write(&file, "from elsewhere\n").expect("ours");
+    let send = |path: &str| format!("{}={path}", file.display());
+    let (beside, instead) = (send(".own/job.txt"), send("src/data.txt"));
+    let run = exec(
+        &project,
+        &["-q", "--sync", "--send", &beside, "--send", &instead],
+        "cat .own/job.txt src/data.txt",
+    );
+    assert_eq!(run.stdout, "from elsewhere\nfrom elsewhere\n", "{run:?}");
+    let alone = exec(&project, &["-q", "--send", &beside], "ls -A; cat .own/job.txt");
+    assert_eq!(alone.stdout, ".own\nfrom elsewhere\n", "{alone:?}");
+    let out = exec(&project, &["--send", &send("../job.txt")], "true");
+    assert_eq!(out.status.code(), Some(2), "{out:?}");
+    assert!(out.stderr.contains("write FILE=PATH"), "{}", out.stderr);
+}
+
+#[test]
 fn named_files_come_back_to_their_place_and_nothing_else_does() {
     let (_sshd, project) = tree();
     let script =

@@ -33,6 +33,7 @@ mod pages;
 mod pipeline;
 mod pipeline_again;
 mod pixels;
+mod pytest;
 mod readers;
 mod right_answers;
 mod selfcheck;

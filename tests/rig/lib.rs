@@ -9,6 +9,7 @@
 //! | [`sshd`] | a real OpenSSH server |
 //! | [`bucket`] | the S3 server that gpu-worker has in it |
 //! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
+//! | [`pytest`] | the real pytest, in two versions |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
 //! | [`iam`] | a simulator of IAM's policies |
@@ -45,6 +46,7 @@ pub mod pipeline;
 pub mod process;
 pub mod project;
 pub mod proxy;
+pub mod pytest;
 pub mod reaps;
 pub mod resumes;
 pub mod s3;

@@ -27,6 +27,7 @@ fn tell(command: &mut Command, ready: &Ready) {
         command.env(TEST_THREADS, (cores * TESTS_PER_CORE).to_string());
     }
     command.envs(ready.validators.as_ref().map(|folder| (VALIDATORS, folder)));
+    command.envs(ready.pytests.iter().map(|(variable, python)| (variable, python)));
     match &ready.ec2 {
         Some(python) => drop(command.env(EC2_PYTHON, python)),
         None => eprintln!(

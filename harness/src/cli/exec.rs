@@ -37,6 +37,9 @@ pub(super) struct Exec {
     /// already is not sent again
     #[arg(long)]
     sync: bool,
+    /// Send this file too, to PATH in the command's working folder; may be repeated
+    #[arg(long, value_name = "FILE=PATH")]
+    send: Vec<String>,
     /// Bring a file or folder back that the command leaves in its working folder (a pattern such as `*.pt` means all that it
     /// matches), to the same place here; may be repeated
     #[arg(long, value_name = "PATH")]
@@ -76,6 +79,7 @@ impl Exec {
         let wanted = ExecOptions {
             command: self.command,
             sync: self.sync,
+            send: self.send,
             bring: self.bring,
             junit: self.junit_from,
             env: self.env,

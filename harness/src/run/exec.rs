@@ -12,6 +12,7 @@ use gpu_suites::outcome::Outcome;
 use gpu_suites::spec::{Case, Command, InputPath};
 use gpu_suites::unit::{ByteSize, Span};
 
+use crate::files::content::Blob;
 use crate::files::results;
 use crate::files::tree::{Tree, TreeError};
 use crate::here::{Env, Here};
@@ -37,6 +38,8 @@ const MOST_OUTPUT: ByteSize = ByteSize(1 << 30);
 pub struct ExecOptions {
     pub command: Vec<String>,
     pub sync: bool,
+    /// Files of elsewhere that go along: `FILE=PATH`, to PATH in the command's working folder.
+    pub send: Vec<String>,
     pub bring: Vec<String>,
     /// JUnit reports to bring back and to merge into ours.
     pub junit: Vec<String>,
@@ -52,6 +55,10 @@ pub enum ExecError {
     /// A path does not lie below the working folder.
     #[error("{flag} {path}: name a file or folder below the working folder, without `..`")]
     Path { flag: &'static str, path: String },
+    #[error("--send {wanted}: write FILE=PATH, where PATH lies below the working folder, without `..`")]
+    Send { wanted: String },
+    #[error("failed to read {}, which --send names", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
     #[error("--env {name}: it is not set here; set it, or write --env {name}=VALUE")]
     Unset { name: String },
     #[error("--env {name}: no environment variable has such a name")]
@@ -76,12 +83,17 @@ pub struct Ready {
 impl Ready {
     /// Reads what the command needs; nothing that lies in `ours` goes along.
     pub fn read(wanted: &ExecOptions, here: &Here, ours: &[PathBuf]) -> Result<Self, ExecError> {
-        let files = if wanted.sync { Tree::read(&here.folder, ours)? } else { Tree::default() };
+        let mut files = if wanted.sync { Tree::read(&here.folder, ours)? } else { Tree::default() };
+        for wanted in &wanted.send {
+            let (name, path) = sent(wanted, &here.folder)?;
+            let blob = Blob::read(&path).map_err(|source| ExecError::Read { path, source })?;
+            files.links.remove(&name);
+            files.files.insert(name, blob);
+        }
         let paths = |flag, paths: &[String]| {
             let checked = |path: &String| {
                 let input = InputPath(path.trim_end_matches('/').to_owned());
-                let is_below = input.in_cache().is_none() && input.on_node().is_some();
-                if is_below { Ok(input) } else { Err(ExecError::Path { flag, path: path.clone() }) }
+                if is_below(&input) { Ok(input) } else { Err(ExecError::Path { flag, path: path.clone() }) }
             };
             paths.iter().map(checked).collect::<Result<Vec<_>, _>>()
         };
@@ -105,6 +117,23 @@ impl Ready {
 
     pub fn prepare(self, run: RunId, options: &Options) -> Prepared {
         Prepared::program(self.id, self.case, self.files.files, self.files.links, run, options)
+    }
+}
+
+/// Whether a path lies below the working folder.
+fn is_below(path: &InputPath) -> bool {
+    path.in_cache().is_none() && path.on_node().is_some()
+}
+
+/// What `FILE=PATH` names: PATH, and where FILE lies. PATH is ours to choose, FILE may have a `=` in it.
+fn sent(wanted: &str, folder: &Path) -> Result<(InputPath, PathBuf), ExecError> {
+    let (file, path) =
+        wanted.rsplit_once('=').ok_or_else(|| ExecError::Send { wanted: wanted.to_owned() })?;
+    let name = InputPath(path.to_owned());
+    if is_below(&name) {
+        Ok((name, folder.join(file)))
+    } else {
+        Err(ExecError::Send { wanted: wanted.to_owned() })
     }
 }
 
@@ -287,6 +316,23 @@ mod tests {
         assert!(read("out", "NOT_SET").unwrap_err().contains("is not set here"));
         assert!(read("out", "GPU_HARNESS_SEED=1").unwrap_err().contains("no environment variable"));
         assert!(read("out", "=1").unwrap_err().contains("no environment variable"));
+    }
+
+    #[test]
+    fn a_file_of_elsewhere_goes_to_a_place_below_the_working_folder_and_nowhere_else() {
+        let sent = |wanted| sent(wanted, Path::new("/here")).map_err(|error| error.to_string());
+        assert_eq!(
+            sent("/t/a=b.json=.x/job.json"),
+            Ok((InputPath(".x/job.json".into()), "/t/a=b.json".into()))
+        );
+        assert_eq!(sent("a=b"), Ok((InputPath("b".into()), "/here/a".into())));
+        for wrong in ["a", "a=", "a=../b", "a=/etc/b"] {
+            assert!(sent(wrong).unwrap_err().contains("write FILE=PATH"), "{wrong}");
+        }
+        let wanted = ExecOptions { send: vec!["/none=b".into()], ..ExecOptions::default() };
+        let here = Here::at("/", Env::default(), Console::default());
+        let error = Ready::read(&wanted, &here, &[]).unwrap_err();
+        assert_eq!(error.to_string(), "failed to read /none, which --send names");
     }
 
     #[test]

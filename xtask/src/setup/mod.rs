@@ -1,4 +1,4 @@
-//! Sets up what a clone needs beside Rust: libtorch, the aerial tile, the test EC2's Python, validators of CI
+//! Sets up what a clone needs beside Rust: libtorch, the aerial tile, the test EC2's Python, two of pytest, validators of CI
 //! files and some programs, once, into one cache folder.
 //!
 //! Everything here is idempotent. What is there and right is used at once; what is missing is made beside its place
@@ -10,6 +10,7 @@ mod ec2;
 mod libtorch;
 mod programs;
 mod progress;
+mod pytests;
 mod summary;
 mod tile;
 mod unpack;
@@ -73,6 +74,8 @@ pub(crate) struct Ready {
     pub(crate) validators: Option<PathBuf>,
     /// The folder of cargo-zigbuild and its Python; `None`: they were not asked for.
     pub(crate) zig: Option<PathBuf>,
+    /// The Pythons that the plugin for pytest is tested with, where they were asked for.
+    pub(crate) pytests: Vec<pytests::Named>,
 }
 
 /// The cache folder, for what needs nothing else that is set up.
@@ -156,7 +159,7 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
             Err(error) => missing.push(format!("{error:#}")),
         }
     }
-    let mut ec2 = None;
+    let (mut ec2, mut pytests) = (None, Vec::new());
     if needs.cover(Needs::Tests) {
         match ec2::ensure(&cache, &network) {
             Ok((python, row)) => {
@@ -165,11 +168,19 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
             }
             Err(error) => missing.push(format!("{error:#}")),
         }
+        match pytests::ensure(&cache, &network) {
+            Ok(made) => {
+                let (named, made): (Vec<_>, Vec<_>) = made.into_iter().unzip();
+                pytests = named;
+                rows.extend(made);
+            }
+            Err(error) => missing.push(format!("{error:#}")),
+        }
     }
     rows.push(Row::present("cache", cache.root().display().to_string()));
     match libtorch {
         Ok(found) if missing.is_empty() => {
-            Ok(Ready { libtorch: found.path, cache: cache.root().to_owned(), ec2, validators, zig })
+            Ok(Ready { libtorch: found.path, cache: cache.root().to_owned(), ec2, validators, zig, pytests })
         }
         _ => bail!("the set-up is not complete:\n  - {}", missing.join("\n  - ")),
     }
