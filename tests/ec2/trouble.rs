@@ -291,7 +291,7 @@ fn nodes_that_take_their_time_to_end_are_waited_for_beyond_their_time_to_live() 
     ec2.fault(&json!({ "fault": "slow-end", "seconds": 280 }));
     let run = project.run(&["--node", "cloud"]);
     assert_eq!((run.code(), had(&run).len()), (3, 3), "{run:?}\n{}", ec2.log());
-    for said in ["none of them was any good", "each confirmed gone"] {
+    for said in ["none of them was usable", "each confirmed gone"] {
         assert!(run.stdout.contains(said), "{said} in {}", run.stdout);
     }
     ec2.nothing_is_left();
