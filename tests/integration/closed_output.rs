@@ -68,11 +68,11 @@ fn what_does_not_fit_is_no_success() {
 #[test]
 fn a_folder_that_is_no_more_is_an_error_and_no_panic() {
     let project = project();
-    for arguments in ["list", "run --node local", "exec -- true"] {
+    for (arguments, code) in [("list", 3), ("run --node local", 3), ("exec -- true", 125)] {
         let line = format!("mkdir gone; cd gone; rmdir ../gone; gpu-harness {arguments}");
         let done = redirected(&project, &line);
         let said = String::from_utf8_lossy(&done.stderr);
-        assert_eq!(done.status.code(), Some(3), "{arguments}: {said}");
+        assert_eq!(done.status.code(), Some(code), "{arguments}: {said}");
         assert!(said.starts_with("error: failed to find the working folder: "), "{arguments}: {said}");
     }
 }

@@ -150,7 +150,7 @@ fn a_finished_run_waits_for_its_harness_until_the_lease_ends() {
     assert_eq!(later.record(), *records.last().unwrap());
     drop(later);
     wait_until("the run's folder gone", || !node.run_dir("r").exists());
-    assert!(processes(&node.run_dir("r").display().to_string()).is_empty());
+    wait_until("its supervisor gone", || processes(&node.run_dir("r").display().to_string()).is_empty());
 }
 
 #[test]

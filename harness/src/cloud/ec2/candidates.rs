@@ -451,10 +451,10 @@ mod tests {
           c7i.xlarge, m7i.xlarge: 4 vCPUs, 64 needed
           m7i.large: 2 vCPUs, 64 needed
 
-        no instance type will do for a node without GPUs with 1.0 TiB of memory
+        no instance type will do for a node without GPUs with 1024.0 GiB of memory
           c7g.xlarge: arm64; gpu-agent is built for x86_64 only
-          c7i.2xlarge, m7i.xlarge: 16.0 GiB of memory, 1.0 TiB needed
-          c7i.xlarge, m7i.large: 8.0 GiB of memory, 1.0 TiB needed
+          c7i.2xlarge, m7i.xlarge: 16.0 GiB of memory, 1024.0 GiB needed
+          c7i.xlarge, m7i.large: 8.0 GiB of memory, 1024.0 GiB needed
         ");
     }
 

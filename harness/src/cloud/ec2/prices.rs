@@ -303,7 +303,7 @@ mod tests {
             ("g4dn.metal", "us-gov-east-1", None),
             ("g5.xlarge", "us-gov-west-1", None),
             ("z8.metal", "us-east-1", None),
-            ("c7i.large", "us-east-1", Some("$0.09 (table of 2026-07-20 for us-east-1)")),
+            ("c7i.large", "us-east-1", Some("$0.0892 (table of 2026-07-20 for us-east-1)")),
             ("m7i.xlarge", "us-east-1", Some("$0.20 (table of 2026-07-20 for us-east-1)")),
             ("c7a.32xlarge", "us-east-1", Some("$6.57 (table of 2026-07-20 for us-east-1)")),
             ("m7i.48xlarge", "us-gov-east-1", Some("$12.20 (table of 2026-07-20 for us-gov-east-1)")),
