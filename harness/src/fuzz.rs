@@ -66,6 +66,7 @@ fn plan() -> Plan {
         worker: None,
         reclaimable: false,
         libtorch: None,
+        environment: gpu_suites::spec::Environment::default(),
     }
 }
 

@@ -14,7 +14,7 @@ use gpu_suites::gpu::GpuNeed;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
 use gpu_suites::plan::{Lease, PROTOCOL, Plan, PlannedCase};
-use gpu_suites::spec::{Case, InputPath};
+use gpu_suites::spec::{Case, Environment, InputPath};
 use gpu_suites::unit::Span;
 
 use crate::files::binaries::{Program, ProgramError};
@@ -86,6 +86,8 @@ pub struct Options {
     pub timeout: Option<Span>,
     /// See [`Plan::libtorch`].
     pub libtorch: Option<PathBuf>,
+    /// See [`Plan::environment`].
+    pub environment: Environment,
 }
 
 /// A plan and all that has to go to the node for it.
@@ -262,6 +264,7 @@ impl Selection {
                 worker: worker.as_ref().map(|blob| blob.sha256.clone()),
                 reclaimable: false,
                 libtorch: options.libtorch.clone(),
+                environment: options.environment.clone(),
             },
             cases: self.cases(),
             skipped,
@@ -296,6 +299,7 @@ impl Prepared {
                 worker: None,
                 reclaimable: false,
                 libtorch: options.libtorch.clone(),
+                environment: options.environment.clone(),
             },
             cases: vec![summary],
             skipped: Vec::new(),

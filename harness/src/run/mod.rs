@@ -313,6 +313,7 @@ where
         retries: asked.retries,
         timeout: asked.timeout,
         libtorch: node.libtorch.clone(),
+        environment: node.environment.clone(),
     };
     // What can be wrong here is found before a folder, let alone a node, is had.
     let mut prepared = prepare(run_dir::new_run_id(Timestamp::now()), &options)?;

@@ -85,7 +85,7 @@ impl NodeSource {
     pub(crate) fn begin(self, run: RunId, work: Work) -> (Nodes, UnboundedReceiver<Event>) {
         let (sink, events) = unbounded_channel();
         let nodes = match self {
-            Self::There(node) => Nodes::There(node, sink),
+            Self::There(node) => Nodes::There(Box::new(node), sink),
             Self::Cloud(node, asked) => {
                 Nodes::Cloud(Box::new(Provision::new(order(node, *asked, run, work), sink)))
             }
@@ -97,7 +97,7 @@ impl NodeSource {
 /// The nodes of a run, one after another.
 pub(crate) enum Nodes {
     /// The one that is there.
-    There(Node, UnboundedSender<Event>),
+    There(Box<Node>, UnboundedSender<Event>),
     /// Those that are made.
     Cloud(Box<Provision>),
 }
@@ -110,7 +110,7 @@ impl Nodes {
                 let (name, detail) = (node.name.clone(), describe(node));
                 let _ = sink.send(NodeEvent { node: name, state: NodeState::Requested, detail }.into());
                 let transport = connect(node).await.map_err(RemoteError::from)?;
-                Ok(ReadyNode::There(Box::new(Remote::new(node.clone(), transport)?)))
+                Ok(ReadyNode::There(Box::new(Remote::new(Node::clone(node), transport)?)))
             }
             // Boxed: the futures of an SDK are deep, and a layout of all of them at once is too much for rustc.
             Self::Cloud(provision) => Ok(ReadyNode::Cloud(Box::new(Box::pin(provision.have()).await?))),

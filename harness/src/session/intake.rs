@@ -142,7 +142,7 @@ mod tests {
         Artifact, CaseFinished, CaseStarted, Log, ReclaimNotice, RunClosed, RunFinished, Stream,
     };
     use gpu_suites::plan::{Lease, OnExpiry, PROTOCOL, PlannedCase};
-    use gpu_suites::spec::Case;
+    use gpu_suites::spec::{Case, Environment};
     use gpu_suites::unit::{ByteSize, Span};
 
     use super::*;
@@ -173,6 +173,7 @@ mod tests {
             worker: None,
             reclaimable: false,
             libtorch: None,
+            environment: Environment::default(),
         }
     }
 

@@ -1,12 +1,14 @@
 //! What a suite file says: the typed form of `suites/*.yaml`. See docs/suites.md.
 
 mod case;
+mod environment;
 mod found;
 mod input;
 mod kinds;
 mod model;
 
 pub use case::{Case, Device, Limits};
+pub use environment::{Environment, Libtorch};
 pub(crate) use found::{Found, Violation, meant};
 pub use input::InputPath;
 pub use kinds::{
