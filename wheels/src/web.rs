@@ -44,7 +44,7 @@ const CERTIFICATES: [&str; 6] = [
 #[derive(Debug, thiserror::Error)]
 pub enum WebError {
     /// Nobody answers.
-    #[error("failed to fetch {url}{}", times(*attempts))]
+    #[error("failed to fetch {url}{}{}", times(*attempts), distrust(source))]
     Fetch {
         /// What was asked for.
         url: String,
@@ -90,6 +90,23 @@ fn times(attempts: u32) -> String {
     if attempts > 1 { format!(" ({attempts} times in a row)") } else { String::new() }
 }
 
+/// What to do where it is the server's certificate that is wrong: a company's proxy has one of its own.
+fn distrust(error: &ureq::Error) -> &'static str {
+    if is_of_the_certificate(error) {
+        "; the certificates that are trusted stand in the file that SSL_CERT_FILE names there"
+    } else {
+        ""
+    }
+}
+
+fn is_of_the_certificate(error: &ureq::Error) -> bool {
+    match error {
+        ureq::Error::Io(error) => error.kind() == io::ErrorKind::InvalidData,
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => true,
+        _ => false,
+    }
+}
+
 fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -106,14 +123,13 @@ impl WebError {
     /// Whether another attempt may do better.
     fn passes(&self) -> bool {
         match self {
-            Self::Fetch { source, .. } => !matches!(
-                **source,
-                ureq::Error::BadUri(_)
-                    | ureq::Error::Tls(_)
-                    | ureq::Error::Rustls(_)
-                    | ureq::Error::InvalidProxyUrl
-                    | ureq::Error::TooManyRedirects
-            ),
+            Self::Fetch { source, .. } => {
+                let lasts = matches!(
+                    **source,
+                    ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl | ureq::Error::TooManyRedirects
+                );
+                !lasts && !is_of_the_certificate(source)
+            }
             Self::Refused { status, .. } => {
                 status.is_server_error()
                     || [StatusCode::TOO_MANY_REQUESTS, StatusCode::REQUEST_TIMEOUT].contains(status)
