@@ -1,5 +1,5 @@
-//! Where is libtorch on this node? The first usable one of: what the plan says, `$LIBTORCH`, a Python torch of the
-//! right version, and the copy in the cache folder.
+//! Where is libtorch on this node? The first usable one of: what the plan says, `$LIBTORCH`, one that was put there, a
+//! Python torch of the right version, and a folder that somebody unpacked.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::folder::Folder;
+pub(crate) use gpu_wheels::libtorch::VERSION;
 
-/// The one version that the worker links.
-pub(crate) const VERSION: &str = "2.11.0";
+use crate::folder::Folder;
+use crate::install::Wanted;
+
 /// A Python that takes longer than this has other troubles.
 const PYTHON_LIMIT: Duration = Duration::from_secs(20);
 /// Finds torch without importing it: that would take seconds.
@@ -37,6 +38,12 @@ impl Libtorch {
         self.root.join("lib")
     }
 
+    /// Whether another one may do what is wanted and this cannot: it has no CUDA, and nobody said that it is to be used.
+    pub(crate) fn may_be_bettered(&self, wanted: Wanted) -> bool {
+        let is_named = [NAMED, VARIABLE].contains(&self.from);
+        wanted == Wanted::Cuda && !is_named && !self.root.join("lib/libtorch_cuda.so").is_file()
+    }
+
     /// For a person: the folder and who named it.
     pub(crate) fn describe(&self) -> String {
         format!("{} ({})", self.root.display(), self.from)
@@ -46,15 +53,19 @@ impl Libtorch {
 /// No libtorch: every place that was looked at, with what was there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "libtorch {VERSION} was not found on the node:\n{}\nhint: set LIBTORCH on the node to an unpacked libtorch {VERSION}, \
-     or `pip install torch=={VERSION}` there, or unpack one to the folder named last",
+    "libtorch {VERSION} was not found on the node:\n{}\nhint: let it be fetched (`environment: {{ libtorch: auto }}` of the node), set LIBTORCH \
+     there to an unpacked libtorch {VERSION}, or `pip install torch=={VERSION}` there",
     looked.join("\n")
 )]
 pub(crate) struct NotFound {
     looked: Vec<String>,
 }
 
-pub(crate) fn find(explicit: Option<&Path>, folder: &Folder) -> Result<Libtorch, NotFound> {
+/// The places in which one is found, as they are told.
+const NAMED: &str = "the node's `libtorch` setting";
+const VARIABLE: &str = "$LIBTORCH";
+
+pub(crate) fn find(explicit: Option<&Path>, folder: &Folder, wanted: Wanted) -> Result<Libtorch, NotFound> {
     let mut looked = Vec::new();
     let mut usable = |root: Result<PathBuf, String>, from: &'static str| match root {
         Ok(root) => match unusable(&root) {
@@ -69,10 +80,12 @@ pub(crate) fn find(explicit: Option<&Path>, folder: &Folder) -> Result<Libtorch,
             None
         }
     };
-    let said = explicit.map(Path::to_owned).ok_or_else(|| "not set".to_owned());
+    let not_set = || "not set".to_owned();
     let variable = std::env::var_os("LIBTORCH").filter(|value| !value.is_empty()).map(PathBuf::from);
-    let found = usable(said, "the node's `libtorch` setting")
-        .or_else(|| usable(variable.ok_or_else(|| "not set".to_owned()), "$LIBTORCH"))
+    let put = |wanted: Wanted| Ok(wanted.build().place(folder.path()));
+    let found = usable(explicit.map(Path::to_owned).ok_or_else(not_set), NAMED)
+        .or_else(|| usable(variable.ok_or_else(not_set), VARIABLE))
+        .or_else(|| usable(put(wanted), "put there by gpu-harness"))
         .or_else(|| usable(python(), "Python's torch"))
         .or_else(|| usable(Ok(folder.path().join("libtorch").join(VERSION)), "the cache folder"));
     found.ok_or(NotFound { looked })

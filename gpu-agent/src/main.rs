@@ -5,6 +5,7 @@
 //! | [`serve`] | what does the harness want, and what does it get to see? |
 //! | [`supervise`] | how does a run go, case by case? |
 //! | [`journal`] | how are events kept, also when the disk is full? |
+//! | [`install`] | how does a node come by what its cases need? |
 //! | [`store`], [`receive`], [`fetch`] | how do files come and go? |
 //! | [`selfcheck`] | what does this node have? |
 //!
@@ -14,6 +15,8 @@ mod artifacts;
 mod control;
 mod fetch;
 mod folder;
+mod gpu_driver;
+mod install;
 mod journal;
 mod libtorch;
 mod lock;
@@ -46,6 +49,7 @@ usage: gpu-agent serve               talk to a harness on standard input and out
        gpu-agent fetch --run ID      write a run's artifacts (a zstd tar) to standard output
        gpu-agent supervise DIR [--control FD]
                                      run the run in DIR (started by serve, which gives it the orders)
+       gpu-agent environment         put onto the node what the order on standard input names
        gpu-agent selfcheck [--json] [--worker PATH | --worker-blob SHA256]
                                      print what this node has
        gpu-agent --version
@@ -68,6 +72,7 @@ fn main() -> ExitCode {
             Ok(number) => supervise::supervise(dir, Some(number)).map_err(Into::into),
             Err(_) => return misused(),
         },
+        ["environment"] => with_folder(|folder| install::command(&folder)),
         ["selfcheck", selfcheck::gpu::ASKING] => selfcheck::gpus().map_err(Into::into),
         ["selfcheck", options @ ..] => match selfcheck_options(options) {
             Some((json, worker)) => {

@@ -67,6 +67,7 @@ fn plan() -> Plan {
         worker: None,
         reclaimable: false,
         libtorch: None,
+        environment: gpu_suites::spec::Environment::default(),
     }
 }
 

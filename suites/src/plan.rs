@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{CaseId, RunId, Sha256};
-use crate::spec::{Case, InputPath};
+use crate::spec::{Case, Environment, InputPath, Libtorch};
 use crate::unit::Span;
 
 /// The version of the plan, the wire and the events together. It is raised when either side could misread the other.
@@ -37,6 +37,9 @@ pub struct Plan {
     pub reclaimable: bool,
     /// Where libtorch is on the node, where the user says so; else the agent looks for it.
     pub libtorch: Option<PathBuf>,
+    /// What the node is made ready with.
+    #[serde(default)]
+    pub environment: Environment,
 }
 
 /// A case and the content of its files.
@@ -96,5 +99,10 @@ impl Plan {
         blobs.sort_unstable();
         blobs.dedup();
         blobs
+    }
+
+    /// Whether the node may have to be made ready for a case.
+    pub fn may_need_libtorch(&self) -> bool {
+        self.libtorch.is_none() && self.environment.libtorch == Libtorch::Auto && self.worker.is_some()
     }
 }

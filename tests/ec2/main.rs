@@ -1,5 +1,7 @@
-//! The promises about EC2, a file each, kept against the test EC2 (fixtures/ec2), and those about S3 against its S3 server.
+//! The promises about EC2, a file each, kept against the test EC2 (fixtures/ec2), those about S3 against its S3 server, and those
+//! about a node that has nothing, whose root of its own takes root as the test EC2 does.
 
+mod bare_node;
 mod doctor;
 mod edge;
 mod fixture;

@@ -42,13 +42,20 @@ impl Reporter for Heard {
 }
 
 /// A run in a project, what it tells, and what stops it.
-fn context(project: &Project) -> (RunContext, Heard, UnboundedSender<&'static str>) {
+fn context(project: &Project, cache: &Path) -> (RunContext, Heard, UnboundedSender<&'static str>) {
     let heard = Heard::default();
     let listener = heard.clone();
     let console = Console::to(move |said| match said {
         Message::Out(text) | Message::Note(text) => listener.note(text),
     });
-    let variables = [("GITHUB_ACTIONS", "true"), ("THE_TOKEN", TOKEN)];
+    let agent = program("gpu-agent").display().to_string();
+    let cache = cache.display().to_string();
+    let variables = [
+        ("GITHUB_ACTIONS", "true"),
+        ("THE_TOKEN", TOKEN),
+        ("GPU_HARNESS_AGENT", &agent),
+        ("GPU_HARNESS_CACHE", &cache),
+    ];
     let env: Env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
     log::begin(&env, true);
     let (sender, stop) = unbounded_channel();
@@ -80,20 +87,15 @@ fn read(project: &Project, name: &str) -> String {
 #[test]
 fn two_runs_in_one_process_have_their_own_results_listeners_stops_and_logs() {
     let cache = tempfile::tempdir().unwrap();
-    let settings =
-        [("GPU_HARNESS_AGENT", program("gpu-agent")), ("GPU_HARNESS_CACHE", cache.path().to_owned())];
-    for (name, value) in settings {
-        // SAFETY: each test has a process of its own, and this one has no other thread yet.
-        unsafe { std::env::set_var(name, value) };
-    }
     let cwd = std::env::current_dir().unwrap();
     let good = project("good", "echo $GPU_HARNESS_CACHE; sleep 1");
     let bad = project("bad", "sleep 1; exit 7");
     let endless = project("endless", "sleep 600");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (heard, exits) = runtime.block_on(async {
-        let ((of_good, good_heard, _one), (of_bad, bad_heard, _other)) = (context(&good), context(&bad));
-        let (of_endless, endless_heard, stop) = context(&endless);
+        let (of_good, good_heard, _one) = context(&good, cache.path());
+        let (of_bad, bad_heard, _other) = context(&bad, cache.path());
+        let (of_endless, endless_heard, stop) = context(&endless, cache.path());
         let stopping = async {
             // As soon as the case runs.
             while !endless.path().join("runs/latest/events.ndjson").is_file()

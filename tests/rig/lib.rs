@@ -10,6 +10,7 @@
 //! | [`bucket`] | the S3 server that gpu-worker has in it |
 //! | [`pipeline`] | a folder in which gpu-worker runs a pipeline |
 //! | [`pytest`] | the real pytest, in two versions |
+//! | [`index`] | a Python index |
 //! | [`proxy`] | a wire that delays, cuts and goes silent |
 //! | [`ec2`] | an EC2 whose instances are real hosts on this machine |
 //! | [`iam`] | a simulator of IAM's policies |
@@ -40,6 +41,7 @@ pub mod evil;
 pub mod faults;
 pub mod fixture;
 pub mod iam;
+pub mod index;
 pub mod kills;
 pub mod leaks;
 pub mod pipeline;

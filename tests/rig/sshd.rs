@@ -19,6 +19,8 @@ use tempfile::TempDir;
 use crate::process::within;
 
 const PROGRAM: &str = "/usr/sbin/sshd";
+/// Makes a root of its own, and starts a program in it.
+const BARE: &str = include_str!("bare.sh");
 const READY: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub struct Sshd {
     user: String,
     port: u16,
     options: Vec<String>,
+    /// Whether it has a root of its own.
+    is_bare: bool,
     child: Option<Child>,
 }
 
@@ -38,12 +42,26 @@ impl Sshd {
 
     /// The same, with more lines for its configuration, which win over the usual ones.
     pub fn with(options: &[&str]) -> Self {
+        Self::prepared(options, false)
+    }
+
+    /// A node that has nothing: a root of its own with this machine's programs and libraries, and none of its caches, homes,
+    /// settings or Python. It takes root.
+    ///
+    /// # Panics
+    /// Where there is no sshd or no root.
+    pub fn bare() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "a root of its own takes root");
+        Self::prepared(&[], true)
+    }
+
+    fn prepared(options: &[&str], is_bare: bool) -> Self {
         assert!(Path::new(PROGRAM).exists(), "{PROGRAM} is missing: run `cargo xtask setup`");
         let folder = tempfile::Builder::new().prefix("sshd-").tempdir().expect("a temporary folder");
         let user = said(Command::new("id").arg("-un")).trim().to_owned();
         let options = options.iter().map(ToString::to_string).collect();
-        let mut sshd = Self { folder, user, port: 0, options, child: None };
-        for home in ["client/.ssh", "node/.ssh", "etc"] {
+        let mut sshd = Self { folder, user, port: 0, options, is_bare, child: None };
+        for home in ["client/.ssh", "node/.ssh", "etc", "root"] {
             fs::DirBuilder::new().recursive(true).mode(0o700).create(sshd.path(home)).expect("a folder");
         }
         keygen(&sshd.identity(), "ed25519", "");
@@ -219,7 +237,8 @@ impl Sshd {
         for attempt in 1.. {
             let port = if self.port == 0 { free_port() } else { self.port };
             self.configure(port);
-            let mut child = Command::new(PROGRAM)
+            let mut child = self
+                .program()
                 .args(["-D", "-f"])
                 .arg(self.path("etc/sshd_config"))
                 .arg("-E")
@@ -239,6 +258,16 @@ impl Sshd {
             // Somebody else may have taken the port in the meantime.
             assert!(attempt < 5, "sshd does not start; its log says:\n{}", self.log());
         }
+    }
+
+    fn program(&self) -> Command {
+        if !self.is_bare {
+            return Command::new(PROGRAM);
+        }
+        let mut program = Command::new("unshare");
+        program.args(["--mount", "--propagation", "private", "sh", "-c", BARE, "sh"]);
+        program.arg(self.path("root")).arg(self.folder.path()).arg(PROGRAM);
+        program
     }
 
     fn configure(&self, port: u16) {

@@ -10,13 +10,10 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::cargo;
 
-/// The crates whose `lib.rs` has such a table.
-const CRATES: [&str; 2] = ["suites/src", "harness/src"];
+/// The crates whose `lib.rs` has such a table, and in each the file that reads this process's environment.
+const CRATES: [(&str, &str); 2] = [("suites/src", "cache.rs"), ("harness/src", "here.rs")];
 /// Rooms that look into all others and that nobody may use: entry points of tests.
 const ABOVE_ALL: [&str; 1] = ["fuzz"];
-
-/// The file that reads this process's environment.
-const ENVIRONMENT: &str = "here.rs";
 
 /// A use of a room that stands later than its user.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,7 +25,7 @@ struct Upward {
 
 /// Fails where a room uses one that stands after it, or is in no table.
 pub(crate) fn check() -> Result<()> {
-    for sources in CRATES {
+    for (sources, environment) in CRATES {
         let sources = cargo::root().join(sources);
         let lib = sources.join("lib.rs");
         let text = fs::read_to_string(&lib).with_context(|| format!("failed to read {}", lib.display()))?;
@@ -44,9 +41,9 @@ pub(crate) fn check() -> Result<()> {
             let room = below.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned();
             let text =
                 fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-            if below.as_os_str() != ENVIRONMENT {
+            if below.as_os_str() != environment {
                 wrong.extend(of_process(&text).map(|line| {
-                    format!("{}:{line}: the environment is passed in, by `here::Env`", file.display())
+                    format!("{}:{line}: the environment is passed in; {environment} reads it", file.display())
                 }));
             }
             wrong.extend(upward(&order, &room, &text).into_iter().map(|found| {

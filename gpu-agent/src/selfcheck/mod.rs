@@ -14,6 +14,7 @@ use std::path::Path;
 use gpu_suites::facts::{ARMED, Libtorch, NodeFacts};
 
 use crate::folder::Folder;
+use crate::install::Wanted;
 use crate::libtorch;
 
 pub(crate) use worker::Worker;
@@ -34,7 +35,7 @@ pub(crate) fn gpus() -> io::Result<()> {
 }
 
 fn look(folder: &Folder, worker: Option<&Worker>) -> NodeFacts {
-    let found = libtorch::find(None, folder);
+    let found = libtorch::find(None, folder, Wanted::on_this_node(true));
     NodeFacts {
         agent: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine::look(),

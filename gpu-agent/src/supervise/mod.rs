@@ -17,6 +17,7 @@ mod memory;
 mod process;
 mod readers;
 mod reclaim;
+mod set_up;
 mod shutdown;
 mod watch;
 
@@ -37,7 +38,7 @@ use gpu_suites::spec::Device;
 use crate::artifacts::Budget;
 use crate::folder::{Folder, RunDir};
 use crate::journal::Journal;
-use crate::libtorch::{self, Libtorch, NotFound};
+use crate::libtorch::{self, Libtorch};
 use crate::lock::Lock;
 use crate::node_lease::NodeLease;
 use crate::orders::Orders;
@@ -97,7 +98,6 @@ pub(crate) fn supervise(dir: &str, control: Option<RawFd>) -> Result<(), Supervi
         to("watch the lease of", dir.path(), started)?;
     }
     let folder = dir.folder();
-    let libtorch = plan.worker.as_ref().map(|_| libtorch::find(plan.libtorch.as_deref(), &folder));
     let mut run = Run {
         plan: &plan,
         key: &key,
@@ -107,14 +107,21 @@ pub(crate) fn supervise(dir: &str, control: Option<RawFd>) -> Result<(), Supervi
         watch,
         inbox,
         outbox,
-        libtorch,
+        libtorch: None,
         budget: Budget::default(),
         reclaim_told: false,
         gpu_broke: None,
     };
+    if plan.worker.is_some() {
+        let found = libtorch::find(plan.libtorch.as_deref(), &run.folder, run.wanted());
+        run.libtorch = Some(found.map_err(|error| error.to_string()));
+    }
     run.hello();
     // The harness sees the run start before the store is looked through.
     store::tidy(&run.folder);
+    if run.ended_already().is_none() {
+        run.make_ready();
+    }
     let ended = run.cases();
     run.close(ended);
     let expired = run.wait_for_bye();
@@ -151,7 +158,8 @@ struct Run<'a> {
     watch: Arc<Watch>,
     inbox: Receiver<Message>,
     outbox: SyncSender<Message>,
-    libtorch: Option<Result<Libtorch, NotFound>>,
+    /// Or why there is none; `None` where no case needs it.
+    libtorch: Option<Result<Libtorch, String>>,
     budget: Budget,
     /// Whether the journal has the cloud's notice.
     reclaim_told: bool,
@@ -257,8 +265,8 @@ impl<'a> Run<'a> {
             self.never_started(case, Outcome::Skipped, reason.clone());
             return Left { started: false, outcome: Outcome::Skipped, reason: None, stop: None };
         }
-        if let (true, Some(Err(error))) = (case.spec.needs_worker(), &self.libtorch) {
-            let reason = error.to_string();
+        if let (true, Some(Err(reason))) = (case.spec.needs_worker(), &self.libtorch) {
+            let reason = reason.clone();
             self.never_started(case, Outcome::Errored, reason);
             return Left { started: false, outcome: Outcome::Errored, reason: None, stop: None };
         }

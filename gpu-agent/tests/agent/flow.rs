@@ -112,28 +112,3 @@ fn a_case_that_its_suite_leaves_out_says_why() {
     let skipped = json!({ "command": { "run": ["true"] }, "skip": "needs two GPUs" });
     assert_eq!(ends(&node.run(plan("r", &[skipped, sh("true")]))), ["skipped: needs two GPUs", "passed"]);
 }
-
-#[test]
-fn a_case_that_needs_libtorch_errs_with_every_place_that_was_looked_at() {
-    let node = Node::new().with("LIBTORCH", "/nonexistent/libtorch").with("PATH", "/nonexistent");
-    let mut plan = plan("r", &[]);
-    plan.cases = serde_json::from_value(json!([{
-        "id": "s::t",
-        "spec": { "name": "t", "train": {
-            "model": { "builtin": "unet" },
-            "data": { "image": "a.png", "boxes": "a.csv", "task": "segment", "size": 64 },
-        }},
-        "inputs": { "a.png": crate::store::SHA_OF_HELLO, "a.csv": crate::store::SHA_OF_HELLO },
-    }]))
-    .unwrap();
-    plan.worker = Some(crate::store::SHA_OF_HELLO.into());
-    crate::store::send_hello(&node);
-    let records = node.run(plan);
-    let ends = ends(&records);
-    for words in
-        ["errored: libtorch 2.11.0 was not found", "$LIBTORCH: /nonexistent/libtorch", "python3", "hint:"]
-    {
-        assert!(ends[0].contains(words), "{words}: {}", ends[0]);
-    }
-    assert_eq!(finished(&records)[0].attempt, 0);
-}

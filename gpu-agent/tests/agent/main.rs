@@ -17,4 +17,5 @@ mod reclaim;
 mod rig;
 mod secrets;
 mod selfcheck;
+mod set_up;
 mod store;

@@ -19,6 +19,8 @@ const MOST: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct Work {
     pub cases: Duration,
     pub retries: u32,
+    /// How long making the node ready for them may take.
+    pub ready: Duration,
     /// How long the whole run may take, where that was said.
     pub run: Option<Duration>,
 }
@@ -33,7 +35,7 @@ impl Work {
 
     /// The longest that it can take.
     pub fn longest(self) -> Duration {
-        let cases = self.cases.saturating_mul(self.retries.saturating_add(1));
+        let cases = self.cases.saturating_mul(self.retries.saturating_add(1)).saturating_add(self.ready);
         self.run.map_or(cases, |run| run.min(cases))
     }
 }
@@ -125,7 +127,8 @@ mod tests {
     }
 
     fn work(cases: u32, retries: u32, run: Option<u32>) -> Work {
-        Work { cases: MINUTE * cases, retries, run: run.map(|minutes| MINUTE * minutes) }
+        let run = run.map(|minutes| MINUTE * minutes);
+        Work { cases: MINUTE * cases, retries, ready: Duration::ZERO, run }
     }
 
     /// At a dollar an hour.
@@ -157,6 +160,13 @@ mod tests {
     }
 
     #[test]
+    fn what_a_node_needs_to_be_ready_is_time_that_it_lives_longer_once() {
+        let twice = Work { ready: MINUTE * 20, ..work(30, 1, None) };
+        assert_eq!(ttl(&settings(""), twice, None).to_string(), "1h 40m by the cases' timeouts");
+        assert_eq!(twice.times(3).longest(), MINUTE * 200);
+    }
+
+    #[test]
     fn money_that_ends_before_the_node_has_booted_is_too_little() {
         let settings = settings("");
         for (left, too_short) in [(0.01, true), (0.08, true), (0.2, false)] {
@@ -173,7 +183,7 @@ mod tests {
         fn no_node_may_live_for_more_money_than_there_is(
             cases in 0u64..1_000_000, retries in 0u32..10, left in -10.0..1e6f64, per_hour in 0.01..200.0f64,
         ) {
-            let work = Work { cases: Duration::from_secs(cases), retries, run: None };
+            let work = Work { cases: Duration::from_secs(cases), retries, ready: MINUTE, run: None };
             let cost_cap = CostCap { left, per_hour: Usd(per_hour) };
             let ttl = ttl(&settings(""), work, Some(cost_cap));
             prop_assert!(ttl.duration.as_secs_f64() / 3600.0 * per_hour <= left.max(0.0) + 1e-6);

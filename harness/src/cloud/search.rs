@@ -53,7 +53,8 @@ impl Search {
         let Self { node, settings, root, env, .. } = self;
         let (sink, mut events) = unbounded_channel();
         let asked = NodeOptions { settings, need: NodeNeed::default(), keep: None, root, runs: 1, env };
-        let work = Work { cases: std::time::Duration::ZERO, retries: 0, run: None };
+        let none = std::time::Duration::ZERO;
+        let work = Work { cases: none, retries: 0, ready: none, run: None };
         let mut provision =
             Provision::new(order(node, asked, run_dir::new_run_id(Timestamp::now()), work), sink);
         let instance = provision.give_back_left().await;

@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gpu_suites::spec::Environment;
 use gpu_suites::unit::Span;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, IntoDeserializer as _, MapAccess, Visitor};
@@ -30,6 +31,9 @@ macro_rules! node_keys {
             /// Where libtorch is on the node; default: the agent looks for it.
             #[serde(default)]
             pub libtorch: Option<std::path::PathBuf>,
+            /// What the node is made ready with.
+            #[serde(default)]
+            pub environment: gpu_suites::spec::Environment,
             /// How long the node goes on without hearing from the harness.
             #[serde(default)]
             pub lease: Option<gpu_suites::unit::Span>,
@@ -39,8 +43,12 @@ macro_rules! node_keys {
         impl $name {
             /// What every node has.
             pub fn machine(&self) -> $crate::config::node::Machine {
-                let (cache, libtorch) = (self.cache.clone(), self.libtorch.clone());
-                $crate::config::node::Machine { cache, libtorch, lease: self.lease }
+                $crate::config::node::Machine {
+                    cache: self.cache.clone(),
+                    libtorch: self.libtorch.clone(),
+                    environment: self.environment.clone(),
+                    lease: self.lease,
+                }
             }
         }
     };
@@ -54,6 +62,8 @@ pub struct Machine {
     pub cache: Option<PathBuf>,
     /// Where libtorch is on the node.
     pub libtorch: Option<PathBuf>,
+    /// What the node is made ready with.
+    pub environment: Environment,
     /// How long the node goes on without hearing from the harness.
     pub lease: Option<Span>,
 }

@@ -81,8 +81,9 @@ fn judge(facts: &NodeFacts) -> Vec<Finding> {
     });
     findings.push(match &facts.libtorch {
         Libtorch::Found { root, from } => Finding::ok("libtorch", format!("{} ({from})", root.display())),
-        Libtorch::Missing(why) => Finding::unknown("libtorch", why.as_str())
-            .hint("only `train` and `throughput` cases need it; docs/nodes.md says where it is looked for"),
+        Libtorch::Missing(why) => Finding::unknown("libtorch", why.as_str()).hint(
+            "gpu-worker's cases need it, and it is fetched before the first of them: docs/environment.md",
+        ),
     });
     findings
 }

@@ -237,7 +237,8 @@ impl Broker {
         }
         let need = |node: &NodeNeed| what.node_need(node);
         let source = NodeSource::of(&self.node, &RunOptions::default(), what.root(), &self.env, need)?;
-        let work = Work { cases: what.work(), retries: 0, run: None };
+        let ready = if what.needs_worker() { self.node.environment.timeout.0 } else { Duration::ZERO };
+        let work = Work { cases: what.work(), retries: 0, ready, run: None };
         let (nodes, events) = source.begin(self.run.clone(), work);
         self.is_wanted.set(true);
         *self.held.lock().await = Some(Held { nodes, node: None });

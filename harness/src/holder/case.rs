@@ -73,6 +73,14 @@ impl What {
         }
     }
 
+    /// Whether a case that may be asked for is gpu-worker's.
+    pub(super) fn needs_worker(&self) -> bool {
+        match self {
+            Self::Case(selection, _) => selection.specs().any(|(_, case)| case.needs_worker()),
+            Self::Program(_) => false,
+        }
+    }
+
     async fn prepare(&self, broker: &Broker, run: RunId, options: &Options) -> Result<Prepared, RunError> {
         match self {
             Self::Case(selection, case) => {
@@ -140,6 +148,7 @@ async fn admit(broker: &Broker, asked: &CaseRequest) -> Result<(Prepared, Record
         timeout: None,
         libtorch: node.libtorch.clone(),
         env: broker.env().clone(),
+        environment: node.environment.clone(),
     };
     let mut prepared = asked.what.prepare(broker, broker.next_run(), &options).await?;
     let summary = prepared.cases.remove(0);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use gpu_suites::exit::Exit;
 use gpu_suites::id::NodeName;
+use gpu_suites::spec::Environment;
 
 use crate::config::cloud::{CloudNode, CloudSettingsError};
 use crate::config::ec2::Ec2Settings;
@@ -27,6 +28,8 @@ pub struct Node {
     pub cache: Option<PathBuf>,
     /// Where libtorch is there, where the user says so.
     pub libtorch: Option<PathBuf>,
+    /// What it is made ready with.
+    pub environment: Environment,
     /// How long the node goes on without hearing from the harness.
     pub lease: Duration,
 }
@@ -53,6 +56,8 @@ pub struct NodeSpec {
     pub cache: Option<PathBuf>,
     /// Where libtorch is there, where the user says so.
     pub libtorch: Option<PathBuf>,
+    /// What it is made ready with.
+    pub environment: Environment,
     /// How long the node goes on without hearing from the harness.
     pub lease: Duration,
 }
@@ -123,7 +128,8 @@ impl NodeSpec {
 
     fn of(name: NodeName, origin: Origin, machine: Machine) -> Self {
         let lease = machine.lease();
-        Self { name, origin, cache: machine.cache, libtorch: machine.libtorch, lease }
+        let Machine { cache, libtorch, environment, .. } = machine;
+        Self { name, origin, cache, libtorch, environment, lease }
     }
 
     fn configured(name: NodeName, settings: &NodeConfig) -> Result<Self, NodeError> {
@@ -161,8 +167,8 @@ impl NodeSpec {
 
     /// The node, once it is at this place.
     pub fn at(&self, place: Endpoint) -> Node {
-        let Self { name, cache, libtorch, lease, .. } = self.clone();
-        Node { name, place, cache, libtorch, lease }
+        let Self { name, cache, libtorch, environment, lease, .. } = self.clone();
+        Node { name, place, cache, libtorch, environment, lease }
     }
 
     /// The node, where it is there already.

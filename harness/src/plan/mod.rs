@@ -13,7 +13,7 @@ use gpu_suites::exit::Exit;
 use gpu_suites::id::{CaseId, RunId};
 use gpu_suites::load::{self, Diagnostic, LoadError, Loaded};
 use gpu_suites::plan::{Lease, PROTOCOL, Plan, PlannedCase};
-use gpu_suites::spec::{Case, InputPath};
+use gpu_suites::spec::{Case, Environment, InputPath};
 use gpu_suites::unit::Span;
 
 use crate::config::need::NodeNeed;
@@ -70,6 +70,8 @@ pub struct Options {
     pub retries: u32,
     pub timeout: Option<Span>,
     pub libtorch: Option<PathBuf>,
+    /// See [`Plan::environment`].
+    pub environment: Environment,
     /// Says where the cache folder and the programs for the node are.
     pub env: Env,
 }
@@ -246,6 +248,7 @@ impl Selection {
                 worker: worker.as_ref().map(|blob| blob.sha256.clone()),
                 reclaimable: false,
                 libtorch: options.libtorch.clone(),
+                environment: options.environment.clone(),
             },
             cases: self.cases(),
             skipped,
@@ -280,6 +283,7 @@ impl Prepared {
                 worker: None,
                 reclaimable: false,
                 libtorch: options.libtorch.clone(),
+                environment: options.environment.clone(),
             },
             cases: vec![summary],
             skipped: Vec::new(),

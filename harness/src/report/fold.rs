@@ -157,6 +157,11 @@ impl RunState {
                 self.node_finished = false;
                 self.node_reason = None;
             }
+            Event::EnvironmentReady(event) => {
+                if let Some(hello) = &mut self.hello {
+                    hello.libtorch = Some(short(&event.place));
+                }
+            }
             Event::ReclaimNotice(event) if self.reclaims.len() < RECLAIMS => {
                 self.reclaims
                     .push(event::ReclaimNotice { taken_at: event.taken_at, action: short(&event.action) });

@@ -347,6 +347,7 @@ pub fn phase_name(phase: StartPhase) -> &'static str {
         StartPhase::Health => "health",
         StartPhase::Deploy => "deploy",
         StartPhase::FirstEvent => "first event",
+        StartPhase::Environment => "environment",
     }
 }
 

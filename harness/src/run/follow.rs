@@ -46,7 +46,8 @@ pub(super) async fn follow(source: NodeSource, course: Course<'_>) -> Result<(),
 fn work(plan: &Plan) -> Work {
     let timeouts = plan.cases.iter().map(|case| case.spec.timeout.0);
     let cases = timeouts.fold(Duration::ZERO, Duration::saturating_add);
-    Work { cases, retries: plan.retries, run: plan.timeout.map(|limit| limit.0) }
+    let ready = if plan.may_need_libtorch() { plan.environment.timeout.0 } else { Duration::ZERO };
+    Work { cases, retries: plan.retries, ready, run: plan.timeout.map(|limit| limit.0) }
 }
 
 struct Job<'a> {

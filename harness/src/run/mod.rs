@@ -288,6 +288,7 @@ where
         retries: asked.retries,
         timeout: asked.timeout,
         libtorch: node.libtorch.clone(),
+        environment: node.environment.clone(),
         env: here.env.clone(),
     };
     // What can be wrong here is found before a folder, let alone a node, is had.

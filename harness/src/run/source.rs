@@ -90,7 +90,7 @@ impl NodeSource {
     pub(crate) fn begin(self, run: RunId, work: Work) -> (Nodes, UnboundedReceiver<Event>) {
         let (sink, events) = unbounded_channel();
         let nodes = match self {
-            Self::There { node, env } => Nodes::There { node, env, sink },
+            Self::There { node, env } => Nodes::There { node: Box::new(node), env, sink },
             Self::Cloud(node, asked) => {
                 Nodes::Cloud(Box::new(Provision::new(order(node, *asked, run, work), sink)))
             }
@@ -102,7 +102,7 @@ impl NodeSource {
 /// The nodes of a run, one after another.
 pub(crate) enum Nodes {
     /// The one that is there.
-    There { node: Node, env: Env, sink: UnboundedSender<Event> },
+    There { node: Box<Node>, env: Env, sink: UnboundedSender<Event> },
     /// Those that are made.
     Cloud(Box<Provision>),
 }
@@ -115,7 +115,7 @@ impl Nodes {
                 let (name, detail) = (node.name.clone(), describe(node));
                 let _ = sink.send(NodeEvent { node: name, state: NodeState::Requested, detail }.into());
                 let transport = connect(node, env).await.map_err(RemoteError::from)?;
-                Ok(ReadyNode::There(Box::new(Remote::new(node.clone(), transport, env)?)))
+                Ok(ReadyNode::There(Box::new(Remote::new(Node::clone(node), transport, env)?)))
             }
             // Boxed: the futures of an SDK are deep, and a layout of all of them at once is too much for rustc.
             Self::Cloud(provision) => Ok(ReadyNode::Cloud(Box::new(Box::pin(provision.acquire()).await?))),

@@ -60,7 +60,17 @@ impl Session<'_> {
             self.reclaimed = finished.cause == Some(EndCause::Reclaimed);
         }
         match self.intake.take(record, line).map_err(Trouble::Odd)? {
-            Taken::In(record) => self.recorder.node(*record),
+            Taken::In(record) => {
+                let made_ready = match &record.event {
+                    Event::EnvironmentReady(ready) if self.is_new_node => Some(ready.seconds),
+                    _ => None,
+                };
+                self.recorder.node(*record);
+                if let Some(seconds) = made_ready {
+                    let (node, phase) = (self.remote.node().name.clone(), StartPhase::Environment);
+                    self.recorder.keep(Phase { node, phase, seconds }.into());
+                }
+            }
             Taken::LeftOut { is_first: true } => {
                 let message = format!("{} tells of what is not its own; that is left out", self.node());
                 self.recorder.keep(Warning { case: None, message }.into());

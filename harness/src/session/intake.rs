@@ -139,7 +139,7 @@ mod tests {
         Artifact, CaseFinished, CaseStarted, Log, ReclaimNotice, RunClosed, RunFinished, Stream,
     };
     use gpu_suites::plan::{Lease, OnExpiry, PROTOCOL, PlannedCase};
-    use gpu_suites::spec::Case;
+    use gpu_suites::spec::{Case, Environment};
     use gpu_suites::unit::{ByteSize, Span};
 
     use super::*;
@@ -170,6 +170,7 @@ mod tests {
             worker: None,
             reclaimable: false,
             libtorch: None,
+            environment: Environment::default(),
         }
     }
 

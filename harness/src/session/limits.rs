@@ -22,7 +22,11 @@ pub(super) fn cases(plan: &Plan) -> Duration {
     let attempts = plan.retries.saturating_add(1);
     let each = plan.cases.iter().map(|case| case.spec.timeout.0.saturating_add(AROUND));
     let once = each.fold(Duration::ZERO, Duration::saturating_add);
-    once.saturating_mul(attempts).saturating_add(AROUND).saturating_add(plan.lease.ttl.0)
+    let ready = if plan.may_need_libtorch() { plan.environment.timeout.0 } else { Duration::ZERO };
+    once.saturating_mul(attempts)
+        .saturating_add(ready)
+        .saturating_add(AROUND)
+        .saturating_add(plan.lease.ttl.0)
 }
 
 /// So many bytes from a node.

@@ -132,6 +132,8 @@ pub struct Session<'a> {
     lacked: Option<usize>,
     /// On a node that was made for the run: when the start-up phase that goes on began.
     starting: Option<(StartPhase, Instant)>,
+    /// Whether the node was made for the run: making it ready is a part of its start.
+    is_new_node: bool,
 }
 
 impl<'a> Session<'a> {
@@ -169,13 +171,14 @@ impl<'a> Session<'a> {
             patience: Patience::default(),
             lacked: None,
             starting: None,
+            is_new_node: false,
         }
     }
 
     /// The same, on a node that was made for the run, is known to be healthy, and costs money.
     #[must_use]
     pub fn on_new_node(mut self, budget: Option<Budget>) -> Self {
-        self.reachable = true;
+        (self.reachable, self.is_new_node) = (true, true);
         self.starting = Some((StartPhase::Deploy, Instant::now()));
         self.within(budget)
     }

@@ -8,6 +8,7 @@
 
 mod case;
 mod cloud;
+mod environment;
 mod node;
 mod run;
 mod verdict;
@@ -166,6 +167,9 @@ events! {
     "quarantined" => verdict::Quarantined by harness about case,
     "run-closed" => run::RunClosed by harness about run,
     "hello" => run::Hello by node about run,
+    "environment-progress" => environment::EnvironmentProgress by node about run,
+    "environment-ready" => environment::EnvironmentReady by node about run,
+    "environment-failed" => environment::EnvironmentFailed by node about run,
     "case-started" => case::CaseStarted by node about case,
     "device" => case::Device by node about case,
     "progress" => case::Progress by node about case,

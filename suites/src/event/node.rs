@@ -131,4 +131,6 @@ pub enum StartPhase {
     Deploy,
     /// From there to the first record of the node's journal.
     FirstEvent,
+    /// What the cases need was put there.
+    Environment,
 }

@@ -1,12 +1,14 @@
 //! What a suite file says: the typed form of `suites/*.yaml`. See docs/suites.md.
 
 mod case;
+mod environment;
 mod input;
 mod kinds;
 mod model;
 
 pub use crate::dtype::Dtype;
 pub use case::{Case, Device, Limits};
+pub use environment::{Environment, Libtorch};
 pub use input::InputPath;
 pub use kinds::{
     BatchSizes, Canary, Command, Control, Cut, Data, Images, Layout, Mode, Output, Pipeline, Resize, S3,

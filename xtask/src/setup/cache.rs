@@ -24,7 +24,7 @@ impl Cache {
 
     pub(crate) fn open_at(root: PathBuf) -> Result<Self> {
         let failed = || format!("failed to make the cache folder {} (set {CACHE_VARIABLE})", root.display());
-        fs::create_dir_all(root.join("downloads")).with_context(failed)?;
+        fs::create_dir_all(&root).with_context(failed)?;
         let lock = File::create(root.join("setup.lock")).with_context(failed)?;
         if lock.try_lock().is_err() {
             eprintln!("note: another set-up is at work in {}: waiting for it", root.display());
@@ -37,14 +37,14 @@ impl Cache {
         &self.root
     }
 
-    /// Where a download lies until it is used.
-    pub(crate) fn download(&self, file_name: &str) -> PathBuf {
-        self.root.join("downloads").join(file_name)
-    }
-
     /// Where libtorch of one version lies: a folder, or a link to a Python torch.
     pub(crate) fn libtorch(&self, version: &str) -> PathBuf {
         self.root.join("libtorch").join(version)
+    }
+
+    /// An index of packages with the parts of wheels that a node takes, for tests of such nodes.
+    pub(crate) fn index(&self) -> PathBuf {
+        self.root.join("index")
     }
 
     /// Where the aerial tile lies: `cache:tiles/osbs-029` in a suite.

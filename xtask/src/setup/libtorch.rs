@@ -1,22 +1,21 @@
 //! Finds the one libtorch that tch can use, or gets it, trying the cheapest way first.
 //!
 //! The order: $LIBTORCH; what an earlier set-up left in the cache; a Python torch of the version (the cache then holds
-//! a link to it, nothing is copied); the CPU archive of pytorch.org; the wheels of PyPI.
+//! a link to it, nothing is copied); the wheels of PyPI, or of the index that pip uses here.
 
-mod source;
+mod ways;
 
 use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use self::source::{Machine, Ways};
-use super::cache::{self, Cache, Staging};
-use super::download::Network;
-use super::summary::Row;
+use gpu_wheels::libtorch::VERSION;
 
-/// The version that tch 0.24 is written for; its build refuses any other.
-const VERSION: &str = "2.11.0";
+use self::ways::{Machine, Ways};
+use super::cache::{self, Cache};
+use super::network::Network;
+use super::summary::Row;
 
 /// A libtorch that is ready to build against.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,13 +49,7 @@ impl Libtorch {
 
 /// The libtorch of this machine, got where it is missing.
 pub(crate) fn ensure(cache: &Cache, network: &Network) -> Result<Libtorch, LibtorchError> {
-    find_or_get(std::env::var_os("LIBTORCH"), &cache.libtorch(VERSION), &Machine { cache, network })
-}
-
-/// What can be downloaded, the smaller first.
-enum Download {
-    Archive,
-    Wheels,
+    find_or_get(std::env::var_os("LIBTORCH"), &cache.libtorch(VERSION), &Machine { network })
 }
 
 fn find_or_get(
@@ -93,23 +86,9 @@ fn find_or_get(
         },
         Err(reason) => tried.push(reason),
     }
-    for download in [Download::Archive, Download::Wheels] {
-        let staging = Staging::beside(place).map_err(failed)?;
-        let (name, filled) = match download {
-            Download::Archive => ("the archive of pytorch.org", ways.archive(staging.path())),
-            Download::Wheels => ("PyPI", ways.wheels(staging.path())),
-        };
-        match filled.and_then(|()| check(staging.path())) {
-            Ok(()) => {
-                staging.commit().map_err(failed)?;
-                return Ok(Libtorch { from: origin(place), path: place.to_owned(), new: true });
-            }
-            Err(reason) => {
-                cache::remove(staging.path()).map_err(failed)?;
-                eprintln!("note: libtorch: {name}: {reason}");
-                tried.push(format!("{name}: {reason}"));
-            }
-        }
+    match ways.wheels(place).and_then(|()| check(place)) {
+        Ok(()) => return Ok(Libtorch { from: origin(place), path: place.to_owned(), new: true }),
+        Err(reason) => tried.push(format!("the wheels: {reason}")),
     }
     Err(LibtorchError::Nowhere { tried })
 }
@@ -152,10 +131,7 @@ fn origin(place: &Path) -> String {
     if let Ok(target) = fs::read_link(place) {
         return format!("the Python torch in {}", target.display());
     }
-    let note = fs::read_to_string(place.join(source::PROVENANCE)).ok();
-    let note = note.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
-    let source = note.as_ref().and_then(|note| note["source"].as_str()).unwrap_or("put there by hand");
-    format!("{source}, in {}", place.display())
+    format!("the wheels of PyPI, in {}", place.display())
 }
 
 #[cfg(test)]

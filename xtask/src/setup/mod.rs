@@ -5,18 +5,17 @@
 //! and renamed into it, so that a set-up that was killed at any moment is simply run again.
 
 mod cache;
-mod download;
 mod ec2;
+mod index;
 mod libtorch;
+mod network;
 mod programs;
 mod progress;
 mod pytests;
 mod summary;
 mod tile;
-mod unpack;
 mod validators;
 mod venv;
-mod wheels;
 mod zig;
 
 use std::path::PathBuf;
@@ -25,8 +24,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use self::cache::Cache;
-use self::download::Network;
-pub(crate) use self::download::sha256_of;
+use self::network::Network;
+pub(crate) use self::network::sha256_of;
 use self::summary::Row;
 
 /// Options of `cargo xtask setup`.
@@ -106,7 +105,7 @@ pub(crate) fn ensure(needs: Needs) -> Result<Ready> {
 
 /// Finds or installs the programs that compiling takes, for what links no libtorch.
 pub(crate) fn ensure_compilers() -> Result<()> {
-    let missing = programs::ensure(Needs::Build, &Network::connect()).missing;
+    let missing = programs::ensure(Needs::Build, &Network::On).missing;
     anyhow::ensure!(missing.is_empty(), "the set-up is not complete:\n  - {}", missing.join("\n  - "));
     Ok(())
 }
@@ -120,7 +119,7 @@ fn all(needs: Needs, options: Options, again: tile::Again) -> (Vec<Row>, Result<
 /// Goes on after a step that failed, so that one run tells everything that is missing.
 fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>) -> Result<Ready> {
     let cache = Cache::open()?;
-    let network = if options.offline { Network::Off } else { Network::connect() };
+    let network = if options.offline { Network::Off } else { Network::On };
     let mut missing = Vec::new();
 
     let programs = programs::ensure(needs, &network);
@@ -161,6 +160,10 @@ fn steps(needs: Needs, options: Options, again: tile::Again, rows: &mut Vec<Row>
     }
     let (mut ec2, mut pytests) = (None, Vec::new());
     if needs.cover(Needs::Tests) {
+        match index::ensure(&cache, &network) {
+            Ok(row) => rows.push(row),
+            Err(error) => missing.push(format!("{error:#}")),
+        }
         match ec2::ensure(&cache, &network) {
             Ok((python, row)) => {
                 ec2 = python;

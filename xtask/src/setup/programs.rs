@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use rustix::process::geteuid;
 
 use super::Needs;
-use super::download::Network;
+use super::network::Network;
 use super::summary::Row;
 
 /// A program, or a library's headers, that comes with the system's packages.

@@ -3,37 +3,38 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use gpu_wheels::fetch;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often a plain line is printed.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
 
-/// The progress of one piece of work whose size in bytes may be known.
+/// The progress of one download, once its size is known.
 pub(crate) struct Progress {
     label: String,
-    total: Option<u64>,
-    done: u64,
-    /// Bytes that were there when this run began; they say nothing about the rate.
-    skipped: u64,
+    now: fetch::Progress,
     started: Instant,
     shown: Option<Instant>,
     bar: Option<ProgressBar>,
 }
 
 impl Progress {
-    /// Work on `total` bytes, of which `skipped` are done already.
-    pub(crate) fn new(label: &str, total: Option<u64>, skipped: u64) -> Self {
-        let bar = (std::io::stderr().is_terminal() && !super::in_ci()).then(|| bar(label, total, skipped));
-        let now = Instant::now();
-        let label = label.to_owned();
-        Self { label, total, done: skipped, skipped, started: now, shown: None, bar }
+    /// Shows the progress that `work` tells of.
+    pub(crate) fn of<T>(label: &str, work: impl FnOnce(&mut dyn FnMut(fetch::Progress)) -> T) -> T {
+        let now = fetch::Progress::default();
+        let mut this = Self { label: label.to_owned(), now, started: Instant::now(), shown: None, bar: None };
+        let done = work(&mut |now| this.tell(now));
+        this.finish();
+        done
     }
 
-    /// `bytes` more are done.
-    pub(crate) fn advance(&mut self, bytes: u64) {
-        self.done += bytes;
+    fn tell(&mut self, now: fetch::Progress) {
+        self.now = now;
+        if self.bar.is_none() && std::io::stderr().is_terminal() && !super::in_ci() {
+            self.bar = Some(bar(&self.label, now));
+        }
         if let Some(bar) = &self.bar {
-            bar.set_position(self.done);
+            bar.set_position(now.bytes);
         } else if self.shown.unwrap_or(self.started).elapsed() >= PLAIN_EVERY {
             self.shown = Some(Instant::now());
             eprintln!("{}", self.line());
@@ -41,39 +42,34 @@ impl Progress {
     }
 
     /// The work is over, well or not: the bar goes, the last plain line stays.
-    pub(crate) fn finish(self) {
+    fn finish(self) {
         match &self.bar {
             Some(bar) => bar.finish_and_clear(),
-            None => eprintln!("{}", self.line()),
+            None if self.now.total > 0 => eprintln!("{}", self.line()),
+            None => {}
         }
     }
 
     fn line(&self) -> String {
+        let fetch::Progress { bytes, total, found } = self.now;
         let seconds = self.started.elapsed().as_secs_f64().max(0.001);
-        let rate = (self.done - self.skipped) as f64 / seconds;
-        let (label, done, rate_shown) = (&self.label, mebibytes(self.done as f64), mebibytes(rate));
-        let Some(total) = self.total else {
-            return format!("{label}: {done}, {rate_shown}/s");
-        };
-        let whole = mebibytes(total as f64);
-        let left = total.saturating_sub(self.done) as f64 / rate.max(1.0);
-        format!("{label}: {done} of {whole}, {rate_shown}/s, {left:.0} s left")
+        let rate = (bytes - found.min(bytes)) as f64 / seconds;
+        let [done, whole, shown] = [bytes as f64, total as f64, rate].map(mebibytes);
+        let left = total.saturating_sub(bytes) as f64 / rate.max(1.0);
+        format!("{}: {done} of {whole}, {shown}/s, {left:.0} s left", self.label)
     }
 }
 
-fn bar(label: &str, total: Option<u64>, skipped: u64) -> ProgressBar {
-    let template = if total.is_some() {
-        "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left"
-    } else {
-        "{msg} {spinner} {binary_bytes}, {binary_bytes_per_sec}"
-    };
-    let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+fn bar(label: &str, now: fetch::Progress) -> ProgressBar {
+    let template =
+        "{msg} {wide_bar} {binary_bytes} of {binary_total_bytes}, {binary_bytes_per_sec}, {eta} left";
+    let bar = ProgressBar::new(now.total);
     // A template that does not parse would only cost the bar its looks.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }
     bar.set_message(label.to_owned());
-    bar.set_position(skipped);
+    bar.set_position(now.found);
     bar.reset_eta();
     bar
 }

@@ -5,13 +5,14 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use gpu_wheels::fetch::{self, Order};
+use gpu_wheels::wheel::Wheel;
 use serde_json::{Value, json};
 
 use super::cache::{Cache, Staging};
-use super::download::{Network, sha256_of};
+use super::network::{Network, sha256_of};
+use super::progress::Progress;
 use super::summary::Row;
-use super::unpack::unpack;
-use super::wheels::DEEPFOREST;
 
 #[path = "../../../fixtures/tile.rs"]
 mod drawn;
@@ -19,6 +20,15 @@ mod drawn;
 const IMAGE: &str = "image.png";
 const BOXES: &str = "boxes.csv";
 const PROVENANCE: &str = "provenance.json";
+
+/// The wheel that has the real tile.
+const DEEPFOREST: Wheel = Wheel {
+    project: "deepforest",
+    file: "deepforest-2.1.0-py3-none-any.whl",
+    bytes: 20_639_595,
+    record_at: 20_633_123,
+    record: "9a659bf32bb6494e27d8c04667ef0ea437f71cdf5b1f4d3a938c37b155e4052d",
+};
 
 /// The real tile's files: name in the wheel, name in the cache, sha256.
 const REAL: [(&str, &str, &str); 2] = [
@@ -87,7 +97,7 @@ pub(crate) fn ensure(cache: &Cache, network: &Network, wanted: Wanted) -> Result
     }
     let why_drawn = match wanted {
         Wanted::Synthetic => "drawn because --synthetic-tile asked for it".to_owned(),
-        Wanted::Real(_) => match fetch(cache, network, &place) {
+        Wanted::Real(_) => match take(network, &place) {
             Ok(detail) => return Ok(Row::fresh("tile", format!("{} ({detail})", Source::Real.name()))),
             Err(error) => {
                 let why = format!("drawn because the real one cannot be had: {error:#}");
@@ -112,12 +122,13 @@ fn present(place: &Path) -> Option<(Source, String)> {
 }
 
 /// The real tile, out of its wheel.
-fn fetch(cache: &Cache, network: &Network, place: &Path) -> Result<String> {
-    let wheel = DEEPFOREST.fetch(cache, network)?;
+fn take(network: &Network, place: &Path) -> Result<String> {
+    let source = network.wheels()?;
     let staging = Staging::beside(place).context("failed to make the tile's folder")?;
-    unpack(&wheel, staging.path(), "unpacking the tile", |name| {
-        REAL.iter().find(|(there, ..)| *there == name).map(|(_, here, _)| here.into())
-    })?;
+    let place =
+        |name: &str| REAL.iter().find(|(there, ..)| *there == name).map(|(_, here, _)| (*here).into());
+    let order = Order { wheel: &DEEPFOREST, place: &place };
+    Progress::of("the tile", |tell| fetch::fetch(&[order], staging.path(), &source, tell))?;
     for (there, here, wanted) in REAL {
         let found =
             sha256_of(&staging.path().join(here)).with_context(|| format!("failed to read {here}"))?;
@@ -126,8 +137,6 @@ fn fetch(cache: &Cache, network: &Network, place: &Path) -> Result<String> {
     let detail =
         format!("NEON aerial image OSBS_029 out of the wheel of {} on PyPI, MIT", DEEPFOREST.label());
     commit(staging, Source::Real, &detail).context("failed to put the tile into its place")?;
-    // All of it that is wanted is in the tile's folder now; a wheel that stays is only in the way.
-    drop(fs::remove_file(&wheel));
     Ok(detail)
 }
 

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use super::cache::{self, Cache};
-use super::download::Network;
+use super::network::Network;
 use super::summary::Row;
 use crate::cargo;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::cache::Cache;
-use super::download::Network;
+use super::network::Network;
 use super::summary::Row;
 use super::venv::Venv;
 

@@ -14,7 +14,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 
 use super::line::Line;
 use super::log_lines::LogLines;
-use super::plain::{essence, tail};
+use super::plain::{environment_failed, environment_progress, environment_ready, essence, tail};
 use super::{Verbosity, write_end};
 use crate::report::look::{Look, sign};
 use crate::report::{Reporter, RunState, receipt, summary};
@@ -175,6 +175,9 @@ impl Reporter for Live {
                     format!("sent {} ({})", figures::count(event.sent, "file"), figures::bytes(event.bytes));
                 self.status(&text);
             }
+            Event::EnvironmentProgress(event) => self.status(&environment_progress(event)),
+            Event::EnvironmentReady(event) => self.say(&self.look.dim(&environment_ready(event))),
+            Event::EnvironmentFailed(event) => self.say(&self.look.odd(&environment_failed(event))),
             Event::CaseStarted(event) => self.started(record, &event.case, state),
             Event::Progress(event) => self.moved(record, &event.case, state),
             Event::Metrics(event) => self.moved(record, &event.case, state),

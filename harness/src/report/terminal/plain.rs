@@ -32,6 +32,8 @@ pub struct Plain<W> {
     grouping: bool,
     lines: LogLines,
     told: HashMap<CaseId, LastShown>,
+    /// When it was last told how far the node is made ready.
+    made_ready_at: Option<Timestamp>,
 }
 
 /// What was last told of a running case.
@@ -45,7 +47,8 @@ struct LastShown {
 impl<W: Write> Plain<W> {
     /// A reporter that writes to `out`.
     pub fn new(out: W, verbosity: Verbosity, grouping: bool) -> Self {
-        Self { out, verbosity, grouping, lines: LogLines::default(), told: HashMap::new() }
+        let (lines, told) = (LogLines::default(), HashMap::new());
+        Self { out, verbosity, grouping, lines, told, made_ready_at: None }
     }
 
     /// Nobody reads any more? The run goes on.
@@ -163,6 +166,7 @@ impl<W: Write + Send> Reporter for Plain<W> {
             }
             Event::ReclaimNotice(event) => self.say(&event.to_string()),
             Event::Interrupted(event) => self.say(&format!("interrupted by {}", log_line(&event.by))),
+            Event::EnvironmentFailed(event) => self.say(&environment_failed(event)),
             Event::Node(event) if event.state == NodeState::Lost => self.say(&node_line(event)),
             _ if !self.is_normal() => {}
             Event::RunCreated(_) => self.say(&summary::heading(state, Look::PLAIN)),
@@ -172,6 +176,13 @@ impl<W: Write + Send> Reporter for Plain<W> {
             Event::TakenOver(event) => self.say(&receipt::taken_over_line(event)),
             Event::HandedOn(event) => self.say(&receipt::handed_on_line(event)),
             Event::Upload(event) => self.say(&upload_line(event)),
+            Event::EnvironmentProgress(event)
+                if self.made_ready_at.is_none_or(|at| seconds_between(at, record.at) >= PAUSE) =>
+            {
+                self.made_ready_at = Some(record.at);
+                self.say(&environment_progress(event));
+            }
+            Event::EnvironmentReady(event) => self.say(&environment_ready(event)),
             Event::Progress(event::Progress { case, .. }) | Event::Metrics(event::Metrics { case, .. }) => {
                 if let Some(case) = state.case(case) {
                     self.progressed(record.at, case);
@@ -247,6 +258,29 @@ fn node_line(event: &event::Node) -> String {
     let detail = log_line(&event.detail);
     let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
     format!("node {} {state}{detail}", log_line(event.node.as_str()))
+}
+
+/// `libtorch 2.11.0+cpu: 40 MiB of 117 MiB, 12 MiB/s, 6s left`
+pub(super) fn environment_progress(event: &event::EnvironmentProgress) -> String {
+    let what = log_line(&event.what);
+    if event.total == 0 {
+        return format!("{what}: looking for it on the index");
+    }
+    let [bytes, total] = [event.bytes, event.total].map(figures::bytes);
+    let rate = figures::bytes(event.rate);
+    let left = event.seconds_left().map_or(String::new(), |left| format!(", {} left", figures::about(left)));
+    format!("{what}: {bytes} of {total}, {rate}/s{left}")
+}
+
+/// `libtorch 2.11.0+cpu is on the node: 117 MiB in 8.0s`
+pub(super) fn environment_ready(event: &event::EnvironmentReady) -> String {
+    let (what, bytes) = (log_line(&event.what), figures::bytes(event.bytes));
+    format!("{what} is on the node: {bytes} in {}", figures::seconds(event.seconds))
+}
+
+pub(super) fn environment_failed(event: &event::EnvironmentFailed) -> String {
+    let (what, reason) = (log_line(&event.what), log_line(&event.reason));
+    format!("{what} could not be put on the node: {reason}")
 }
 
 fn upload_line(event: &event::Upload) -> String {

@@ -11,6 +11,7 @@ use gpu_suites::outcome::Outcome;
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::log_lines::LogLines;
+use super::plain::{environment_failed, environment_ready};
 use super::screen::Screen;
 use crate::here::Env;
 use crate::report::case::Exited;
@@ -121,6 +122,8 @@ impl Through {
                 self.note(&format!("connection lost: {}", log_line(&event.error)));
             }
             Event::Reattached(_) => self.note("connected again; nothing was lost"),
+            Event::EnvironmentReady(event) => self.note(&environment_ready(event)),
+            Event::EnvironmentFailed(event) => self.note(&environment_failed(event)),
             Event::ReclaimNotice(event) => self.note(&event.to_string()),
             _ => {}
         }

@@ -5,7 +5,6 @@ use super::*;
 /// Ways whose results are set, and which note that they were asked.
 struct Told {
     python: Result<PathBuf, String>,
-    archive: Result<(), String>,
     wheels: Result<(), String>,
     asked: RefCell<Vec<&'static str>>,
 }
@@ -13,7 +12,7 @@ struct Told {
 impl Told {
     fn nothing() -> Self {
         let no = || "no".to_owned();
-        Self { python: Err(no()), archive: Err(no()), wheels: Err(no()), asked: RefCell::default() }
+        Self { python: Err(no()), wheels: Err(no()), asked: RefCell::default() }
     }
 }
 
@@ -21,11 +20,6 @@ impl Ways for Told {
     fn python(&self) -> Result<PathBuf, String> {
         self.asked.borrow_mut().push("python");
         self.python.clone()
-    }
-
-    fn archive(&self, into: &Path) -> Result<(), String> {
-        self.asked.borrow_mut().push("archive");
-        self.archive.clone().inspect(|()| fill(into, "2.11.0+cpu"))
     }
 
     fn wheels(&self, into: &Path) -> Result<(), String> {
@@ -50,18 +44,12 @@ fn libtorch_is_looked_for_from_the_cheapest_place_to_the_dearest() {
     let [named, python] = ["named", "python"].map(|name| folder.path().join(name));
     fill(&named, "2.11.0+cu130");
     fill(&python, "2.11.0+cu130");
-    let works = || Told { python: Ok(python.clone()), archive: Ok(()), wheels: Ok(()), ..Told::nothing() };
+    let works = || Told { python: Ok(python.clone()), wheels: Ok(()), ..Told::nothing() };
     let no = || "no".to_owned();
     for (case, variable, ways, asked) in [
         ("variable", Some(named.clone().into()), works(), vec![]),
         ("python", None, works(), vec!["python"]),
-        ("archive", None, Told { python: Err(no()), ..works() }, vec!["python", "archive"]),
-        (
-            "wheels",
-            None,
-            Told { python: Err(no()), archive: Err(no()), ..works() },
-            vec!["python", "archive", "wheels"],
-        ),
+        ("wheels", None, Told { python: Err(no()), ..works() }, vec!["python", "wheels"]),
     ] {
         let place = folder.path().join(case).join(VERSION);
         let found = find_or_get(variable, &place, &ways).expect(case);
@@ -101,7 +89,7 @@ fn a_link_to_a_python_that_is_gone_is_replaced() {
     find_or_get(None, &place, &ways).expect("linked");
     assert_eq!(fs::read_link(&place).unwrap(), python);
     fs::remove_dir_all(&python).unwrap();
-    let found = find_or_get(None, &place, &Told { archive: Ok(()), ..Told::nothing() }).expect("got anew");
+    let found = find_or_get(None, &place, &Told { wheels: Ok(()), ..Told::nothing() }).expect("got anew");
     assert!(found.new && !place.is_symlink());
 }
 
