@@ -3,7 +3,6 @@
 //! it goes to standard output, an object a line.
 
 use std::error::Error;
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::time::{Duration, Instant};
 
@@ -85,10 +84,6 @@ pub(crate) fn command(folder: &Folder) -> Result<(), Box<dyn Error>> {
 fn carry_out(order: &Order, folder: &Folder) -> Result<Said, Box<dyn Error>> {
     let index = order.index.as_deref().map_or_else(Index::configured, Index::at)?;
     let place = order.libtorch.build().place(folder.path());
-    if place.is_dir() && order.libtorch.build().lacking(&place).is_some() {
-        // Somebody took a file out of it.
-        fs::remove_dir_all(&place)?;
-    }
     let source = Source { web: Web::connect(), index };
     let (begun, mut told, mut fetched) = (Instant::now(), None::<Instant>, 0);
     say(&Said::Progress { bytes: 0, total: 0, rate: 0 })?;

@@ -277,22 +277,19 @@ impl<'a> Job<'a> {
             for _ in 0..thread::available_parallelism().map_or(1, NonZero::get).min(UNPACKERS) {
                 scope.spawn(|| self.unpack(source));
             }
+            let is_over = |state: &State| state.failed.is_some() || state.unpacked == self.batches.len();
             let mut state = self.state();
-            loop {
+            while !is_over(&state) {
                 let progress = state.progress;
-                if state.failed.is_some() || state.unpacked == self.batches.len() {
-                    drop(state);
-                    tell(progress);
-                    break;
-                }
                 drop(state);
                 tell(progress);
-                state = self.state();
-                if state.failed.is_none() && state.unpacked < self.batches.len() {
-                    let waited = self.changed.wait_timeout(state, TELL_EVERY);
-                    state = waited.unwrap_or_else(PoisonError::into_inner).0;
-                }
+                let waited =
+                    self.changed.wait_timeout_while(self.state(), TELL_EVERY, |state| !is_over(state));
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
             }
+            let progress = state.progress;
+            drop(state);
+            tell(progress);
         });
         self.state().failed.take().map_or(Ok(()), Err)
     }

@@ -87,13 +87,17 @@ impl Build {
         of.cpu.iter().chain(cuda).copied()
     }
 
-    /// The wheels that it is in.
-    fn wheels(self) -> impl Iterator<Item = &'static pinned::Libraries> {
+    fn parts(self) -> impl Iterator<Item = &'static pinned::Libraries> {
         ALL.iter().filter(move |of| self.libraries(of).next().is_some())
     }
 
+    /// The wheels that it is in.
+    pub(crate) fn wheels(self) -> impl Iterator<Item = &'static Wheel> {
+        self.parts().map(|of| &of.wheel)
+    }
+
     /// What is wanted of each wheel goes to `with`.
-    fn ordered<T>(self, purpose: Purpose, with: impl FnOnce(&[Order<'_>]) -> T) -> T {
+    pub(crate) fn ordered<T>(self, purpose: Purpose, with: impl FnOnce(&[Order<'_>]) -> T) -> T {
         let place = |of: &'static pinned::Libraries, member: &str| {
             if self.libraries(of).any(|library| library == member) {
                 return Some(Path::new("lib").join(member.rsplit('/').next()?));
@@ -102,14 +106,14 @@ impl Build {
             let header = member.strip_prefix("torch/").filter(|path| headers && path.starts_with("include/"));
             header.filter(|path| !path.split('/').any(|part| part == "..")).map(PathBuf::from)
         };
-        let places = Vec::from_iter(self.wheels().map(|of| (of, move |member: &str| place(of, member))));
+        let places = Vec::from_iter(self.parts().map(|of| (of, move |member: &str| place(of, member))));
         let orders = places.iter().map(|(of, place)| Order { wheel: &of.wheel, place });
         with(&Vec::from_iter(orders))
     }
 
     /// The first of its libraries that a folder lacks, if any.
     pub fn lacking(self, folder: &Path) -> Option<String> {
-        let libraries = self.wheels().flat_map(|of| self.libraries(of));
+        let libraries = self.parts().flat_map(|of| self.libraries(of));
         let names = libraries.filter_map(|library| library.rsplit('/').next());
         names.map(|name| format!("lib/{name}")).find(|file| !folder.join(file).is_file())
     }
@@ -140,7 +144,11 @@ pub fn install(
     fs::create_dir_all(place.parent().unwrap_or(place)).map_err(disk(place))?;
     let held = File::create(&lock).and_then(|file| file.lock().map(|()| file)).map_err(disk(&lock))?;
     if place.exists() {
-        return Ok(());
+        if build.lacking(place).is_none() {
+            return Ok(());
+        }
+        // Somebody took a file out of it.
+        fs::remove_dir_all(place).map_err(disk(place))?;
     }
     build.ordered(purpose, |orders| fetch::fetch(orders, &new, source, tell))?;
     if let Some(file) = build.lacking(&new) {
@@ -160,14 +168,4 @@ fn finish(build: Build, purpose: Purpose, folder: &Path) -> io::Result<()> {
     }
     fs::write(folder.join("build-version"), format!("{}\n", build.version()))?;
     Ok(rustix::fs::syncfs(File::open(folder)?)?)
-}
-
-/// The wheels of a build, and what is wanted of each: for who makes an index of them.
-pub(crate) fn ordered<T>(build: Build, purpose: Purpose, with: impl FnOnce(&[Order<'_>]) -> T) -> T {
-    build.ordered(purpose, with)
-}
-
-/// What a build weighs in messages: the wheels by name.
-pub fn wheels(build: Build) -> impl Iterator<Item = &'static Wheel> {
-    build.wheels().map(|of| &of.wheel)
 }

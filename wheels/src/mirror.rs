@@ -8,11 +8,11 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::fetch::{FetchError, Source, wanted};
-use crate::libtorch::{self, Build, Purpose};
+use crate::libtorch::{Build, Purpose};
 
 /// Makes `folder` an index for a build: `folder/simple/PROJECT/index.html`, and the wheels beside it.
 pub fn keep(build: Build, folder: &Path, source: &Source) -> Result<(), FetchError> {
-    libtorch::ordered(build, Purpose::Run, |orders| {
+    build.ordered(Purpose::Run, |orders| {
         for order in orders {
             let page = folder.join("simple").join(order.wheel.project);
             let path = page.join(order.wheel.file);
@@ -38,5 +38,5 @@ pub fn is_there(build: Build, folder: &Path) -> bool {
     let whole = |project, file, bytes| -> io::Result<bool> {
         Ok(path(project, file).metadata()?.len() == bytes && path(project, "index.html").is_file())
     };
-    libtorch::wheels(build).all(|wheel| whole(wheel.project, wheel.file, wheel.bytes).unwrap_or(false))
+    build.wheels().all(|wheel| whole(wheel.project, wheel.file, wheel.bytes).unwrap_or(false))
 }

@@ -187,8 +187,8 @@ impl Web {
     }
 
     /// The same, less patient: for tests, whose servers are not far.
-    #[must_use]
-    pub fn impatient(mut self) -> Self {
+    #[cfg(test)]
+    pub(crate) fn impatient(mut self) -> Self {
         self.first_pause = Duration::from_millis(1);
         self
     }
