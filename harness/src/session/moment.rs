@@ -64,7 +64,7 @@ mod tests {
     fn a_moment_comes_also_where_the_machine_sleeps() {
         const SLEPT: u64 = 24 * 3600;
         const INSIDE: &str = "GPU_HARNESS_TEST_HAS_SLEPT";
-        if std::env::var_os(INSIDE).is_some() {
+        if crate::here::Env::of_process().get(INSIDE).is_some() {
             let awake = clock_gettime(ClockId::Monotonic).tv_sec.unsigned_abs();
             assert!(Moment::now().0 >= Duration::from_secs(awake + SLEPT));
             return;
