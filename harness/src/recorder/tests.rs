@@ -4,7 +4,9 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use gpu_suites::event::{Artifact, CaseStarted, CaseSummary, ResourceKind, ResourceMade, RunCreated};
+use gpu_suites::event::{
+    Artifact, CaseStarted, CaseSummary, Interrupted, ResourceKind, ResourceMade, RunCreated,
+};
 use gpu_suites::id::Sha256;
 use jiff::Timestamp;
 use sha2::Digest as _;
@@ -81,6 +83,10 @@ fn a_disk_that_is_full_from_any_call_on_stops_nobody_who_records_and_is_told_at_
             let _ = recorder.writer.settle();
         }
         assert_eq!(recorder.state().receipt.resources.len(), CALLS, "{calls}");
+        // What comes after the disk is full is known as well.
+        let by = "a test".to_owned();
+        recorder.own(Interrupted { by });
+        assert_eq!(recorder.state().interrupted.as_deref(), Some("a test"), "{calls}");
         let trouble = recorder.finish(Exit::AllPassed).map(drop);
         if calls < 3 {
             let told = trouble.unwrap_err().to_string();
