@@ -1,4 +1,4 @@
-# An image for CI steps: gpu-harness and what it starts, 40 MiB over the distribution's own.
+# An image for CI steps: gpu-harness and what it starts.
 #
 #   cd dist && sha256sum --check SHA256SUMS && docker build -t gpu-harness:@VERSION@ .
 #

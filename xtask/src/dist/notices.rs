@@ -38,17 +38,23 @@ pub(crate) fn text(resolved: &Resolved) -> Result<String> {
 
 const RULE: &str = "================================================================================";
 
-/// The licences in a crate's folder, and in the folder of the C library that it carries.
+/// The licences in a crate's folder, and those of the library in C that it carries in a folder of its own.
 fn license_files(part: &Part) -> Result<Vec<PathBuf>> {
     let folder = Path::new(part.text("manifest_path")).parent().context("a manifest lies in a folder")?;
-    let carried = part.text("name").trim_end_matches("-sys").trim_end_matches("-src");
-    let mut found = Vec::new();
-    for folder in [folder.to_owned(), folder.join(carried), folder.join("src").join(carried)] {
-        let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
-        found.extend(entries.map(|entry| entry.path()).filter(|path| path.is_file() && is_license(path)));
+    let mut folders = vec![folder.to_owned()];
+    if part.text("name").ends_with("-sys") || part.text("name").ends_with("-src") {
+        for parent in [folder.to_owned(), folder.join("src")] {
+            folders.extend(entries(&parent).filter(|path| path.is_dir()));
+        }
     }
+    let files = folders.iter().flat_map(|folder| entries(folder));
+    let mut found = Vec::from_iter(files.filter(|path| path.is_file() && is_license(path)));
     found.sort();
     Ok(found)
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
 }
 
 fn is_license(path: &Path) -> bool {
@@ -70,12 +76,12 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, name).unwrap();
         };
-        for name in ["LICENSE-MIT", "zstd/COPYING", "zstd/lib.c", "src/lib.rs"] {
+        for name in ["LICENSE-MIT", "zstd/COPYING", "zstd/lib.c", "src/lib.rs", "src/zlib/LICENSE"] {
             put(name);
         }
         let package = json!({"name": "zstd-sys", "manifest_path": folder.path().join("Cargo.toml")});
         let files = license_files(&Part { package: &package, below: Vec::new() }).unwrap();
         let names = Vec::from_iter(files.iter().map(|file| file.strip_prefix(folder.path()).unwrap()));
-        assert_eq!(names, [Path::new("LICENSE-MIT"), Path::new("zstd/COPYING")]);
+        assert_eq!(names, ["LICENSE-MIT", "src/zlib/LICENSE", "zstd/COPYING"].map(Path::new));
     }
 }
